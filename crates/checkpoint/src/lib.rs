@@ -1,0 +1,1 @@
+//! Checkpoints: a Hugging Face directory and the training state beside it

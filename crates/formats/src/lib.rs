@@ -1,0 +1,1 @@
+//! Files of the outside world: safetensors and the Hugging Face layout

@@ -1,0 +1,1 @@
+//! Training records and their files: JSONL, CSV, TensorBoard, report

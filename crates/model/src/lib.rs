@@ -1,0 +1,1 @@
+//! The SSM-MoE language model

@@ -1,0 +1,1 @@
+//! Test support: tolerances, tiny models, goldens

@@ -1,0 +1,1 @@
+//! Byte-level BPE and byte tokenizers: train, load, encode, decode
