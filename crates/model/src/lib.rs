@@ -1,1 +1,35 @@
-//! The SSM-MoE language model
+//! The SSM-MoE language model (DESIGN: the `granitemoehybrid` family).
+//!
+//! ```text
+//! ids → embed · m_e → layers → rms_norm → head / s → logits
+//!
+//! layer:  x + m_r · mixer(rms_norm(x))            mamba2 or attention
+//!         x + m_r · (moe(u) + shared(u))          u = rms_norm(x)
+//! ```
+//!
+//! [`LanguageModel::forward`] takes whole sequences (chunked scan), [`LanguageModel::step`] one position (recurrence);
+//! both carry a [`State`], so a sequence may be cut anywhere.
+
+mod attention;
+mod block;
+mod dropout;
+mod error;
+mod ffn;
+mod generate;
+mod init;
+mod language_model;
+mod losses;
+mod mamba;
+mod parameters;
+pub mod rng;
+mod sampling;
+mod state;
+
+pub use dropout::Dropout;
+pub use error::ModelError;
+pub use generate::{Continuation, generate};
+pub use language_model::{LanguageModel, LmOutput};
+pub use losses::{load_balance_loss, tokens_per_expert, z_loss};
+pub use parameters::Parameter;
+pub use sampling::{Sampler, SamplingConfig};
+pub use state::{LayerState, State};

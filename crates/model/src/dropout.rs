@@ -1,0 +1,35 @@
+//! x → x · mask / (1 − p)
+
+use burn::tensor::{Tensor, TensorData};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::rng::{Purpose, stream};
+
+/// Dropout (arXiv 1207.0580, scaled while training) whose masks are a function of (seed, index) alone.
+#[derive(Clone, Debug)]
+pub struct Dropout {
+    probability: f64,
+    rng: ChaCha8Rng,
+}
+
+impl Dropout {
+    /// The masks of forward pass number `index`; `probability` in [0, 1).
+    pub fn new(probability: f64, seed: u64, index: u64) -> Self {
+        Self { probability, rng: stream(seed, Purpose::Dropout, index) }
+    }
+
+    /// Zero each value with the probability, and scale the others so that the mean stays.
+    pub fn apply<const D: usize>(&mut self, x: Tensor<D>) -> Tensor<D> {
+        if self.probability == 0.0 {
+            return x;
+        }
+        let keep = 1.0 - self.probability;
+        let scale = (1.0 / keep) as f32;
+        let shape = x.dims();
+        let mask: Vec<f32> =
+            (0..shape.iter().product()).map(|_| if self.rng.random_bool(keep) { scale } else { 0.0 }).collect();
+        let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
+        x * mask
+    }
+}

@@ -1,0 +1,128 @@
+//! ids → embed → layers → norm → head
+
+use burn::{
+    module::{Module, Param},
+    tensor::{Device, Int, Tensor},
+};
+use itera_config::ModelConfig;
+use itera_ops::{Routing, head_cross_entropy, linear, rms_norm};
+
+use crate::{block::Block, dropout::Dropout, error::ModelError, init, parameters::Source, state::State};
+
+/// The whole model.
+#[derive(Module, Debug)]
+pub struct LanguageModel {
+    embed: Param<Tensor<2>>,
+    layers: Vec<Block>,
+    norm: Param<Tensor<1>>,
+    head: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    config: ModelConfig,
+}
+
+/// What a forward pass gives.
+#[derive(Clone, Debug)]
+pub struct LmOutput {
+    /// Normalised output of the last layer [b, l, d]; [`LanguageModel::logits`] and [`LanguageModel::nats`] read it.
+    pub hidden: Tensor<3>,
+    /// Where each layer with experts sent the tokens.
+    pub routings: Vec<Routing>,
+    /// State after the last position.
+    pub state: State,
+}
+
+impl LanguageModel {
+    /// A model with fresh weights, a function of `seed`.
+    pub fn init(config: &ModelConfig, seed: u64, device: &Device) -> Self {
+        Self::from_tensors(config, device, &mut |name, shape| init::tensor(config, seed, name, shape))
+            .expect("the initialiser fills every shape")
+    }
+
+    /// A model with the weights that `values` gives for each name and shape of [`ModelConfig::tensors`], in that order.
+    pub fn from_tensors(
+        config: &ModelConfig,
+        device: &Device,
+        values: &mut dyn FnMut(&str, &[usize]) -> Vec<f32>,
+    ) -> Result<Self, ModelError> {
+        let mut source = Source::new(config, device, values)?;
+        let model = Self {
+            embed: source.next(),
+            layers: config.layer_kinds().into_iter().map(|kind| Block::load(config, kind, &mut source)).collect(),
+            norm: source.next(),
+            head: (!config.tie_embeddings).then(|| source.next()),
+            config: config.clone(),
+        };
+        Ok(model)
+    }
+
+    /// The shape of the model.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The device the weights are on.
+    pub fn device(&self) -> Device {
+        self.embed.val().device()
+    }
+
+    /// The state before the first position, for `batch` sequences.
+    pub fn initial_state(&self, batch: usize) -> State {
+        State::initial(&self.config, batch, &self.device())
+    }
+
+    /// A whole (piece of a) sequence by the chunked form.
+    ///
+    /// # Shapes
+    /// `ids`: [b, l], `state` of b sequences → hidden [b, l, d]
+    pub fn forward(&self, ids: Tensor<2, Int>, state: State, dropout: Option<&mut Dropout>) -> LmOutput {
+        self.run(ids, state, false, dropout)
+    }
+
+    /// One position by the recurrent form.
+    ///
+    /// # Shapes
+    /// `ids`: [b], `state` of b sequences → hidden [b, 1, d]
+    pub fn step(&self, ids: Tensor<1, Int>, state: State) -> LmOutput {
+        self.run(ids.unsqueeze_dim(1), state, true, None)
+    }
+
+    fn run(&self, ids: Tensor<2, Int>, state: State, recurrent: bool, mut dropout: Option<&mut Dropout>) -> LmOutput {
+        let [b, l] = ids.dims();
+        let mut x = self
+            .embed
+            .val()
+            .select(0, ids.reshape([b * l]))
+            .reshape([b, l, self.config.d_model])
+            .mul_scalar(self.config.embedding_multiplier);
+        let mut routings = Vec::new();
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for (block, state) in self.layers.iter().zip(state.layers) {
+            let (y, state, routing) = block.forward(x, state, recurrent, dropout.as_deref_mut());
+            x = y;
+            layers.push(state);
+            routings.extend(routing);
+        }
+        let hidden = rms_norm(x, self.norm.val(), self.config.rms_norm_eps);
+        LmOutput { hidden, routings, state: State { layers } }
+    }
+
+    /// Unnormalised log-probabilities of the next token: [b, l, d] → [b, l, v].
+    pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
+        linear(hidden, self.head_weight()).div_scalar(self.config.logits_scaling)
+    }
+
+    /// Nats that each target costs: hidden [b, l, d], targets [b, l] → [b·l].
+    pub fn nats(&self, hidden: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
+        let [b, l, d] = hidden.dims();
+        head_cross_entropy(
+            hidden.reshape([b * l, d]),
+            self.head_weight(),
+            targets.reshape([b * l]),
+            self.config.logits_scaling,
+        )
+    }
+
+    fn head_weight(&self) -> Tensor<2> {
+        self.head.as_ref().unwrap_or(&self.embed).val()
+    }
+}

@@ -1,0 +1,145 @@
+//! weights in and out by name: tensors ↔ `Param`s, gradients → slices
+//!
+//! The order is that of [`ModelConfig::tensors`], which is also the order in which modules declare their fields.
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
+    tensor::{Device, Gradients, Tensor, TensorData},
+};
+use itera_config::ModelConfig;
+
+use crate::{error::ModelError, language_model::LanguageModel};
+
+/// A weight outside the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Name as in [`ModelConfig::tensors`].
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Values, row by row.
+    pub values: Vec<f32>,
+}
+
+/// Hands out weights in model order while a model is built.
+pub(crate) struct Source<'a> {
+    tensors: std::vec::IntoIter<Parameter>,
+    device: &'a Device,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(
+        config: &ModelConfig,
+        device: &'a Device,
+        values: &mut dyn FnMut(&str, &[usize]) -> Vec<f32>,
+    ) -> Result<Self, ModelError> {
+        let mut tensors = Vec::new();
+        for spec in config.tensors() {
+            let (name, shape) = (spec.name, spec.shape);
+            let values = values(&name, &shape);
+            let expected = shape.iter().product();
+            if values.len() != expected {
+                return Err(ModelError::ShapeMismatch { name, shape, expected, found: values.len() });
+            }
+            tensors.push(Parameter { name, shape, values });
+        }
+        Ok(Self { tensors: tensors.into_iter(), device })
+    }
+
+    /// The next weight of the configuration.
+    pub(crate) fn next<const D: usize>(&mut self) -> Param<Tensor<D>> {
+        let Parameter { shape, values, .. } = self.tensors.next().expect("modules and the tensor table list the same");
+        Param::initialized(
+            ParamId::new(),
+            Tensor::from_data(TensorData::new(values, shape), self.device).require_grad(),
+        )
+    }
+}
+
+impl LanguageModel {
+    /// A copy of every weight.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut copy = Copy { path: Path::default(), out: Vec::new() };
+        self.visit(&mut copy);
+        copy.out
+    }
+
+    /// The gradient of every weight, in the order of [`Self::parameters`]; zeros where the loss does not reach.
+    pub fn gradients(&self, mut gradients: Gradients) -> Vec<Vec<f32>> {
+        let mut take = TakeGradients { gradients: &mut gradients, out: Vec::new() };
+        self.visit(&mut take);
+        take.out
+    }
+
+    /// The model with each weight passed through `update`, which gets its index and values.
+    pub fn map_parameters(self, update: &mut dyn FnMut(usize, &mut [f32])) -> Self {
+        self.map(&mut Update { index: 0, update })
+    }
+}
+
+/// Where a visitor stands, as a name of the tensor table.
+#[derive(Default)]
+struct Path(Vec<String>);
+
+impl Path {
+    /// `layers.0.mixer.Mamba.in_proj` → `layers.0.mamba.in_proj`
+    fn name(&self) -> String {
+        self.0.iter().filter(|part| *part != "mixer").map(|part| part.to_lowercase()).collect::<Vec<_>>().join(".")
+    }
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().into_vec::<f32>().expect("weights and gradients are f32")
+}
+
+struct Copy {
+    path: Path,
+    out: Vec<Parameter>,
+}
+
+impl ModuleVisitor for Copy {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.0.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.0.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val().inner();
+        self.out.push(Parameter { name: self.path.name(), shape: tensor.dims().to_vec(), values: values(tensor) });
+    }
+}
+
+struct TakeGradients<'a> {
+    gradients: &'a mut Gradients,
+    out: Vec<Vec<f32>>,
+}
+
+impl ModuleVisitor for TakeGradients<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        self.out.push(match tensor.grad_remove(self.gradients) {
+            Some(gradient) => values(gradient),
+            None => vec![0.0; tensor.dims().iter().product()],
+        });
+    }
+}
+
+struct Update<'a> {
+    index: usize,
+    update: &'a mut dyn FnMut(usize, &mut [f32]),
+}
+
+impl ModuleMapper for Update<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let (device, shape) = (tensor.device(), tensor.dims());
+        let mut values = values(tensor.inner());
+        (self.update)(self.index, &mut values);
+        self.index += 1;
+        let tensor = Tensor::from_data(TensorData::new(values, shape), &device).require_grad();
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
