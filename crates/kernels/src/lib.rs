@@ -1,1 +1,49 @@
-//! CPU kernels on slices, and their reference twins
+//! CPU kernels: slices in, slices out.
+//!
+//! ```text
+//! slices → tasks of CHUNK_LEN elements → rayon → results joined in a fixed order
+//! ```
+//!
+//! The shape of the work depends on the length of the data alone, so every kernel returns the same bits whatever
+//! the number of threads. Each has a slow twin in [`reference`] that is obviously right. This is the one crate
+//! with `unsafe` code, all of it in calls to functions compiled for an instruction set that was just detected.
+
+pub mod adamw;
+pub mod norm;
+pub mod probe;
+pub mod reference;
+
+/// Elements that one task handles: 64 KiB of `f32`, small enough for a core's L2 and large enough to hide the
+/// cost of scheduling it.
+pub const CHUNK_LEN: usize = 1 << 14;
+
+#[cfg(test)]
+mod test_data {
+    use crate::CHUNK_LEN;
+
+    /// Lengths around everything that a kernel cuts its work into.
+    pub(crate) const AWKWARD_LENGTHS: [usize; 11] =
+        [0, 1, 7, 15, 16, 17, 4099, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 3 * CHUNK_LEN + 5];
+
+    /// `n` numbers spread over (−1, 1), a function of `seed` (SplitMix64).
+    pub(crate) fn uniform(n: usize, seed: u64) -> Vec<f32> {
+        (0..n as u64)
+            .map(|i| {
+                let mut z = (seed << 32).wrapping_add(i).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                ((z >> 40) as f32 + 0.5) / (1u64 << 23) as f32 - 1.0
+            })
+            .collect()
+    }
+
+    /// The value of `f` under a pool of each of 1, 2, 3 and 4 threads.
+    pub(crate) fn for_thread_counts<T: Send>(f: impl Fn() -> T + Sync) -> Vec<T> {
+        (1..=4)
+            .map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a small thread pool");
+                pool.install(&f)
+            })
+            .collect()
+    }
+}

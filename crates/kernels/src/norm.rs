@@ -1,0 +1,93 @@
+//! Sum of squares with a fixed shape: the global gradient norm, and the guard against non-finite numbers.
+//!
+//! ```text
+//! x → chunks of CHUNK_LEN → 16 f64 lanes each → tree over lanes → one f64 a chunk → tree over chunks → f64
+//! ```
+
+use rayon::prelude::*;
+
+use crate::CHUNK_LEN;
+
+/// Independent partial sums of a chunk: enough to fill vector registers and hide the latency of an addition.
+const LANES: usize = 16;
+
+/// Σ xᵢ², in f64.
+///
+/// The square of an `f32` is exact in `f64` and cannot overflow it, so the result is finite if and only if every
+/// element is: a NaN or an infinity anywhere surfaces here, and `sum_of_squares(x).is_finite()` is the test.
+pub fn sum_of_squares(x: &[f32]) -> f64 {
+    let chunk_sums: Vec<f64> = x.par_chunks(CHUNK_LEN).map(chunk_sum_of_squares).collect();
+    tree_sum(&chunk_sums)
+}
+
+fn chunk_sum_of_squares(x: &[f32]) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let rows = x.chunks_exact(LANES);
+    let rest = rows.remainder();
+    for row in rows.chain([rest]) {
+        for (lane, &x) in lanes.iter_mut().zip(row) {
+            *lane += f64::from(x) * f64::from(x);
+        }
+    }
+    tree_sum(&lanes)
+}
+
+/// Sum of `x` over a binary tree whose shape depends on `x.len()` alone.
+///
+/// Callers with several tensors add their sums with this one, so that the total has a fixed shape too.
+pub fn tree_sum(x: &[f64]) -> f64 {
+    match x {
+        [] => 0.0,
+        [x] => *x,
+        _ => {
+            let (left, right) = x.split_at(x.len() / 2);
+            tree_sum(left) + tree_sum(right)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+    use crate::test_data::{AWKWARD_LENGTHS, for_thread_counts, uniform};
+
+    #[test]
+    fn agrees_with_its_twin_at_awkward_lengths() {
+        for n in AWKWARD_LENGTHS {
+            let x = uniform(n, 3);
+            let (fast, slow) = (sum_of_squares(&x), reference::sum_of_squares(&x));
+            assert!((fast - slow).abs() <= 1e-13 * slow, "length {n}: {fast} against {slow}");
+        }
+    }
+
+    #[test]
+    fn every_thread_count_gives_the_same_bits() {
+        let x = uniform(20 * CHUNK_LEN + 5, 4);
+        let sums = for_thread_counts(|| sum_of_squares(&x).to_bits());
+        assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
+    }
+
+    #[test]
+    fn is_finite_exactly_when_every_element_is() {
+        for n in AWKWARD_LENGTHS {
+            let mut x = vec![f32::MAX; n];
+            assert!(sum_of_squares(&x).is_finite(), "length {n}");
+            for at in [0, n / 2, n.saturating_sub(1)].into_iter().filter(|at| *at < n) {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let good = std::mem::replace(&mut x[at], bad);
+                    assert!(!sum_of_squares(&x).is_finite(), "{bad} at {at} of {n}");
+                    x[at] = good;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn small_terms_survive_beside_large_ones() {
+        let mut x = vec![1e-4; 100_000];
+        x[0] = 1.0;
+        let exact = 1.0 + 99_999.0 * f64::from(1e-4f32).powi(2);
+        assert!((sum_of_squares(&x) - exact).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,61 @@
+//! What this processor is and what it can do: the numbers of `itera doctor`.
+//!
+//! ```text
+//! CPUID, /proc → Cpu            FMA loop in registers → Gflops            STREAM triad in memory → GbPerS
+//! ```
+//!
+//! The two measurements are the roof that kernels are judged by: no program computes faster than the first or
+//! streams faster than the second.
+
+mod bandwidth;
+mod cpu;
+mod peak;
+
+use std::fmt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use bandwidth::measure_bandwidth;
+pub use cpu::Cpu;
+pub use peak::{measure_peak_f32, peak_instruction_set};
+
+/// 10⁹ floating-point operations a second; a fused multiply-add is two.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Gflops(pub f64);
+
+/// 10⁹ bytes a second.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct GbPerS(pub f64);
+
+impl fmt::Display for Gflops {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} GFLOP/s", self.0)
+    }
+}
+
+impl fmt::Display for GbPerS {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} GB/s", self.0)
+    }
+}
+
+/// Samples a measurement takes the median of; odd.
+const SAMPLES: usize = 9;
+
+/// Wall time of running all `tasks` at once, a thread each.
+fn time_together<F: FnOnce() + Send>(tasks: impl IntoIterator<Item = F>) -> Duration {
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for task in tasks {
+            scope.spawn(task);
+        }
+    });
+    start.elapsed()
+}
+
+/// Median of [`SAMPLES`] calls, in seconds.
+fn median_seconds(mut sample: impl FnMut() -> Duration) -> f64 {
+    let mut samples = [(); SAMPLES].map(|()| sample());
+    samples.sort_unstable();
+    samples[SAMPLES / 2].as_secs_f64()
+}

@@ -1,0 +1,144 @@
+//! Peak f32 arithmetic: independent fused multiply-adds that never leave the registers.
+//!
+//! ```text
+//! acc₀ … acc₁₁ ← acc · scale + shift, over and over      one instruction set, chosen at run time
+//! ```
+//!
+//! A core starts up to two vector FMAs a cycle and finishes each four cycles later, so at least eight must be in
+//! flight; twelve accumulators leave room for both constants in the sixteen registers of AVX2.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use super::{Gflops, median_seconds, time_together};
+
+/// Vector registers that accumulate.
+const ACCUMULATORS: usize = 12;
+
+/// Every accumulator tends to 1, far from numbers that are slow to handle.
+const SCALE: f32 = 0.75;
+const SHIFT: f32 = 0.25;
+
+/// Shortest sample: long enough that starting threads does not count.
+const SAMPLE: Duration = Duration::from_millis(10);
+
+/// An FMA loop compiled for one instruction set.
+struct FmaLoop {
+    instruction_set: &'static str,
+    lanes: usize,
+    run: fn(iterations: u64),
+}
+
+/// GFLOP/s of f32 fused multiply-adds on `threads` threads at once (at least one), with the widest instructions found.
+///
+/// The median of several samples of 10 to 20 ms each. Build with optimisation: a debug build measures itself.
+pub fn measure_peak_f32(threads: usize) -> Gflops {
+    let threads = threads.max(1);
+    let FmaLoop { lanes, run, .. } = FmaLoop::widest();
+    let time = |iterations| time_together((0..threads).map(|_| move || run(iterations)));
+
+    let mut iterations = 1 << 14;
+    while time(iterations) < SAMPLE {
+        iterations *= 2;
+    }
+    let seconds = median_seconds(|| time(iterations));
+    let flops = 2.0 * (ACCUMULATORS * lanes * threads) as f64 * iterations as f64;
+    Gflops(flops / seconds / 1e9)
+}
+
+/// Instruction set that [`measure_peak_f32`] uses here: `AVX-512`, `AVX2+FMA`, `NEON` or `portable`.
+pub fn peak_instruction_set() -> &'static str {
+    FmaLoop::widest().instruction_set
+}
+
+impl FmaLoop {
+    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls functions compiled for a detected feature"))]
+    #[cfg_attr(
+        target_arch = "aarch64",
+        expect(unsafe_code, reason = "calls functions compiled for a detected feature")
+    )]
+    fn widest() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                // SAFETY: the processor has AVX-512F, checked on the line above.
+                return Self { instruction_set: "AVX-512", lanes: 16, run: |n| unsafe { avx512(n) } };
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                // SAFETY: the processor has AVX2 and FMA, checked on the line above.
+                return Self { instruction_set: "AVX2+FMA", lanes: 8, run: |n| unsafe { avx2(n) } };
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            // SAFETY: the processor has NEON, checked on the line above.
+            return Self { instruction_set: "NEON", lanes: 4, run: |n| unsafe { neon(n) } };
+        }
+        Self { instruction_set: "portable", lanes: PORTABLE_LANES, run: portable }
+    }
+}
+
+/// Defines `fn $name(iterations)` for one instruction set. Accumulators start out different, so that the compiler
+/// cannot fold them into one.
+macro_rules! fma_loop {
+    ($name:ident, $feature:literal, $splat:path, |$acc:ident, $scale:ident, $shift:ident| $fma:expr) => {
+        #[target_feature(enable = $feature)]
+        fn $name(iterations: u64) {
+            let ($scale, $shift) = ($splat(SCALE), $splat(SHIFT));
+            let mut accumulators = [$splat(0.0); ACCUMULATORS];
+            for (i, accumulator) in accumulators.iter_mut().enumerate() {
+                *accumulator = $splat(black_box(i as f32));
+            }
+            for _ in 0..iterations {
+                for accumulator in &mut accumulators {
+                    let $acc = *accumulator;
+                    *accumulator = $fma;
+                }
+            }
+            black_box(accumulators);
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm512_fmadd_ps, _mm512_set1_ps};
+#[cfg(target_arch = "x86_64")]
+fma_loop!(avx512, "avx512f", _mm512_set1_ps, |acc, scale, shift| _mm512_fmadd_ps(acc, scale, shift));
+#[cfg(target_arch = "x86_64")]
+fma_loop!(avx2, "avx2,fma", _mm256_set1_ps, |acc, scale, shift| _mm256_fmadd_ps(acc, scale, shift));
+
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::{vdupq_n_f32, vfmaq_f32};
+#[cfg(target_arch = "aarch64")]
+fma_loop!(neon, "neon", vdupq_n_f32, |acc, scale, shift| vfmaq_f32(shift, acc, scale));
+
+/// Width of the vectors that every 64-bit processor has.
+const PORTABLE_LANES: usize = 4;
+
+/// Multiply, then add: without a fused instruction, `mul_add` would be a library call.
+fn portable(iterations: u64) {
+    let mut accumulators: [[f32; PORTABLE_LANES]; ACCUMULATORS] =
+        std::array::from_fn(|i| [black_box(i as f32); PORTABLE_LANES]);
+    for _ in 0..iterations {
+        for lane in accumulators.as_flattened_mut() {
+            *lane = *lane * SCALE + SHIFT;
+        }
+    }
+    black_box(accumulators);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_a_plausible_speed_of_the_chosen_instructions() {
+        let peak = measure_peak_f32(1);
+        assert!(peak.0 > 0.5 && peak.0 < 2_000.0, "{peak} with {}", peak_instruction_set());
+    }
+
+    #[test]
+    fn no_threads_means_one() {
+        assert!(measure_peak_f32(0).0 > 0.0);
+    }
+}
