@@ -1,1 +1,56 @@
-//! Byte-level BPE and byte tokenizers: train, load, encode, decode
+//! Text ⇄ token ids, in the GPT-2 manner: every byte has a token, so every text has an encoding.
+//!
+//! ```text
+//! documents ──train_bpe──▶ Tokenizer ──write_dir──▶ tokenizer.json, tokenizer_config.json
+//!                              ▲                                 │
+//!                              └───────────load_dir──────────────┘
+//!
+//! text ──split (GPT-2 regex)──▶ words ──bytes as letters──▶ merges ──▶ [TokenId]
+//! [TokenId] ──bytes of each──▶ concatenated ──▶ text      (one token at a time: TextStream)
+//! ```
+//!
+//! Exactly one kind of tokenizer is spoken here, the one that `transformers` calls byte-level BPE and llama.cpp
+//! calls `gpt-2`: no normaliser, no prefix space, the full alphabet of 256 bytes. [`Tokenizer::byte`] is the same
+//! kind with no merges. A file of another kind is refused, because it could not promise
+//! `decode(encode(text)) == text`.
+//!
+//! Two tokens are special and stand for no text: `<|endoftext|>` ends a document and precedes the next one (it is
+//! both bos and eos, GPT-2's convention), `<|pad|>` fills a batch. The *text* `<|endoftext|>` is ordinary: a
+//! document that contains it cannot forge the end of a document.
+//!
+//! ```
+//! # fn main() -> Result<(), itera_tokenizer::Error> {
+//! use itera_tokenizer::Tokenizer;
+//!
+//! let tokenizer = Tokenizer::train_bpe(["the cat and the hat", "the cat sat"].iter(), 270)?;
+//! let ids = tokenizer.encode("the hat 🎩");
+//! assert_eq!(tokenizer.decode(&ids), "the hat 🎩");
+//! # Ok(())
+//! # }
+//! ```
+
+mod alphabet;
+mod directory;
+mod error;
+mod file;
+mod stream;
+mod token;
+mod tokenizer;
+mod train;
+
+pub use error::Error;
+pub use stream::TextStream;
+pub use token::TokenId;
+pub use tokenizer::Tokenizer;
+
+/// Text of the token that ends a document and precedes the next one.
+pub const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// Text of the token that fills a batch.
+pub const PAD: &str = "<|pad|>";
+
+/// Entries that a vocabulary may have at most: four times the largest in common use.
+pub const MAX_VOCAB_SIZE: usize = 1 << 20;
+
+/// What the functions of this crate return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,66 @@
+//! The tokenizer's files in a Hugging Face model directory.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::{Error, Result, Tokenizer};
+
+const TOKENIZER: &str = "tokenizer.json";
+const SETTINGS: &str = "tokenizer_config.json";
+
+impl Tokenizer {
+    /// Writes `tokenizer.json` and `tokenizer_config.json` into a directory, which is created if absent.
+    ///
+    /// `AutoTokenizer.from_pretrained` opens it and yields the same ids. `max_seq_len` is the longest context, in
+    /// tokens, that the model beside it promises.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written; the message names it.
+    pub fn write_dir(&self, dir: &Path, max_seq_len: usize) -> Result<()> {
+        fs::create_dir_all(dir).map_err(io("create", dir))?;
+        let files = [(TOKENIZER, self.to_json()), (SETTINGS, format!("{:#}\n", self.settings(max_seq_len)))];
+        for (name, contents) in files {
+            let path = dir.join(name);
+            fs::write(&path, contents).map_err(io("write", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the tokenizer of a model directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_file`].
+    pub fn load_dir(dir: &Path) -> Result<Self> {
+        Self::from_file(&dir.join(TOKENIZER))
+    }
+
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or for the reasons of [`Self::from_json`]; the message names the file.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let json = fs::read(path).map_err(io("read", path))?;
+        Self::from_json(&json).map_err(|source| Error::File { path: path.to_owned(), source: source.into() })
+    }
+
+    fn settings(&self, max_seq_len: usize) -> Value {
+        let special = |id| self.text_of_special(id);
+        json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": max_seq_len,
+            "bos_token": special(self.bos()),
+            "eos_token": special(self.eos()),
+            "pad_token": special(self.pad()),
+            "clean_up_tokenization_spaces": false,
+        })
+    }
+}
+
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Io { action, path: path.to_owned(), source }
+}

@@ -1,0 +1,70 @@
+//! What can go wrong with a tokenizer, and what to do about it.
+
+use std::path::PathBuf;
+
+use crate::{END_OF_TEXT, MAX_VOCAB_SIZE};
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `read`, `write` or `create`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file was read, but what it holds is refused.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why it is refused.
+        source: Box<Error>,
+    },
+    /// The bytes are not the JSON of a BPE tokenizer.
+    #[error("not a `tokenizer.json` of a BPE tokenizer: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The file is longer than any sane tokenizer.
+    #[error("the tokenizer is {size_bytes} bytes long; at most {max_bytes} are read")]
+    TooLarge {
+        /// Length of the file.
+        size_bytes: usize,
+        /// Longest that is read.
+        max_bytes: usize,
+    },
+    /// A tokenizer of a kind that is not spoken here.
+    #[error("`{key}` is {found}, but only byte-level BPE of the GPT-2 kind is supported: {supported}")]
+    Unsupported {
+        /// Key of `tokenizer.json`.
+        key: &'static str,
+        /// Its value, shortened.
+        found: String,
+        /// What it may be.
+        supported: &'static str,
+    },
+    /// The vocabulary contradicts itself.
+    #[error("vocabulary: {0}")]
+    Vocabulary(String),
+    /// The token that separates documents is missing.
+    #[error("the tokenizer has no special token `{END_OF_TEXT}`, which separates documents; add it or train a new one")]
+    NoEndOfText,
+    /// A size that no vocabulary can have.
+    #[error(
+        "a vocabulary of {vocab_size} entries was asked for; choose between {min} (256 bytes and the special tokens) \
+         and {MAX_VOCAB_SIZE}"
+    )]
+    VocabSize {
+        /// Entries asked for.
+        vocab_size: usize,
+        /// Fewest possible.
+        min: usize,
+    },
+    /// The trainer failed.
+    #[error("training the tokenizer failed: {0}")]
+    Train(String),
+}
