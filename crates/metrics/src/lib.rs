@@ -1,1 +1,33 @@
-//! Training records and their files: JSONL, CSV, TensorBoard, report
+//! What a run says about itself.
+//!
+//! ```text
+//!              ┌→ MetricsWriter → metrics.jsonl, metrics.csv        one row a logged step
+//! StepRecord ──┤
+//!              └→ TensorBoard   → tensorboard/events.out.tfevents…
+//! Report + all rows             → report.json, report.html          once, at the end
+//! ```
+//!
+//! Every number comes from the run itself. What could not be measured is `null` in JSON and empty in CSV, and so
+//! is a number that is not finite.
+
+mod environment;
+mod error;
+mod files;
+mod git;
+mod memory;
+mod record;
+mod report;
+mod tensorboard;
+mod writer;
+
+pub use environment::Environment;
+pub use error::MetricsError;
+pub use git::GitRevision;
+pub use memory::{peak_resident_bytes, resident_bytes};
+pub use record::{ExpertLayout, StepRecord, TIMING_COLUMNS};
+pub use report::{Best, Report, Sample, Totals};
+pub use tensorboard::TensorBoard;
+pub use writer::{MetricsWriter, read_records};
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, MetricsError>;

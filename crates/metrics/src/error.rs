@@ -1,0 +1,78 @@
+//! What can go wrong with the files of a run.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::ExpertLayout;
+
+/// A metrics file that could not be read or written, or a record that does not fit it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricsError {
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `open`, `read`, `write` …
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A row other than the last is not a metrics row.
+    #[error(
+        "{}, line {line}, is not a metrics row: {source}. An interruption can only tear the last line, so the file \
+         was edited or damaged; restore it, or move it away to begin a new one", path.display()
+    )]
+    DamagedRow {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// Rows go up by step: one was written again or out of order.
+    #[error(
+        "metrics row of step {step} comes after that of step {last}; resume the files at the step of the checkpoint"
+    )]
+    StepNotAfter {
+        /// Step of the refused row.
+        step: u64,
+        /// Step of the row before it.
+        last: u64,
+    },
+    /// Token counts that do not fit the columns.
+    #[error("metrics row of step {step} has tokens_per_expert of lengths {got:?}, but the columns are for {expected}")]
+    ExpertShape {
+        /// Step of the refused row.
+        step: u64,
+        /// Number of counts of each layer.
+        got: Vec<usize>,
+        /// What the files were opened with.
+        expected: ExpertLayout,
+    },
+    /// A value with no JSON form.
+    #[error("cannot write {what} as JSON: {source}")]
+    Json {
+        /// What was to be written.
+        what: &'static str,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// The plotting library refused a chart.
+    #[error("cannot draw the chart `{chart}`: {reason}")]
+    Chart {
+        /// Title of the chart.
+        chart: String,
+        /// What the library said.
+        reason: String,
+    },
+}
+
+impl MetricsError {
+    /// For `map_err`: the path and what was tried on it.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}

@@ -1,0 +1,163 @@
+//! Line charts as inline SVG.
+//!
+//! ```text
+//! Chart { series, floor } → plotters → <svg>, coloured by the page's style sheet
+//! ```
+
+use std::error::Error;
+use std::ops::Range;
+
+use plotters::prelude::*;
+
+use crate::{MetricsError, Result};
+
+/// Size of a chart in its own units; the page scales it.
+const SIZE: (u32, u32) = (640, 260);
+
+/// Axes, grid and numbers are drawn in these colours, which the style sheet replaces to suit a light or dark page.
+const INK: RGBColor = RGBColor(1, 1, 1);
+const RULE: RGBColor = RGBColor(2, 2, 2);
+
+/// Colours that stand out from white and from black; charts with more series begin again.
+pub(super) const COLOURS: [RGBColor; 8] = [
+    RGBColor(59, 130, 246),
+    RGBColor(234, 136, 12),
+    RGBColor(16, 163, 110),
+    RGBColor(226, 75, 75),
+    RGBColor(148, 100, 240),
+    RGBColor(8, 160, 190),
+    RGBColor(222, 80, 150),
+    RGBColor(120, 150, 30),
+];
+
+/// Most points drawn of a series; more do not fit the pixels.
+const MAX_POINTS: usize = 1_000;
+
+/// Points (x, y) under one name.
+pub(super) struct Series {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Curves over one pair of axes.
+pub(super) struct Chart {
+    pub title: String,
+    pub series: Vec<Series>,
+}
+
+impl Series {
+    /// Keeps the points that are finite, evenly thinned to [`MAX_POINTS`] and the last one.
+    pub fn new(name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        let finite: Vec<_> = points.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+        let stride = finite.len().div_ceil(MAX_POINTS).max(1);
+        let last = finite.len().saturating_sub(1);
+        let thinned = finite.into_iter().enumerate().filter(|(i, _)| i % stride == 0 || *i == last);
+        Self { name: name.into(), points: thinned.map(|(_, point)| point).collect() }
+    }
+}
+
+impl Chart {
+    /// The chart as an `<svg>` element; `None` if there is no point to draw.
+    pub fn to_svg(&self) -> Result<Option<String>> {
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let (Some(x), Some(y)) = (span(points().map(|p| p.0)), span(points().map(|p| p.1))) else {
+            return Ok(None);
+        };
+        let failed = |e: Box<dyn Error>| MetricsError::Chart { chart: self.title.clone(), reason: e.to_string() };
+        self.draw(x, y).map(Some).map_err(failed)
+    }
+
+    fn draw(&self, x: Range<f64>, y: Range<f64>) -> std::result::Result<String, Box<dyn Error>> {
+        let mut svg = String::new();
+        {
+            let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+            let mut axes = ChartBuilder::on(&area)
+                .margin(8)
+                .x_label_area_size(28)
+                .y_label_area_size(52)
+                .build_cartesian_2d(x, y)?;
+            axes.configure_mesh()
+                .x_labels(8)
+                .y_labels(6)
+                .x_label_formatter(&|x| short(*x))
+                .y_label_formatter(&|y| short(*y))
+                .label_style(("sans-serif", 13).into_font().color(&INK))
+                .axis_style(RULE)
+                .bold_line_style(RULE)
+                .light_line_style(TRANSPARENT)
+                .draw()?;
+            for (series, colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
+                if let [point] = series.points[..] {
+                    axes.draw_series([Circle::new(point, 3, colour.filled())])?;
+                }
+                axes.draw_series(LineSeries::new(series.points.iter().copied(), colour.stroke_width(2)))?;
+            }
+            area.present()?;
+        }
+        Ok(svg)
+    }
+}
+
+/// Smallest range that holds all values, with a margin; `None` without values.
+fn span(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
+    let (low, high) = values
+        .fold(None, |span: Option<(f64, f64)>, x| Some(span.map_or((x, x), |(low, high)| (low.min(x), high.max(x)))))?;
+    let margin = if high > low { 0.04 * (high - low) } else { 0.04 * high.abs().max(1e-9) };
+    Some(low - margin..high + margin)
+}
+
+/// A number in the width of an axis label: `1.2M`, `350k`, `0.02`, `3e-4`.
+pub(super) fn short(x: f64) -> String {
+    let (scaled, unit) = match x.abs() {
+        a if a >= 1e9 => (x / 1e9, "G"),
+        a if a >= 1e6 => (x / 1e6, "M"),
+        a if a >= 1e4 => (x / 1e3, "k"),
+        a if a > 0.0 && a < 1e-2 => return format!("{x:.1e}"),
+        _ => (x, ""),
+    };
+    let digits = format!("{scaled:.3}");
+    format!("{}{unit}", digits.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failure here fails the test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (x, text) in [
+            (0.0, "0"),
+            (1_234_567.0, "1.235M"),
+            (350_000.0, "350k"),
+            (2048.0, "2048"),
+            (0.02, "0.02"),
+            (-1.5, "-1.5"),
+            (3e-4, "3.0e-4"),
+        ] {
+            assert_eq!(short(x), text);
+        }
+    }
+
+    #[test]
+    fn series_are_finite_thin_and_end_where_they_end() {
+        let series = Series::new("x", (0..12_345).map(|i| (f64::from(i), if i % 7 == 0 { f64::NAN } else { 1.0 })));
+        assert!(series.points.len() <= MAX_POINTS + 1 && series.points.len() > MAX_POINTS / 2);
+        assert!(series.points.iter().all(|(_, y)| y.is_finite()));
+        assert_eq!(series.points.last(), Some(&(12_344.0, 1.0)));
+    }
+
+    #[test]
+    fn awkward_numbers_of_points_draw() {
+        let chart = |n: u32, y: f64| Chart {
+            title: "t".into(),
+            series: vec![Series::new("a", (0..n).map(|i| (f64::from(i), y)))],
+        };
+        assert_eq!(chart(0, 1.0).to_svg().unwrap(), None);
+        assert_eq!(chart(3, f64::NAN).to_svg().unwrap(), None);
+        for (n, y) in [(1, 0.0), (1, 5.0), (2, 0.0), (3, -2.0)] {
+            let svg = chart(n, y).to_svg().unwrap().unwrap();
+            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && !svg.contains("NaN"), "{svg}");
+        }
+    }
+}
