@@ -153,15 +153,16 @@ mod tests {
         bytes(dir.path())
     }
 
-    /// The process dies after any byte of the JSONL file, whatever became of the CSV file, and resumes from any
-    /// checkpoint whose rows were written by then.
+    /// The process dies within a row, just before its line break or just after it, whatever became of the CSV file,
+    /// and resumes from any checkpoint whose rows were written by then.
     #[test]
     fn a_run_cut_anywhere_and_resumed_writes_the_same_bytes() {
         let whole = uninterrupted();
+        let line_breaks = whole[0].match_indices('\n').flat_map(|(at, _)| [at, at + 1]);
         let dir = tempfile::tempdir().unwrap();
-        for cut in (0..=whole[0].len()).step_by(7).chain([whole[0].len()]) {
+        for cut in (0..whole[0].len()).step_by(173).chain(line_breaks) {
             let rows_before_cut = whole[0][..cut].matches('\n').count() as u64;
-            for after_step in [rows_before_cut, rows_before_cut / 2, 0] {
+            for after_step in [rows_before_cut, rows_before_cut / 2] {
                 fs::write(dir.path().join(JSONL), &whole[0][..cut]).unwrap();
                 fs::write(dir.path().join(CSV), &whole[1][..cut.min(whole[1].len())]).unwrap();
                 let mut writer = MetricsWriter::resume(dir.path(), EXPERTS, after_step).unwrap();

@@ -52,10 +52,9 @@ pub fn peak_instruction_set() -> &'static str {
 }
 
 impl FmaLoop {
-    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls functions compiled for a detected feature"))]
     #[cfg_attr(
-        target_arch = "aarch64",
-        expect(unsafe_code, reason = "calls functions compiled for a detected feature")
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        expect(unsafe_code, reason = "calls functions compiled for an instruction set that was just detected")
     )]
     fn widest() -> Self {
         #[cfg(target_arch = "x86_64")]

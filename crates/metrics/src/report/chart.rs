@@ -14,8 +14,7 @@ use crate::{MetricsError, Result};
 /// Size of a chart in its own units; the page scales it.
 const SIZE: (u32, u32) = (640, 260);
 
-/// Axes, grid and numbers are drawn in these colours, which the style sheet replaces to suit a light or dark page.
-const INK: RGBColor = RGBColor(1, 1, 1);
+/// Colour of axes and grid, which the style sheet replaces to suit a light or dark page.
 const RULE: RGBColor = RGBColor(2, 2, 2);
 
 /// Colours that stand out from white and from black; charts with more series begin again.
@@ -42,6 +41,8 @@ pub(super) struct Series {
 /// Curves over one pair of axes.
 pub(super) struct Chart {
     pub title: String,
+    /// Whether the vertical axis begins at 0, for quantities whose ratios matter.
+    pub from_zero: bool,
     pub series: Vec<Series>,
 }
 
@@ -60,9 +61,12 @@ impl Chart {
     /// The chart as an `<svg>` element; `None` if there is no point to draw.
     pub fn to_svg(&self) -> Result<Option<String>> {
         let points = || self.series.iter().flat_map(|series| &series.points);
-        let (Some(x), Some(y)) = (span(points().map(|p| p.0)), span(points().map(|p| p.1))) else {
+        let (Some(x), Some(mut y)) = (span(points().map(|p| p.0)), span(points().map(|p| p.1))) else {
             return Ok(None);
         };
+        if self.from_zero {
+            y.start = y.start.min(0.0);
+        }
         let failed = |e: Box<dyn Error>| MetricsError::Chart { chart: self.title.clone(), reason: e.to_string() };
         self.draw(x, y).map(Some).map_err(failed)
     }
@@ -81,7 +85,7 @@ impl Chart {
                 .y_labels(6)
                 .x_label_formatter(&|x| short(*x))
                 .y_label_formatter(&|y| short(*y))
-                .label_style(("sans-serif", 13).into_font().color(&INK))
+                .label_style(("sans-serif", 15))
                 .axis_style(RULE)
                 .bold_line_style(RULE)
                 .light_line_style(TRANSPARENT)
@@ -151,6 +155,7 @@ mod tests {
     fn awkward_numbers_of_points_draw() {
         let chart = |n: u32, y: f64| Chart {
             title: "t".into(),
+            from_zero: true,
             series: vec![Series::new("a", (0..n).map(|i| (f64::from(i), y)))],
         };
         assert_eq!(chart(0, 1.0).to_svg().unwrap(), None);

@@ -19,7 +19,7 @@ pub(super) fn render(report: &Report, records: &[StepRecord]) -> Result<String> 
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{run}</title>\n\
          <style>\n{style}</style>\n</head>\n<body>\n<h1>{run}</h1>\n{headline}\
-         <section class=\"charts\">\n{figures}</section>\n{samples}{model}{data}{environment}{config}</body>\n</html>\n",
+         <h2>Curves over training tokens seen</h2>\n<section class=\"charts\">\n{figures}</section>\n{samples}{model}{data}{environment}{config}</body>\n</html>\n",
         run = escape(&report.run),
         style = include_str!("page.css"),
         headline = table(&headline(report)),
@@ -50,7 +50,7 @@ fn headline(report: &Report) -> Vec<(&'static str, String)> {
         ("Tokens seen", short(totals.tokens as f64)),
         ("Skipped steps", totals.skipped.to_string()),
         ("Wall time", format!("{:.1} min", totals.wall_s / 60.0)),
-        ("Resumed", format!("{} times", totals.resumes)),
+        ("Resumes", totals.resumes.to_string()),
         ("Revision", git),
     ]);
     rows
@@ -60,7 +60,7 @@ fn charts(report: &Report, records: &[StepRecord]) -> Vec<Chart> {
     let over_tokens = |name: &str, y: fn(&StepRecord) -> Option<f64>| {
         Series::new(name, records.iter().filter_map(|r| Some((r.tokens as f64, y(r)?))))
     };
-    let chart = |title: &str, series| Chart { title: title.into(), series };
+    let chart = |title: &str, series| Chart { title: title.into(), from_zero: false, series };
     let mut val_bpb = vec![over_tokens("val_bpb", |r| r.val_bpb)];
     if let (Some(floor), Some(first), Some(last)) = (report.floor_bpb, records.first(), records.last()) {
         val_bpb.push(Series::new("floor", [(first.tokens as f64, floor), (last.tokens as f64, floor)]));
@@ -71,7 +71,10 @@ fn charts(report: &Report, records: &[StepRecord]) -> Vec<Chart> {
         chart("Validation, bits per byte", val_bpb),
         chart("Learning rate", vec![over_tokens("lr", |r| Some(r.lr))]),
         chart("Gradient norm before clipping", vec![over_tokens("grad_norm", |r| Some(r.grad_norm))]),
-        chart("Tokens per second", vec![over_tokens("tokens_per_s", |r| Some(r.tokens_per_s))]),
+        Chart {
+            from_zero: true,
+            ..chart("Tokens per second", vec![over_tokens("tokens_per_s", |r| Some(r.tokens_per_s))])
+        },
     ];
     charts.extend(expert_charts(records));
     charts
@@ -88,10 +91,11 @@ fn expert_charts(records: &[StepRecord]) -> Vec<Chart> {
                 let counts = counts_of(r, layer);
                 Some((r.tokens as f64, *counts.get(expert)? as f64 / counts.iter().sum::<u64>() as f64))
             };
-            Series::new(format!("expert {expert}"), records.iter().filter_map(share))
+            Series::new(expert.to_string(), records.iter().filter_map(share))
         };
         Chart {
-            title: format!("Expert use, layer {layer}: share of tokens"),
+            title: format!("Experts of layer {layer}, share of tokens"),
+            from_zero: true,
             series: (0..n_experts).map(series_of).collect(),
         }
     };
