@@ -20,7 +20,8 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// The tokenizer that needs no training: ids 0 and 1 are `<|endoftext|>` and `<|pad|>`, then one token a byte.
+    /// The tokenizer that needs no training: ids 0 and 1 are `<|endoftext|>` and `<|pad|>`, and
+    /// byte `n` has id `n + 2`.
     pub fn byte() -> Self {
         Self::from_parts(Parts::bytes_only()).expect("256 bytes and two special tokens make a tokenizer")
     }

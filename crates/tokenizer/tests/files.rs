@@ -1,0 +1,132 @@
+//! What is written can be read; what is not ours, or damaged, is refused by name and never panics.
+
+use itera_tokenizer::{TokenId, Tokenizer};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn trained() -> Tokenizer {
+    Tokenizer::train_bpe(["the cat and the hat sat on the mat"].iter(), 270).expect("a tokenizer")
+}
+
+/// The message with which a changed tokenizer is refused.
+fn refusal(change: impl FnOnce(&mut Value)) -> String {
+    let mut file: Value = serde_json::from_str(&trained().to_json()).expect("JSON");
+    change(&mut file);
+    Tokenizer::from_json(file.to_string().as_bytes()).expect_err("a refusal").to_string()
+}
+
+#[test]
+fn a_directory_round_trips() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for tokenizer in [Tokenizer::byte(), trained()] {
+        tokenizer.write_dir(dir.path(), 4096).expect("written");
+        let loaded = Tokenizer::load_dir(dir.path()).expect("loaded");
+        assert_eq!(loaded.to_json(), tokenizer.to_json());
+        assert_eq!(loaded.fingerprint(), tokenizer.fingerprint());
+        assert_eq!(loaded.encode("the cat's 🐈"), tokenizer.encode("the cat's 🐈"));
+
+        let settings = std::fs::read_to_string(dir.path().join("tokenizer_config.json")).expect("settings");
+        let settings: Value = serde_json::from_str(&settings).expect("JSON");
+        assert_eq!(settings["eos_token"], "<|endoftext|>");
+        assert_eq!(settings["model_max_length"], 4096);
+    }
+}
+
+#[test]
+fn fingerprints_tell_tokenizers_apart() {
+    let fingerprint = trained().fingerprint();
+    assert_eq!(fingerprint.len(), 64);
+    assert_eq!(fingerprint, trained().fingerprint());
+    assert_ne!(fingerprint, Tokenizer::byte().fingerprint());
+}
+
+#[test]
+fn a_missing_or_foreign_file_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let missing = Tokenizer::load_dir(dir.path()).expect_err("no file").to_string();
+    assert!(missing.contains("tokenizer.json"), "{missing}");
+    std::fs::write(dir.path().join("tokenizer.json"), "{}").expect("written");
+    let foreign = Tokenizer::load_dir(dir.path()).expect_err("no tokenizer").to_string();
+    assert!(foreign.contains("tokenizer.json") && foreign.contains("model"), "{foreign}");
+}
+
+#[test]
+fn what_could_break_the_round_trip_is_refused() {
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 14] = [
+        (|f| f["model"]["type"] = json!("Unigram"), "model.type"),
+        (|f| f["model"]["dropout"] = json!(0.1), "model.dropout"),
+        (|f| f["model"]["ignore_merges"] = json!(true), "ignore_merges"),
+        (|f| f["model"]["continuing_subword_prefix"] = json!("##"), "continuing_subword_prefix"),
+        (|f| f["normalizer"] = json!({"type": "NFC"}), "NFC"),
+        (|f| f["pre_tokenizer"]["add_prefix_space"] = json!(true), "add_prefix_space"),
+        (|f| f["pre_tokenizer"] = json!({"type": "Whitespace"}), "Whitespace"),
+        (|f| f["decoder"] = Value::Null, "decoder"),
+        (|f| f["added_tokens"] = json!([]), "<|endoftext|>"),
+        (|f| f["added_tokens"][0]["special"] = json!(false), "added_tokens"),
+        (|f| f["added_tokens"][0]["id"] = json!(7), "ids 7 and 0"),
+        (|f| f["model"]["merges"][3] = f["model"]["merges"][2].clone(), "twice"),
+        (|f| f["model"]["merges"][0] = json!(["q", "q"]), "\"qq\", which is no token"),
+        (|f| f["model"]["merges"][0] = json!(["<|pad|>", "q"]), "<|pad|>"),
+    ];
+    for (change, named) in cases {
+        let message = refusal(change);
+        assert!(message.contains(named), "{named}: {message}");
+    }
+}
+
+#[test]
+fn a_vocabulary_that_contradicts_itself_is_refused() {
+    let with = |token: &'static str, id: u32| move |file: &mut Value| file["model"]["vocab"][token] = json!(id);
+    for (message, named) in [
+        (refusal(with("a", 5)), "without gap or repetition"),
+        (refusal(with("new", u32::MAX)), "without gap or repetition"),
+        (refusal(with("日", 270)), "byte-level alphabet"),
+        (refusal(|file| drop(file["model"]["vocab"].as_object_mut().and_then(|vocab| vocab.remove("a")))), "gap"),
+    ] {
+        assert!(message.contains(named), "{named}: {message}");
+    }
+}
+
+/// GPT-2's own file: `<|endoftext|>` comes last, there is no padding token, merges are lines, affixes are empty.
+#[test]
+fn the_older_form_is_read() {
+    let mut file: Value = serde_json::from_str(&trained().to_json()).expect("JSON");
+    let mut tokens: Vec<_> = file["model"]["vocab"].as_object().expect("vocab").keys().skip(2).cloned().collect();
+    tokens.push("<|endoftext|>".into());
+    let end_of_text = tokens.len() - 1;
+    file["model"]["vocab"] = tokens.into_iter().zip((0..).map(|id: u32| json!(id))).collect();
+    file["added_tokens"] = json!([{"id": end_of_text, "content": "<|endoftext|>", "special": true}]);
+    file["model"]["continuing_subword_prefix"] = json!("");
+    let merges = file["model"]["merges"].as_array().expect("merges").iter();
+    file["model"]["merges"] = merges
+        .map(|pair| format!("{} {}", pair[0].as_str().expect("left"), pair[1].as_str().expect("right")))
+        .collect();
+
+    let older = Tokenizer::from_json(file.to_string().as_bytes()).expect("a tokenizer");
+    assert_eq!(older.eos().index(), end_of_text);
+    assert_eq!(older.pad(), older.eos());
+    let shifted: Vec<_> = trained().encode("the cat").into_iter().map(|id| TokenId(id.0 - 2)).collect();
+    assert_eq!(older.encode("the cat"), shifted);
+}
+
+#[test]
+fn a_truncated_file_is_refused_at_every_length() {
+    let json = Tokenizer::byte().to_json();
+    for length in 0..json.len() {
+        assert!(Tokenizer::from_json(&json.as_bytes()[..length]).is_err(), "{length}");
+    }
+}
+
+proptest! {
+    /// Either it is refused, or it is another tokenizer that keeps the promise.
+    #[test]
+    fn damage_never_breaks_the_promise(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut json = Tokenizer::byte().to_json().into_bytes();
+        let at = at.index(json.len());
+        json[at] = byte;
+        if let Ok(tokenizer) = Tokenizer::from_json(&json) {
+            prop_assert_eq!(tokenizer.decode(&tokenizer.encode("a cat, 🐈\0")), "a cat, 🐈\0");
+        }
+    }
+}
