@@ -1,7 +1,23 @@
-//! TOML → raw tables → validated [`Config`].
+//! TOML file, overrides → tables → rules → [`Config`] → tensor table
 //!
-//! One struct a TOML table, one field a key. A [`Config`] that exists is valid: every constructor validates.
+//! One struct a TOML table, one field a key. Whatever is wrong is reported at once, each problem with its key, its
+//! value, what was expected, and the nearest valid choice. [`ModelConfig::tensors`] then lists every weight of the model
+//! before any of it exists.
 
-mod sections;
+mod checks;
+mod config;
+mod counts;
+mod data;
+mod error;
+mod load;
+mod model;
+mod rules;
+mod shape;
+mod train;
 
-pub use sections::*;
+pub use config::{Config, RunConfig};
+pub use data::{DataConfig, TokenizerConfig, TokenizerKind};
+pub use error::{ConfigError, Fault, Problem};
+pub use model::{LayerKind, ModelConfig, PositionEmbedding};
+pub use shape::{TensorRole, TensorSpec};
+pub use train::{CheckpointConfig, EvalConfig, LogConfig, Schedule, TrainConfig};

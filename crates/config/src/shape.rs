@@ -1,0 +1,140 @@
+//! configuration → every tensor, in model order
+//!
+//! ```text
+//! embed [v, d]
+//! layers.{i}.mixer_norm [d]
+//!           .mamba.in_proj [2·i + 2·g·n + h, d]  .conv_weight [channels, d_conv]  .conv_bias  .dt_bias [h]  .a_log [h]
+//!                 .d_skip [h]  .norm [i]  .out_proj [d, i]
+//!        or .attention.q_proj [d, d]  .k_proj [kv, d]  .v_proj [kv, d]  .o_proj [d, d]
+//!           .ffn_norm [d]
+//!           .moe.router [e, d]  .w_in [e, 2·f, d]  .w_out [e, d, f]                    absent if dense
+//!           .shared.w_in [2·d_shared, d]  .w_out [d, d_shared]
+//! norm [d]
+//! head [v, d]                                                                          absent if tied
+//! ```
+
+use crate::{LayerKind, ModelConfig};
+
+/// What a tensor does; compression recipes choose by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TensorRole {
+    /// Token embedding, and the head where they are tied.
+    Embedding,
+    /// Gain of an RMSNorm.
+    Norm,
+    /// Projection into the mamba mixer; rows z, x, B, C, dt.
+    InProj,
+    /// Taps and bias of the causal convolution.
+    Conv,
+    /// a_log, dt_bias and d_skip.
+    Ssm,
+    /// Projection out of the mamba mixer.
+    OutProj,
+    /// Projections of an attention mixer.
+    Attention,
+    /// Router.
+    Router,
+    /// Matrices of all experts of a layer.
+    Experts,
+    /// Matrices of the shared expert.
+    Shared,
+    /// Head that is not tied to the embedding.
+    Head,
+}
+
+/// A tensor that the model has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Unique name, such as `layers.0.mamba.in_proj`.
+    pub name: String,
+    /// Rows first; a product takes the last dimension away.
+    pub shape: Vec<usize>,
+    /// What it does.
+    pub role: TensorRole,
+    /// Share of its parameters that one token uses, as numerator and denominator: k of e for experts, 1 of 1 otherwise.
+    pub active_share: (usize, usize),
+}
+
+impl TensorSpec {
+    /// Parameters; saturates, like all sizes here, so that absurd shapes are too large rather than a panic.
+    pub fn n_params(&self) -> usize {
+        self.shape.iter().fold(1, |product: usize, size| product.saturating_mul(*size))
+    }
+
+    /// Parameters that one token uses.
+    pub fn n_active_params(&self) -> usize {
+        let (used, of) = self.active_share;
+        self.n_params() / of * used
+    }
+}
+
+/// Name within a layer, role, shape.
+type Part = (&'static str, TensorRole, Vec<usize>);
+
+impl ModelConfig {
+    /// Every tensor of the model, in the order in which a token meets them. The configuration is a valid one.
+    pub fn tensors(&self) -> Vec<TensorSpec> {
+        let (v, d) = (self.vocab_size, self.d_model);
+        let mut tensors = vec![self.tensor("embed".into(), TensorRole::Embedding, vec![v, d])];
+        for (index, kind) in self.layer_kinds().into_iter().enumerate() {
+            let mixer = match kind {
+                LayerKind::Mamba => self.mamba_parts(),
+                LayerKind::Attention => self.attention_parts(),
+            };
+            let norm = |name| [(name, TensorRole::Norm, vec![d])];
+            let parts = norm("mixer_norm").into_iter().chain(mixer).chain(norm("ffn_norm")).chain(self.ffn_parts());
+            tensors.extend(parts.map(|(name, role, shape)| self.tensor(format!("layers.{index}.{name}"), role, shape)));
+        }
+        tensors.push(self.tensor("norm".into(), TensorRole::Norm, vec![d]));
+        if !self.tie_embeddings {
+            tensors.push(self.tensor("head".into(), TensorRole::Head, vec![v, d]));
+        }
+        tensors
+    }
+
+    fn tensor(&self, name: String, role: TensorRole, shape: Vec<usize>) -> TensorSpec {
+        let active_share = if role == TensorRole::Experts { (self.top_k, self.n_experts) } else { (1, 1) };
+        TensorSpec { name, shape, role, active_share }
+    }
+
+    fn mamba_parts(&self) -> Vec<Part> {
+        let (d, i, h, channels) = (self.d_model, self.d_inner(), self.n_heads(), self.d_conv_channels());
+        vec![
+            ("mamba.in_proj", TensorRole::InProj, vec![self.d_in_proj(), d]),
+            ("mamba.conv_weight", TensorRole::Conv, vec![channels, self.d_conv]),
+            ("mamba.conv_bias", TensorRole::Conv, vec![channels]),
+            ("mamba.dt_bias", TensorRole::Ssm, vec![h]),
+            ("mamba.a_log", TensorRole::Ssm, vec![h]),
+            ("mamba.d_skip", TensorRole::Ssm, vec![h]),
+            ("mamba.norm", TensorRole::Norm, vec![i]),
+            ("mamba.out_proj", TensorRole::OutProj, vec![d, i]),
+        ]
+    }
+
+    fn attention_parts(&self) -> Vec<Part> {
+        let (d, kv) = (self.d_model, self.n_kv_heads * self.d_attention_head());
+        vec![
+            ("attention.q_proj", TensorRole::Attention, vec![d, d]),
+            ("attention.k_proj", TensorRole::Attention, vec![kv, d]),
+            ("attention.v_proj", TensorRole::Attention, vec![kv, d]),
+            ("attention.o_proj", TensorRole::Attention, vec![d, d]),
+        ]
+    }
+
+    fn ffn_parts(&self) -> Vec<Part> {
+        let (d, e, f, d_shared) = (self.d_model, self.n_experts, self.d_expert, self.d_shared);
+        let mut parts = vec![];
+        if e > 0 {
+            parts.extend([
+                ("moe.router", TensorRole::Router, vec![e, d]),
+                ("moe.w_in", TensorRole::Experts, vec![e, 2 * f, d]),
+                ("moe.w_out", TensorRole::Experts, vec![e, d, f]),
+            ]);
+        }
+        parts.extend([
+            ("shared.w_in", TensorRole::Shared, vec![2 * d_shared, d]),
+            ("shared.w_out", TensorRole::Shared, vec![d, d_shared]),
+        ]);
+        parts
+    }
+}

@@ -1,0 +1,152 @@
+//! `[train]`, `[eval]`, `[checkpoint]`, `[log]`: how a run learns, and what it keeps
+
+use serde::{Deserialize, Serialize};
+
+/// Shape of the learning rate over the steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Linear warm-up, then half a cosine down to `min_lr_ratio` (arXiv 1608.03983 without restarts).
+    Cosine,
+    /// Warm-up, stable, linear decay over the last `decay_fraction` (arXiv 2404.06395).
+    Wsd,
+}
+
+/// `[train]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Sequences a micro-batch (b).
+    pub batch_size: usize,
+    /// Tokens a sequence (l).
+    pub seq_len: usize,
+    /// Micro-batches whose mean gradient makes one step.
+    pub grad_accum_steps: usize,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Final learning rate as a share of `lr`.
+    pub min_lr_ratio: f64,
+    /// `cosine` or `wsd`.
+    pub schedule: Schedule,
+    /// Steps of linear warm-up.
+    pub warmup_steps: u64,
+    /// Share of `steps` in which WSD decays.
+    pub decay_fraction: f64,
+    /// AdamW β₁.
+    pub beta1: f64,
+    /// AdamW β₂.
+    pub beta2: f64,
+    /// AdamW ε.
+    pub eps: f64,
+    /// Decoupled weight decay, on matrices only.
+    pub weight_decay: f64,
+    /// Largest global norm of the gradient; 0 does not clip.
+    pub grad_clip_norm: f64,
+    /// Weight of the load-balancing loss.
+    pub load_balance_coef: f64,
+    /// Weight of the router z-loss.
+    pub z_loss_coef: f64,
+    /// Consecutive non-finite steps after which the run stops.
+    pub max_skipped_steps: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            steps: 1000,
+            batch_size: 16,
+            seq_len: 256,
+            grad_accum_steps: 1,
+            lr: 2e-3,
+            min_lr_ratio: 0.1,
+            schedule: Schedule::Cosine,
+            warmup_steps: 50,
+            decay_fraction: 0.2,
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            grad_clip_norm: 1.0,
+            load_balance_coef: 0.01,
+            z_loss_coef: 0.001,
+            max_skipped_steps: 10,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Tokens that one optimiser step sees.
+    pub fn tokens_per_step(&self) -> u64 {
+        self.batch_size.saturating_mul(self.seq_len).saturating_mul(self.grad_accum_steps) as u64
+    }
+}
+
+/// `[eval]`: validation during training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvalConfig {
+    /// Validate every so many steps (and at the last).
+    pub every_steps: u64,
+    /// Held-out tokens scored at each validation; the same ones each time; 0 scores all.
+    pub tokens: usize,
+    /// Validations without improvement after which the run stops; 0 never stops early.
+    pub patience: u64,
+    /// Smallest fall of `val_bpb` that counts as an improvement.
+    pub min_delta: f64,
+    /// Prompts continued at each validation.
+    pub prompts: Vec<String>,
+    /// Tokens of each continuation.
+    pub sample_tokens: usize,
+    /// Sampling temperature of the continuations; 0 is greedy.
+    pub sample_temperature: f64,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self {
+            every_steps: 100,
+            tokens: 65_536,
+            patience: 0,
+            min_delta: 0.0,
+            prompts: vec!["Once upon a time".into()],
+            sample_tokens: 100,
+            sample_temperature: 0.8,
+        }
+    }
+}
+
+/// `[checkpoint]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Save every so many steps (and at the last).
+    pub every_steps: u64,
+    /// Newest checkpoints kept.
+    pub keep_last: usize,
+    /// Best checkpoints (lowest `val_bpb`) kept beside them.
+    pub keep_best: usize,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every_steps: 100, keep_last: 2, keep_best: 1 }
+    }
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Write a metrics row every so many steps.
+    pub every_steps: u64,
+    /// Write TensorBoard event files.
+    pub tensorboard: bool,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { every_steps: 10, tensorboard: true }
+    }
+}
