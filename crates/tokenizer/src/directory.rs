@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::{Error, Result, Tokenizer};
+use crate::{Result, Tokenizer, TokenizerError};
 
 const TOKENIZER: &str = "tokenizer.json";
 const SETTINGS: &str = "tokenizer_config.json";
@@ -45,7 +45,7 @@ impl Tokenizer {
     /// If the file cannot be read, or for the reasons of [`Self::from_json`]; the message names the file.
     pub fn from_file(path: &Path) -> Result<Self> {
         let json = fs::read(path).map_err(io("read", path))?;
-        Self::from_json(&json).map_err(|source| Error::File { path: path.to_owned(), source: source.into() })
+        Self::from_json(&json).map_err(|source| TokenizerError::File { path: path.to_owned(), source: source.into() })
     }
 
     fn settings(&self, max_seq_len: usize) -> Value {
@@ -61,6 +61,6 @@ impl Tokenizer {
     }
 }
 
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    move |source| Error::Io { action, path: path.to_owned(), source }
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TokenizerError {
+    move |source| TokenizerError::Io { action, path: path.to_owned(), source }
 }

@@ -7,7 +7,7 @@ use crate::{END_OF_TEXT, MAX_VOCAB_SIZE};
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum TokenizerError {
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -24,7 +24,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why it is refused.
-        source: Box<Error>,
+        source: Box<TokenizerError>,
     },
     /// The bytes are not the JSON of a BPE tokenizer.
     #[error("not a `tokenizer.json` of a BPE tokenizer: {0}")]

@@ -17,7 +17,7 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use crate::alphabet::{bytes_of, letters};
-use crate::{END_OF_TEXT, Error, MAX_VOCAB_SIZE, PAD, Result, TokenId, Tokenizer};
+use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result, TokenId, Tokenizer, TokenizerError};
 
 /// Longest `tokenizer.json` that is read, in bytes: those of the largest vocabularies in use have some 20 MB.
 const MAX_JSON_BYTES: usize = 64 << 20;
@@ -42,7 +42,7 @@ impl Tokenizer {
     /// and padding settings in the file are not taken over.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         if json.len() > MAX_JSON_BYTES {
-            return Err(Error::TooLarge { size_bytes: json.len(), max_bytes: MAX_JSON_BYTES });
+            return Err(TokenizerError::TooLarge { size_bytes: json.len(), max_bytes: MAX_JSON_BYTES });
         }
         Self::from_parts(serde_json::from_slice::<File>(json)?.into_parts()?)
     }
@@ -67,7 +67,9 @@ impl Parts {
         let spelled = |(id, token): (u32, &String)| match specials.contains(&TokenId(id)) {
             true => Ok(Vec::new()),
             false => bytes_of(token).ok_or_else(|| {
-                Error::Vocabulary(format!("token {id}, {token:?}, has characters outside the byte-level alphabet"))
+                TokenizerError::Vocabulary(format!(
+                    "token {id}, {token:?}, has characters outside the byte-level alphabet"
+                ))
             }),
         };
         (0..).zip(&self.tokens).map(spelled).collect()
@@ -82,7 +84,7 @@ impl Parts {
         let model = BPE::builder()
             .vocab_and_merges(vocab, self.merges)
             .build()
-            .map_err(|error| Error::Vocabulary(error.to_string()))?;
+            .map_err(|error| TokenizerError::Vocabulary(error.to_string()))?;
 
         let byte_level = ByteLevel::new(false, false, true);
         let mut tokenizer = tokenizers::Tokenizer::new(model);
@@ -97,16 +99,18 @@ impl Parts {
         let specials: HashSet<_> = self.specials.iter().map(|id| self.tokens[id.index()].as_str()).collect();
         let known: HashSet<_> = self.tokens.iter().map(String::as_str).filter(|t| !specials.contains(t)).collect();
         if let Some(letter) = letters().into_iter().find(|letter| !known.contains(letter.to_string().as_str())) {
-            return Err(Error::Vocabulary(format!("byte letter {letter:?} has no token; all 256 are needed")));
+            return Err(TokenizerError::Vocabulary(format!("byte letter {letter:?} has no token; all 256 are needed")));
         }
         let mut seen = HashSet::new();
         for (left, right) in &self.merges {
             let joined = format!("{left}{right}");
             if let Some(part) = [left, right, &joined].into_iter().find(|part| !known.contains(part.as_str())) {
-                return Err(Error::Vocabulary(format!("merge {left:?} + {right:?} needs {part:?}, which is no token")));
+                return Err(TokenizerError::Vocabulary(format!(
+                    "merge {left:?} + {right:?} needs {part:?}, which is no token"
+                )));
             }
             if !seen.insert((left, right)) {
-                return Err(Error::Vocabulary(format!("merge {left:?} + {right:?} is listed twice")));
+                return Err(TokenizerError::Vocabulary(format!("merge {left:?} + {right:?} is listed twice")));
             }
         }
         Ok(())
@@ -212,7 +216,7 @@ fn require(
     }
     let found = serde_json::to_string(found)?;
     let shortened = found.char_indices().nth(SHOWN).map_or(found.clone(), |(cut, _)| format!("{}…", &found[..cut]));
-    Err(Error::Unsupported { key, found: shortened, supported })
+    Err(TokenizerError::Unsupported { key, found: shortened, supported })
 }
 
 /// The tokens at the index of their id: every id from 0 up is taken exactly once.
@@ -220,19 +224,22 @@ fn tokens_by_id(vocab: HashMap<String, u32>, added: impl Iterator<Item = (String
     let mut ids = vocab;
     for (token, id) in added {
         if let Some(&other) = ids.get(&token).filter(|&&other| other != id) {
-            return Err(Error::Vocabulary(format!("special token {token:?} has ids {id} and {other}")));
+            return Err(TokenizerError::Vocabulary(format!("special token {token:?} has ids {id} and {other}")));
         }
         ids.insert(token, id);
     }
     if ids.len() > MAX_VOCAB_SIZE {
-        return Err(Error::Vocabulary(format!("{} entries; at most {MAX_VOCAB_SIZE} are supported", ids.len())));
+        return Err(TokenizerError::Vocabulary(format!(
+            "{} entries; at most {MAX_VOCAB_SIZE} are supported",
+            ids.len()
+        )));
     }
     let mut by_id: Vec<(u32, String)> = ids.into_iter().map(|(token, id)| (id, token)).collect();
     by_id.sort_unstable();
     for (expected, (id, token)) in (0..).zip(&by_id) {
         if *id != expected {
             let rule = "ids must run from 0 without gap or repetition";
-            return Err(Error::Vocabulary(format!(
+            return Err(TokenizerError::Vocabulary(format!(
                 "token {token:?} has id {id} where {expected} was expected; {rule}"
             )));
         }
@@ -248,7 +255,9 @@ impl Merges {
                 .iter()
                 .map(|line| match line.split_once(' ') {
                     Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
-                    None => Err(Error::Vocabulary(format!("merge {line:?} is not two tokens with a space between"))),
+                    None => Err(TokenizerError::Vocabulary(format!(
+                        "merge {line:?} is not two tokens with a space between"
+                    ))),
                 })
                 .collect(),
         }

@@ -19,7 +19,7 @@
 //! document that contains it cannot forge the end of a document.
 //!
 //! ```
-//! # fn main() -> Result<(), itera_tokenizer::Error> {
+//! # fn main() -> Result<(), itera_tokenizer::TokenizerError> {
 //! use itera_tokenizer::Tokenizer;
 //!
 //! let tokenizer = Tokenizer::train_bpe(["the cat and the hat", "the cat sat"].iter(), 270)?;
@@ -38,7 +38,7 @@ mod token;
 mod tokenizer;
 mod train;
 
-pub use error::Error;
+pub use error::TokenizerError;
 pub use stream::TextStream;
 pub use token::TokenId;
 pub use tokenizer::Tokenizer;
@@ -53,4 +53,4 @@ pub const PAD: &str = "<|pad|>";
 pub const MAX_VOCAB_SIZE: usize = 1 << 20;
 
 /// What the functions of this crate return.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub type Result<T, E = TokenizerError> = std::result::Result<T, E>;

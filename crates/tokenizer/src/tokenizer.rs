@@ -5,7 +5,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::file::Parts;
-use crate::{END_OF_TEXT, Error, PAD, Result, TokenId};
+use crate::{END_OF_TEXT, PAD, Result, TokenId, TokenizerError};
 
 /// A byte-level BPE tokenizer. Any UTF-8 text round-trips: `decode(encode(text)) == text`.
 ///
@@ -28,7 +28,7 @@ impl Tokenizer {
 
     pub(crate) fn from_parts(parts: Parts) -> Result<Self> {
         let bytes = parts.token_bytes()?;
-        let end_of_text = parts.special(END_OF_TEXT).ok_or(Error::NoEndOfText)?;
+        let end_of_text = parts.special(END_OF_TEXT).ok_or(TokenizerError::NoEndOfText)?;
         let pad = parts.special(PAD).unwrap_or(end_of_text);
         Ok(Self { inner: parts.into_tokenizer()?, bytes, end_of_text, pad })
     }

@@ -6,7 +6,7 @@ use tokenizers::models::bpe::BpeTrainer;
 
 use crate::alphabet::letters;
 use crate::file::Parts;
-use crate::{END_OF_TEXT, Error, MAX_VOCAB_SIZE, PAD, Result, Tokenizer};
+use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result, Tokenizer, TokenizerError};
 
 /// The special tokens and the 256 bytes, which every vocabulary holds.
 const MIN_VOCAB_SIZE: usize = 258;
@@ -25,7 +25,7 @@ impl Tokenizer {
         vocab_size: usize,
     ) -> Result<Self> {
         if !(MIN_VOCAB_SIZE..=MAX_VOCAB_SIZE).contains(&vocab_size) {
-            return Err(Error::VocabSize { vocab_size, min: MIN_VOCAB_SIZE });
+            return Err(TokenizerError::VocabSize { vocab_size, min: MIN_VOCAB_SIZE });
         }
         let trainer = BpeTrainer::builder()
             .vocab_size(vocab_size)
@@ -36,8 +36,8 @@ impl Tokenizer {
         let mut tokenizer = Parts::bytes_only().into_tokenizer()?;
         tokenizer
             .train(&mut TrainerWrapper::from(trainer), documents)
-            .map_err(|error| Error::Train(error.to_string()))?;
-        let json = tokenizer.to_string(false).map_err(|error| Error::Train(error.to_string()))?;
+            .map_err(|error| TokenizerError::Train(error.to_string()))?;
+        let json = tokenizer.to_string(false).map_err(|error| TokenizerError::Train(error.to_string()))?;
         Self::from_json(json.as_bytes())
     }
 }

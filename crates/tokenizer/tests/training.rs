@@ -1,6 +1,6 @@
 //! Training depends on the text alone, and yields the vocabulary that was asked for.
 
-use itera_tokenizer::{END_OF_TEXT, Error, MAX_VOCAB_SIZE, PAD, TokenId, Tokenizer};
+use itera_tokenizer::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, TokenId, Tokenizer, TokenizerError};
 use proptest::prelude::*;
 
 /// Documents over a tiny alphabet: many pairs tie, and many tokens can be put together in two ways.
@@ -62,6 +62,6 @@ fn special_tokens_come_first_and_are_never_learnt() {
 fn impossible_sizes_are_refused() {
     for vocab_size in [0, 257, MAX_VOCAB_SIZE + 1] {
         let error = Tokenizer::train_bpe(["text"].iter(), vocab_size).expect_err("an impossible size");
-        assert!(matches!(error, Error::VocabSize { vocab_size: named, .. } if named == vocab_size), "{error}");
+        assert!(matches!(error, TokenizerError::VocabSize { vocab_size: named, .. } if named == vocab_size), "{error}");
     }
 }
