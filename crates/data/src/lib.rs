@@ -1,1 +1,30 @@
-//! Corpora, token shards and the resumable sampler
+//! Corpora, token shards and the resumable sampler.
+//!
+//! ```text
+//! source ──▶ Document ──split, drop copies──▶ Corpus ──tokenizer──▶ Shard ──Sampler──▶ TokenBatch
+//! builtin stories │ hub │ files                                   on disk     one integer of state
+//! ```
+//!
+//! Invariants: whole documents are split before anything is tokenised; no training document equals a held-out one;
+//! the tokenizer sees training text only; labels are shifted in exactly one place, [`TokenBatch`]; nothing here
+//! depends on the number of threads.
+
+mod corpus;
+mod dataset;
+mod document;
+mod error;
+mod files;
+mod hub;
+mod permutation;
+mod sampler;
+mod shard;
+mod source;
+pub mod stories;
+
+pub use corpus::{Corpus, CorpusSummary, SplitSummary, load_corpus, load_corpus_from};
+pub use dataset::{DataSummary, Dataset, TokenSummary, prepare, prepare_from, resume};
+pub use document::{Document, Sha256Digest};
+pub use error::DataError;
+pub use hub::{HubEnv, HubError};
+pub use sampler::{Sampler, TokenBatch, validation_batches};
+pub use shard::{Shard, ShardWriter};

@@ -1,0 +1,269 @@
+//! configuration → corpus → tokenizer → two shards on disk → [`Dataset`]
+//!
+//! ```text
+//! <cache_dir>/<content hash>/
+//!   tokenizer.json
+//!   train.tokens  valid.tokens      shards
+//!   summary.json                    written last: a directory without it is unfinished
+//! ```
+//!
+//! The content hash covers everything that determines these files, so a directory never goes stale. What is found
+//! damaged is rebuilt.
+
+use std::{fs, path::Path};
+
+use itera_config::{Config, TokenizerConfig, TokenizerKind};
+use itera_formats::write_atomic;
+use itera_tokenizer::{TokenId, Tokenizer};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Corpus, CorpusSummary, DataError, Document, HubEnv, Shard, ShardWriter, document::Sha256Digest, load_corpus_from,
+};
+
+/// Version of everything between a corpus and its shards; raise it when the same corpus would give other tokens.
+const FORMAT: &str = "itera data 1";
+/// Seed of the builtin stories and of what is held out. It is not that of the run, so that runs that differ in their
+/// seed are scored on the same bytes.
+const CORPUS_SEED: u64 = 0;
+/// Documents encoded between two appends, enough to keep every thread busy.
+const ENCODED_AT_ONCE: usize = 1024;
+
+/// Tokenised data, ready for a sampler.
+#[derive(Debug)]
+pub struct Dataset {
+    /// What the tokens mean.
+    pub tokenizer: Tokenizer,
+    /// Tokens to learn from.
+    pub train: Shard,
+    /// Tokens held out.
+    pub valid: Shard,
+    /// Sizes and hashes.
+    pub summary: DataSummary,
+}
+
+/// Sizes and hashes of a [`Dataset`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataSummary {
+    content_hash: String,
+    /// Documents of both splits and what was dropped.
+    pub corpus: CorpusSummary,
+    /// Entries of the tokenizer.
+    pub vocab_size: usize,
+    /// Fingerprint of the tokenizer.
+    pub tokenizer_sha256: String,
+    /// Training tokens.
+    pub train: TokenSummary,
+    /// Held-out tokens.
+    pub valid: TokenSummary,
+}
+
+/// What the token stream of a split holds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenSummary {
+    /// Tokens of the documents, each with the eos that ends it.
+    pub tokens: u64,
+    /// Bytes of text a token stands for, on average.
+    pub bytes_per_token: f64,
+}
+
+impl DataSummary {
+    /// Hash of everything that determines the tokens: documents, their order and their tokenizer.
+    pub fn content_hash(&self) -> &str {
+        &self.content_hash
+    }
+}
+
+/// The data of a configuration: read, split, tokenised, or found in the cache as they would be.
+///
+/// # Errors
+///
+/// If the corpus cannot be read ([`load_corpus`](crate::load_corpus)), its tokenizer does not fit the model, a split
+/// has less than one sequence of `train.seq_len` tokens, or the cache cannot be written.
+pub fn prepare(config: &Config) -> Result<Dataset, DataError> {
+    prepare_from(config, &HubEnv::from_env())
+}
+
+/// [`prepare`] with the hub's settings given.
+pub fn prepare_from(config: &Config, hub: &HubEnv) -> Result<Dataset, DataError> {
+    let corpus = load_corpus_from(&config.data, CORPUS_SEED, hub)?;
+    let tokenizer = TokenizerSource::of(&config.tokenizer, config.model.vocab_size)?;
+    let content_hash = content_hash(&corpus, &tokenizer);
+    let directory = Path::new(&config.data.cache_dir).join(&content_hash);
+    let dataset = match Dataset::open(&directory) {
+        Ok(stored) => stored,
+        Err(error) => {
+            if directory.exists() {
+                tracing::warn!("rebuilding the token cache: {error}");
+            }
+            Dataset::build(corpus, tokenizer, content_hash, &directory)?
+        }
+    };
+    dataset.check(config)?;
+    Ok(dataset)
+}
+
+/// The data that a run began with: from the cache if they are there, without reading the sources, else prepared anew.
+///
+/// # Errors
+///
+/// As [`prepare`]; [`DataError::Changed`] if what is prepared does not have the content hash that the run recorded.
+pub fn resume(config: &Config, content_hash: &str) -> Result<Dataset, DataError> {
+    if is_hash(content_hash)
+        && let Ok(stored) = Dataset::open(&Path::new(&config.data.cache_dir).join(content_hash))
+        && stored.summary.content_hash == content_hash
+    {
+        stored.check(config)?;
+        return Ok(stored);
+    }
+    let dataset = prepare(config)?;
+    if dataset.summary.content_hash != content_hash {
+        return Err(DataError::Changed { expected: content_hash.into(), found: dataset.summary.content_hash });
+    }
+    Ok(dataset)
+}
+
+impl Dataset {
+    /// Open what [`prepare`] stored in a directory.
+    ///
+    /// # Errors
+    ///
+    /// If it is unfinished or damaged.
+    fn open(directory: &Path) -> Result<Self, DataError> {
+        let path = directory.join("summary.json");
+        let damaged = |problem: String| DataError::Shard { path: path.clone(), problem };
+        let summary = fs::read(&path).map_err(DataError::io("read", &path))?;
+        let summary: DataSummary = serde_json::from_slice(&summary).map_err(|error| damaged(error.to_string()))?;
+        let tokenizer = Tokenizer::load_dir(directory)?;
+        let train = Shard::open(&directory.join("train.tokens"))?;
+        let valid = Shard::open(&directory.join("valid.tokens"))?;
+        let dataset = Self { tokenizer, train, valid, summary };
+        let is_whole = dataset.tokenizer.fingerprint() == dataset.summary.tokenizer_sha256
+            && directory.ends_with(&dataset.summary.content_hash)
+            && TokenSummary::of(&dataset.train, dataset.summary.corpus.train.bytes) == dataset.summary.train
+            && TokenSummary::of(&dataset.valid, dataset.summary.corpus.valid.bytes) == dataset.summary.valid;
+        if is_whole { Ok(dataset) } else { Err(damaged("it does not describe the files beside it".into())) }
+    }
+
+    /// Tokenise a corpus into a directory.
+    fn build(
+        corpus: Corpus,
+        tokenizer: TokenizerSource,
+        content_hash: String,
+        directory: &Path,
+    ) -> Result<Self, DataError> {
+        let tokenizer = tokenizer.obtain(&corpus.train)?;
+        fs::create_dir_all(directory).map_err(DataError::io("create", directory))?;
+        let store = |name: &str, bytes: &[u8]| {
+            let path = directory.join(name);
+            write_atomic(&path, bytes).map_err(|error| DataError::Shard { path, problem: error.to_string() })
+        };
+        let tokenise = |documents: &[Document], name: &str| {
+            let path = directory.join(name);
+            tokenise(documents, &tokenizer).finish(&path)?;
+            Shard::open(&path)
+        };
+        store("tokenizer.json", tokenizer.to_json().as_bytes())?;
+        let train = tokenise(&corpus.train, "train.tokens")?;
+        let valid = tokenise(&corpus.valid, "valid.tokens")?;
+        let summary = DataSummary {
+            content_hash,
+            vocab_size: tokenizer.vocab_size(),
+            tokenizer_sha256: tokenizer.fingerprint(),
+            train: TokenSummary::of(&train, corpus.summary.train.bytes),
+            valid: TokenSummary::of(&valid, corpus.summary.valid.bytes),
+            corpus: corpus.summary,
+        };
+        store("summary.json", &serde_json::to_vec_pretty(&summary).expect("a summary is representable as JSON"))?;
+        Ok(Self { tokenizer, train, valid, summary })
+    }
+
+    /// Refuse data that the configured model cannot be trained on.
+    fn check(&self, config: &Config) -> Result<(), DataError> {
+        let (tokens, vocab_size) = (self.tokenizer.vocab_size(), config.model.vocab_size);
+        if tokens > vocab_size {
+            return Err(DataError::Vocabulary { tokens, vocab_size });
+        }
+        for (split, shard) in [("training", &self.train), ("validation", &self.valid)] {
+            if shard.len() <= config.train.seq_len {
+                return Err(DataError::TooShort { split, tokens: shard.len(), needed: config.train.seq_len + 1 });
+            }
+        }
+        Ok(())
+    }
+
+    /// Texts of the first `count` training documents.
+    pub fn samples(&self, count: usize) -> Vec<String> {
+        let documents = self.train.documents(self.tokenizer.eos()).take(count);
+        let ids = documents.map(|range| range.map(|at| self.train.token(at)).collect::<Vec<_>>());
+        ids.map(|ids| self.tokenizer.decode(&ids)).collect()
+    }
+}
+
+impl TokenSummary {
+    /// Every token of the stream but the eos at its very start is predicted, so that one does not count.
+    fn of(shard: &Shard, bytes: u64) -> Self {
+        let tokens = shard.len().saturating_sub(1) as u64;
+        Self { tokens, bytes_per_token: bytes as f64 / tokens as f64 }
+    }
+}
+
+/// How a tokenizer comes about.
+enum TokenizerSource {
+    Given(Box<Tokenizer>),
+    Byte,
+    TrainBpe { vocab_size: usize },
+}
+
+impl TokenizerSource {
+    fn of(config: &TokenizerConfig, vocab_size: usize) -> Result<Self, DataError> {
+        Ok(match config.kind {
+            _ if !config.path.is_empty() => Self::Given(Tokenizer::from_file(Path::new(&config.path))?.into()),
+            TokenizerKind::Byte => Self::Byte,
+            TokenizerKind::Bpe => Self::TrainBpe { vocab_size },
+        })
+    }
+
+    fn obtain(self, documents: &[Document]) -> Result<Tokenizer, DataError> {
+        Ok(match self {
+            Self::Given(tokenizer) => *tokenizer,
+            Self::Byte => Tokenizer::byte(),
+            Self::TrainBpe { vocab_size } => Tokenizer::train_bpe(documents.iter().map(Document::text), vocab_size)?,
+        })
+    }
+
+    /// What tells one tokenizer from another before it exists.
+    fn identity(&self) -> String {
+        match self {
+            Self::Given(tokenizer) => tokenizer.fingerprint(),
+            Self::Byte => "byte".into(),
+            Self::TrainBpe { vocab_size } => format!("bpe {vocab_size}"),
+        }
+    }
+}
+
+fn content_hash(corpus: &Corpus, tokenizer: &TokenizerSource) -> String {
+    let corpus = serde_json::to_vec(&corpus.summary).expect("a summary is representable as JSON");
+    Sha256Digest::of_parts([FORMAT.as_bytes(), &corpus, tokenizer.identity().as_bytes()]).to_string()
+}
+
+/// eos, then each document and its eos. Documents are encoded in parallel and kept in order.
+fn tokenise(documents: &[Document], tokenizer: &Tokenizer) -> ShardWriter {
+    let mut shard = ShardWriter::new(tokenizer.vocab_size());
+    shard.extend([tokenizer.eos()]);
+    for documents in documents.chunks(ENCODED_AT_ONCE) {
+        let encoded: Vec<Vec<TokenId>> =
+            documents.par_iter().map(|document| tokenizer.encode(document.text())).collect();
+        for ids in encoded {
+            shard.extend(ids);
+            shard.extend([tokenizer.eos()]);
+        }
+    }
+    shard
+}
+
+/// Whether a text is a hash, and so safe as the name of a directory.
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

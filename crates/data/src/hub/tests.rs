@@ -1,0 +1,1 @@
+//! Downloads from a small server on this machine that lays files out as the hub does.

@@ -1,0 +1,147 @@
+//! tokens ⇄ file: a header and the token ids, memory-mapped
+//!
+//! ```text
+//! offset  0  "ITERASHD"          magic
+//!         8  u32                 version of this layout
+//!        12  u32                 bytes a token: 2 or 4
+//!        16  u64                 number of tokens
+//!        24  [u8; 32]            SHA-256 of the token bytes
+//!        56  [0; 8]              so that the tokens begin at a multiple of 64
+//!        64  tokens, little-endian
+//! ```
+
+use std::{ops::Range, path::Path};
+
+use itera_formats::{MappedFile, write_atomic};
+use itera_tokenizer::TokenId;
+
+use crate::{DataError, document::Sha256Digest};
+
+const MAGIC: &[u8; 8] = b"ITERASHD";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 64;
+
+/// The token stream of a split: eos, then each document's tokens and eos. Cheap to hold, whatever its size.
+#[derive(Debug)]
+pub struct Shard {
+    file: MappedFile,
+    token_bytes: usize,
+    len: usize,
+}
+
+impl Shard {
+    /// Map a shard, and check its length and hash.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or is not byte for byte what [`ShardWriter`] wrote.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let damaged = |problem: String| DataError::Shard { path: path.into(), problem };
+        let file = MappedFile::open(path).map_err(|error| damaged(error.to_string()))?;
+        let (header, tokens) = file
+            .bytes()
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or_else(|| damaged("it is shorter than its header".into()))?;
+        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        if &header[..8] != MAGIC || word(8) != VERSION {
+            return Err(damaged(format!("not a token shard of version {VERSION}")));
+        }
+        let token_bytes = match word(12) {
+            bytes @ (2 | 4) => bytes as usize,
+            other => return Err(damaged(format!("tokens of {other} bytes"))),
+        };
+        let promised = u64::from(word(16)) | u64::from(word(20)) << 32;
+        let len = tokens.len() / token_bytes;
+        if promised != len as u64 || tokens.len() % token_bytes != 0 {
+            let found = tokens.len();
+            return Err(damaged(format!("{promised} tokens of {token_bytes} bytes promised, {found} bytes found")));
+        }
+        if Sha256Digest::of(tokens).as_bytes() != &header[24..56] {
+            return Err(damaged("its tokens do not have the hash in its header".into()));
+        }
+        Ok(Self { file, token_bytes, len })
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no token.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The token at a position.
+    ///
+    /// # Panics
+    ///
+    /// If `index` is not below [`Self::len`].
+    pub fn token(&self, index: usize) -> TokenId {
+        TokenId(self.ids(index..index + 1).next().expect("a range of one token"))
+    }
+
+    /// Append the tokens of a range to `out`, as the signed integers that tensors hold.
+    ///
+    /// # Panics
+    ///
+    /// If the range does not lie within the shard.
+    pub fn copy_range(&self, range: Range<usize>, out: &mut Vec<i32>) {
+        out.extend(self.ids(range).map(|id| id as i32));
+    }
+
+    /// Ranges of the documents, each without the eos before it and with the eos that ends it.
+    pub fn documents(&self, eos: TokenId) -> impl Iterator<Item = Range<usize>> + '_ {
+        let mut start = 1;
+        std::iter::from_fn(move || {
+            if start >= self.len {
+                return None;
+            }
+            let length = self.ids(start..self.len).position(|id| id == eos.0).map_or(self.len - start, |at| at + 1);
+            start += length;
+            Some(start - length..start)
+        })
+    }
+
+    fn ids(&self, range: Range<usize>) -> impl Iterator<Item = u32> + '_ {
+        let bytes = &self.file.bytes()[HEADER_BYTES..][range.start * self.token_bytes..range.end * self.token_bytes];
+        bytes.chunks_exact(self.token_bytes).map(|token| match *token {
+            [a, b] => u32::from(u16::from_le_bytes([a, b])),
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+            _ => unreachable!("a token has 2 or 4 bytes"),
+        })
+    }
+}
+
+/// Gathers a token stream and writes it as one file.
+#[derive(Debug)]
+pub struct ShardWriter {
+    bytes: Vec<u8>,
+    token_bytes: usize,
+}
+
+impl ShardWriter {
+    /// An empty stream of ids below `vocab_size`: two bytes a token where that is enough.
+    pub fn new(vocab_size: usize) -> Self {
+        Self { bytes: vec![0; HEADER_BYTES], token_bytes: if vocab_size <= 1 << 16 { 2 } else { 4 } }
+    }
+
+    /// Append tokens.
+    pub fn extend(&mut self, ids: impl IntoIterator<Item = TokenId>) {
+        for TokenId(id) in ids {
+            self.bytes.extend_from_slice(&id.to_le_bytes()[..self.token_bytes]);
+        }
+    }
+
+    /// Write the stream to `path`, atomically.
+    pub fn finish(mut self, path: &Path) -> Result<(), DataError> {
+        let (header, tokens) = self.bytes.split_at_mut(HEADER_BYTES);
+        header[..8].copy_from_slice(MAGIC);
+        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        header[12..16].copy_from_slice(&(self.token_bytes as u32).to_le_bytes());
+        header[16..24].copy_from_slice(&((tokens.len() / self.token_bytes) as u64).to_le_bytes());
+        header[24..56].copy_from_slice(Sha256Digest::of(tokens).as_bytes());
+        write_atomic(path, &self.bytes)
+            .map_err(|error| DataError::Shard { path: path.into(), problem: error.to_string() })
+    }
+}
