@@ -1,1 +1,36 @@
-fn main() {}
+//! The `itera` program: parse → run a command → print.
+
+mod args;
+mod data;
+mod doctor;
+mod eval;
+mod generate;
+mod logits;
+mod model;
+mod progress;
+mod report;
+mod setup;
+mod signals;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    setup::logging();
+    let result = match args.command {
+        args::Command::Train(args) => train::run(args),
+        args::Command::Eval(args) => eval::run(args),
+        args::Command::Generate(args) => generate::run(args),
+        args::Command::Model(args) => model::run(args),
+        args::Command::Data(args) => data::run(args),
+        args::Command::Doctor(args) => doctor::run(args),
+        args::Command::Logits(args) => logits::run(args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

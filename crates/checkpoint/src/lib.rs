@@ -1,1 +1,22 @@
-//! Checkpoints: a Hugging Face directory and the training state beside it
+//! Checkpoints: a Hugging Face directory, and in `trainer/` what a run needs to go on.
+//!
+//! ```text
+//! run/checkpoints/step-001200/   config.json model.safetensors tokenizer.json …   opened by anyone
+//!                                trainer/optimizer.safetensors                    moments m.*, v.*
+//!                                trainer/state.json                               step, counters, sha256 of all
+//! run/last, run/best  →  checkpoints/step-…
+//! ```
+//!
+//! A checkpoint appears whole or not at all: it is written beside its place, synced, and renamed into it. It is read
+//! back only if every byte is the one written, and only into the run it belongs to.
+
+mod error;
+mod identity;
+mod model_dir;
+mod store;
+mod verify;
+
+pub use error::CheckpointError;
+pub use identity::Identity;
+pub use model_dir::{OpenedModel, open_model, resolve, write_model};
+pub use store::{CheckpointStore, Found, Loaded, Snapshot};

@@ -1,1 +1,30 @@
-//! The training loop
+//! The training loop.
+//!
+//! ```text
+//! Sampler(step) → TokenBatch → LanguageModel → LossParts → gradients → clip → AdamW → next step
+//!                                   ↑ every eval.every_steps: validation, samples, early stopping
+//!                                   ↑ every checkpoint.every_steps: checkpoint
+//! ```
+//!
+//! Everything a run depends on is a function of (configuration, data, step), or is in [`TrainingState`]: a run that is
+//! interrupted and resumed writes the bytes it would have written uninterrupted.
+
+mod error;
+mod evaluate;
+mod objective;
+mod optimizer;
+mod schedule;
+mod state;
+mod stop;
+mod train;
+mod validation;
+
+pub use error::TrainError;
+pub use evaluate::score_documents;
+pub use objective::{LossParts, losses};
+pub use optimizer::{AdamW, decays};
+pub use schedule::learning_rate;
+pub use state::{Best, TrainingState};
+pub use stop::StopFlag;
+pub use train::{Event, Job, Outcome, Resume, RunEnd, SampleText, train};
+pub use validation::{Score, validate};

@@ -1,0 +1,97 @@
+//! `itera doctor`
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use itera_kernels::probe::{Cpu, measure_bandwidth, measure_peak_f32};
+use itera_ops::device::COMPILED;
+use serde::Serialize;
+use sysinfo::{Disks, System};
+
+use crate::args;
+
+/// What the machine has and measured just now.
+#[derive(Serialize)]
+struct Findings {
+    itera_version: &'static str,
+    cpu_model: Option<String>,
+    physical_cores: usize,
+    logical_cores: usize,
+    simd: Vec<&'static str>,
+    memory_bytes: u64,
+    memory_available_bytes: u64,
+    /// Free space where the working directory lies; absent if no mounted disk holds it.
+    disk_free_bytes: Option<u64>,
+    devices: Vec<DeviceFinding>,
+    peak_f32_gflops_1_thread: f64,
+    peak_f32_gflops_all_threads: f64,
+    bandwidth_gb_per_s_1_thread: f64,
+    bandwidth_gb_per_s_all_threads: f64,
+}
+
+#[derive(Serialize)]
+struct DeviceFinding {
+    name: &'static str,
+    compiled_in: bool,
+}
+
+const DEVICES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
+
+pub fn run(args: args::Doctor) -> Result<ExitCode> {
+    let findings = examine()?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    println!("itera       {}", findings.itera_version);
+    println!("processor   {}", findings.cpu_model.as_deref().unwrap_or("unknown model"));
+    println!("cores       {} physical, {} usable threads", findings.physical_cores, findings.logical_cores);
+    println!("SIMD        {}", findings.simd.join(" "));
+    println!("memory      {:.1} GiB, {:.1} free", gib(findings.memory_bytes), gib(findings.memory_available_bytes));
+    match findings.disk_free_bytes {
+        Some(free) => println!("disk        {:.1} GiB free here", gib(free)),
+        None => println!("disk        unknown: no mounted disk holds the working directory"),
+    }
+    for device in &findings.devices {
+        let state = if device.compiled_in { "compiled in" } else { "not in this build (cargo build --features …)" };
+        println!("device      {:8} {state}", device.name);
+    }
+    println!(
+        "arithmetic  {:.0} GFLOP/s on one thread, {:.0} on all (f32 multiply-add)",
+        findings.peak_f32_gflops_1_thread, findings.peak_f32_gflops_all_threads
+    );
+    println!(
+        "bandwidth   {:.1} GB/s on one thread, {:.1} on all (memory)",
+        findings.bandwidth_gb_per_s_1_thread, findings.bandwidth_gb_per_s_all_threads
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn examine() -> Result<Findings> {
+    let cpu = Cpu::detect();
+    let mut system = System::new();
+    system.refresh_memory();
+    let here = std::env::current_dir()?;
+    let disks = Disks::new_with_refreshed_list();
+    let disk = disks
+        .iter()
+        .filter(|disk| here.starts_with(disk.mount_point()))
+        .max_by_key(|disk| disk.mount_point().components().count());
+    let threads = cpu.logical_cores;
+    Ok(Findings {
+        itera_version: env!("CARGO_PKG_VERSION"),
+        cpu_model: cpu.model,
+        physical_cores: cpu.physical_cores,
+        logical_cores: cpu.logical_cores,
+        simd: cpu.simd,
+        memory_bytes: system.total_memory(),
+        memory_available_bytes: system.available_memory(),
+        disk_free_bytes: disk.map(|disk| disk.available_space()),
+        devices: DEVICES.map(|name| DeviceFinding { name, compiled_in: COMPILED.contains(&name) }).into(),
+        peak_f32_gflops_1_thread: measure_peak_f32(1).0,
+        peak_f32_gflops_all_threads: measure_peak_f32(threads).0,
+        bandwidth_gb_per_s_1_thread: measure_bandwidth(1).0,
+        bandwidth_gb_per_s_all_threads: measure_bandwidth(threads).0,
+    })
+}

@@ -1,0 +1,72 @@
+//! `itera eval`
+
+use std::{path::Path, process::ExitCode, time::Instant};
+
+use anyhow::{Context, Result, bail};
+use itera_config::{Config, RunConfig};
+use itera_data::{Document, load_corpus};
+use itera_trainer::score_documents;
+
+use crate::{args, setup};
+
+pub fn run(args: args::Eval) -> Result<ExitCode> {
+    let device = setup::device(&args.device, &RunConfig::default())?;
+    let opened = itera_checkpoint::open_model(&args.path, &device)?;
+    let documents = documents(&args, &opened.dir)?;
+    let texts: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
+
+    let bar = indicatif::ProgressBar::new(texts.len() as u64); // hidden unless standard error is a terminal
+    let started = Instant::now();
+    let score = score_documents(&opened.model, &opened.tokenizer, &texts, &mut |done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    let tokens_per_s = score.tokens as f64 / started.elapsed().as_secs_f64();
+
+    if args.json {
+        let object = serde_json::json!({
+            "model": opened.dir,
+            "documents": texts.len(),
+            "tokens": score.tokens,
+            "bytes": score.bytes,
+            "nats_per_token": score.nats_per_token(),
+            "bits_per_byte": score.bits_per_byte(),
+            "perplexity": score.perplexity(),
+            "tokens_per_s": tokens_per_s,
+        });
+        println!("{object}");
+    } else {
+        println!("model            {}", opened.dir.display());
+        println!("documents        {}", texts.len());
+        println!("bytes            {}", score.bytes);
+        println!("tokens           {} ({:.3} bytes a token)", score.tokens, score.bytes as f64 / score.tokens as f64);
+        println!("nats per token   {:.4}", score.nats_per_token());
+        println!("bits per byte    {:.4}", score.bits_per_byte());
+        println!("perplexity       {:.3} (compare only under the same tokenizer)", score.perplexity());
+        println!("tokens/s         {tokens_per_s:.0}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The documents to score: those of `--data`, or a split of the corpus that the run was trained on.
+fn documents(args: &args::Eval, model_dir: &Path) -> Result<Vec<Document>> {
+    if !args.data.is_empty() {
+        return Ok(itera_data::load_documents(&args.data, &Default::default())?);
+    }
+    let Some(config) = run_config(model_dir)? else {
+        bail!(
+            "{} is not a run, so there is no held-out split of its own\nhint: say what to score with --data FILE",
+            args.path.display()
+        );
+    };
+    let corpus = load_corpus(&config.data, config.run.seed).context("cannot load the run's corpus")?;
+    Ok(match args.split {
+        args::Split::Train => corpus.train,
+        args::Split::Valid => corpus.valid,
+    })
+}
+
+/// The configuration of the run that a checkpoint lies in.
+fn run_config(model_dir: &Path) -> Result<Option<Config>> {
+    let dir = model_dir.canonicalize()?;
+    let config = dir.ancestors().skip(1).map(|dir| dir.join("config.toml")).find(|path| path.is_file());
+    Ok(config.map(|path| Config::load(&path, &[])).transpose()?)
+}

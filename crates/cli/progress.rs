@@ -1,0 +1,95 @@
+//! Events of a run → a progress bar on a terminal, plain lines in a log
+
+use std::{io::IsTerminal, time::Duration};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use itera_trainer::Event;
+
+/// Shows a run on standard error.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    steps: u64,
+    val_bpb: Option<f64>,
+}
+
+impl Progress {
+    pub fn new() -> Self {
+        Self { bar: None, steps: 0, val_bpb: None }
+    }
+
+    pub fn show(&mut self, event: Event<'_>) {
+        match event {
+            Event::Started { step, steps } => self.start(step, steps),
+            Event::Step { step, loss_nats, record } => self.step(step, loss_nats, record),
+            Event::Skipped { step, consecutive } => {
+                self.line(&format!("step {step}: loss or gradient is not finite, update skipped ({consecutive} in a row)"));
+            }
+            Event::Validated { step, score, best, samples } => {
+                self.val_bpb = Some(score.bits_per_byte());
+                self.line(&format!(
+                    "step {step}: validation {:.4} nats/token, {:.4} bits/byte{}",
+                    score.nats_per_token(),
+                    score.bits_per_byte(),
+                    if best { " (best so far)" } else { "" }
+                ));
+                for sample in samples {
+                    self.line(&format!("  > {}\x1b[0m{}", sample.prompt, sample.text.trim_end().replace('\n', "\n    ")).replace("\x1b[0m", ""));
+                }
+            }
+            Event::Saved { path } => {
+                if self.bar.is_none() {
+                    self.line(&format!("saved {}", path.display()));
+                }
+            }
+        }
+    }
+
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn start(&mut self, step: u64, steps: u64) {
+        self.steps = steps;
+        if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(4));
+            let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}  ETA {eta}");
+            bar.set_style(style.expect("the template is valid"));
+            bar.set_position(step);
+            bar.reset_eta();
+            bar.enable_steady_tick(Duration::from_millis(500));
+            self.bar = Some(bar);
+        }
+    }
+
+    fn step(&mut self, step: u64, loss_nats: f64, record: Option<&itera_metrics::StepRecord>) {
+        let bpb = self.val_bpb.map_or(String::new(), |bpb| format!("  val {bpb:.3} bits/byte"));
+        match (&self.bar, record) {
+            (Some(bar), record) => {
+                bar.set_position(step);
+                if let Some(record) = record {
+                    let loss = record.loss_nats;
+                    bar.set_message(format!("loss {loss:.3} nats{bpb}  {:.0} tokens/s", record.tokens_per_s));
+                } else if bar.message().is_empty() {
+                    bar.set_message(format!("loss {loss_nats:.3} nats"));
+                }
+            }
+            (None, Some(record)) => {
+                let left_s = (self.steps - step) as f64 * record.step_ms / 1e3;
+                eprintln!(
+                    "step {step}/{}  loss {:.4} nats  lr {:.2e}  |grad| {:.3}  {:.0} tokens/s  ETA {:.0} s",
+                    self.steps, record.loss_nats, record.lr, record.grad_norm, record.tokens_per_s, left_s
+                );
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+}

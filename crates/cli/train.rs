@@ -1,0 +1,57 @@
+//! `itera train`
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Result;
+use itera_trainer::{Job, Resume, RunEnd, train};
+
+use crate::{args, progress::Progress, report, setup, signals};
+
+pub fn run(args: args::Train) -> Result<ExitCode> {
+    let config = setup::config(&args.config)?;
+    let device = setup::device(&args.device, &config.run)?;
+    let dir = Path::new(&config.run.dir);
+    let resume = match args.resume {
+        Some(Some(checkpoint)) => Resume::From(checkpoint),
+        Some(None) => Resume::Last,
+        None if args.overwrite => Resume::Overwrite,
+        None => Resume::No,
+    };
+
+    eprintln!("preparing {} …", config.data.source.join(", "));
+    let data = itera_data::prepare(&config)?;
+    eprintln!("{}", data.summary.headline());
+    eprintln!(
+        "model: {} parameters, {} active a token; run: {}",
+        config.model.total_params(),
+        config.model.active_params(),
+        dir.display()
+    );
+
+    let stop = signals::stop_flag()?;
+    let mut progress = Progress::new();
+    let job = Job { config: &config, data: &data, device: &device, resume, stop };
+    let outcome = train(job, &mut |event| progress.show(event));
+    progress.finish();
+    let outcome = outcome?;
+    report::write(&config, &data, &outcome)?;
+
+    let state = &outcome.state;
+    if let RunEnd::Interrupted(signal) = outcome.end {
+        eprintln!("stopped by a signal after step {} and saved; continue with --resume", state.step);
+        return Ok(signals::exit_code(signal));
+    }
+    if outcome.end == RunEnd::EarlyStopped {
+        eprintln!("stopped early: no improvement for {} validations", state.validations_since_best);
+    }
+    if let Some(best) = state.best {
+        println!("best validation: {:.4} bits/byte at step {}", best.val_bpb, best.step);
+    }
+    if let Some(floor) = data.summary.floor_bpb() {
+        println!("floor of this corpus: {floor:.4} bits/byte (what its author spent)");
+    }
+    println!("trained {} steps, {} tokens in {:.0} s", state.step, state.tokens, state.elapsed_s);
+    println!("model: {}", dir.join("best").display());
+    println!("next:  itera generate {} --prompt \"Once upon a time\"", dir.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,45 @@
+//! Why training stopped short.
+
+use std::path::PathBuf;
+
+/// Why a run could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The run directory already holds checkpoints and nobody said what to do with them.
+    #[error(
+        "{} already holds a run (at step {step})\nhint: continue it with --resume, replace it with --overwrite, or choose another place with --set run.dir=…",
+        dir.display()
+    )]
+    RunExists {
+        /// The run directory.
+        dir: PathBuf,
+        /// Step of its last checkpoint.
+        step: u64,
+    },
+    /// Too many steps in a row had a non-finite loss or gradient.
+    #[error(
+        "the loss or its gradient was not finite for {consecutive} steps in a row (step {step}); the last good checkpoint is {last_good}\nhint: lower train.lr, lengthen train.warmup_steps, or lower train.grad_clip_norm"
+    )]
+    NonFinite {
+        /// Step at which the run gave up.
+        step: u64,
+        /// Steps in a row.
+        consecutive: u64,
+        /// Path of the last good checkpoint, or that there is none.
+        last_good: String,
+    },
+    /// A checkpoint could not be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] itera_checkpoint::CheckpointError),
+    /// A metrics file could not be written.
+    #[error(transparent)]
+    Metrics(#[from] itera_metrics::MetricsError),
+    /// Another file of the run could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

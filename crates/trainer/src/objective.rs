@@ -1,0 +1,47 @@
+//! model, batch → the parts of the loss
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use itera_config::TrainConfig;
+use itera_data::TokenBatch;
+use itera_model::{Dropout, LanguageModel, load_balance_loss, tokens_per_expert, z_loss};
+
+/// The loss of a batch and what it is made of. Only `cross_entropy` is a measure of the model.
+#[derive(Clone, Debug)]
+pub struct LossParts {
+    /// What is minimised: the sum below.
+    pub total: Tensor<1>,
+    /// Mean nats a token.
+    pub cross_entropy: Tensor<1>,
+    /// Load-balancing loss before its coefficient; `None` without experts.
+    pub load_balance: Option<Tensor<1>>,
+    /// Router z-loss before its coefficient; `None` without experts.
+    pub z: Option<Tensor<1>>,
+    /// Tokens that each expert of each layer got.
+    pub tokens_per_expert: Vec<Vec<u64>>,
+}
+
+/// `cross_entropy + load_balance_coef · load_balance + z_loss_coef · z` of a batch.
+pub fn losses(
+    model: &LanguageModel,
+    batch: &TokenBatch,
+    config: &TrainConfig,
+    dropout: Option<&mut Dropout>,
+) -> LossParts {
+    let device = model.device();
+    let output = model.forward(ids(batch, &batch.inputs, &device), model.initial_state(batch.batch_size), dropout);
+    let cross_entropy = model.nats(output.hidden, ids(batch, &batch.targets, &device)).mean();
+    let load_balance = load_balance_loss(&output.routings);
+    let z = z_loss(&output.routings);
+    let mut total = cross_entropy.clone();
+    for (loss, coefficient) in [(&load_balance, config.load_balance_coef), (&z, config.z_loss_coef)] {
+        if let Some(loss) = loss {
+            total = total + loss.clone().mul_scalar(coefficient);
+        }
+    }
+    LossParts { total, cross_entropy, load_balance, z, tokens_per_expert: tokens_per_expert(&output.routings) }
+}
+
+/// `values` of a batch as a tensor [b, l].
+pub(crate) fn ids(batch: &TokenBatch, values: &[i32], device: &Device) -> Tensor<2, Int> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [batch.batch_size, batch.seq_len]), device)
+}

@@ -1,0 +1,79 @@
+//! step → learning rate
+
+use itera_config::{Schedule, TrainConfig};
+
+/// The learning rate of the step after `step` completed ones.
+///
+/// Warm-up is linear from lr / warmup_steps to lr. Cosine then falls along half a cosine to `min_lr_ratio · lr`
+/// (arXiv 1608.03983 eq. 5); WSD stays and falls linearly over the last `decay_fraction` of the steps
+/// (arXiv 2404.06395 §4).
+pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
+    let TrainConfig { steps, lr, warmup_steps, min_lr_ratio, .. } = *config;
+    if step < warmup_steps {
+        return lr * (step + 1) as f64 / warmup_steps as f64;
+    }
+    let share_left = match config.schedule {
+        Schedule::Cosine => {
+            let done = progress(step, warmup_steps, steps);
+            0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+        }
+        Schedule::Wsd => {
+            let decay_steps = (config.decay_fraction * steps as f64).round() as u64;
+            1.0 - progress(step, (steps - decay_steps).max(warmup_steps), steps)
+        }
+    };
+    lr * (min_lr_ratio + (1.0 - min_lr_ratio) * share_left)
+}
+
+/// How far `step` is from `from` to the last step before `to`, in 0..=1.
+fn progress(step: u64, from: u64, to: u64) -> f64 {
+    let last = to.saturating_sub(1);
+    if step <= from || last <= from { 0.0 } else { ((step - from) as f64 / (last - from) as f64).min(1.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(schedule: Schedule) -> TrainConfig {
+        TrainConfig {
+            steps: 100,
+            lr: 1.0,
+            warmup_steps: 10,
+            min_lr_ratio: 0.1,
+            schedule,
+            decay_fraction: 0.2,
+            ..TrainConfig::default()
+        }
+    }
+
+    #[test]
+    fn both_schedules_warm_up_peak_and_end_at_the_minimum() {
+        for schedule in [Schedule::Cosine, Schedule::Wsd] {
+            let config = config(schedule);
+            assert_eq!(learning_rate(&config, 0), 0.1);
+            assert_eq!(learning_rate(&config, 9), 1.0);
+            assert_eq!(learning_rate(&config, 10), 1.0);
+            assert!((learning_rate(&config, 99) - 0.1).abs() < 1e-12);
+            let rates: Vec<f64> = (10..100).map(|step| learning_rate(&config, step)).collect();
+            assert!(rates.windows(2).all(|pair| pair[1] <= pair[0]), "the rate never rises after warm-up");
+        }
+    }
+
+    #[test]
+    fn wsd_is_stable_until_it_decays_and_cosine_is_half_way_in_the_middle() {
+        assert_eq!(learning_rate(&config(Schedule::Wsd), 80), 1.0);
+        assert!(learning_rate(&config(Schedule::Wsd), 81) < 1.0);
+        let middle = 10 + (99 - 10) / 2;
+        let rate = learning_rate(&config(Schedule::Cosine), middle);
+        assert!((rate - 0.55).abs() < 0.02, "{rate}");
+    }
+
+    #[test]
+    fn a_run_shorter_than_its_warm_up_only_warms_up() {
+        let config = TrainConfig { steps: 5, warmup_steps: 5, ..config(Schedule::Cosine) };
+        assert_eq!(learning_rate(&config, 4), 1.0);
+        let config = TrainConfig { steps: 1, warmup_steps: 0, ..config };
+        assert_eq!(learning_rate(&config, 0), 1.0);
+    }
+}

@@ -1,0 +1,458 @@
+//! The loop: start or resume, step, validate, log, save, stop.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use burn::tensor::Device;
+use itera_checkpoint::{CheckpointStore, Identity, Snapshot};
+use itera_config::Config;
+use itera_data::{Dataset, Sampler, validation_batches};
+use itera_kernels::norm::{sum_of_squares, tree_sum};
+use itera_metrics::{MetricsWriter, StepRecord, resident_bytes};
+use itera_model::{Continuation, Dropout, LanguageModel, Sampler as TokenSampler, SamplingConfig, generate};
+use itera_tokenizer::TokenId;
+
+use crate::{
+    error::TrainError,
+    objective::losses,
+    optimizer::AdamW,
+    schedule::learning_rate,
+    state::{Best, TrainingState, Window},
+    stop::StopFlag,
+    validation::{Score, validate},
+};
+
+/// What to do with checkpoints that the run directory already holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Refuse to start over them.
+    No,
+    /// Remove them and start anew.
+    Overwrite,
+    /// Continue from the last one; start at step 0 if there is none.
+    Last,
+    /// Continue from this one.
+    From(PathBuf),
+}
+
+/// All that a run needs.
+pub struct Job<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Tokenised data.
+    pub data: &'a Dataset,
+    /// Device without autodiff.
+    pub device: &'a Device,
+    /// What to do with earlier checkpoints.
+    pub resume: Resume,
+    /// Raised from outside to save and stop after the step under way.
+    pub stop: StopFlag,
+}
+
+/// Continuation of a configured prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleText {
+    /// The prompt.
+    pub prompt: String,
+    /// What the model wrote after it.
+    pub text: String,
+}
+
+/// What happens during a run, for whoever prints it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The run starts at this step of so many.
+    Started {
+        /// Completed steps.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+    },
+    /// A step is done; `record` if it wrote a metrics row.
+    Step {
+        /// Completed steps.
+        step: u64,
+        /// Cross-entropy of this step in nats.
+        loss_nats: f64,
+        /// The metrics row, if one was written.
+        record: Option<&'a StepRecord>,
+    },
+    /// The update of this step was skipped.
+    Skipped {
+        /// The step.
+        step: u64,
+        /// Skipped in a row.
+        consecutive: u64,
+    },
+    /// A validation is done.
+    Validated {
+        /// Completed steps.
+        step: u64,
+        /// What the held-out text costs.
+        score: Score,
+        /// Whether it is the best so far.
+        best: bool,
+        /// Continuations of the configured prompts.
+        samples: &'a [SampleText],
+    },
+    /// A checkpoint was published here.
+    Saved {
+        /// Its directory.
+        path: &'a Path,
+    },
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// All steps are done.
+    Finished,
+    /// Validation stopped improving.
+    EarlyStopped,
+    /// A signal of this number asked to stop; the run can be resumed.
+    Interrupted(usize),
+}
+
+/// A run after its last step.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Why it ended.
+    pub end: RunEnd,
+    /// Its state.
+    pub state: TrainingState,
+    /// The last validation of this process, if there was one.
+    pub last_score: Option<Score>,
+    /// The continuations of the last validation.
+    pub samples: Vec<SampleText>,
+}
+
+/// Train until the steps are done, validation stops improving, or someone asks to stop.
+///
+/// # Errors
+/// A checkpoint that cannot be trusted, a run directory in use, files that cannot be written, or too many non-finite
+/// steps in a row.
+pub fn train(job: Job<'_>, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
+    let mut run = Run::start(job)?;
+    on_event(Event::Started { step: run.state.step, steps: run.job.config.train.steps });
+    let end = loop {
+        if run.state.early_stopped {
+            break RunEnd::EarlyStopped;
+        }
+        if run.state.step >= run.job.config.train.steps {
+            break RunEnd::Finished;
+        }
+        if let Some(signal) = run.job.stop.signal() {
+            break RunEnd::Interrupted(signal);
+        }
+        run.step(on_event)?;
+    };
+    Ok(Outcome { end, state: run.state, last_score: run.last_score, samples: run.samples })
+}
+
+struct Run<'a> {
+    job: Job<'a>,
+    store: CheckpointStore,
+    identity: Identity,
+    sampler: Sampler,
+    metrics: MetricsWriter,
+    model: LanguageModel,
+    optimizer: AdamW,
+    state: TrainingState,
+    last_score: Option<Score>,
+    samples: Vec<SampleText>,
+    window_started: Instant,
+    window_first_token: u64,
+}
+
+impl<'a> Run<'a> {
+    fn start(job: Job<'a>) -> Result<Self, TrainError> {
+        let config = job.config;
+        let dir = Path::new(&config.run.dir);
+        let store = CheckpointStore::new(dir);
+        let identity = Identity::new(config, &job.data.tokenizer, &job.data.summary.content_hash());
+        let device = job.device.clone().autodiff();
+
+        let from = match &job.resume {
+            Resume::No => match store.last()? {
+                Some(last) => return Err(TrainError::RunExists { dir: dir.into(), step: last.step }),
+                None => None,
+            },
+            Resume::Overwrite => {
+                store.clear()?;
+                None
+            }
+            Resume::Last => store.last()?.map(|last| last.path),
+            Resume::From(path) => Some(path.clone()),
+        };
+        let (model, optimizer, state) = match from {
+            Some(path) => {
+                let loaded = store.load::<TrainingState>(&path, &identity, &device)?;
+                let mut optimizer = AdamW::new(&config.model);
+                (optimizer.first, optimizer.second) = (loaded.first_moments, loaded.second_moments);
+                let state = TrainingState { resumes: loaded.state.resumes + 1, ..loaded.state };
+                (loaded.model, optimizer, state)
+            }
+            None => {
+                let model = LanguageModel::init(&config.model, config.run.seed, &device);
+                (model, AdamW::new(&config.model), TrainingState::default())
+            }
+        };
+        let metrics = MetricsWriter::open(dir, state.step, &config.model, config.log.tensorboard)?;
+        let sampler = Sampler::new(job.data.train.len(), config.train.seq_len, config.run.seed);
+        Ok(Self {
+            store,
+            identity,
+            sampler,
+            metrics,
+            model,
+            optimizer,
+            last_score: None,
+            samples: Vec::new(),
+            window_started: Instant::now(),
+            window_first_token: state.tokens,
+            state,
+            job,
+        })
+    }
+
+    fn step(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+        let config = self.job.config;
+        let started = Instant::now();
+        let lr = learning_rate(&config.train, self.state.step);
+        let update = self.update(lr);
+
+        self.state.step += 1;
+        self.state.tokens += config.train.tokens_per_step();
+        self.state.elapsed_s += started.elapsed().as_secs_f64();
+        let step = self.state.step;
+        let good = update.is_finite();
+        if good {
+            self.state.consecutive_skipped = 0;
+            let window = &mut self.state.window;
+            window.steps += 1;
+            window.loss_nats += update.loss_nats;
+            window.load_balance += update.load_balance.unwrap_or(0.0);
+            window.z += update.z.unwrap_or(0.0);
+        } else {
+            self.state.skipped += 1;
+            self.state.consecutive_skipped += 1;
+            on_event(Event::Skipped { step, consecutive: self.state.consecutive_skipped });
+        }
+        self.state.window.count_experts(&update.tokens_per_expert);
+
+        let last = step == config.train.steps;
+        let validation = (last || step % config.eval.every_steps == 0).then(|| self.validate());
+        let record = (last || step % config.log.every_steps == 0 || validation.is_some())
+            .then(|| self.record(&update, lr, validation.map(|v| v.score)));
+        if let Some(record) = &record {
+            self.metrics.write(record)?;
+        }
+        on_event(Event::Step { step, loss_nats: update.loss_nats, record: record.as_ref() });
+        if let Some(Validation { score, best }) = validation {
+            on_event(Event::Validated { step, score, best, samples: &self.samples });
+        }
+
+        if self.state.consecutive_skipped >= config.train.max_skipped_steps {
+            let last_good = self.store.last()?;
+            return Err(TrainError::NonFinite {
+                step,
+                consecutive: self.state.consecutive_skipped,
+                last_good: last_good.map_or("none".into(), |last| last.path.display().to_string()),
+            });
+        }
+        let due = last
+            || self.state.early_stopped
+            || step % config.checkpoint.every_steps == 0
+            || validation.is_some_and(|v| v.best)
+            || self.job.stop.signal().is_some();
+        // after a skipped step the weights may be what made the loss non-finite: keep the good ones
+        if due && good {
+            let path = self.save()?;
+            on_event(Event::Saved { path: &path });
+        }
+        Ok(())
+    }
+
+    /// One optimiser step on the mean gradient of the micro-batches, unless something is not finite.
+    fn update(&mut self, lr: f64) -> Update {
+        let config = self.job.config;
+        let micro_batches = config.train.grad_accum_steps;
+        let share = 1.0 / micro_batches as f64;
+        let mut update = Update::default();
+        let mut gradients: Vec<Vec<f32>> = Vec::new();
+        for micro in 0..micro_batches {
+            let index = self.state.step * micro_batches as u64 + micro as u64;
+            let batch = self.sampler.batch(&self.job.data.train, index, config.train.batch_size);
+            let mut dropout = Dropout::new(config.model.dropout, config.run.seed, index);
+            let loss = losses(&self.model, &batch, &config.train, Some(&mut dropout));
+            update.add(share, &loss);
+            let micro_gradients = self.model.gradients(loss.total.backward());
+            if gradients.is_empty() {
+                gradients = micro_gradients;
+            } else {
+                for (sum, gradient) in gradients.iter_mut().zip(&micro_gradients) {
+                    sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+                }
+            }
+        }
+        let squares: Vec<f64> = gradients.iter().map(|g| sum_of_squares(g)).collect();
+        update.grad_norm = tree_sum(&squares).sqrt() * share;
+        if update.is_finite() {
+            // torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1
+            let clip = match config.train.grad_clip_norm {
+                0.0 => 1.0,
+                max => (max / (update.grad_norm + 1e-6)).min(1.0),
+            };
+            let number = self.state.step - self.state.skipped + 1;
+            let model = self.model.clone();
+            self.model =
+                self.optimizer.step(model, &gradients, (clip * share) as f32, number, lr, &config.train);
+        }
+        update
+    }
+
+    fn validate(&mut self) -> Validation {
+        let config = self.job.config;
+        let data = self.job.data;
+        let model = self.model.valid();
+        let batches =
+            validation_batches(&data.valid, config.eval.tokens, config.train.batch_size, config.train.seq_len);
+        let score = validate(&model, batches, |id| data.tokenizer.token_bytes(TokenId(id as u32)));
+        self.samples = self.sample(&model);
+
+        let val_bpb = score.bits_per_byte();
+        let here = Best { val_bpb, step: self.state.step };
+        let best = match self.state.best {
+            None => val_bpb.is_finite(),
+            Some(best) => val_bpb < best.val_bpb - config.eval.min_delta,
+        };
+        if best {
+            self.state.best = Some(here);
+            self.state.validations_since_best = 0;
+        } else {
+            self.state.validations_since_best += 1;
+            let patience = config.eval.patience;
+            self.state.early_stopped = patience > 0 && self.state.validations_since_best >= patience;
+        }
+        self.last_score = Some(score);
+        Validation { score, best }
+    }
+
+    fn sample(&self, model: &LanguageModel) -> Vec<SampleText> {
+        let config = self.job.config;
+        let tokenizer = &self.job.data.tokenizer;
+        let sampling = SamplingConfig {
+            temperature: config.eval.sample_temperature,
+            seed: config.run.seed,
+            ..SamplingConfig::default()
+        };
+        let eos = tokenizer.eos();
+        (0..).zip(&config.eval.prompts)
+            .map(|(index, prompt)| {
+                let ids: Vec<u32> = [eos].into_iter().chain(tokenizer.encode(prompt)).map(|id| id.0).collect();
+                let mut sampler = TokenSampler::new(sampling.clone(), index);
+                let chosen = generate(model, &ids, config.eval.sample_tokens, &mut sampler, |id| {
+                    if id == eos.0 { Continuation::Done } else { Continuation::More }
+                });
+                let chosen: Vec<TokenId> = chosen.into_iter().map(TokenId).collect();
+                SampleText { prompt: prompt.clone(), text: tokenizer.decode(&chosen) }
+            })
+            .collect()
+    }
+
+    /// The metrics row of the window that ends here, and a fresh window.
+    fn record(&mut self, update: &Update, lr: f64, validation: Option<Score>) -> StepRecord {
+        let window = std::mem::take(&mut self.state.window);
+        let elapsed_s = self.window_started.elapsed().as_secs_f64();
+        let tokens = self.state.tokens - self.window_first_token;
+        self.window_started = Instant::now();
+        self.window_first_token = self.state.tokens;
+        let steps = (tokens / self.job.config.train.tokens_per_step()) as f64;
+        let has_experts = self.job.config.model.n_experts > 0;
+        StepRecord {
+            step: self.state.step,
+            tokens: self.state.tokens,
+            loss_nats: window.mean(window.loss_nats),
+            val_loss_nats: validation.map(|score| score.nats_per_token()),
+            val_bpb: validation.map(|score| score.bits_per_byte()),
+            lr,
+            grad_norm: update.grad_norm,
+            load_balance_loss: window.mean(window.load_balance).filter(|_| has_experts),
+            z_loss: window.mean(window.z).filter(|_| has_experts),
+            tokens_per_expert: window.tokens_per_expert,
+            skipped: self.state.skipped,
+            tokens_per_s: tokens as f64 / elapsed_s,
+            step_ms: 1e3 * elapsed_s / steps,
+            resident_mb: resident_bytes().map(|bytes| bytes as f64 / 1e6),
+        }
+    }
+
+    /// Publish a checkpoint, point `last` (and `best`) at it, and remove those that nobody keeps.
+    fn save(&mut self) -> Result<PathBuf, TrainError> {
+        let config = self.job.config;
+        let step = self.state.step;
+        if let Some(here) = self.state.best.filter(|best| best.step == step) {
+            let kept = &mut self.state.kept_best;
+            kept.retain(|best| best.step != step);
+            kept.push(here);
+            kept.sort_by(|a, b| a.val_bpb.total_cmp(&b.val_bpb).then(a.step.cmp(&b.step)));
+            kept.truncate(config.checkpoint.keep_best);
+        }
+        let path = self.store.save(Snapshot {
+            step,
+            model: &self.model,
+            tokenizer: &self.job.data.tokenizer,
+            first_moments: &self.optimizer.first,
+            second_moments: &self.optimizer.second,
+            state: &self.state,
+            identity: &self.identity,
+        })?;
+        self.store.point_last(step)?;
+        if let Some(best) = self.state.kept_best.first() {
+            self.store.point_best(best.step)?;
+        }
+        let kept: Vec<u64> = self.state.kept_best.iter().map(|best| best.step).collect();
+        self.store.prune(config.checkpoint.keep_last, &kept)?;
+        Ok(path)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Validation {
+    score: Score,
+    best: bool,
+}
+
+/// What one step did, means over its micro-batches.
+#[derive(Debug, Default)]
+struct Update {
+    loss_nats: f64,
+    total: f64,
+    load_balance: Option<f64>,
+    z: Option<f64>,
+    tokens_per_expert: Vec<Vec<u64>>,
+    grad_norm: f64,
+}
+
+impl Update {
+    fn add(&mut self, share: f64, loss: &crate::objective::LossParts) {
+        let value = |tensor: &burn::tensor::Tensor<1>| share * f64::from(tensor.clone().into_scalar::<f32>());
+        self.loss_nats += value(&loss.cross_entropy);
+        self.total += value(&loss.total);
+        if let Some(load_balance) = &loss.load_balance {
+            *self.load_balance.get_or_insert(0.0) += value(load_balance);
+        }
+        if let Some(z) = &loss.z {
+            *self.z.get_or_insert(0.0) += value(z);
+        }
+        let mut window = Window { tokens_per_expert: std::mem::take(&mut self.tokens_per_expert), ..Window::default() };
+        window.count_experts(&loss.tokens_per_expert);
+        self.tokens_per_expert = window.tokens_per_expert;
+    }
+
+    fn is_finite(&self) -> bool {
+        self.total.is_finite() && self.grad_norm.is_finite()
+    }
+}
