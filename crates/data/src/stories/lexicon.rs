@@ -1,0 +1,126 @@
+//! Word classes and the variables of a story that range over them.
+//!
+//! A class is a table of words: one row a word, cells separated by `/`, columns named. The first column is the
+//! word itself and has the empty name:
+//!
+//! ```text
+//! columns  ""       "group"  "he"
+//! row      "Lily  / girl   / she"
+//! ```
+//!
+//! A variable holds one row of its class, chosen where it is first mentioned. Two variables of one class never
+//! hold the same row. A variable may have to agree with another in a column: a hero of group `girl` is of a kind
+//! of group `girl`, whichever of the two is mentioned first.
+
+use super::{cast, world};
+
+/// A table of words.
+pub(super) struct Class {
+    pub columns: &'static [&'static str],
+    pub rows: &'static [&'static str],
+}
+
+impl Class {
+    /// A class with no columns but the word.
+    pub const fn plain(rows: &'static [&'static str]) -> Self {
+        Self { columns: &[""], rows }
+    }
+
+    /// The cell of `row` under `column`. The forms of a pronoun are derived from column `he`.
+    pub fn cell(&self, row: usize, column: &str) -> &'static str {
+        match column {
+            "him" | "his" | "himself" => pronoun(self.cell(row, "he"), column),
+            _ => self
+                .columns
+                .iter()
+                .position(|name| *name == column)
+                .and_then(|at| self.rows[row].split('/').nth(at))
+                .expect("every row has a cell for every column a template names"),
+        }
+    }
+}
+
+fn pronoun(he: &str, form: &str) -> &'static str {
+    match (he, form) {
+        ("he", "him") => "him",
+        ("he", "his") => "his",
+        ("he", _) => "himself",
+        ("she", "himself") => "herself",
+        _ => "her",
+    }
+}
+
+/// Something a story keeps consistent.
+pub(super) struct Variable {
+    pub name: &'static str,
+    pub class: &'static Class,
+    /// `(other variable, column)`: cells that must be equal once both are bound.
+    pub agrees: Option<(&'static str, &'static str)>,
+}
+
+const fn free(name: &'static str, class: &'static Class) -> Variable {
+    Variable { name, class, agrees: None }
+}
+
+const fn bound_to(name: &'static str, class: &'static Class, agrees: (&'static str, &'static str)) -> Variable {
+    Variable { name, class, agrees: Some(agrees) }
+}
+
+/// All variables of a story.
+pub(super) static VARIABLES: &[Variable] = &[
+    bound_to("hero", &cast::NAMES, ("kind", "group")),
+    bound_to("kind", &cast::HERO_KINDS, ("hero", "group")),
+    free("species", &cast::SPECIES),
+    bound_to("friend", &cast::NAMES, ("hero", "world")),
+    bound_to("friendkind", &cast::FRIEND_KINDS, ("friend", "group")),
+    free("friendspecies", &cast::SPECIES),
+    bound_to("rival", &cast::NAMES, ("hero", "world")),
+    free("elder", &cast::FAMILY),
+    free("loved", &cast::FAMILY),
+    free("creature", &cast::CREATURES),
+    free("neighbor", &cast::NEIGHBORS),
+    free("trait", &cast::TRAITS),
+    free("sad", &cast::SAD),
+    free("glad", &cast::GLAD),
+    free("hobby", &cast::HOBBIES),
+    free("hobby2", &cast::HOBBIES),
+    free("skill", &cast::SKILLS),
+    free("cloth", &cast::CLOTHES),
+    free("dream", &cast::DREAMS),
+    free("place", &world::PLACES),
+    bound_to("spot", &world::SPOTS, ("place", "land")),
+    bound_to("spot2", &world::SPOTS, ("place", "land")),
+    bound_to("spot3", &world::SPOTS, ("place", "land")),
+    free("region", &world::REGIONS),
+    free("landmark", &world::LANDMARKS),
+    free("weather", &world::WEATHER),
+    free("time", &world::TIMES),
+    free("color", &world::COLORS),
+    free("color2", &world::COLORS),
+    free("color3", &world::COLORS),
+    free("toy", &world::TOYS),
+    free("flyer", &world::FLYERS),
+    free("food", &world::FOODS),
+    free("food2", &world::FOODS),
+    free("dish", &world::DISHES),
+    free("ingredient", &world::INGREDIENTS),
+    free("ingredient2", &world::INGREDIENTS),
+    free("beast", &world::BEASTS),
+    free("beast2", &world::BEASTS),
+    free("flower", &world::FLOWERS),
+    free("tree", &world::TREES),
+    free("thief", &world::THIEVES),
+    free("junk", &world::JUNK),
+    free("junk2", &world::JUNK),
+    free("pole", &world::POLES),
+    free("gift", &world::GIFTS),
+    free("material", &world::MATERIALS),
+    free("baby", &world::BABIES),
+    free("sound", &world::SOUNDS),
+    free("source", &world::SOURCES),
+    free("fragile", &world::FRAGILE),
+    free("plant", &world::PLANTS),
+    free("contest", &world::CONTESTS),
+    free("prize", &world::PRIZES),
+    free("number", &world::NUMBERS),
+];
