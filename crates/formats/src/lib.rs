@@ -1,1 +1,26 @@
-//! Files of the outside world: safetensors and the Hugging Face layout
+//! Files of the outside world, and nothing of what is in them: bytes on disk ⇄ named tensors and a configuration.
+//!
+//! ```text
+//! ModelConfig ─┐                                                       ┌─▶ ModelConfig
+//! SpecialIds  ─┼─ hf::write_model_dir ─▶ config.json                   ├─▶ SpecialIds
+//! TensorRef   ─┘                         generation_config.json ───────┼─ hf::read_model_dir
+//!                                        model.safetensors             └─▶ Tensor
+//! ```
+//!
+//! Whatever is read is untrusted: it is checked before it is used, sizes by checked arithmetic, and an error names the
+//! file, the tensor or key, what was found and what was expected. Whatever is written is published whole or not at all
+//! ([`write_atomic`]). The names and layouts of the outside world occur in this crate and nowhere else.
+
+mod atomic;
+mod error;
+pub mod hf;
+mod mapped;
+mod tensors;
+
+pub use atomic::write_atomic;
+pub use error::FormatError;
+pub use mapped::MappedFile;
+pub use tensors::{Tensor, TensorRef, read_safetensors, write_safetensors};
+
+/// What the functions of this crate return.
+pub type Result<T, E = FormatError> = std::result::Result<T, E>;

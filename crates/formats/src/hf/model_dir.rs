@@ -1,0 +1,136 @@
+//! configuration + tensors ⇄ a directory that `from_pretrained` opens.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use itera_config::{ModelConfig, TensorSpec};
+use serde_json::Value;
+
+use super::{SpecialIds, config_json, generation_config_json, names, parse_config};
+use crate::error::io;
+use crate::{FormatError, Result, Tensor, TensorRef, read_safetensors, write_atomic, write_safetensors};
+
+const CONFIG: &str = "config.json";
+const GENERATION_CONFIG: &str = "generation_config.json";
+const WEIGHTS: &str = "model.safetensors";
+
+/// Longest `config.json` that is read: a hundred times the longest in use.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// A model as a directory describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HfModel {
+    /// Its shape; a valid configuration.
+    pub config: ModelConfig,
+    /// Its special tokens.
+    pub special_ids: SpecialIds,
+    /// Its weights by our names: exactly [`ModelConfig::tensors`], in that order, each with the shape given there.
+    pub tensors: Vec<Tensor>,
+}
+
+/// Writes `config.json`, `generation_config.json` and `model.safetensors`, each atomically, into a directory that is
+/// created if absent. Tensors are given by our names, in any order.
+///
+/// # Errors
+///
+/// If the configuration is not valid, if the tensors are not exactly [`ModelConfig::tensors`], or if a file cannot be
+/// written.
+pub fn write_model_dir(
+    dir: &Path,
+    config: &ModelConfig,
+    special_ids: &SpecialIds,
+    tensors: &[TensorRef<'_>],
+) -> Result<()> {
+    config.validate()?;
+    let weights = dir.join(WEIGHTS);
+    let given = tensors.iter().map(|tensor| (tensor.name.to_owned(), *tensor));
+    let tensors = in_order(&weights, config, given, |spec, tensor| (tensor.shape.to_vec(), spec.shape.clone()))?;
+
+    let renamed: Vec<_> = config.tensors().iter().map(hf_name_and_shape).collect();
+    let renamed: Vec<_> = renamed
+        .iter()
+        .zip(&tensors)
+        .map(|((name, shape), tensor)| TensorRef { name, shape, data: tensor.data })
+        .collect();
+    fs::create_dir_all(dir).map_err(io("create", dir))?;
+    write_safetensors(&weights, &renamed)?;
+    write_json(&dir.join(GENERATION_CONFIG), &generation_config_json(config, special_ids))?;
+    write_json(&dir.join(CONFIG), &config_json(config, special_ids))
+}
+
+/// Reads a model directory, ours or one that `transformers` wrote.
+///
+/// # Errors
+///
+/// If a file is absent or damaged, if `config.json` asks for what has no counterpart here, or if the tensors are not
+/// exactly those, in name and shape, that it demands.
+pub fn read_model_dir(dir: &Path) -> Result<HfModel> {
+    let (config, special_ids) = read_config(&dir.join(CONFIG))?;
+    let weights = dir.join(WEIGHTS);
+    let ours = |tensor: Tensor| (names::from_hf(&tensor.name).unwrap_or_else(|| tensor.name.clone()), tensor);
+    let found = read_safetensors(&weights)?.into_iter().map(ours);
+    let tensors = in_order(&weights, &config, found, |spec, tensor| (tensor.shape.clone(), hf_name_and_shape(spec).1))?;
+    let tensors = config
+        .tensors()
+        .into_iter()
+        .zip(tensors)
+        .map(|(spec, tensor)| Tensor { name: spec.name, shape: spec.shape, data: tensor.data })
+        .collect();
+    Ok(HfModel { config, special_ids, tensors })
+}
+
+fn hf_name_and_shape(spec: &TensorSpec) -> (String, Vec<usize>) {
+    let name = names::to_hf(&spec.name).expect("every tensor of the family has a published name");
+    (name, names::hf_shape(&spec.name, &spec.shape))
+}
+
+/// The tensors that the configuration demands, in its order; `shapes` gives the found and the expected one.
+fn in_order<T>(
+    path: &Path,
+    config: &ModelConfig,
+    tensors: impl Iterator<Item = (String, T)>,
+    shapes: impl Fn(&TensorSpec, &T) -> (Vec<usize>, Vec<usize>),
+) -> Result<Vec<T>> {
+    let (mut by_name, mut unexpected) = (HashMap::new(), Vec::new());
+    for (name, tensor) in tensors {
+        if by_name.insert(name.clone(), tensor).is_some() {
+            unexpected.push(name);
+        }
+    }
+    let (mut ordered, mut missing) = (Vec::new(), Vec::new());
+    for spec in config.tensors() {
+        let Some(tensor) = by_name.remove(&spec.name) else {
+            missing.push(spec.name);
+            continue;
+        };
+        let (found, expected) = shapes(&spec, &tensor);
+        if found != expected {
+            return Err(FormatError::Shape { path: path.to_owned(), tensor: spec.name, expected, found });
+        }
+        ordered.push(tensor);
+    }
+    unexpected.extend(by_name.into_keys());
+    unexpected.sort();
+    if missing.is_empty() && unexpected.is_empty() {
+        Ok(ordered)
+    } else {
+        Err(FormatError::Names { path: path.to_owned(), missing, unexpected })
+    }
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    write_atomic(path, format!("{value:#}\n").as_bytes())
+}
+
+fn read_config(path: &Path) -> Result<(ModelConfig, SpecialIds)> {
+    let file = fs::File::open(path).map_err(io("read", path))?;
+    let mut text = Vec::new();
+    file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut text).map_err(io("read", path))?;
+    if text.len() as u64 > MAX_CONFIG_BYTES {
+        return Err(FormatError::TooLarge { path: path.to_owned(), max_bytes: MAX_CONFIG_BYTES });
+    }
+    let parsed = serde_json::from_slice(&text).map_err(FormatError::Json).and_then(|value| parse_config(&value));
+    parsed.map_err(|source| FormatError::File { path: path.to_owned(), source: source.into() })
+}

@@ -1,0 +1,178 @@
+//! named tensors of f32 ⇄ a safetensors file.
+//!
+//! ```text
+//! [8 bytes: header length n] [n bytes: JSON of name → dtype, shape, offsets] [the numbers, little-endian, no gaps]
+//! ```
+//!
+//! Format: <https://huggingface.co/docs/safetensors>. Written in order of name, so equal tensors give equal bytes.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use half::{bf16, f16};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::atomic::publish;
+use crate::{FormatError, MappedFile, Result};
+
+/// Bytes of the header's length.
+const LENGTH_BYTES: usize = 8;
+
+/// Longest header that is read or written; the limit of every other reader as well.
+const MAX_HEADER_BYTES: usize = 100_000_000;
+
+/// Numbers turned into bytes at a time.
+const CHUNK_LEN: usize = 1 << 14;
+
+/// A tensor read from a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Its name.
+    pub name: String,
+    /// Sizes of its dimensions; the last varies fastest.
+    pub shape: Vec<usize>,
+    /// Its numbers, as many as the product of `shape`.
+    pub data: Vec<f32>,
+}
+
+/// A tensor to be written to a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TensorRef<'a> {
+    /// Its name, unique in the file.
+    pub name: &'a str,
+    /// Sizes of its dimensions; the last varies fastest.
+    pub shape: &'a [usize],
+    /// Its numbers, as many as the product of `shape`.
+    pub data: &'a [f32],
+}
+
+impl Tensor {
+    /// The same tensor, borrowed.
+    pub fn as_ref(&self) -> TensorRef<'_> {
+        TensorRef { name: &self.name, shape: &self.shape, data: &self.data }
+    }
+}
+
+/// Writes tensors as F32, atomically. The order of `tensors` does not show in the file.
+///
+/// # Errors
+///
+/// If a name occurs twice, a shape does not fit its numbers, or the file cannot be written.
+pub fn write_safetensors(path: &Path, tensors: &[TensorRef<'_>]) -> Result<()> {
+    let mut tensors = tensors.to_vec();
+    tensors.sort_by_key(|tensor| tensor.name);
+    let header = header_of(path, &tensors)?;
+    publish(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        tensors.iter().try_for_each(|tensor| write_numbers(file, tensor.data))
+    })
+}
+
+fn header_of(path: &Path, tensors: &[TensorRef<'_>]) -> Result<Vec<u8>> {
+    let invalid = |problem: String| FormatError::Header { path: path.to_owned(), problem };
+    if let Some(twins) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        return Err(invalid(format!("tensor `{}` was given twice", twins[0].name)));
+    }
+    let mut end = 0;
+    let mut infos = Vec::new();
+    for &TensorRef { name, shape, data } in tensors {
+        if shape.iter().try_fold(1, |product: usize, &size| product.checked_mul(size)) != Some(data.len()) {
+            return Err(invalid(format!("tensor `{name}` was given {} numbers for shape {shape:?}", data.len())));
+        }
+        let start = end;
+        end += size_of_val(data);
+        infos.push((
+            name.to_owned(),
+            TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets: (start, end) },
+        ));
+    }
+    // transformers refuses a file that does not say which framework laid its tensors out
+    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let metadata = Metadata::new(Some(about), infos).map_err(|error| invalid(error.to_string()))?;
+    let mut header = serde_json::to_vec(&metadata).map_err(|error| invalid(error.to_string()))?;
+    header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');
+    if header.len() > MAX_HEADER_BYTES {
+        return Err(invalid(format!("a header of {} bytes, more than {MAX_HEADER_BYTES}", header.len())));
+    }
+    Ok(header)
+}
+
+fn write_numbers(file: &mut dyn Write, numbers: &[f32]) -> std::io::Result<()> {
+    let mut bytes = Vec::with_capacity(CHUNK_LEN * size_of::<f32>());
+    for chunk in numbers.chunks(CHUNK_LEN) {
+        bytes.clear();
+        bytes.extend(chunk.iter().flat_map(|number| number.to_le_bytes()));
+        file.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Reads all tensors of a file, F32, F16 or BF16, as f32, in order of name. Numbers may be infinite or NaN.
+///
+/// # Errors
+///
+/// If the file cannot be read; if its header is not valid, or its tensors overlap, leave gaps, or contradict their
+/// shapes; if it is not exactly as long as its header says; or if it holds another kind of number.
+pub fn read_safetensors(path: &Path) -> Result<Vec<Tensor>> {
+    parse(path, MappedFile::open(path)?.bytes())
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Tensor>> {
+    let (metadata, numbers) = split(path, bytes)?;
+    let mut names = metadata.offset_keys();
+    names.sort();
+    names
+        .into_iter()
+        .map(|name| {
+            let TensorInfo { dtype, shape, data_offsets: (start, end) } =
+                metadata.info(&name).expect("the header lists its own names").clone();
+            let data = to_f32(dtype, &numbers[start..end]).ok_or_else(|| FormatError::Dtype {
+                path: path.to_owned(),
+                tensor: name.clone(),
+                dtype: dtype.to_string(),
+            })?;
+            Ok(Tensor { name, shape, data })
+        })
+        .collect()
+}
+
+/// The header, which is found valid, and the bytes behind it, which are as many as it says.
+fn split<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Metadata, &'a [u8])> {
+    let invalid = |problem: String| FormatError::Header { path: path.to_owned(), problem };
+    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
+        return Err(invalid(format!("it has {} bytes, too few for the length of its header", bytes.len())));
+    };
+    let length = u64::from_le_bytes(*length);
+    let header_len = usize::try_from(length).ok().filter(|&length| length <= MAX_HEADER_BYTES);
+    let Some((header, numbers)) = header_len.and_then(|length| rest.split_at_checked(length)) else {
+        let problem = format!("its header should have {length} bytes, but {} follow; it may have been cut", rest.len());
+        return Err(invalid(problem));
+    };
+    // offsets are found to start at 0, to leave no gap, and to agree with dtype and shape
+    let metadata: Metadata = serde_json::from_slice(header).map_err(|error| invalid(error.to_string()))?;
+    if metadata.data_len() == numbers.len() {
+        return Ok((metadata, numbers));
+    }
+    let is_cut = |name: &String| metadata.info(name).is_some_and(|info| info.data_offsets.1 > numbers.len());
+    Err(FormatError::Length {
+        path: path.to_owned(),
+        expected_bytes: (LENGTH_BYTES + header.len()).saturating_add(metadata.data_len()),
+        size_bytes: bytes.len(),
+        cut_tensor: metadata.offset_keys().into_iter().find(is_cut),
+    })
+}
+
+fn to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        bytes.as_chunks().0.iter().map(|&bytes| number(bytes)).collect()
+    }
+    match dtype {
+        Dtype::F32 => Some(numbers(bytes, f32::from_le_bytes)),
+        Dtype::F16 => Some(numbers(bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
+        Dtype::BF16 => Some(numbers(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+        _ => None,
+    }
+}
