@@ -176,3 +176,150 @@ fn to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+
+    /// Up to five tensors, some with no dimension or no element, and any bit pattern as a number.
+    fn any_tensors() -> impl Strategy<Value = Vec<Tensor>> {
+        let tensor = prop::collection::vec(0usize..4, 0..4).prop_flat_map(|shape| {
+            let numbers = prop::collection::vec(any::<u32>().prop_map(f32::from_bits), shape.iter().product::<usize>());
+            numbers.prop_map(move |data| (shape.clone(), data))
+        });
+        prop::collection::btree_map("[a-z.\"é]{0,8}", tensor, 0..5)
+            .prop_map(|tensors| tensors.into_iter().map(|(name, (shape, data))| Tensor { name, shape, data }).collect())
+    }
+
+    fn written(tensors: &[TensorRef<'_>]) -> Vec<u8> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        write_safetensors(&path, tensors).expect("written");
+        std::fs::read(path).expect("read")
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<Tensor>> {
+        parse(Path::new("some.safetensors"), bytes)
+    }
+
+    fn example() -> Vec<u8> {
+        let tensor = |name, shape, data| TensorRef { name, shape, data };
+        written(&[tensor("b", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), tensor("a", &[2], &[f32::NAN, -0.0])])
+    }
+
+    fn with_header(header: &str, numbers: &[u8]) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), numbers].concat()
+    }
+
+    proptest! {
+        // each case waits for the disk twice
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn what_is_written_is_read_bit_for_bit(tensors in any_tensors()) {
+            let refs: Vec<_> = tensors.iter().map(Tensor::as_ref).collect();
+            let bytes = written(&refs);
+            let found = read(&bytes).expect("readable");
+            // compared as text of bits, because NaN differs from itself
+            let bits = |tensors: &[Tensor]| -> Vec<_> {
+                let of = |t: &Tensor| (t.name.clone(), t.shape.clone(), t.data.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+                tensors.iter().map(of).collect()
+            };
+            prop_assert_eq!(bits(&found), bits(&tensors));
+
+            let reversed: Vec<_> = refs.iter().rev().copied().collect();
+            prop_assert_eq!(written(&reversed), bytes, "the order shows");
+        }
+    }
+
+    #[test]
+    fn the_reference_library_reads_what_is_written() {
+        let bytes = example();
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("valid");
+        let b = file.tensor("b").expect("a tensor");
+        assert_eq!((b.dtype(), b.shape()), (Dtype::F32, &[2, 3][..]));
+        assert_eq!(b.data()[..8], [0, 0, 128, 63, 0, 0, 0, 64]);
+        let (header_len, metadata) = safetensors::SafeTensors::read_metadata(&bytes).expect("valid");
+        assert_eq!(metadata.metadata().as_ref().and_then(|about| about.get("format")).map(String::as_str), Some("pt"));
+        assert_eq!(header_len % LENGTH_BYTES, 0, "numbers start at a multiple of their size");
+    }
+
+    #[test]
+    fn half_precision_is_widened_exactly() {
+        let numbers = [0.0, -1.5, 65504.0, f32::INFINITY, 6.1e-5];
+        let halves: Vec<u8> = numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
+        let brains: Vec<u8> = numbers.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect();
+        let view = |dtype, bytes| TensorView::new(dtype, vec![5], bytes).expect("a view");
+        let file = [("f16", view(Dtype::F16, &halves)), ("bf16", view(Dtype::BF16, &brains))];
+        let found = read(&safetensors::serialize(file, None).expect("bytes")).expect("readable");
+        assert_eq!(found[0].data, numbers.map(|x| bf16::from_f32(x).to_f32()));
+        assert_eq!(found[1].data, numbers.map(|x| f16::from_f32(x).to_f32()));
+    }
+
+    #[test]
+    fn a_file_of_any_other_length_is_refused() {
+        let bytes = example();
+        for length in 0..bytes.len() {
+            let error = read(&bytes[..length]).expect_err("cut").to_string();
+            assert!(error.contains("some.safetensors"), "{length}: {error}");
+        }
+        let cut = read(&bytes[..bytes.len() - 1]).expect_err("cut").to_string();
+        assert!(cut.contains("tensor `b` is cut") && cut.contains(&bytes.len().to_string()), "{cut}");
+        let longer = read(&[&bytes[..], &[0]].concat()).expect_err("too long").to_string();
+        assert!(longer.contains(&bytes.len().to_string()), "{longer}");
+    }
+
+    #[test]
+    fn a_damaged_header_never_panics_nor_invents_numbers() {
+        let bytes = example();
+        let header_end = bytes.len() - size_of::<[f32; 8]>();
+        for at in 0..header_end {
+            for damage in 1..=u8::MAX {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= damage;
+                if let Ok(tensors) = read(&damaged) {
+                    assert_eq!(tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>(), 8, "byte {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_headers_are_refused() {
+        let entry = |dtype: &str, shape: &str, offsets: &str| {
+            format!(r#"{{"w":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}"#)
+        };
+        let two = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#;
+        for (header, named) in [
+            (entry("I64", "[1]", "[0,8]"), "`w` is stored as I64"),
+            (entry("F32", "[2]", "[4,12]"), "`w`"),
+            (entry("F32", "[2]", "[8,0]"), "`w`"),
+            (entry("F32", "[3]", "[0,8]"), "shape"),
+            (entry("F32", "[4294967296,4294967296,4294967296]", "[0,8]"), "overflow"),
+            (entry("F32", "[-1]", "[0,8]"), "line 1"),
+            (two.to_owned(), "`b`"),
+            ("[]".to_owned(), "no valid safetensors file"),
+        ] {
+            let error = read(&with_header(&header, &[0; 8])).expect_err("refused").to_string();
+            assert!(error.contains(named), "{header}: {error}");
+        }
+        for length in [9, MAX_HEADER_BYTES as u64 + 1, u64::MAX] {
+            let error = read(&[&length.to_le_bytes()[..], b"{}      "].concat()).expect_err("refused").to_string();
+            assert!(error.contains(&length.to_string()), "{error}");
+        }
+    }
+
+    #[test]
+    fn tensors_that_contradict_themselves_are_not_written() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let one = |name, shape| TensorRef { name, shape, data: &[1.0] };
+        for tensors in [vec![one("twin", &[1]), one("twin", &[1])], vec![one("misfit", &[2])]] {
+            let error = write_safetensors(&dir.path().join("file"), &tensors).expect_err("refused").to_string();
+            assert!(error.contains(tensors[0].name), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
+    }
+}

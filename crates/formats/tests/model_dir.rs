@@ -1,0 +1,153 @@
+//! A model directory round-trips, holds exactly its three files, and must fit its own configuration.
+
+use std::fs;
+use std::path::Path;
+
+use itera_config::{ModelConfig, PositionEmbedding};
+use itera_formats::hf::{SpecialIds, read_model_dir, write_model_dir};
+use itera_formats::{Tensor, TensorRef, read_safetensors, write_safetensors};
+use itera_testkit::uniform;
+use tempfile::TempDir;
+
+const SPECIAL: SpecialIds = SpecialIds { bos: 0, eos: 0, pad: 1 };
+
+fn small() -> ModelConfig {
+    let base =
+        ModelConfig { vocab_size: 300, d_model: 32, d_state: 4, d_head: 8, n_layers: 3, ..ModelConfig::default() };
+    ModelConfig { attention_layers: vec![1], d_expert: 24, d_shared: 40, ..base }
+}
+
+fn random_tensors(config: &ModelConfig) -> Vec<Tensor> {
+    let tensor = |(seed, spec): (u64, itera_config::TensorSpec)| {
+        let data = uniform(spec.shape.iter().product(), -1.0, 1.0, seed);
+        Tensor { name: spec.name, shape: spec.shape, data }
+    };
+    (0..).zip(config.tensors()).map(tensor).collect()
+}
+
+fn write(dir: &Path, config: &ModelConfig, tensors: &[Tensor]) -> itera_formats::Result<()> {
+    let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    write_model_dir(dir, config, &SPECIAL, &refs)
+}
+
+/// A directory with the weights of `small()`, changed.
+fn changed(change: impl FnOnce(&mut Vec<Tensor>)) -> TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    write(dir.path(), &small(), &random_tensors(&small())).expect("written");
+    let weights = dir.path().join("model.safetensors");
+    let mut tensors = read_safetensors(&weights).expect("read");
+    change(&mut tensors);
+    write_safetensors(&weights, &tensors.iter().map(Tensor::as_ref).collect::<Vec<_>>()).expect("written");
+    dir
+}
+
+fn refusal(dir: &TempDir) -> String {
+    read_model_dir(dir.path()).expect_err("refused").to_string()
+}
+
+#[test]
+fn every_sort_of_model_round_trips() {
+    let sorts = [
+        small(),
+        ModelConfig { attention_layers: vec![], n_groups: 2, ..small() },
+        ModelConfig { attention_layers: vec![0, 1, 2], position_embedding: PositionEmbedding::Rope, ..small() },
+        ModelConfig { n_experts: 0, ..small() },
+        ModelConfig { tie_embeddings: false, ..small() },
+    ];
+    for config in sorts {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path().join("new/model");
+        let tensors = random_tensors(&config);
+        let reversed: Vec<_> = tensors.iter().rev().cloned().collect();
+        write(&dir, &config, &reversed).expect("written");
+
+        let model = read_model_dir(&dir).expect("read");
+        assert_eq!((&model.config, model.special_ids), (&config, SPECIAL));
+        assert_eq!(model.tensors, tensors, "in the order of the configuration");
+
+        let mut files: Vec<_> =
+            fs::read_dir(&dir).expect("a directory").map(|f| f.expect("a file").file_name()).collect();
+        files.sort();
+        assert_eq!(files, ["config.json", "generation_config.json", "model.safetensors"]);
+
+        let bytes = fs::read(dir.join("model.safetensors")).expect("read");
+        write(&dir, &config, &tensors).expect("written again");
+        assert_eq!(fs::read(dir.join("model.safetensors")).expect("read"), bytes);
+    }
+}
+
+#[test]
+fn weights_are_stored_under_published_names_and_shapes() {
+    let dir = changed(|_| ());
+    let tensors = read_safetensors(&dir.path().join("model.safetensors")).expect("read");
+    let shape = |name: &str| tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.shape.clone());
+    assert_eq!(shape("model.embed_tokens.weight"), Some(vec![300, 32]));
+    assert_eq!(shape("model.layers.0.mamba.conv1d.weight"), Some(vec![72, 1, 4]));
+    assert_eq!(shape("model.layers.1.self_attn.k_proj.weight"), Some(vec![16, 32]));
+    assert_eq!(shape("model.layers.2.block_sparse_moe.input_linear.weight"), Some(vec![4, 48, 32]));
+}
+
+#[test]
+fn weights_of_another_model_are_refused() {
+    let position = |tensors: &[Tensor], name: &str| tensors.iter().position(|tensor| tensor.name == name).expect(name);
+    let norm = "model.norm.weight";
+    let missing = changed(|tensors| drop(tensors.remove(position(tensors, norm))));
+    let renamed = changed(|tensors| {
+        let at = position(tensors, norm);
+        tensors[at].name = "model.final_norm.weight".into();
+    });
+    let reshaped = changed(|tensors| {
+        let at = position(tensors, "model.layers.0.mamba.conv1d.weight");
+        tensors[at].shape = vec![72, 4, 1];
+    });
+    let extra =
+        changed(|tensors| tensors.push(Tensor { name: "lm_head.weight".into(), shape: vec![1], data: vec![0.0] }));
+    for (dir, named) in [
+        (missing, "`norm` is missing"),
+        (renamed, "`model.final_norm.weight` is unexpected"),
+        (reshaped, "`layers.0.mamba.conv_weight` has shape [72, 4, 1], expected [72, 1, 4]"),
+        (extra, "`head` is unexpected"),
+    ] {
+        let message = refusal(&dir);
+        assert!(message.contains(named) && message.contains("model.safetensors"), "{message}");
+    }
+}
+
+#[test]
+fn absent_or_damaged_files_are_named() {
+    let of_file = |name: &str, damage: &dyn Fn(&Path)| {
+        let dir = changed(|_| ());
+        damage(&dir.path().join(name));
+        let message = refusal(&dir);
+        assert!(message.contains(name), "{name}: {message}");
+        message
+    };
+    let remove = |path: &Path| fs::remove_file(path).expect("removed");
+    of_file("config.json", &remove);
+    of_file("model.safetensors", &remove);
+    let cut = |path: &Path| {
+        let bytes = fs::read(path).expect("read");
+        fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
+    };
+    of_file("config.json", &cut);
+    assert!(of_file("model.safetensors", &cut).contains("is cut"));
+    let message = of_file("config.json", &|path| fs::write(path, "{\"model_type\": \"llama\"}").expect("written"));
+    assert!(message.contains("granitemoehybrid"), "{message}");
+    of_file("config.json", &|path| fs::write(path, vec![b' '; 2 << 20]).expect("written"));
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_not_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let tensors = random_tensors(&small());
+    for (config, tensors, named) in [
+        (ModelConfig { top_k: 9, ..small() }, tensors.clone(), "top_k"),
+        (small(), tensors[1..].to_vec(), "`embed` is missing"),
+        (small(), [&tensors[..], &tensors[..1]].concat(), "`embed` is unexpected"),
+        (ModelConfig { d_conv: 3, ..small() }, tensors.clone(), "conv_weight"),
+    ] {
+        let message = write(dir.path(), &config, &tensors).expect_err("refused").to_string();
+        assert!(message.contains(named), "{message}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 0);
+}
