@@ -14,7 +14,7 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    /// `rule` completes "must …"; it is broken unless `holds`.
+    /// `rule` completes "must …"; it is broken unless `holds`. A value is told the first rule it breaks only.
     pub(crate) fn rule(
         &mut self,
         holds: bool,
@@ -23,8 +23,12 @@ impl Checks {
         rule: impl Into<String>,
         nearest: Option<String>,
     ) {
-        if !holds {
-            let fault = Fault::BrokenRule { value: value.to_string(), rule: rule.into(), nearest };
+        let value = value.to_string();
+        let told = |problem: &Problem| {
+            problem.key == key && matches!(&problem.fault, Fault::BrokenRule { value: told, .. } if *told == value)
+        };
+        if !holds && !self.problems.iter().any(told) {
+            let fault = Fault::BrokenRule { value, rule: rule.into(), nearest };
             self.problems.push(Problem { key: key.into(), place: None, fault });
         }
     }

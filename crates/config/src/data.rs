@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// A string or a list of strings: `builtin:stories`, `hub:owner/name[:config]`, or paths and globs of `.txt`, `.jsonl`, `.parquet` files.
+    /// `builtin:stories`, `hub:owner/name[:config]`, or paths and globs of `.txt`, `.jsonl`, `.parquet` files. In TOML a
+    /// string or a list of strings.
     #[serde(deserialize_with = "one_or_many")]
     pub source: Vec<String>,
     /// Held-out documents, in the same forms as `source`; empty splits `valid_fraction` off `source`

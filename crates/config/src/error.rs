@@ -89,7 +89,11 @@ impl fmt::Display for Problem {
         }
         // a precision cuts strings: values come from files, and a message has to fit a terminal
         match fault {
-            Fault::Unknown { nearest } => write!(f, "unknown key `{key:.80}`; the nearest is `{nearest}`"),
+            Fault::Unknown { nearest } => write!(
+                f,
+                "unknown {} `{key:.80}`; the nearest is `{nearest}`",
+                if nearest.contains('.') { "key" } else { "table" }
+            ),
             Fault::WrongType { value, expected } => write!(f, "`{key}` = {value:.80}: expected {expected}"),
             Fault::BrokenRule { value, rule, nearest } => {
                 write!(f, "`{key}` = {value:.80}: must {rule}")?;

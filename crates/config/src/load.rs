@@ -4,6 +4,7 @@
 //! read it in place of the default.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     fs::File,
     io::Read,
@@ -122,11 +123,14 @@ impl Draft {
             return self.tables().min_by_key(|table| osa_distance(table, key)).unwrap_or_default().into();
         }
         let (table, name) = split(key);
-        let edits = |known: &&String| {
+        let distance = |known: &&String| {
             let (known_table, known_name) = split(known);
-            osa_distance(known_name, name) + osa_distance(known_table, table).min(MAX_TABLE_EDITS)
+            let edits = osa_distance(known_name, name) + osa_distance(known_table, table).min(MAX_TABLE_EDITS);
+            // names are more often mistyped at their end than at their start
+            let agreeing = known_name.chars().zip(name.chars()).take_while(|(a, b)| a == b).count();
+            (edits, Reverse(agreeing))
         };
-        self.known.iter().min_by_key(edits).cloned().unwrap_or_default()
+        self.known.iter().min_by_key(distance).cloned().unwrap_or_default()
     }
 
     fn finish(self) -> Result<Config, ConfigError> {

@@ -1,0 +1,196 @@
+//! The rules: each can be broken, all are reported at once, and the nearest valid value is valid.
+
+use itera_config::{Config, ConfigError, Fault, ModelConfig, Problem};
+use proptest::prelude::*;
+
+/// Overrides, of which the last breaks the rule of its key.
+const BROKEN: &[&[&str]] = &[
+    &["run.dir="],
+    &["run.device=cuda0"],
+    &["data.source=[]"],
+    &["data.source=builtin:storys"],
+    &["data.source=hub:TinyStories"],
+    &["data.source=hub:../../etc"],
+    &["data.source=hub:a/b:"],
+    &["data.source=[\"a.txt\", \" \"]"],
+    &["data.valid_source=hub:/x"],
+    &["data.valid_fraction=0"],
+    &["data.valid_fraction=1"],
+    &["data.valid_source=x.txt", "data.valid_fraction=-0.1"],
+    &["data.builtin_bytes=0"],
+    &["data.text_field="],
+    &["data.hub_revision= "],
+    &["data.cache_dir="],
+    &["model.vocab_size=257"],
+    &["model.d_model=0"],
+    &["model.n_layers=0"],
+    &["model.n_layers=1025"],
+    &["model.attention_layers=[1, 1]"],
+    &["model.attention_layers=[4]"],
+    &["model.d_state=0"],
+    &["model.d_conv=1"],
+    &["model.expand=0"],
+    &["model.d_head=0"],
+    &["model.d_head=48"],
+    &["model.n_groups=3"],
+    &["model.n_groups=9"],
+    &["model.chunk_len=0"],
+    &["model.n_attention_heads=3"],
+    &["model.n_attention_heads=0"],
+    &["model.d_model=96", "model.position_embedding=rope", "model.n_attention_heads=32"],
+    &["model.n_kv_heads=3"],
+    &["model.n_kv_heads=0"],
+    &["model.rope_theta=0"],
+    &["model.n_experts=9999999"],
+    &["model.top_k=5"],
+    &["model.n_experts=0", "model.top_k=0"],
+    &["model.d_expert=0"],
+    &["model.d_shared=0"],
+    &["model.rms_norm_eps=0"],
+    &["model.embedding_multiplier=-1"],
+    &["model.residual_multiplier=nan"],
+    &["model.attention_multiplier=-0.5"],
+    &["model.logits_scaling=0"],
+    &["model.init_std=1e39"],
+    &["model.dropout=1"],
+    &["model.max_seq_len=0"],
+    &["train.steps=0"],
+    &["train.batch_size=0"],
+    &["train.seq_len=0"],
+    &["train.seq_len=4097"],
+    &["train.grad_accum_steps=0"],
+    &["train.lr=0"],
+    &["train.lr=inf"],
+    &["train.min_lr_ratio=1.5"],
+    &["train.warmup_steps=1001"],
+    &["train.decay_fraction=0"],
+    &["train.decay_fraction=1.1"],
+    &["train.beta1=1"],
+    &["train.beta2=-0.1"],
+    &["train.eps=0"],
+    &["train.weight_decay=-1"],
+    &["train.grad_clip_norm=-1"],
+    &["train.load_balance_coef=-1"],
+    &["train.z_loss_coef=-1"],
+    &["train.max_skipped_steps=0"],
+    &["eval.every_steps=0"],
+    &["eval.min_delta=-1"],
+    &["eval.sample_temperature=-1"],
+    &["checkpoint.every_steps=0"],
+    &["checkpoint.keep_last=0"],
+    &["log.every_steps=0"],
+];
+
+fn broken(overrides: &[String]) -> Vec<Problem> {
+    match Config::from_toml("", "", overrides) {
+        Ok(_) => vec![],
+        Err(ConfigError::Invalid { problems }) => problems,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn owned(overrides: &[&str]) -> Vec<String> {
+    overrides.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn each_rule_can_be_broken_and_its_nearest_value_mends_it() {
+    for case in BROKEN {
+        let mut overrides = owned(case);
+        let last = overrides.last().expect("a case has overrides").clone();
+        let (key, _) = last.split_once('=').expect("key=value");
+        let problem = broken(&overrides).into_iter().find(|problem| problem.key == key);
+        let Some(Problem { place, fault: Fault::BrokenRule { rule, nearest, .. }, .. }) = problem else {
+            panic!("{case:?} breaks no rule of {key}")
+        };
+        assert!(!rule.is_empty());
+        assert_eq!(place, Some(format!("--set {last}")));
+        if let Some(nearest) = nearest {
+            overrides.push(format!("{key}={nearest}"));
+            assert!(broken(&overrides).iter().all(|problem| problem.key != key), "{nearest} does not mend {case:?}");
+        }
+    }
+}
+
+#[test]
+fn the_nearest_value_is_the_nearest() {
+    for (case, expected) in [
+        (&["run.device=cuda0"][..], "cuda"),
+        (&["model.d_head=48"], "32"),
+        (&["model.d_head=65"], "64"),
+        (&["model.d_head=100000"], "256"),
+        (&["model.n_groups=3"], "2"),
+        (&["model.n_groups=7"], "8"),
+        (&["model.d_model=96", "model.position_embedding=rope", "model.n_attention_heads=32"], "24"),
+        (&["model.attention_layers=[3, 7, 1, 3]"], "[1, 3]"),
+        (&["train.min_lr_ratio=1.5"], "1"),
+        (&["train.warmup_steps=1001"], "1000"),
+        (&["model.vocab_size=1"], "258"),
+    ] {
+        let problems = broken(&owned(case));
+        let [Problem { fault: Fault::BrokenRule { nearest, .. }, .. }] = problems.as_slice() else {
+            panic!("{case:?}: {problems:?}")
+        };
+        assert_eq!(nearest.as_deref(), Some(expected), "{case:?}");
+    }
+}
+
+#[test]
+fn all_broken_rules_are_reported_at_once() {
+    let overrides =
+        ["run.device=x", "model.d_head=0", "model.top_k=7", "train.lr=0", "eval.every_steps=0", "log.every_steps=0"];
+    let keys: Vec<String> = broken(&owned(&overrides)).into_iter().map(|problem| problem.key).collect();
+    assert_eq!(keys, overrides.map(|text| text.split_once('=').expect("key=value").0));
+}
+
+#[test]
+fn unused_settings_are_free() {
+    for free in [
+        // no attention layer: no heads to fit
+        &["model.attention_layers=[]", "model.n_attention_heads=3", "model.n_kv_heads=5"][..],
+        // without rotation an odd head width is fine
+        &["model.d_model=96", "model.n_attention_heads=32"],
+        &["model.n_experts=0", "model.top_k=9"],
+        &["data.valid_source=x.txt", "data.valid_fraction=0"],
+        &["data.source=C:/stories/*.txt"],
+        &["data.source=[\"hub:a/b\", \"hub:a-1/b_2.x:c\"]"],
+    ] {
+        assert_eq!(broken(&owned(free)), [], "{free:?}");
+    }
+}
+
+#[test]
+fn huge_models_are_refused_by_their_parameters() {
+    let overrides = owned(&["model.d_model=32768", "model.vocab_size=65536"]);
+    let problems = broken(&overrides);
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(problem.to_string().starts_with("`model` = "), "{problem}");
+    assert!(problem.to_string().contains("at most 1000000000 parameters"), "{problem}");
+}
+
+/// Sizes as files have them, and as attackers do.
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![0..9_usize, 0..300_usize, Just(1 << 20), Just(1 << 32), Just(usize::MAX / 2 + 1), Just(usize::MAX)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn absurd_sizes_are_errors_and_valid_ones_have_a_table(
+        [vocab_size, d_model, n_layers, d_state, d_conv, expand, d_head, n_groups] in proptest::array::uniform8(size()),
+        [n_attention_heads, n_kv_heads, n_experts, top_k, d_expert, d_shared, layer, chunk_len] in
+            proptest::array::uniform8(size()),
+    ) {
+        let model = ModelConfig {
+            vocab_size, d_model, n_layers, d_state, d_conv, expand, d_head, n_groups, chunk_len, n_attention_heads,
+            n_kv_heads, n_experts, top_k, d_expert, d_shared, attention_layers: vec![layer],
+            ..ModelConfig::default()
+        };
+        if model.validate().is_ok() {
+            prop_assert!(model.total_params() <= 1_000_000_000);
+            prop_assert!(model.active_params() <= model.total_params());
+            prop_assert!(model.flops_per_token(usize::MAX) > 0);
+        }
+    }
+}
