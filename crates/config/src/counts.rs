@@ -42,8 +42,8 @@ impl ModelConfig {
             TensorRole::Conv if tensor.shape.len() == 1 => 0,
             _ => tensor.n_active_params(),
         });
-        let mixers: u64 = self.layer_kinds().into_iter().map(|kind| self.mixer_flops(kind, context_len)).sum();
-        FLOPS_PER_MAC * products as u64 + mixers
+        let mixers = self.layer_kinds().into_iter().map(|kind| self.mixer_flops(kind, context_len));
+        mixers.fold(FLOPS_PER_MAC * products as u64, u64::saturating_add)
     }
 
     /// FLOPs a token of what a mixer does without weights, and with d_skip.

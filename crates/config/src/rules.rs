@@ -198,10 +198,10 @@ fn divides(part: usize, whole: usize) -> bool {
     part > 0 && whole > 0 && whole.is_multiple_of(part)
 }
 
-/// The valid size with the smallest distance from `size`, the lower of two.
+/// The valid size closest to `size`, the lower of two.
 fn nearest_size(size: usize, valid: impl Fn(usize) -> bool) -> Option<String> {
     let size = size.min(MAX_SIZE);
-    (1..=MAX_SIZE)
+    (0..=MAX_SIZE)
         .flat_map(|distance| [size.checked_sub(distance), Some(size + distance)])
         .flatten()
         .find(|size| valid(*size))

@@ -86,10 +86,24 @@ fn a_source_is_a_string_or_a_list() {
 
 #[test]
 fn messages_say_where_what_and_what_instead() {
-    let text = "stride = 'x'\n[train]\nlr = 'fast' # comment\nstepz = 3\nbeta1 = 0.5\n\n[modle]\n[model]\nn_layers = -1\n\
-                eps.x = 1\n[tokenizer]\nkind = 'bbpe'\n[log]\ntensorboard = 1";
+    let text = [
+        "stride = 'x'",
+        "[train]",
+        "lr = 'fast' # comment",
+        "stepz = 3",
+        "beta1 = 0.5",
+        "",
+        "[modle]",
+        "[model]",
+        "n_layers = -1",
+        "eps.x = 1",
+        "[tokenizer]",
+        "kind = 'bbpe'",
+        "[log]",
+        "tensorboard = 1",
+    ];
     assert_eq!(
-        messages(text, &["lr=2", "evla.tokens=1", "run=3"]),
+        messages(&text.join("\n"), &["lr=2", "evla.tokens=1", "run=3"]),
         [
             "run.toml:1: unknown key `stride`; the nearest is `train.steps`",
             "run.toml:3: `train.lr` = \"fast\": expected a number",
@@ -154,9 +168,12 @@ fn a_value_of_another_type_is_refused_for_every_key() {
 
 #[test]
 fn what_is_not_toml_is_refused_with_its_line() {
-    for (text, line) in
-        [("[train]\nlr = = 3", "line 2"), ("[train]\nlr = 1\nlr = 2", "line 3"), ("[run]\n[run]", "line 2")]
-    {
+    for (text, line) in [
+        ("[train]\nlr = = 3", "line 2"),
+        ("[train]\nlr = 1\nlr = 2", "line 3"),
+        ("[run]\n[run]", "line 2"),
+        ("\n\n\nrun.seed = 99999999999999999999", "line 4"),
+    ] {
         let message = load(text, &[]).expect_err(text).to_string();
         assert!(message.starts_with("run.toml: ") && message.contains(line), "{message}");
     }
