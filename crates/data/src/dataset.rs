@@ -49,6 +49,8 @@ pub struct DataSummary {
     content_hash: String,
     /// Documents of both splits and what was dropped.
     pub corpus: CorpusSummary,
+    /// Where the tokenizer is from: `byte`, `bpe <entries asked for>`, or the fingerprint of the given one.
+    pub tokenizer: String,
     /// Entries of the tokenizer.
     pub vocab_size: usize,
     /// Fingerprint of the tokenizer.
@@ -87,19 +89,7 @@ pub fn prepare(config: &Config) -> Result<Dataset, DataError> {
 
 /// [`prepare`] with the hub's settings given.
 pub fn prepare_from(config: &Config, hub: &HubEnv) -> Result<Dataset, DataError> {
-    let corpus = load_corpus_from(&config.data, CORPUS_SEED, hub)?;
-    let tokenizer = TokenizerSource::of(&config.tokenizer, config.model.vocab_size)?;
-    let content_hash = content_hash(&corpus, &tokenizer);
-    let directory = Path::new(&config.data.cache_dir).join(&content_hash);
-    let dataset = match Dataset::open(&directory) {
-        Ok(stored) => stored,
-        Err(error) => {
-            if directory.exists() {
-                tracing::warn!("rebuilding the token cache: {error}");
-            }
-            Dataset::build(corpus, tokenizer, content_hash, &directory)?
-        }
-    };
+    let dataset = Dataset::obtain(config, hub)?;
     dataset.check(config)?;
     Ok(dataset)
 }
@@ -110,21 +100,34 @@ pub fn prepare_from(config: &Config, hub: &HubEnv) -> Result<Dataset, DataError>
 ///
 /// As [`prepare`]; [`DataError::Changed`] if what is prepared does not have the content hash that the run recorded.
 pub fn resume(config: &Config, content_hash: &str) -> Result<Dataset, DataError> {
-    if is_hash(content_hash)
-        && let Ok(stored) = Dataset::open(&Path::new(&config.data.cache_dir).join(content_hash))
-        && stored.summary.content_hash == content_hash
-    {
-        stored.check(config)?;
-        return Ok(stored);
-    }
-    let dataset = prepare(config)?;
+    let stored = is_hash(content_hash).then(|| Dataset::open(&Path::new(&config.data.cache_dir).join(content_hash)));
+    let dataset = match stored {
+        Some(Ok(stored)) => stored,
+        _ => Dataset::obtain(config, &HubEnv::from_env())?,
+    };
     if dataset.summary.content_hash != content_hash {
         return Err(DataError::Changed { expected: content_hash.into(), found: dataset.summary.content_hash });
     }
+    dataset.check(config)?;
     Ok(dataset)
 }
 
 impl Dataset {
+    /// Read the corpus, and find its tokens in the cache or make them.
+    fn obtain(config: &Config, hub: &HubEnv) -> Result<Self, DataError> {
+        let corpus = load_corpus_from(&config.data, CORPUS_SEED, hub)?;
+        let tokenizer = TokenizerSource::of(&config.tokenizer, config.model.vocab_size)?;
+        let content_hash = content_hash(&corpus.summary, &tokenizer.identity());
+        let directory = Path::new(&config.data.cache_dir).join(&content_hash);
+        if directory.exists() {
+            match Self::open(&directory) {
+                Ok(stored) => return Ok(stored),
+                Err(error) => tracing::warn!("rebuilding the token cache: {error}"),
+            }
+        }
+        Self::build(corpus, tokenizer, content_hash, &directory)
+    }
+
     /// Open what [`prepare`] stored in a directory.
     ///
     /// # Errors
@@ -139,11 +142,21 @@ impl Dataset {
         let train = Shard::open(&directory.join("train.tokens"))?;
         let valid = Shard::open(&directory.join("valid.tokens"))?;
         let dataset = Self { tokenizer, train, valid, summary };
-        let is_whole = dataset.tokenizer.fingerprint() == dataset.summary.tokenizer_sha256
-            && directory.ends_with(&dataset.summary.content_hash)
-            && TokenSummary::of(&dataset.train, dataset.summary.corpus.train.bytes) == dataset.summary.train
-            && TokenSummary::of(&dataset.valid, dataset.summary.corpus.valid.bytes) == dataset.summary.valid;
-        if is_whole { Ok(dataset) } else { Err(damaged("it does not describe the files beside it".into())) }
+        if dataset.is_consistent() && directory.ends_with(dataset.summary.content_hash()) {
+            Ok(dataset)
+        } else {
+            Err(damaged("it does not describe the files beside it".into()))
+        }
+    }
+
+    /// Whether each number of the summary is the one that the data, or the content hash, demand.
+    fn is_consistent(&self) -> bool {
+        let summary = &self.summary;
+        summary.content_hash == content_hash(&summary.corpus, &summary.tokenizer)
+            && summary.vocab_size == self.tokenizer.vocab_size()
+            && summary.tokenizer_sha256 == self.tokenizer.fingerprint()
+            && summary.train == TokenSummary::of(&self.train, summary.corpus.train.bytes)
+            && summary.valid == TokenSummary::of(&self.valid, summary.corpus.valid.bytes)
     }
 
     /// Tokenise a corpus into a directory.
@@ -153,12 +166,10 @@ impl Dataset {
         content_hash: String,
         directory: &Path,
     ) -> Result<Self, DataError> {
+        let identity = tokenizer.identity();
         let tokenizer = tokenizer.obtain(&corpus.train)?;
         fs::create_dir_all(directory).map_err(DataError::io("create", directory))?;
-        let store = |name: &str, bytes: &[u8]| {
-            let path = directory.join(name);
-            write_atomic(&path, bytes).map_err(|error| DataError::Shard { path, problem: error.to_string() })
-        };
+        let store = |name: &str, bytes: &[u8]| write_atomic(&directory.join(name), bytes);
         let tokenise = |documents: &[Document], name: &str| {
             let path = directory.join(name);
             tokenise(documents, &tokenizer).finish(&path)?;
@@ -169,6 +180,7 @@ impl Dataset {
         let valid = tokenise(&corpus.valid, "valid.tokens")?;
         let summary = DataSummary {
             content_hash,
+            tokenizer: identity,
             vocab_size: tokenizer.vocab_size(),
             tokenizer_sha256: tokenizer.fingerprint(),
             train: TokenSummary::of(&train, corpus.summary.train.bytes),
@@ -243,9 +255,10 @@ impl TokenizerSource {
     }
 }
 
-fn content_hash(corpus: &Corpus, tokenizer: &TokenizerSource) -> String {
-    let corpus = serde_json::to_vec(&corpus.summary).expect("a summary is representable as JSON");
-    Sha256Digest::of_parts([FORMAT.as_bytes(), &corpus, tokenizer.identity().as_bytes()]).to_string()
+/// Hash of all that determines the tokens. The corpus is in it by the hashes of its splits.
+fn content_hash(corpus: &CorpusSummary, tokenizer: &str) -> String {
+    let corpus = serde_json::to_vec(corpus).expect("a summary is representable as JSON");
+    Sha256Digest::of_parts([FORMAT.as_bytes(), &corpus, tokenizer.as_bytes()]).to_string()
 }
 
 /// eos, then each document and its eos. Documents are encoded in parallel and kept in order.

@@ -152,6 +152,9 @@ pub enum DataError {
         /// The hash of what is there now.
         found: String,
     },
+    /// A stored file could not be read or written.
+    #[error(transparent)]
+    Format(#[from] itera_formats::FormatError),
     /// The tokenizer could not be trained, loaded or stored.
     #[error(transparent)]
     Tokenizer(#[from] itera_tokenizer::TokenizerError),

@@ -37,7 +37,7 @@ impl Shard {
     /// If the file cannot be read, or is not byte for byte what [`ShardWriter`] wrote.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let damaged = |problem: String| DataError::Shard { path: path.into(), problem };
-        let file = MappedFile::open(path).map_err(|error| damaged(error.to_string()))?;
+        let file = MappedFile::open(path)?;
         let (header, tokens) = file
             .bytes()
             .split_first_chunk::<HEADER_BYTES>()
@@ -141,7 +141,6 @@ impl ShardWriter {
         header[12..16].copy_from_slice(&(self.token_bytes as u32).to_le_bytes());
         header[16..24].copy_from_slice(&((tokens.len() / self.token_bytes) as u64).to_le_bytes());
         header[24..56].copy_from_slice(Sha256Digest::of(tokens).as_bytes());
-        write_atomic(path, &self.bytes)
-            .map_err(|error| DataError::Shard { path: path.into(), problem: error.to_string() })
+        Ok(write_atomic(path, &self.bytes)?)
     }
 }

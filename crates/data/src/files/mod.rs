@@ -11,8 +11,6 @@
 mod lines;
 mod parquet;
 mod splitter;
-#[cfg(test)]
-mod tests;
 mod text;
 
 use std::path::{Path, PathBuf};

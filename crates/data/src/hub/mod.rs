@@ -12,8 +12,6 @@ mod env;
 mod error;
 #[cfg(feature = "hub")]
 mod select;
-#[cfg(all(test, feature = "hub"))]
-mod tests;
 
 #[cfg(feature = "hub")]
 pub(crate) use dataset::HubDataset;

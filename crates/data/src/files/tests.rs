@@ -1,1 +1,0 @@
-//! Files of each kind, whole and broken.

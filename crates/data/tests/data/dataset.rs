@@ -1,0 +1,210 @@
+//! From a configuration to stored tokens, and back after an interruption.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use itera_config::{Config, TokenizerKind};
+use itera_data::{DataError, Dataset, Sha256Digest, prepare_from, resume};
+use itera_tokenizer::Tokenizer;
+use tempfile::{TempDir, tempdir};
+
+use crate::support::{no_hub, source, write_documents};
+
+/// A configuration over 200 small documents, with everything in one temporary directory.
+struct Fixture {
+    dir: TempDir,
+    config: Config,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempdir().unwrap();
+        let documents: Vec<_> = (0..200).map(|i| format!("The {i}th cat sat on mat {}.", i * i)).collect();
+        write_documents(&dir.path().join("train.txt"), &documents);
+        write_documents(&dir.path().join("valid.txt"), &["A held-out dog sat on the mat.", "Another one slept."]);
+        let mut config = Config::default();
+        config.data.source = vec![source(dir.path(), "train.txt")];
+        config.data.valid_source = vec![source(dir.path(), "valid.txt")];
+        config.data.cache_dir = source(dir.path(), "cache");
+        config.model.vocab_size = 300;
+        config.train.seq_len = 16;
+        Self { dir, config }
+    }
+
+    fn prepare(&self) -> Result<Dataset, DataError> {
+        prepare_from(&self.config, &no_hub())
+    }
+
+    fn stored(&self, dataset: &Dataset) -> PathBuf {
+        Path::new(&self.config.data.cache_dir).join(dataset.summary.content_hash())
+    }
+}
+
+/// Hash of every file of a directory.
+fn contents(directory: &Path) -> BTreeMap<String, Sha256Digest> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().into(), Sha256Digest::of(&fs::read(&path).unwrap())))
+        .collect()
+}
+
+fn all_text(dataset: &Dataset) -> String {
+    let ids: Vec<_> = (0..dataset.train.len()).map(|at| dataset.train.token(at)).collect();
+    dataset.tokenizer.decode(&ids)
+}
+
+#[test]
+fn shards_hold_the_documents_with_eos_around_each() {
+    let fixture = Fixture::new();
+    let dataset = fixture.prepare().unwrap();
+    let eos = dataset.tokenizer.eos();
+    assert_eq!(dataset.train.token(0), eos);
+    assert_eq!(dataset.train.documents(eos).count(), 200);
+    assert_eq!(dataset.samples(2), ["The 0th cat sat on mat 0.", "The 1th cat sat on mat 1."]);
+    let summary = &dataset.summary;
+    assert_eq!(summary.corpus.train.documents, 200);
+    assert_eq!(summary.corpus.train.bytes, all_text(&dataset).len() as u64);
+    assert_eq!(summary.train.tokens, dataset.train.len() as u64 - 1);
+    assert_eq!(summary.train.bytes_per_token, summary.corpus.train.bytes as f64 / summary.train.tokens as f64);
+    assert_eq!(dataset.valid.documents(eos).count(), 2);
+}
+
+#[test]
+fn a_byte_tokenizer_spends_a_token_a_byte() {
+    let mut fixture = Fixture::new();
+    fixture.config.tokenizer.kind = TokenizerKind::Byte;
+    let summary = fixture.prepare().unwrap().summary;
+    assert_eq!(summary.valid.tokens, summary.corpus.valid.bytes + summary.corpus.valid.documents);
+}
+
+#[test]
+fn threads_do_not_change_a_byte() {
+    let stored = |threads| {
+        let fixture = Fixture::new();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let dataset = pool.install(|| fixture.prepare()).unwrap();
+        contents(&fixture.stored(&dataset))
+    };
+    let one = stored(1);
+    assert_eq!(one.keys().collect::<Vec<_>>(), ["summary.json", "tokenizer.json", "train.tokens", "valid.tokens"]);
+    assert_eq!(stored(4), one);
+}
+
+#[test]
+fn what_is_stored_is_found_again() {
+    let fixture = Fixture::new();
+    let first = fixture.prepare().unwrap();
+    let directory = fixture.stored(&first);
+    let written = |name: &str| fs::metadata(directory.join(name)).unwrap().modified().unwrap();
+    let before = written("train.tokens");
+    let second = fixture.prepare().unwrap();
+    assert_eq!(written("train.tokens"), before, "the shard was written again");
+    assert_eq!(second.summary, first.summary);
+    assert_eq!(all_text(&second), all_text(&first));
+}
+
+#[test]
+fn whatever_is_damaged_is_rebuilt() {
+    let fixture = Fixture::new();
+    let directory = fixture.stored(&fixture.prepare().unwrap());
+    let whole = contents(&directory);
+    for name in whole.keys() {
+        let path = directory.join(name);
+        let bytes = fs::read(&path).unwrap();
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 1;
+        for damaged in [None, Some(&bytes[..bytes.len() / 2]), Some(&flipped)] {
+            match damaged {
+                None => fs::remove_file(&path).unwrap(),
+                Some(bytes) => fs::write(&path, bytes).unwrap(),
+            }
+            fixture.prepare().unwrap();
+            assert_eq!(contents(&directory), whole, "after damage to {name}");
+        }
+    }
+}
+
+#[test]
+fn every_change_of_data_or_tokenizer_has_its_own_hash() {
+    let hash = |change: &dyn Fn(&mut Fixture)| {
+        let mut fixture = Fixture::new();
+        change(&mut fixture);
+        fixture.prepare().unwrap().summary.content_hash().to_owned()
+    };
+    let same = hash(&|_| {});
+    assert_eq!(hash(&|_| {}), same, "wherever the files are");
+    assert_eq!(hash(&|fixture| fixture.config.run.seed = 7), same, "seeds are compared on the same bytes");
+    let hashes = [
+        same,
+        hash(&|fixture| fixture.config.tokenizer.kind = TokenizerKind::Byte),
+        hash(&|fixture| fixture.config.model.vocab_size = 290),
+        hash(&|fixture| fixture.config.data.max_bytes = 1000),
+        hash(&|fixture| write_documents(&fixture.dir.path().join("valid.txt"), &["A quite different held-out text."])),
+    ];
+    assert_eq!(hashes.iter().collect::<std::collections::HashSet<_>>().len(), hashes.len(), "{hashes:?}");
+}
+
+#[test]
+fn the_tokenizer_is_trained_on_the_training_split_alone() {
+    let mut fixture = Fixture::new();
+    let first = fixture.prepare().unwrap();
+    write_documents(&fixture.dir.path().join("valid.txt"), &["zyx zyx zyx zyx zyx zyx zyx"; 1]);
+    let second = fixture.prepare().unwrap();
+    assert_ne!(first.summary.content_hash(), second.summary.content_hash());
+    assert_eq!(first.tokenizer.fingerprint(), second.tokenizer.fingerprint());
+    fixture.config.data.max_bytes = 300;
+    assert_ne!(fixture.prepare().unwrap().tokenizer.fingerprint(), first.tokenizer.fingerprint());
+}
+
+#[test]
+fn a_given_tokenizer_is_used() {
+    let mut fixture = Fixture::new();
+    Tokenizer::byte().write_dir(fixture.dir.path(), 64).unwrap();
+    fixture.config.tokenizer.path = source(fixture.dir.path(), "tokenizer.json");
+    assert_eq!(fixture.prepare().unwrap().tokenizer.fingerprint(), Tokenizer::byte().fingerprint());
+    fixture.config.model.vocab_size = 100;
+    let error = fixture.prepare().unwrap_err();
+    assert!(matches!(error, DataError::Vocabulary { vocab_size: 100, .. }), "{error}");
+}
+
+#[test]
+fn a_split_shorter_than_a_sequence_is_refused() {
+    let mut fixture = Fixture::new();
+    fixture.config.tokenizer.kind = TokenizerKind::Byte;
+    let longest = fixture.prepare().unwrap().valid.len() - 1;
+    fixture.config.train.seq_len = longest;
+    fixture.prepare().unwrap();
+    fixture.config.train.seq_len = longest + 1;
+    let error = fixture.prepare().unwrap_err();
+    assert!(matches!(error, DataError::TooShort { split: "validation", .. }), "{error}");
+}
+
+#[test]
+fn a_resumed_run_needs_the_stored_tokens_only() {
+    let fixture = Fixture::new();
+    let first = fixture.prepare().unwrap();
+    fs::remove_file(fixture.dir.path().join("train.txt")).unwrap();
+    let resumed = resume(&fixture.config, first.summary.content_hash()).unwrap();
+    assert_eq!(resumed.summary, first.summary);
+    assert_eq!(resumed.tokenizer.fingerprint(), first.tokenizer.fingerprint());
+    assert_eq!(all_text(&resumed), all_text(&first));
+}
+
+#[test]
+fn a_resumed_run_rebuilds_lost_tokens_and_refuses_other_data() {
+    let fixture = Fixture::new();
+    let first = fixture.prepare().unwrap();
+    let whole = contents(&fixture.stored(&first));
+    fs::remove_dir_all(fixture.stored(&first)).unwrap();
+    resume(&fixture.config, first.summary.content_hash()).unwrap();
+    assert_eq!(contents(&fixture.stored(&first)), whole);
+
+    fs::remove_dir_all(fixture.stored(&first)).unwrap();
+    write_documents(&fixture.dir.path().join("train.txt"), &["Other text than the run began with."]);
+    let error = resume(&fixture.config, first.summary.content_hash()).unwrap_err();
+    assert!(matches!(error, DataError::Changed { .. }), "{error}");
+    assert!(resume(&fixture.config, "../cache").is_err(), "not the name of a directory");
+}
