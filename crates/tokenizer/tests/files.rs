@@ -67,7 +67,13 @@ fn what_could_break_the_round_trip_is_refused() {
         (|f| f["added_tokens"][0]["id"] = json!(7), "ids 7 and 0"),
         (|f| f["model"]["merges"][3] = f["model"]["merges"][2].clone(), "twice"),
         (|f| f["model"]["merges"][0] = json!(["q", "q"]), "\"qq\", which is no token"),
-        (|f| f["model"]["merges"][0] = json!(["<|pad|>", "q"]), "<|pad|>"),
+        (
+            |f| {
+                f["model"]["vocab"]["<|pad|"] = json!(270);
+                f["model"]["merges"][0] = json!(["<|pad|", ">"]);
+            },
+            "\"<|pad|>\", which is no token",
+        ),
     ];
     for (change, named) in cases {
         let message = refusal(change);

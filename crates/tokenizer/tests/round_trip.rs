@@ -87,6 +87,15 @@ fn a_character_is_emitted_with_its_last_byte() {
 }
 
 #[test]
+fn a_byte_that_begins_no_character_is_not_held_back() {
+    let tokenizer = Tokenizer::byte();
+    let mut stream = TextStream::new(&tokenizer);
+    let emitted: Vec<_> =
+        [0xffu8, 0xf0, b'a'].into_iter().map(|byte| stream.push(TokenId(u32::from(byte) + 2))).collect();
+    assert_eq!(emitted, ["\u{fffd}", "", "\u{fffd}a"]);
+}
+
+#[test]
 fn the_byte_tokenizer_numbers_bytes_in_order() {
     let tokenizer = Tokenizer::byte();
     assert!((0..=255).all(|byte: u8| tokenizer.decode_bytes(&[TokenId(u32::from(byte) + 2)]) == [byte]));
