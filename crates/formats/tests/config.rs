@@ -111,7 +111,7 @@ fn what_has_no_counterpart_is_named() {
         ("mamba_proj_bias", json!(true), "false"),
         ("layer_types", json!(["mamba"]), "4 layers"),
         ("layer_types", json!(["mamba", "mamba", "moe", "mamba"]), "moe"),
-        ("time_step_limit", json!([0.001, 0.1]), "[0.0, 1e30]"),
+        ("time_step_limit", json!([0.001, 0.1]), "or more"),
         ("position_embedding_type", json!("alibi"), "rope"),
         ("rope_scaling", json!({"type": "yarn"}), "yarn"),
         ("rope_type", json!("linear"), "default"),
