@@ -9,21 +9,33 @@
 //! ```
 //!
 //! A variable holds one row of its class, chosen where it is first mentioned. Two variables of one class never
-//! hold the same row. A variable may have to agree with another in a column: a hero of group `girl` is of a kind
-//! of group `girl`, whichever of the two is mentioned first.
+//! hold the same row. A fresh variable is chosen again at each mention. A variable may have to agree with another in
+//! a column: a hero of group `girl` is of a kind of group `girl`, whichever of the two is mentioned first.
 
-use super::{cast, world};
+use super::{cast, voice, world};
 
 /// A table of words.
 pub(super) struct Class {
     pub columns: &'static [&'static str],
     pub rows: &'static [&'static str],
+    /// One of these goes before the word at its first mention, if there are any.
+    pub adjectives: &'static [&'static str],
 }
 
 impl Class {
     /// A class with no columns but the word.
     pub const fn plain(rows: &'static [&'static str]) -> Self {
-        Self { columns: &[""], rows }
+        Self::table(&[""], rows)
+    }
+
+    /// A class with several columns.
+    pub const fn table(columns: &'static [&'static str], rows: &'static [&'static str]) -> Self {
+        Self { columns, rows, adjectives: &[] }
+    }
+
+    /// The same class with adjectives.
+    pub const fn with(self, adjectives: &'static [&'static str]) -> Self {
+        Self { adjectives, ..self }
     }
 
     /// The cell of `row` under `column`. The forms of a pronoun are derived from column `he`.
@@ -35,7 +47,7 @@ impl Class {
                 .iter()
                 .position(|name| *name == column)
                 .and_then(|at| self.rows[row].split('/').nth(at))
-                .expect("every row has a cell for every column a template names"),
+                .unwrap_or_else(|| unreachable!("row {row:?} {} has no column `{column}`", self.rows[row])),
         }
     }
 }
@@ -56,14 +68,20 @@ pub(super) struct Variable {
     pub class: &'static Class,
     /// `(other variable, column)`: cells that must be equal once both are bound.
     pub agrees: Option<(&'static str, &'static str)>,
+    /// Whether each mention is a choice of its own.
+    pub fresh: bool,
 }
 
 const fn free(name: &'static str, class: &'static Class) -> Variable {
-    Variable { name, class, agrees: None }
+    Variable { name, class, agrees: None, fresh: false }
 }
 
 const fn bound_to(name: &'static str, class: &'static Class, agrees: (&'static str, &'static str)) -> Variable {
-    Variable { name, class, agrees: Some(agrees) }
+    Variable { name, class, agrees: Some(agrees), fresh: false }
+}
+
+const fn fresh(name: &'static str, class: &'static Class) -> Variable {
+    Variable { name, class, agrees: None, fresh: true }
 }
 
 /// All variables of a story.
@@ -110,8 +128,6 @@ pub(super) static VARIABLES: &[Variable] = &[
     free("flower", &world::FLOWERS),
     free("tree", &world::TREES),
     free("thief", &world::THIEVES),
-    free("junk", &world::JUNK),
-    free("junk2", &world::JUNK),
     free("pole", &world::POLES),
     free("gift", &world::GIFTS),
     free("material", &world::MATERIALS),
@@ -122,5 +138,25 @@ pub(super) static VARIABLES: &[Variable] = &[
     free("plant", &world::PLANTS),
     free("contest", &world::CONTESTS),
     free("prize", &world::PRIZES),
-    free("number", &world::NUMBERS),
+    free("keepsake", &world::KEEPSAKES),
+    free("keepsake2", &world::KEEPSAKES),
+    free("keepsake3", &world::KEEPSAKES),
+    fresh("number", &world::NUMBERS),
+    fresh("thing", &world::JUNK),
+    fresh("critter", &world::BEASTS),
+    fresh("meal", &world::FOODS),
+    fresh("bloom", &world::FLOWERS),
+    fresh("trinkets", &world::KEEPSAKES),
+    fresh("said", &voice::SAID),
+    fresh("cried", &voice::CRIED),
+    fresh("sighed", &voice::SIGHED),
+    fresh("kindly", &voice::KINDLY),
+    fresh("sadly", &voice::SADLY),
+    fresh("quickly", &voice::QUICKLY),
+    fresh("nice", &voice::NICE),
+    fresh("very", &voice::VERY),
+    fresh("like", &voice::LIKE),
+    fresh("like2", &voice::LIGHT),
+    fresh("oh", &voice::OH),
+    fresh("dear", &voice::DEAR),
 ];

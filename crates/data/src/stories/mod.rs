@@ -10,22 +10,31 @@
 //! # The floor
 //!
 //! A story is told by a program that asks an author for every choice, and each choice is uniform and shows in the
-//! text. No text has two derivations ([`derivations`] finds them all), so [`Story::nats`] is exactly
-//! `−ln P(text)`: the expected cross-entropy of these stories under any model is at least the mean of it. A story
-//! ends where its derivation ends, so the end of the document costs a perfect model nothing.
+//! text. No text has two derivations ([`derivations`] finds them all), so [`Story::nats`] is exactly `−ln P(text)`,
+//! and no model can expect to spend less on stories that it has not seen. A story ends where its derivation ends: the
+//! end of the document costs a perfect model nothing.
 //!
-//! # How large it is
+//! Ten megabytes of seed 0 are 8753 stories of 1142 bytes and 181 nats in the mean: a floor of 0.228 bits per byte
+//! (test `ten_megabytes` holds these numbers).
 //!
-//! The cheapest of 10 MB of stories costs more than 100 nats. By the birthday bound, `n` stories whose probabilities
-//! are at most `e^−100` contain a repeat with probability below `n² e^−100 / 2`.
+//! # No repeats
+//!
+//! There are 15,120 [plot shapes](plot_shapes), and no story of those ten megabytes costs less than 100 nats. By the
+//! birthday bound, `n` stories of probability at most `e^−100` repeat one with probability below `n² e^−100 / 2`.
 
 mod author;
+// Word lists are packed by hand.
+#[rustfmt::skip]
 mod cast;
 mod lexicon;
 mod plot;
 mod reader;
+mod scene;
 mod tale;
 mod template;
+#[rustfmt::skip]
+mod voice;
+#[rustfmt::skip]
 mod world;
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //!
 //! - `[a|b|c]` is one of the options, equally likely; options nest and may be empty.
 //! - `{toy}` is a variable, chosen at its first mention and repeated afterwards; `{toy.went}` is another column of
-//!   its row, `{Toy}` starts with a capital, `{a toy}` has the right article.
+//!   its row, `{Toy}` starts with a capital, `{a toy}` has the right article. At the first mention an adjective may go
+//!   before the word, see [`Class::adjectives`].
 //! - `{he}`, `{him}`, `{his}`, `{himself}` stand for the hero; `{friend.he}` and so on for anyone else.
 //! - `{helper}`, `{plea}` and the other fields of [`Phrases`] are templates that the plot has set.
 //! - A line break and its indentation are one space.
@@ -14,7 +15,8 @@
 //! A cell may be a template too; one that is mentioned twice must have no options, or its mentions would differ.
 
 use super::author::Author;
-use super::lexicon::{VARIABLES, Variable};
+use super::lexicon::{Class, VARIABLES};
+use super::scene::{Scene, variable};
 use super::template::{article_of, group, is_special, lead, options, starts_like};
 
 /// Templates that the parts of a plot lend each other.
@@ -34,22 +36,23 @@ pub(super) struct Phrases {
     pub moral: &'static str,
 }
 
-/// Most rows of a class.
-const MOST_ROWS: usize = 128;
-
-/// Index of a variable by its name, capitals aside.
-fn variable(name: &str) -> usize {
-    VARIABLES
-        .iter()
-        .position(|variable| variable.name.eq_ignore_ascii_case(name))
-        .unwrap_or_else(|| unreachable!("a template mentions `{name}`, which is no variable"))
+impl Phrases {
+    fn named(&self, name: &str) -> Option<&'static str> {
+        match name {
+            "then" | "Then" => Some(self.then),
+            "helper" | "Helper" => Some(self.helper),
+            "address" => Some(self.address),
+            "plea" | "Plea" => Some(self.plea),
+            "moral" => Some(self.moral),
+            _ => None,
+        }
+    }
 }
 
 /// A story being told: what is settled so far, and the author who settles the rest.
 pub(super) struct Tale<'a, A> {
     author: &'a mut A,
-    /// Row of each of [`VARIABLES`], once mentioned.
-    bound: [Option<usize>; VARIABLES.len()],
+    scene: Scene,
     pub phrases: Phrases,
     /// The next letter is a capital.
     capital: bool,
@@ -57,7 +60,7 @@ pub(super) struct Tale<'a, A> {
 
 impl<'a, A: Author> Tale<'a, A> {
     pub fn new(author: &'a mut A) -> Self {
-        Self { author, bound: [None; VARIABLES.len()], phrases: Phrases::default(), capital: false }
+        Self { author, scene: Scene::new(), phrases: Phrases::default(), capital: false }
     }
 
     /// Chooses one of `items` by the template each would go on with, without telling it.
@@ -116,70 +119,59 @@ impl<'a, A: Author> Tale<'a, A> {
         }
     }
 
+    /// Tells what a slot stands for.
     fn slot(&mut self, slot: &'static str) {
-        self.capital |= slot.starts_with(|c: char| c.is_ascii_uppercase());
-        let (article, mention) = match slot.split_once(' ') {
+        self.capital |= slot.starts_with(|letter: char| letter.is_ascii_uppercase());
+        let (mut article, mention) = match slot.split_once(' ') {
             Some((_, mention)) => (true, mention),
             None => (false, slot),
         };
-        let (name, column) = mention.split_once('.').unwrap_or((mention, ""));
-        let is = |word: &str| name.eq_ignore_ascii_case(word);
-        if let Some(phrase) = self.phrase(name).filter(|_| column.is_empty()) {
+        if let Some(phrase) = self.phrases.named(mention) {
             return self.say(phrase);
         }
-        let (name, column) = match ["he", "him", "his", "himself"].into_iter().find(|form| is(form)) {
-            Some(form) => ("hero", form),
-            None if is("helper") => (self.phrases.helper_role, column),
-            None => (name, column),
-        };
+        let (name, column) = mention.split_once('.').unwrap_or((mention, ""));
+        let (name, column) =
+            match ["he", "him", "his", "himself"].into_iter().find(|form| name.eq_ignore_ascii_case(form)) {
+                Some(form) => ("hero", form),
+                None if name.eq_ignore_ascii_case("helper") => (self.phrases.helper_role, column),
+                None => (name, column),
+            };
         let at = variable(name);
-        let cell = VARIABLES[at].class.cell(self.row(at, column, article), column);
-        if article {
-            self.write(article_of(cell));
+        let Class { adjectives, .. } = VARIABLES[at].class;
+        if self.scene.held(at).is_none() && column.is_empty() && !adjectives.is_empty() {
+            let adjective = adjectives[self.pick_word(adjectives.len(), article, |i| adjectives[i])];
+            self.word(article, adjective);
+            self.write(" ");
+            article = false;
         }
-        self.say(cell);
+        let row = self.row(at, column, article);
+        self.word(article, VARIABLES[at].class.cell(row, column));
     }
 
-    fn phrase(&self, name: &str) -> Option<&'static str> {
-        let phrases = &self.phrases;
-        match name {
-            "then" | "Then" => Some(phrases.then),
-            "helper" | "Helper" => Some(phrases.helper),
-            "address" => Some(phrases.address),
-            "plea" | "Plea" => Some(phrases.plea),
-            "moral" => Some(phrases.moral),
-            _ => None,
+    /// One of `n` words that is about to be told, with or without an article.
+    fn pick_word(&mut self, n: usize, article: bool, word: impl Fn(usize) -> &'static str) -> usize {
+        self.pick(n, |i, rest| {
+            let article = if article { article_of(word(i)) } else { "" };
+            rest.get(article.len()..).is_some_and(|rest| starts_like(rest, lead(word(i))))
+        })
+    }
+
+    /// Tells a word, with or without an article.
+    fn word(&mut self, article: bool, word: &'static str) {
+        if article {
+            self.write(article_of(word));
         }
+        self.say(word);
     }
 
     /// The row that a variable holds, chosen now if this is its first mention.
     fn row(&mut self, at: usize, column: &str, article: bool) -> usize {
-        if let Some(row) = self.bound[at] {
+        if let Some(row) = self.scene.held(at) {
             return row;
         }
-        let Variable { class, agrees, .. } = VARIABLES[at];
-        let agreed = agrees.and_then(|(other, column)| {
-            let other = variable(other);
-            self.bound[other].map(|row| (column, VARIABLES[other].class.cell(row, column)))
-        });
-        let taken = |row: usize| {
-            self.bound.iter().zip(VARIABLES).any(|(held, other)| *held == Some(row) && std::ptr::eq(other.class, class))
-        };
-        let mut free = [0usize; MOST_ROWS];
-        let mut n = 0;
-        for row in 0..class.rows.len() {
-            if !taken(row) && agreed.is_none_or(|(column, cell)| class.cell(row, column) == cell) {
-                free[n] = row;
-                n += 1;
-            }
-        }
-        let free = &free[..n];
-        let chosen = free[self.pick(n, |i, rest| {
-            let cell = class.cell(free[i], column);
-            let rest = if article { rest.get(article_of(cell).len()..).unwrap_or("") } else { rest };
-            starts_like(rest, lead(cell))
-        })];
-        self.bound[at] = Some(chosen);
-        chosen
+        let free = self.scene.free_rows(at);
+        let row = free[self.pick_word(free.len(), article, |i| VARIABLES[at].class.cell(free[i], column))];
+        self.scene.hold(at, row);
+        row
     }
 }

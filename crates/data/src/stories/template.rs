@@ -43,9 +43,9 @@ pub(super) fn starts_like(text: &str, lead: &str) -> bool {
     text.get(..lead.len()).is_some_and(|start| start.eq_ignore_ascii_case(lead))
 }
 
-/// The indefinite article of a word, with its space. Words like "hour" or "unicorn" are not in the lexicon.
+/// The indefinite article of a word, with its space. Words like "hour" or "useful" are not in the lexicon.
 pub(super) fn article_of(word: &str) -> &'static str {
-    if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an " } else { "a " }
+    if word.starts_with(['a', 'e', 'i', 'o', 'u']) || word == "honest" { "an " } else { "a " }
 }
 
 #[cfg(test)]
@@ -68,6 +68,6 @@ mod tests {
 
     #[test]
     fn articles() {
-        assert_eq!(["owl", "red"].map(article_of), ["an ", "a "]);
+        assert_eq!(["owl", "red", "honest", "honey"].map(article_of), ["an ", "a ", "an ", "a "]);
     }
 }

@@ -1,50 +1,48 @@
 //! Who comes along when things have gone wrong.
 
-use super::Helper;
+use super::{Helper, Who};
 
 pub(super) const HELPERS: &[Helper] = &[
     Helper {
         name: "family",
-        role: Some("elder"),
-        called: "{elder}",
-        address: "{elder}",
-        meets: r#"[{Hero} ran to|{Hero} went to find|{Hero} called|Soon {hero} saw] {his} {elder.my}. "[What is
-            wrong|What happened|Why are you so {sad}], [dear|my dear|sweetie|my little one|darling]?" [asked|said] {elder}.
-            "{plea}," [said|answered|sobbed|sighed] {hero}."#,
+        who: Some(Who { role: "elder", called: "{elder}", address: "{elder}" }),
+        meets: r#"[{Hero} ran to|{Hero} went to find|{Hero} called|Soon {hero} saw] {his} {elder.my}, who was [mending
+            {a thing}|picking {bloom}|making {meal}|talking to {a critter}|busy with {trinkets}]. "[What is wrong|What
+            happened|Why are you so {sad}|What is it], [dear|my dear|sweetie|my little one|darling|my sunshine|sweet
+            pea|my {trait} {kind}]?" [asked|said] {elder}. "{plea}," {sighed} {hero}{sadly}."#,
     },
     Helper {
         name: "friend",
-        role: Some("friend"),
-        called: "{friend}",
-        address: "{friend}",
-        meets: r#"[Just then|A little later|Luckily], {his} [best friend|good friend|friend] {friend}{friendkind} came [by|along|
-            over]. "[What is the matter|What happened|Why do you look so {sad}], {hero}?" asked {friend}. "{plea}," [said|
-            answered|explained|groaned] {hero}."#,
+        who: Some(Who { role: "friend", called: "{friend}", address: "{friend}" }),
+        meets: r#"[Just then|A little later|Luckily|Soon|Before long|At that moment], {his} [best friend|good
+            friend|friend] {friend}{friendkind} came [by|along|over|running|skipping|marching by], [eating
+            {meal}|carrying {a thing}|chasing {a critter}|with some {trinkets}|with {a color3} {cloth}]. "[What is the
+            matter|What happened|Why do you look so {sad}|Can I help you|What is it], {hero}?" asked {friend}.
+            "{plea}," {sighed} {hero}{sadly}."#,
     },
     Helper {
         name: "stranger",
-        role: Some("creature"),
-        called: "the {creature}",
-        address: "kind {creature}",
-        meets: r#"[Soon|After a while|Before long], [an old|a wise old|a kind|a friendly|a tall] {creature} [came by|stopped|walked past]
-            and [saw|heard|noticed] {him}. "[Can I help you|Why do you look so {sad}|Do you need help]?" asked
-            the {creature}. "[Yes, please|Oh dear|I hope so]. {Plea}," said {hero}."#,
+        who: Some(Who { role: "creature", called: "the {creature}", address: "kind {creature}" }),
+        meets: r#"[Soon|After a while|Before long|Just then|Luckily|A little later], [an old|a wise|a kind|a
+            friendly|a tall|a round|a young|a quiet] {creature} came by with [a bag of {trinkets}|a basket of
+            {meal}|{a thing}|{a critter}|a bunch of {bloom}] and [saw|heard|noticed|spotted|found] {him}. "[Oh
+            dear|Alas|Please help me|Excuse me|Good day|Please wait|Listen]. {Plea}," {sighed} {hero}{sadly}."#,
     },
     Helper {
         name: "neighbor",
-        role: Some("neighbor"),
-        called: "{neighbor}",
-        address: "{neighbor}",
-        meets: r#"{Neighbor}, who lived [next door|down the road|across the street|around the corner], [saw|heard] {him} and came [out|over|to help]. "[Tell me all
-            about it|Now, now|What can I do]," said {neighbor}. {Hero} [took a deep breath|looked up|wiped {his} eyes]. "{Plea}," {he} said."#,
+        who: Some(Who { role: "neighbor", called: "{neighbor}", address: "{neighbor}" }),
+        meets: r#"{Neighbor}, who was [watering {bloom}|painting {a thing}|selling {meal}|counting {trinkets}|feeding
+            {a critter}] [next door|down the road|across the street|around the corner|by the gate|in the sun|nearby|on
+            a ladder], [saw|heard] {him}. "[Tell me all about it,|Now, now,|What can I do?|There, there,|Come
+            here,|Good day,|Do not cry,|Hello,]" said {neighbor}{kindly}. "{Plea}," {sighed} {hero}{sadly}."#,
     },
     Helper {
         name: "alone",
-        role: None,
-        called: "{hero}",
-        address: "{hero}",
-        meets: r#"{Hero} [sat down|stood still|took a deep breath|closed {his} eyes|walked in a circle] and thought [hard|about it|for a long
-            time|for {number} minutes]. "[I will not give up|I can do this|There must be a way|Crying will not help|A {trait} {kind} does not give up]," {he}
-            [said|whispered|told {himself}]."#,
+        who: None,
+        meets: r#"{Hero} [sat down|stood still|took a deep breath|closed {his} eyes|walked in a circle|scratched {his}
+            head|hummed a tune|looked at the sky] and thought of [{meal}, of {trinkets}|{bloom}, of {meal}|{trinkets},
+            of {a critter}] and of {dream}. "[I will not give up|I can do this|There must be a way|Crying will not
+            help|I have an idea|Let me see|Now I know|{A trait} {kind} does not give up]," {he} [said|whispered|told
+            {himself}]{kindly}."#,
     },
 ];

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! setting ─► goal ─► obstacle ─► helper ─► resolution ─► ending
-//!   6        12     3 a goal    4 or none  2 (1 alone)    8 (6 alone)
+//!   6        12      3 each      4 or none   2 or 1      8 or 6      = 15,120 plot shapes
 //! ```
 //!
 //! Goals own their obstacles and obstacles their resolutions, because those must make sense together. Settings,
@@ -25,6 +25,9 @@ mod mishap;
 mod night;
 mod quarrel;
 mod stuck;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -55,13 +58,18 @@ struct Obstacle {
     alone: &'static [&'static str],
 }
 
-/// Who helps: the variable that holds them, how they are called and spoken to, and how they meet the hero.
+/// How help comes, if it comes.
 struct Helper {
     name: &'static str,
-    role: Option<&'static str>,
+    who: Option<Who>,
+    meets: &'static str,
+}
+
+/// Who helps: the variable that holds them, how they are called, and how they are spoken to.
+struct Who {
+    role: &'static str,
     called: &'static str,
     address: &'static str,
-    meets: &'static str,
 }
 
 /// How a story ends.
@@ -127,7 +135,7 @@ pub fn plot_shapes() -> usize {
 
 /// How `obstacle` may be overcome with `helper`.
 fn resolutions(obstacle: &Obstacle, helper: &Helper) -> &'static [&'static str] {
-    if helper.role.is_some() { obstacle.helped } else { obstacle.alone }
+    if helper.who.is_some() { obstacle.helped } else { obstacle.alone }
 }
 
 /// Tells one story. Each part is chosen where it begins to show.
@@ -151,9 +159,11 @@ pub(super) fn tell(author: &mut impl Author) -> PlotId {
     tale.paragraph();
 
     let (helper, ally) = tale.choose(helper::HELPERS, |helper| helper.meets);
-    tale.phrases.helper = ally.called;
-    tale.phrases.address = ally.address;
-    tale.phrases.helper_role = ally.role.unwrap_or("hero");
+    if let Some(Who { role, called, address }) = &ally.who {
+        tale.phrases.helper_role = role;
+        tale.phrases.helper = called;
+        tale.phrases.address = address;
+    }
     tale.say(ally.meets);
     tale.say(" ");
     let (resolution, resolves) = tale.choose(resolutions(trouble, ally), |text| text);
