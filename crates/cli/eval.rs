@@ -3,8 +3,8 @@
 use std::{path::Path, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result, bail};
-use itera_config::{Config, RunConfig};
-use itera_data::{Document, load_corpus};
+use itera_config::{Config, DataConfig, RunConfig};
+use itera_data::Document;
 use itera_trainer::score_documents;
 
 use crate::{args, setup};
@@ -13,7 +13,7 @@ pub fn run(args: args::Eval) -> Result<ExitCode> {
     let device = setup::device(&args.device, &RunConfig::default())?;
     let opened = itera_checkpoint::open_model(&args.path, &device)?;
     let documents = documents(&args, &opened.dir)?;
-    let texts: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
+    let texts: Vec<&str> = documents.iter().map(|document| document.text()).collect();
 
     let bar = indicatif::ProgressBar::new(texts.len() as u64); // hidden unless standard error is a terminal
     let started = Instant::now();
@@ -49,7 +49,7 @@ pub fn run(args: args::Eval) -> Result<ExitCode> {
 /// The documents to score: those of `--data`, or a split of the corpus that the run was trained on.
 fn documents(args: &args::Eval, model_dir: &Path) -> Result<Vec<Document>> {
     if !args.data.is_empty() {
-        return Ok(itera_data::load_documents(&args.data, &Default::default())?);
+        return Ok(itera_data::load_documents(&args.data, &DataConfig::default())?);
     }
     let Some(config) = run_config(model_dir)? else {
         bail!(
@@ -57,7 +57,7 @@ fn documents(args: &args::Eval, model_dir: &Path) -> Result<Vec<Document>> {
             args.path.display()
         );
     };
-    let corpus = load_corpus(&config.data, config.run.seed).context("cannot load the run's corpus")?;
+    let corpus = itera_data::corpus_of(&config).context("cannot load the run's corpus")?;
     Ok(match args.split {
         args::Split::Train => corpus.train,
         args::Split::Valid => corpus.valid,

@@ -22,7 +22,7 @@ fn json(model: &ModelConfig, context_len: usize) -> serde_json::Value {
     let tensors: Vec<_> = model
         .tensors()
         .into_iter()
-        .map(|t| serde_json::json!({ "name": t.name, "shape": t.shape, "role": t.role, "params": t.params() }))
+        .map(|t| serde_json::json!({ "name": t.name, "shape": t.shape, "role": format!("{:?}", t.role), "params": t.n_params() }))
         .collect();
     serde_json::json!({
         "tensors": tensors,
@@ -40,7 +40,7 @@ fn print(model: &ModelConfig, context_len: usize) {
     println!("{:width$}  {:>18}  {:>10}  {:>10}  role", "tensor", "shape", "parameters", "bytes f32");
     for t in &tensors {
         let shape = t.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
-        println!("{:width$}  {shape:>18}  {:>10}  {:>10}  {:?}", t.name, t.params(), 4 * t.params(), t.role);
+        println!("{:width$}  {shape:>18}  {:>10}  {:>10}  {:?}", t.name, t.n_params(), 4 * t.n_params(), t.role);
     }
     println!();
     println!("total parameters   {}", model.total_params());

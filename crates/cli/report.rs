@@ -37,7 +37,7 @@ pub fn write(config: &Config, data: &Dataset, outcome: &Outcome) -> Result<()> {
         },
         best: state.best.map(|best| Best { step: best.step, val_bpb: best.val_bpb }),
         last: records.last().cloned(),
-        floor_bpb: data.summary.floor_bpb(),
+        floor_bpb: data.summary.corpus.valid.floor_bpb,
         samples: outcome
             .samples
             .iter()

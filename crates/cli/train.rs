@@ -20,7 +20,11 @@ pub fn run(args: args::Train) -> Result<ExitCode> {
 
     eprintln!("preparing {} …", config.data.source.join(", "));
     let data = itera_data::prepare(&config)?;
-    eprintln!("{}", data.summary.headline());
+    let (corpus, tokens) = (&data.summary.corpus, &data.summary.train);
+    eprintln!(
+        "data: {} documents to train on ({} tokens, {:.2} bytes a token), {} held out",
+        corpus.train.documents, tokens.tokens, tokens.bytes_per_token, corpus.valid.documents
+    );
     eprintln!(
         "model: {} parameters, {} active a token; run: {}",
         config.model.total_params(),
@@ -47,7 +51,7 @@ pub fn run(args: args::Train) -> Result<ExitCode> {
     if let Some(best) = state.best {
         println!("best validation: {:.4} bits/byte at step {}", best.val_bpb, best.step);
     }
-    if let Some(floor) = data.summary.floor_bpb() {
+    if let Some(floor) = data.summary.corpus.valid.floor_bpb {
         println!("floor of this corpus: {floor:.4} bits/byte (what its author spent)");
     }
     println!("trained {} steps, {} tokens in {:.0} s", state.step, state.tokens, state.elapsed_s);

@@ -32,7 +32,7 @@ pub fn write_model(dir: &Path, model: &LanguageModel, tokenizer: &Tokenizer) -> 
     let special =
         SpecialIds { bos: tokenizer.bos().0, eos: tokenizer.eos().0, pad: tokenizer.pad().0 };
     hf::write_model_dir(dir, model.config(), &special, &tensors)?;
-    tokenizer.write_dir(dir)?;
+    tokenizer.write_dir(dir, model.config().max_seq_len)?;
     Ok(())
 }
 

@@ -33,7 +33,7 @@ pub fn generate(
     for _ in 0..max_tokens {
         let [_, l, _] = output.hidden.dims();
         let logits = model.logits(output.hidden.narrow(1, l - 1, 1));
-        let mut logits = logits.into_data().into_vec::<f32>().expect("logits are f32");
+        let mut logits = logits.into_data().try_into_vec::<f32>().expect("logits are f32");
         let id = sampler.choose(&mut logits, &text);
         text.push(id);
         if each(id) == Continuation::Done {

@@ -89,7 +89,7 @@ impl Path {
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().into_vec::<f32>().expect("weights and gradients are f32")
+    tensor.into_data().try_into_vec::<f32>().expect("weights and gradients are f32")
 }
 
 struct Copy {

@@ -5,12 +5,12 @@ use std::{
     time::Instant,
 };
 
-use burn::tensor::Device;
+use burn::{module::Module, tensor::Device};
 use itera_checkpoint::{CheckpointStore, Identity, Snapshot};
 use itera_config::Config;
 use itera_data::{Dataset, Sampler, validation_batches};
 use itera_kernels::norm::{sum_of_squares, tree_sum};
-use itera_metrics::{MetricsWriter, StepRecord, resident_bytes};
+use itera_metrics::{ExpertLayout, MetricsWriter, StepRecord, TensorBoard, resident_bytes};
 use itera_model::{Continuation, Dropout, LanguageModel, Sampler as TokenSampler, SamplingConfig, generate};
 use itera_tokenizer::TokenId;
 
@@ -157,6 +157,7 @@ struct Run<'a> {
     identity: Identity,
     sampler: Sampler,
     metrics: MetricsWriter,
+    tensorboard: Option<TensorBoard>,
     model: LanguageModel,
     optimizer: AdamW,
     state: TrainingState,
@@ -171,7 +172,7 @@ impl<'a> Run<'a> {
         let config = job.config;
         let dir = Path::new(&config.run.dir);
         let store = CheckpointStore::new(dir);
-        let identity = Identity::new(config, &job.data.tokenizer, &job.data.summary.content_hash());
+        let identity = Identity::new(config, &job.data.tokenizer, job.data.summary.content_hash());
         let device = job.device.clone().autodiff();
 
         let from = match &job.resume {
@@ -199,13 +200,20 @@ impl<'a> Run<'a> {
                 (model, AdamW::new(&config.model), TrainingState::default())
             }
         };
-        let metrics = MetricsWriter::open(dir, state.step, &config.model, config.log.tensorboard)?;
+        let experts = ExpertLayout { n_layers: config.model.n_layers, n_experts: config.model.n_experts };
+        let metrics = MetricsWriter::resume(dir, experts, state.step)?;
+        let tensorboard = config
+            .log
+            .tensorboard
+            .then(|| TensorBoard::resume(&dir.join("tensorboard"), state.step))
+            .transpose()?;
         let sampler = Sampler::new(job.data.train.len(), config.train.seq_len, config.run.seed);
         Ok(Self {
             store,
             identity,
             sampler,
             metrics,
+            tensorboard,
             model,
             optimizer,
             last_score: None,
@@ -248,6 +256,9 @@ impl<'a> Run<'a> {
             .then(|| self.record(&update, lr, validation.map(|v| v.score)));
         if let Some(record) = &record {
             self.metrics.write(record)?;
+            if let Some(board) = &mut self.tensorboard {
+                board.write(record)?;
+            }
         }
         on_event(Event::Step { step, loss_nats: update.loss_nats, record: record.as_ref() });
         if let Some(Validation { score, best }) = validation {
@@ -374,9 +385,10 @@ impl<'a> Run<'a> {
         StepRecord {
             step: self.state.step,
             tokens: self.state.tokens,
-            loss_nats: window.mean(window.loss_nats),
+            loss_nats: window.mean(window.loss_nats).unwrap_or(f64::NAN),
             val_loss_nats: validation.map(|score| score.nats_per_token()),
             val_bpb: validation.map(|score| score.bits_per_byte()),
+            val_perplexity: validation.map(|score| score.perplexity()),
             lr,
             grad_norm: update.grad_norm,
             load_balance_loss: window.mean(window.load_balance).filter(|_| has_experts),

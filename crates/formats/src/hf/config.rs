@@ -10,8 +10,9 @@ use super::SpecialIds;
 use super::settings::{Settings, unsupported};
 use crate::Result;
 
-/// Stands for "no upper limit of Δ": larger than any softplus, and, unlike infinity, a number in JSON.
-const NO_TIME_STEP_LIMIT: f64 = 1e30;
+/// Stands for "no upper limit of Δ": a softplus comes near it only for an input as large, and, unlike infinity, it is a
+/// number in JSON.
+const NO_TIME_STEP_LIMIT: f64 = 1e6;
 
 /// Rotary base of a `config.json` that does not say.
 const DEFAULT_ROPE_THETA: f64 = 10_000.0;
