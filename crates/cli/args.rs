@@ -6,13 +6,17 @@ use clap::{Parser, Subcommand};
 
 /// Train, compress and ship tiny language models: a Mamba-2 backbone with a mixture of experts, on a CPU.
 #[derive(Debug, Parser)]
-#[command(name = "itera", version, after_help = "\
+#[command(
+    name = "itera",
+    version,
+    after_help = "\
 Examples:
   itera train --config configs/quickstart.toml          train on built-in stories, nothing to download
   itera generate runs/quickstart --prompt \"Once upon a time\"
   itera eval runs/quickstart                            bits per byte of the held-out documents
 
-Exit codes: 0 done, 1 failed, 2 wrong usage; 130, 143, 138 stopped and saved by SIGINT, SIGTERM, SIGUSR1.")]
+Exit codes: 0 done, 1 failed, 2 wrong usage; 130, 143, 138 stopped and saved by SIGINT, SIGTERM, SIGUSR1."
+)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,

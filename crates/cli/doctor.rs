@@ -70,10 +70,10 @@ pub fn run(args: args::Doctor) -> Result<ExitCode> {
 
 fn examine() -> Result<Findings> {
     let cpu = Cpu::detect();
-    let mut system = System::new();
+    let mut system = System::new()?;
     system.refresh_memory();
     let here = std::env::current_dir()?;
-    let disks = Disks::new_with_refreshed_list();
+    let disks = Disks::new_with_refreshed_list()?;
     let disk = disks
         .iter()
         .filter(|disk| here.starts_with(disk.mount_point()))

@@ -57,7 +57,7 @@ fn documents(args: &args::Eval, model_dir: &Path) -> Result<Vec<Document>> {
             args.path.display()
         );
     };
-    let corpus = itera_data::corpus_of(&config).context("cannot load the run's corpus")?;
+    let corpus = itera_data::load_corpus(&config.data).context("cannot load the run's corpus")?;
     Ok(match args.split {
         args::Split::Train => corpus.train,
         args::Split::Valid => corpus.valid,

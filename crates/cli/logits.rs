@@ -11,11 +11,8 @@ use crate::{args, setup};
 pub fn run(args: args::Logits) -> Result<ExitCode> {
     let device = setup::device(&args.device, &RunConfig::default())?;
     let opened = itera_checkpoint::open_model(&args.path, &device)?;
-    let ids: Vec<i32> = [opened.tokenizer.bos()]
-        .into_iter()
-        .chain(opened.tokenizer.encode(&args.text))
-        .map(|id| id.0 as i32)
-        .collect();
+    let ids: Vec<i32> =
+        [opened.tokenizer.bos()].into_iter().chain(opened.tokenizer.encode(&args.text)).map(|id| id.0 as i32).collect();
     let model = &opened.model;
     let input = Tensor::<1, Int>::from_ints(ids.as_slice(), &device).unsqueeze_dim(0);
     let logits = model.logits(model.forward(input, model.initial_state(1), None).hidden);

@@ -22,7 +22,9 @@ impl Progress {
             Event::Started { step, steps } => self.start(step, steps),
             Event::Step { step, loss_nats, record } => self.step(step, loss_nats, record),
             Event::Skipped { step, consecutive } => {
-                self.line(&format!("step {step}: loss or gradient is not finite, update skipped ({consecutive} in a row)"));
+                self.line(&format!(
+                    "step {step}: loss or gradient is not finite, update skipped ({consecutive} in a row)"
+                ));
             }
             Event::Validated { step, score, best, samples } => {
                 self.val_bpb = Some(score.bits_per_byte());
@@ -33,7 +35,10 @@ impl Progress {
                     if best { " (best so far)" } else { "" }
                 ));
                 for sample in samples {
-                    self.line(&format!("  > {}\x1b[0m{}", sample.prompt, sample.text.trim_end().replace('\n', "\n    ")).replace("\x1b[0m", ""));
+                    self.line(
+                        &format!("  > {}\x1b[0m{}", sample.prompt, sample.text.trim_end().replace('\n', "\n    "))
+                            .replace("\x1b[0m", ""),
+                    );
                 }
             }
             Event::Saved { path } => {

@@ -27,10 +27,6 @@ impl Identity {
         config.data.cache_dir = String::new();
         config.checkpoint = CheckpointConfig::default();
         config.log = LogConfig { every_steps: config.log.every_steps, ..LogConfig::default() };
-        Self {
-            config: sha256(config.to_toml().as_bytes()),
-            tokenizer: tokenizer.fingerprint(),
-            data: data.to_owned(),
-        }
+        Self { config: sha256(config.to_toml().as_bytes()), tokenizer: tokenizer.fingerprint(), data: data.to_owned() }
     }
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use itera_formats::hf::{self, SpecialIds};
 use itera_formats::TensorRef;
+use itera_formats::hf::{self, SpecialIds};
 use itera_model::LanguageModel;
 use itera_tokenizer::Tokenizer;
 
@@ -29,8 +29,7 @@ pub fn write_model(dir: &Path, model: &LanguageModel, tokenizer: &Tokenizer) -> 
     let parameters = model.parameters();
     let tensors: Vec<TensorRef<'_>> =
         parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
-    let special =
-        SpecialIds { bos: tokenizer.bos().0, eos: tokenizer.eos().0, pad: tokenizer.pad().0 };
+    let special = SpecialIds { bos: tokenizer.bos().0, eos: tokenizer.eos().0, pad: tokenizer.pad().0 };
     hf::write_model_dir(dir, model.config(), &special, &tensors)?;
     tokenizer.write_dir(dir, model.config().max_seq_len)?;
     Ok(())

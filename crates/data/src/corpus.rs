@@ -62,20 +62,41 @@ pub struct SplitSummary {
     pub sha256: String,
 }
 
+/// Seed of the builtin stories and of what is held out. It is not that of the run, so that runs that differ in their
+/// seed are scored on the same bytes.
+pub(crate) const CORPUS_SEED: u64 = 0;
+
 /// Read, split and deduplicate the documents of a configuration.
 ///
-/// The same configuration, seed and files give the same corpus. Whether a document is held out by
+/// The same configuration and files give the same corpus. Whether a document is held out by
 /// `data.valid_fraction` depends on its content and the seed alone, so it stays where it is when files are reordered
 /// or added. `data.max_bytes` ends the training text before the first document that no longer fits.
 ///
 /// # Errors
 ///
 /// If a source cannot be found or read, or leaves nothing to train on or to hold out.
-pub fn load_corpus(config: &DataConfig, seed: u64) -> Result<Corpus, DataError> {
-    load_corpus_from(config, seed, &HubEnv::from_env())
+pub fn load_corpus(config: &DataConfig) -> Result<Corpus, DataError> {
+    load_corpus_from(config, CORPUS_SEED, &HubEnv::from_env())
 }
 
-/// [`load_corpus`] with the hub's settings given.
+/// All documents of `sources`, each an item of the forms that `data.source` takes, in their order: nothing is held out,
+/// dropped or capped. Of a hub data set, its training split.
+///
+/// # Errors
+///
+/// If a source cannot be found or read.
+pub fn load_documents(sources: &[String], config: &DataConfig) -> Result<Vec<Document>, DataError> {
+    let hub = HubEnv::from_env();
+    let mut documents = Vec::new();
+    for item in sources {
+        for document in Source::find(item, config, &hub)?.documents(Split::Train, config, CORPUS_SEED) {
+            documents.push(document?);
+        }
+    }
+    Ok(documents)
+}
+
+/// [`load_corpus`] with the seed and the hub's settings given.
 pub fn load_corpus_from(config: &DataConfig, seed: u64, hub: &HubEnv) -> Result<Corpus, DataError> {
     let find = |items: &[String]| -> Result<Vec<Source>, DataError> {
         items.iter().map(|item| Source::find(item, config, hub)).collect()

@@ -19,14 +19,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Corpus, CorpusSummary, DataError, Document, HubEnv, Shard, ShardWriter, document::Sha256Digest, load_corpus_from,
+    Corpus, CorpusSummary, DataError, Document, HubEnv, Shard, ShardWriter, corpus::CORPUS_SEED,
+    document::Sha256Digest, load_corpus_from,
 };
 
 /// Version of everything between a corpus and its shards; raise it when the same corpus would give other tokens.
 const FORMAT: &str = "itera data 1";
-/// Seed of the builtin stories and of what is held out. It is not that of the run, so that runs that differ in their
-/// seed are scored on the same bytes.
-const CORPUS_SEED: u64 = 0;
 /// Documents encoded between two appends, enough to keep every thread busy.
 const ENCODED_AT_ONCE: usize = 1024;
 

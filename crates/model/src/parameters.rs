@@ -49,10 +49,7 @@ impl<'a> Source<'a> {
     /// The next weight of the configuration.
     pub(crate) fn next<const D: usize>(&mut self) -> Param<Tensor<D>> {
         let Parameter { shape, values, .. } = self.tensors.next().expect("modules and the tensor table list the same");
-        Param::initialized(
-            ParamId::new(),
-            Tensor::from_data(TensorData::new(values, shape), self.device).require_grad(),
-        )
+        Param::initialized(ParamId::new(), leaf(values, shape, self.device))
     }
 }
 
@@ -86,6 +83,11 @@ impl Path {
     fn name(&self) -> String {
         self.0.iter().filter(|part| *part != "mixer").map(|part| part.to_lowercase()).collect::<Vec<_>>().join(".")
     }
+}
+
+/// A tensor that gradients reach, if the device records them.
+fn leaf<const D: usize>(values: Vec<f32>, shape: Vec<usize>, device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), device).set_require_grad(device.is_autodiff())
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -135,11 +137,10 @@ struct Update<'a> {
 impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let (device, shape) = (tensor.device(), tensor.dims());
+        let (device, shape) = (tensor.device(), tensor.dims().to_vec());
         let mut values = values(tensor.inner());
         (self.update)(self.index, &mut values);
         self.index += 1;
-        let tensor = Tensor::from_data(TensorData::new(values, shape), &device).require_grad();
-        Param::from_mapped_value(id, tensor, mapper)
+        Param::from_mapped_value(id, leaf(values, shape, &device), mapper)
     }
 }

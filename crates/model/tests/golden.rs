@@ -11,16 +11,8 @@ use itera_model::{LanguageModel, load_balance_loss, z_loss};
 use itera_testkit::{assert_close, max_difference};
 use serde_json::Value;
 
-const CASES: [&str; 8] = [
-    "all_mamba",
-    "hybrid",
-    "all_attention",
-    "all_attention_nope",
-    "dense",
-    "two_groups",
-    "untied",
-    "multipliers",
-];
+const CASES: [&str; 8] =
+    ["all_mamba", "hybrid", "all_attention", "all_attention_nope", "dense", "two_groups", "untied", "multipliers"];
 
 /// Bars of the project: the reference's own other chunk size moves its logits by 1.5e-6.
 const LOGITS: f64 = 1e-4;
@@ -145,8 +137,11 @@ fn losses_and_gradients_of_every_parameter_equal_transformers() {
             (nats, output.routings)
         };
         let (cross_entropy, routings) = forward();
-        let losses =
-            [("cross_entropy", Some(cross_entropy.clone())), ("load_balance_loss", load_balance_loss(&routings)), ("z_loss", z_loss(&routings))];
+        let losses = [
+            ("cross_entropy", Some(cross_entropy.clone())),
+            ("load_balance_loss", load_balance_loss(&routings)),
+            ("z_loss", z_loss(&routings)),
+        ];
         for (what, loss) in losses {
             assert_eq!(loss.is_some(), golden.numbers.get(what).is_some(), "{name}, {what}");
             if let Some(loss) = loss {

@@ -57,14 +57,13 @@ fn score_group(model: &LanguageModel, tokenizer: &Tokenizer, group: &[Vec<i32>])
     for start in (0..longest).step_by(PIECE) {
         let len = PIECE.min(longest - start);
         let window = |offset: usize| {
-            let ids = group.iter().flat_map(|ids| {
-                (start + offset..start + offset + len).map(|at| ids.get(at).copied().unwrap_or(pad))
-            });
+            let ids = group
+                .iter()
+                .flat_map(|ids| (start + offset..start + offset + len).map(|at| ids.get(at).copied().unwrap_or(pad)));
             ids.collect::<Vec<i32>>()
         };
         let (inputs, targets) = (window(0), window(1));
-        let tensor =
-            |ids: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(ids, [group.len(), len]), &device);
+        let tensor = |ids: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(ids, [group.len(), len]), &device);
         let output = model.forward(tensor(inputs), state, None);
         state = output.state;
         let nats = model.nats(output.hidden, tensor(targets.clone()));

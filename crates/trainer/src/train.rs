@@ -202,11 +202,8 @@ impl<'a> Run<'a> {
         };
         let experts = ExpertLayout { n_layers: config.model.n_layers, n_experts: config.model.n_experts };
         let metrics = MetricsWriter::resume(dir, experts, state.step)?;
-        let tensorboard = config
-            .log
-            .tensorboard
-            .then(|| TensorBoard::resume(&dir.join("tensorboard"), state.step))
-            .transpose()?;
+        let tensorboard =
+            config.log.tensorboard.then(|| TensorBoard::resume(&dir.join("tensorboard"), state.step)).transpose()?;
         let sampler = Sampler::new(job.data.train.len(), config.train.seq_len, config.run.seed);
         Ok(Self {
             store,
@@ -318,8 +315,7 @@ impl<'a> Run<'a> {
             };
             let number = self.state.step - self.state.skipped + 1;
             let model = self.model.clone();
-            self.model =
-                self.optimizer.step(model, &gradients, (clip * share) as f32, number, lr, &config.train);
+            self.model = self.optimizer.step(model, &gradients, (clip * share) as f32, number, lr, &config.train);
         }
         update
     }
@@ -360,7 +356,8 @@ impl<'a> Run<'a> {
             ..SamplingConfig::default()
         };
         let eos = tokenizer.eos();
-        (0..).zip(&config.eval.prompts)
+        (0..)
+            .zip(&config.eval.prompts)
             .map(|(index, prompt)| {
                 let ids: Vec<u32> = [eos].into_iter().chain(tokenizer.encode(prompt)).map(|id| id.0).collect();
                 let mut sampler = TokenSampler::new(sampling.clone(), index);

@@ -23,8 +23,8 @@ fn curve_of(case: &str) -> Vec<(&'static str, Vec<f32>, Vec<f32>)> {
     let config = files.config.clone();
     let mut tensors = files.tensors.into_iter();
     let device = Device::flex().autodiff();
-    let mut model =
-        LanguageModel::from_tensors(&config, &device, &mut |_, _| tensors.next().expect("a tensor").data).expect("fits");
+    let mut model = LanguageModel::from_tensors(&config, &device, &mut |_, _| tensors.next().expect("a tensor").data)
+        .expect("fits");
 
     let train = TrainConfig {
         lr: 3e-3,
