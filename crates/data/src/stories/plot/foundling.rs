@@ -6,8 +6,8 @@ pub(super) const GOAL: Goal = Goal {
     name: "foundling",
     wants: r#"{then} {hero} [was walking|was playing|went for a walk] {place.at} with {his} {dear} {toy}. "{Baby.cry},
         {baby.cry}," said [something|a small voice] {spot}. {Hero} {quickly} bent down. There was {a nice} {baby},
-        [all alone|shaking|as small as {a thing}|next to {a thing}|with {a critter} on its head]. "[Hello|Who are
-        you|Oh my|Poor thing], little one," {he} [said|whispered|cried]{kindly}."#,
+        [all alone|shaking|as small as {a thing}|next to {a thing}|with {a critter} on its head]. "[Hello, little
+        one,|Oh my, little one,|Poor thing,|Who are you?|Where is your mother?]" {he} [said|whispered|cried]{kindly}."#,
     moral: r#"[was kind to|looked after|listened to] everyone who was [small|little|smaller than {he} was]"#,
     obstacles: &[MOTHER, HUNGRY, HURT],
 };

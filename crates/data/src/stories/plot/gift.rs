@@ -21,7 +21,7 @@ const RAN_OUT: Obstacle = Obstacle {
         r#"{Helper} [smiled|thought for a moment|laughed]. "I have [some|plenty of|a box full of] {material} at home,"
             {helper.he} said. "It is {nice} and {color2}." Together they {quickly} [finished|made] the {gift}, and
             {helper} [painted|drew|put] {a critter} on [the side|one corner|the back]."#,
-        r#""[You can use|Why not use|Try] {a thing} instead," {said} {helper}{kindly}. They {quickly}
+        r#""[You can use|You could use|Use|Try] {a thing} instead," {said} {helper}{kindly}. They {quickly}
             [washed|cleaned|rubbed] it and [painted|polished] it, and the {gift} looked even [better|prettier|nicer]
             than before. {Loved} [laughed|clapped|smiled] when {loved.he} saw it."#,
     ],

@@ -18,8 +18,8 @@ const NOISE: Obstacle = Obstacle {
     plea: "Something goes {sound} in the dark",
     helped: &[
         r#"{Helper} {quickly} [lit|held up] {a nice} [lamp|candle|torch]. They [crept|walked|went|tiptoed] past
-            {a thing}. {Sound}, {sound}! And what did they see {spot2}? It was only {source}! "[Silly me|Is that
-            all|What a surprise]," [said|laughed] {hero}."#,
+            {a thing}. {Sound}, {sound}! And what did they see {spot2}? It was only {source}! "[Silly me!|Is that
+            all?|What a surprise!]" [said|laughed] {hero}."#,
         r#""[Answer it|Say it back]," {said} {helper}{kindly}. So {hero} {quickly} [tapped|clapped|called], "{Sound},
             {sound}!" and waited. {Sound}, {sound}, came the answer. They {quickly} did this {number} times. In the
             morning they saw what had sung with them: {source}!"#,
