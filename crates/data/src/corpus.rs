@@ -9,7 +9,7 @@
 //! Whole documents are split, before anything is tokenised. Exact copies are dropped wherever they stand, so no
 //! training document equals a held-out one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use itera_config::DataConfig;
 use serde::{Deserialize, Serialize};
@@ -152,18 +152,17 @@ impl Gathered {
             self.summary.blank_dropped += 1;
             return;
         }
-        match self.seen.insert(document.sha256(), split) {
-            None => {}
-            Some(first) => {
-                self.seen.insert(document.sha256(), first);
-                if first == split {
-                    self.summary.duplicates_dropped += 1;
-                } else {
-                    self.summary.shared_dropped += 1;
-                }
+        match self.seen.entry(document.sha256()) {
+            Entry::Occupied(first) if *first.get() == split => {
+                self.summary.duplicates_dropped += 1;
                 return;
             }
-        }
+            Entry::Occupied(_) => {
+                self.summary.shared_dropped += 1;
+                return;
+            }
+            Entry::Vacant(place) => place.insert(split),
+        };
         match split {
             Split::Train => {
                 self.train_bytes += document.text().len() as u64;

@@ -52,7 +52,7 @@ impl Shard {
         };
         let promised = u64::from(word(16)) | u64::from(word(20)) << 32;
         let len = tokens.len() / token_bytes;
-        if promised != len as u64 || tokens.len() % token_bytes != 0 {
+        if promised != len as u64 {
             let found = tokens.len();
             return Err(damaged(format!("{promised} tokens of {token_bytes} bytes promised, {found} bytes found")));
         }

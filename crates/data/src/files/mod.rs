@@ -34,11 +34,11 @@ pub(crate) fn find(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
         item: pattern.into(),
         problem: format!("a glob with an error: {error}"),
     })?;
-    let mut paths = matches
-        .map(|entry| entry.map_err(|error| DataError::io("read", error.path().to_owned())(error.into())))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut paths =
+        matches // in alphabetical order
+            .map(|entry| entry.map_err(|error| DataError::io("read", error.path().to_owned())(error.into())))
+            .collect::<Result<Vec<_>, _>>()?;
     paths.retain(|path| path.is_file());
-    paths.sort();
     if paths.is_empty() {
         let cwd = std::env::current_dir().unwrap_or_default();
         return Err(DataError::NoMatch { pattern: pattern.into(), cwd });

@@ -7,7 +7,9 @@ use std::{
 };
 
 /// Where the hub is, and what may be asked of it: the variables that every Hugging Face tool reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Not `Debug`, because the token is a secret.
+#[derive(Clone)]
 pub struct HubEnv {
     /// Base address without a slash at the end (`HF_ENDPOINT`).
     pub endpoint: String,

@@ -54,7 +54,7 @@ proptest! {
         n_tokens in 2usize..300,
         seq_len in 1usize..40,
         batch_size in 1usize..5,
-        max_tokens in 0usize..400,
+        max_tokens in prop_oneof![Just(0), 1usize..400],
     ) {
         let ids: Vec<u32> = (0..n_tokens as u32).collect();
         let (_dir, shard) = shard_of(&ids, 300);

@@ -56,7 +56,7 @@ pub fn write_documents(path: &Path, documents: &[impl AsRef<str>]) {
 }
 
 /// A parquet file with an `id` and a nullable `text` column, `group_rows` rows a row group.
-pub fn write_parquet(path: &Path, rows: &[Option<&str>], codec: Compression, group_rows: usize) {
+pub fn write_parquet(path: &Path, rows: &[Option<impl AsRef<[u8]>>], codec: Compression, group_rows: usize) {
     let schema = "message rows { required binary id (UTF8); optional binary text (UTF8); }";
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let properties = Arc::new(WriterProperties::builder().set_compression(codec).build());
@@ -64,7 +64,7 @@ pub fn write_parquet(path: &Path, rows: &[Option<&str>], codec: Compression, gro
     for rows in rows.chunks(group_rows) {
         let mut group = writer.next_row_group().unwrap();
         let ids: Vec<ByteArray> = (0..rows.len()).map(|i| i.to_string().as_str().into()).collect();
-        let texts: Vec<ByteArray> = rows.iter().flatten().map(|&text| text.into()).collect();
+        let texts: Vec<ByteArray> = rows.iter().flatten().map(|text| text.as_ref().to_vec().into()).collect();
         let levels: Vec<i16> = rows.iter().map(|text| i16::from(text.is_some())).collect();
         for (values, levels) in [(ids, None), (texts, Some(&levels[..]))] {
             let mut column = group.next_column().unwrap().unwrap();
