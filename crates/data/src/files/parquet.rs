@@ -179,3 +179,18 @@ fn readable_codec(path: &Path, codec: Compression) -> Result<(), DataError> {
         hint: hint.into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_codec_is_named() {
+        let error =
+            readable_codec(Path::new("a.parquet"), Compression::BROTLI(Default::default())).expect_err("no brotli");
+        assert!(error.to_string().contains("compressed with BROTLI"), "{error}");
+        let is_readable = |codec| readable_codec(Path::new("a.parquet"), codec).is_ok();
+        assert!(is_readable(Compression::SNAPPY) && is_readable(Compression::UNCOMPRESSED));
+        assert_eq!(is_readable(Compression::ZSTD(Default::default())), cfg!(feature = "hub"));
+    }
+}
