@@ -34,12 +34,15 @@ pub enum TrainError {
     /// A metrics file could not be written.
     #[error(transparent)]
     Metrics(#[from] itera_metrics::MetricsError),
-    /// Another file of the run could not be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
+    /// The run directory could not be made.
+    #[error("cannot create the run directory {}: {source}\nhint: choose another place with --set run.dir=…", path.display())]
+    RunDir {
+        /// The directory.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
+    /// Another file of the run could not be written.
+    #[error(transparent)]
+    Write(#[from] itera_formats::FormatError),
 }

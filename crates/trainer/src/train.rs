@@ -1,14 +1,16 @@
 //! The loop: start or resume, step, validate, log, save, stop.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use burn::{module::Module, tensor::Device};
 use itera_checkpoint::{CheckpointStore, Identity, Snapshot};
-use itera_config::Config;
+use itera_config::{Config, TrainConfig};
 use itera_data::{Dataset, Sampler, validation_batches};
+use itera_formats::write_atomic;
 use itera_kernels::norm::{sum_of_squares, tree_sum};
 use itera_metrics::{ExpertLayout, MetricsWriter, StepRecord, TensorBoard, resident_bytes};
 use itera_model::{Continuation, Dropout, LanguageModel, Sampler as TokenSampler, SamplingConfig, generate};
@@ -200,6 +202,8 @@ impl<'a> Run<'a> {
                 (model, AdamW::new(&config.model), TrainingState::default())
             }
         };
+        fs::create_dir_all(dir).map_err(|source| TrainError::RunDir { path: dir.into(), source })?;
+        write_atomic(&dir.join("config.toml"), config.to_toml().as_bytes())?;
         let experts = ExpertLayout { n_layers: config.model.n_layers, n_experts: config.model.n_experts };
         let metrics = MetricsWriter::resume(dir, experts, state.step)?;
         let tensorboard =
@@ -275,12 +279,25 @@ impl<'a> Run<'a> {
             || step % config.checkpoint.every_steps == 0
             || validation.is_some_and(|v| v.best)
             || self.job.stop.signal().is_some();
-        // after a skipped step the weights may be what made the loss non-finite: keep the good ones
-        if due && good {
+        if due && good && self.is_healthy(validation) {
             let path = self.save()?;
             on_event(Event::Saved { path: &path });
         }
         Ok(())
+    }
+
+    /// Whether the model after this step still predicts anything: a checkpoint that does not is no use to resume from.
+    fn is_healthy(&self, validation: Option<Validation>) -> bool {
+        let score = match validation {
+            Some(validation) => validation.score,
+            None => {
+                let TrainConfig { batch_size, seq_len, .. } = self.job.config.train;
+                let data = self.job.data;
+                let one = validation_batches(&data.valid, batch_size * seq_len, batch_size, seq_len).take(1);
+                validate(&self.model.valid(), one, |_| 0)
+            }
+        };
+        score.nats.is_finite()
     }
 
     /// One optimiser step on the mean gradient of the micro-batches, unless something is not finite.

@@ -1,0 +1,75 @@
+//! Bad input gets a clear error, and nothing is lost.
+
+use std::fs;
+
+use crate::support::{Workplace, borrowed, sha256};
+
+#[test]
+fn a_wrong_key_is_named_with_the_nearest_one() {
+    let here = Workplace::new();
+    let stderr = here.fails(1, &borrowed(&here.train("run", &["--set", "train.stepz=3"])));
+    assert!(stderr.contains("train.stepz") && stderr.contains("train.steps"), "{stderr}");
+    let stderr = here.fails(1, &borrowed(&here.train("run", &["--set", "model.top_k=9"])));
+    assert!(stderr.contains("model.top_k") && stderr.contains('9') && stderr.contains("n_experts"), "{stderr}");
+    assert!(!here.path("run").exists(), "a run that cannot start leaves nothing behind");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let here = Workplace::new();
+    here.fails(2, &["train"]);
+    here.fails(2, &["generate", "run", "--top-p", "1.5"]);
+    here.fails(2, &["trian"]);
+}
+
+#[test]
+fn data_that_cannot_be_used_is_named() {
+    let here = Workplace::new();
+    fs::write(here.path("bad.txt"), b"good text\xff").expect("write");
+    fs::write(here.path("empty.txt"), b"").expect("write");
+    fs::write(here.path("short.txt"), b"one\n<|endoftext|>\ntwo\n<|endoftext|>\nthree\n").expect("write");
+    for (source, message) in
+        [("bad.txt", "UTF-8"), ("empty.txt", "empty"), ("missing.txt", "missing.txt"), ("short.txt", "token")]
+    {
+        let change = format!("data.source={source}");
+        let stderr =
+            here.fails(1, &borrowed(&here.train("run", &["--set", &change, "--set", "data.valid_fraction=0.5"])));
+        assert!(stderr.contains(message), "{source}: {stderr}");
+    }
+}
+
+#[test]
+fn a_path_without_a_model_is_named() {
+    let here = Workplace::new();
+    for args in [&["eval", "nowhere"][..], &["generate", "nowhere"], &["logits", "nowhere", "--text", "a"]] {
+        let stderr = here.fails(1, args);
+        assert!(stderr.contains("nowhere holds no model"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_run_that_diverges_stops_with_its_last_good_checkpoint_intact() {
+    let here = Workplace::new();
+    // the first step is harmless, the second sends the weights out of range
+    let changes = [
+        "--set",
+        "train.lr=1e30",
+        "--set",
+        "train.warmup_steps=20",
+        "--set",
+        "eval.every_steps=1",
+        "--set",
+        "checkpoint.every_steps=1",
+        "--set",
+        "train.max_skipped_steps=3",
+    ];
+    let stderr = here.fails(1, &borrowed(&here.train("run", &changes)));
+    assert!(stderr.contains("not finite for 3 steps in a row"), "{stderr}");
+    let metrics = fs::read_to_string(here.path("run/metrics.jsonl")).expect("metrics");
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().expect("a row")).expect("JSON");
+    assert_eq!(last["skipped"], 3);
+    assert!(last["loss_nats"].is_null(), "{last}");
+    let checkpoint = here.path("run/last/model.safetensors");
+    assert!(!sha256(&checkpoint).is_empty());
+    here.ok(&["generate", "run/last", "-n", "1"]);
+}

@@ -1,0 +1,115 @@
+//! However a run is interrupted, it ends with the same bytes.
+
+use std::fs;
+
+use crate::support::{Workplace, borrowed, metrics, sha256};
+
+/// Everything that has state: accumulation, dropout, validation off the checkpoint grid, early-stopping counters, a
+/// metrics window of several steps.
+const CHANGES: [&str; 14] = [
+    "--set",
+    "train.steps=24",
+    "--set",
+    "train.grad_accum_steps=2",
+    "--set",
+    "model.dropout=0.1",
+    "--set",
+    "eval.every_steps=5",
+    "--set",
+    "checkpoint.every_steps=4",
+    "--set",
+    "log.every_steps=3",
+    "--set",
+    "eval.patience=9",
+];
+
+#[test]
+fn an_interrupted_run_ends_with_the_bytes_and_rows_of_an_uninterrupted_one() {
+    let here = Workplace::new();
+    let whole = here.train("whole", &CHANGES);
+    here.ok(&borrowed(&whole));
+
+    let start = here.train("cut", &CHANGES);
+    let resume = here.train("cut", &[&CHANGES[..], &["--resume"]].concat());
+    // rows come at steps 3, 5, 6, 9, 10, 12, …: this cuts before the first checkpoint, between, and on one
+    let cuts =
+        [(1, "KILL", None), (2, "KILL", None), (4, "INT", Some(130)), (6, "TERM", Some(143)), (8, "USR1", Some(138))];
+    for (index, (rows, signal, code)) in cuts.into_iter().enumerate() {
+        let args = if index == 0 { &start } else { &resume };
+        let exit = here.train_until("cut", args, rows, signal);
+        // a fast run may be over before the signal comes; then it has exited with 0 and there is nothing to resume
+        assert!(exit == code || exit == Some(0), "{signal}: exit code {exit:?}");
+    }
+    here.ok(&borrowed(&resume));
+
+    let file = "last/model.safetensors";
+    assert_eq!(sha256(&here.path("cut").join(file)), sha256(&here.path("whole").join(file)));
+    let moments = "last/trainer/optimizer.safetensors";
+    assert_eq!(sha256(&here.path("cut").join(moments)), sha256(&here.path("whole").join(moments)));
+    assert_eq!(metrics(&here.path("cut")), metrics(&here.path("whole")));
+    assert_eq!(
+        fs::read_link(here.path("cut").join("best")).expect("best"),
+        fs::read_link(here.path("whole").join("best")).expect("best")
+    );
+}
+
+#[test]
+fn one_thread_and_two_give_the_same_bytes_and_another_seed_does_not() {
+    let here = Workplace::new();
+    for (run, more) in [("one", ["--threads", "1"]), ("two", ["--threads", "2"]), ("seed", ["--set", "run.seed=7"])] {
+        here.ok(&borrowed(&here.train(run, &more)));
+    }
+    let hash = |run| sha256(&here.path(run).join("last/model.safetensors"));
+    assert_eq!(hash("one"), hash("two"));
+    assert_ne!(hash("one"), hash("seed"));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_by_name_and_an_older_one_offered() {
+    let here = Workplace::new();
+    here.ok(&borrowed(&here.train("run", &[])));
+    let whole = sha256(&here.path("run/last/model.safetensors"));
+    let resume = here.train("run", &["--resume"]);
+    let files =
+        ["model.safetensors", "config.json", "tokenizer.json", "trainer/optimizer.safetensors", "trainer/state.json"];
+    for file in files {
+        let path = here.path("run/last").join(file);
+        let bytes = fs::read(&path).expect("a file of the checkpoint");
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 1;
+        for damaged in [&flipped[..], &bytes[..bytes.len() - 1]] {
+            fs::write(&path, damaged).expect("write");
+            let stderr = here.fails(1, &borrowed(&resume));
+            assert!(stderr.contains(file), "{file} is not named: {stderr}");
+            assert!(stderr.contains("--resume run/checkpoints/step-000010"), "no older one offered: {stderr}");
+        }
+        fs::write(&path, bytes).expect("write");
+    }
+
+    let last = here.path("run/last/model.safetensors");
+    fs::write(&last, b"not a model").expect("write");
+    here.ok(&borrowed(&here.train("run", &["--resume", "run/checkpoints/step-000010"])));
+    assert_eq!(sha256(&last), whole, "the older checkpoint leads to the same end");
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let here = Workplace::new();
+    here.ok(&borrowed(&here.train("run", &[])));
+    for (change, what) in [("train.lr=1e-4", "configuration"), ("data.builtin_bytes=150000", "corpus")] {
+        let stderr = here.fails(1, &borrowed(&here.train("run", &["--resume", "--set", change])));
+        assert!(stderr.contains(&format!("another {what}")), "{change}: {stderr}");
+    }
+    // what decides no byte may change
+    here.ok(&borrowed(&here.train("run", &["--resume", "--threads", "1", "--set", "checkpoint.keep_last=1"])));
+}
+
+#[test]
+fn a_run_is_not_overwritten_unless_asked() {
+    let here = Workplace::new();
+    here.ok(&borrowed(&here.train("run", &[])));
+    let stderr = here.fails(1, &borrowed(&here.train("run", &[])));
+    assert!(stderr.contains("already holds a run") && stderr.contains("--resume"), "{stderr}");
+    here.ok(&borrowed(&here.train("run", &["--overwrite", "--set", "train.steps=5"])));
+    assert_eq!(metrics(&here.path("run")).len(), 5);
+}

@@ -1,0 +1,112 @@
+//! Run the binary in a directory of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use sha2::{Digest, Sha256};
+
+/// A directory to run in, and what to change in `configs/smoke.toml`.
+pub struct Workplace {
+    dir: tempfile::TempDir,
+}
+
+impl Workplace {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `itera args…`, run here.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_itera"));
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the program starts")
+    }
+
+    /// Run and expect success; returns standard output.
+    #[track_caller]
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Run and expect failure with `code`; returns standard error.
+    #[track_caller]
+    pub fn fails(&self, code: i32, args: &[&str]) -> String {
+        let output = self.run(args);
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        stderr
+    }
+
+    /// Arguments that train the smoke configuration into `run`, with changes.
+    pub fn train<'a>(&self, run: &'a str, more: &[&'a str]) -> Vec<String> {
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/smoke.toml");
+        let mut args: Vec<String> = ["train", "--config", &config.to_string_lossy(), "--set"].map(str::to_owned).into();
+        args.push(format!("run.dir={run}"));
+        for change in ["data.cache_dir=cache", "log.tensorboard=false"] {
+            args.extend(["--set".to_owned(), change.to_owned()]);
+        }
+        args.extend(more.iter().map(|&arg| arg.to_owned()));
+        args
+    }
+
+    /// Start training, wait until `rows` metrics rows are written, and send it `signal`; returns its exit code.
+    pub fn train_until(&self, run: &str, args: &[String], rows: usize, signal: &str) -> Option<i32> {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut child = self.command(&args).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("it starts");
+        let metrics = self.path(run).join("metrics.jsonl");
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < rows {
+            assert!(Instant::now() < deadline, "no {rows} rows in time");
+            if child.try_wait().expect("wait").is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        kill(&mut child, signal)
+    }
+}
+
+fn kill(child: &mut Child, signal: &str) -> Option<i32> {
+    // it may have finished by itself: then there is nobody to signal
+    let _ = Command::new("kill").args(["-s", signal, &child.id().to_string()]).stderr(Stdio::null()).status();
+    child.wait().expect("wait").code()
+}
+
+/// Borrow a list of arguments.
+pub fn borrowed(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+/// sha256 of a file.
+#[track_caller]
+pub fn sha256(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Metrics rows without the columns that tell of the machine.
+pub fn metrics(run: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics.jsonl");
+    text.lines()
+        .map(|line| {
+            let mut row: serde_json::Value = serde_json::from_str(line).expect("a row is JSON");
+            let columns = row.as_object_mut().expect("a row is an object");
+            columns.retain(|key, _| !itera_metrics::TIMING_COLUMNS.contains(&key.as_str()));
+            row
+        })
+        .collect()
+}
