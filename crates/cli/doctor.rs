@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use itera_kernels::probe::{Cpu, measure_bandwidth, measure_peak_f32};
-use itera_ops::device::COMPILED;
+use itera_ops::device::count;
 use serde::Serialize;
 use sysinfo::{Disks, System};
 
@@ -33,6 +33,8 @@ struct Findings {
 struct DeviceFinding {
     name: &'static str,
     compiled_in: bool,
+    /// How many the machine has; absent if not compiled in.
+    found: Option<usize>,
 }
 
 const DEVICES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
@@ -54,8 +56,10 @@ pub fn run(args: args::Doctor) -> Result<ExitCode> {
         None => println!("disk        unknown: no mounted disk holds the working directory"),
     }
     for device in &findings.devices {
-        let state = if device.compiled_in { "compiled in" } else { "not in this build (cargo build --features …)" };
-        println!("device      {:8} {state}", device.name);
+        match device.found {
+            Some(found) => println!("device      {:8} compiled in, {found} found", device.name),
+            None => println!("device      {0:8} not in this build (cargo build --features {0})", device.name),
+        }
     }
     println!(
         "arithmetic  {:.0} GFLOP/s on one thread, {:.0} on all (f32 multiply-add)",
@@ -88,7 +92,12 @@ fn examine() -> Result<Findings> {
         memory_bytes: system.total_memory(),
         memory_available_bytes: system.available_memory(),
         disk_free_bytes: disk.map(|disk| disk.available_space()),
-        devices: DEVICES.map(|name| DeviceFinding { name, compiled_in: COMPILED.contains(&name) }).into(),
+        devices: DEVICES
+            .map(|name| {
+                let found = count(name);
+                DeviceFinding { name, compiled_in: found.is_some(), found }
+            })
+            .into(),
         peak_f32_gflops_1_thread: measure_peak_f32(1).0,
         peak_f32_gflops_all_threads: measure_peak_f32(threads).0,
         bandwidth_gb_per_s_1_thread: measure_bandwidth(1).0,

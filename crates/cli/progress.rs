@@ -35,10 +35,7 @@ impl Progress {
                     if best { " (best so far)" } else { "" }
                 ));
                 for sample in samples {
-                    self.line(
-                        &format!("  > {}\x1b[0m{}", sample.prompt, sample.text.trim_end().replace('\n', "\n    "))
-                            .replace("\x1b[0m", ""),
-                    );
+                    self.line(&format!("  > {}{}", sample.prompt, sample.text.trim_end()).replace('\n', "\n    "));
                 }
             }
             Event::Saved { path } => {

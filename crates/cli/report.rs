@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use itera_config::Config;
 use itera_data::Dataset;
-use itera_metrics::{Best, Environment, GitRevision, Report, Sample, Totals, read_records};
+use itera_metrics::{Best, Environment, GitRevision, Report, Totals, read_records};
 use itera_trainer::Outcome;
 
 /// The version that the manifest pins.
@@ -38,11 +38,7 @@ pub fn write(config: &Config, data: &Dataset, outcome: &Outcome) -> Result<()> {
         best: state.best.map(|best| Best { step: best.step, val_bpb: best.val_bpb }),
         last: records.last().cloned(),
         floor_bpb: data.summary.corpus.valid.floor_bpb,
-        samples: outcome
-            .samples
-            .iter()
-            .map(|sample| Sample { step: state.step, prompt: sample.prompt.clone(), text: sample.text.clone() })
-            .collect(),
+        samples: state.samples.clone(),
     };
     Ok(report.write(dir, &records)?)
 }

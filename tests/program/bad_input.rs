@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Workplace, borrowed, sha256};
+use crate::support::{Workplace, borrowed};
 
 #[test]
 fn a_wrong_key_is_named_with_the_nearest_one() {
@@ -50,14 +50,12 @@ fn a_path_without_a_model_is_named() {
 #[test]
 fn a_run_that_diverges_stops_with_its_last_good_checkpoint_intact() {
     let here = Workplace::new();
-    // the first step is harmless, the second sends the weights out of range
+    // the rate warms up towards absurdity: exp(a_log) overflows after a few steps
     let changes = [
         "--set",
-        "train.lr=1e30",
+        "train.lr=300",
         "--set",
         "train.warmup_steps=20",
-        "--set",
-        "eval.every_steps=1",
         "--set",
         "checkpoint.every_steps=1",
         "--set",
@@ -65,11 +63,13 @@ fn a_run_that_diverges_stops_with_its_last_good_checkpoint_intact() {
     ];
     let stderr = here.fails(1, &borrowed(&here.train("run", &changes)));
     assert!(stderr.contains("not finite for 3 steps in a row"), "{stderr}");
+    assert!(stderr.contains("last good checkpoint is run/checkpoints/step-"), "{stderr}");
     let metrics = fs::read_to_string(here.path("run/metrics.jsonl")).expect("metrics");
     let last: serde_json::Value = serde_json::from_str(metrics.lines().last().expect("a row")).expect("JSON");
     assert_eq!(last["skipped"], 3);
     assert!(last["loss_nats"].is_null(), "{last}");
-    let checkpoint = here.path("run/last/model.safetensors");
-    assert!(!sha256(&checkpoint).is_empty());
-    here.ok(&["generate", "run/last", "-n", "1"]);
+
+    let logits: serde_json::Value =
+        serde_json::from_str(&here.ok(&["logits", "run/last", "--text", "a", "--json"])).expect("JSON");
+    assert!(logits["logits"][0].as_array().expect("a row").iter().all(|logit| logit.is_f64()), "logits are finite");
 }

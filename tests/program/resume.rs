@@ -96,9 +96,14 @@ fn a_damaged_checkpoint_is_refused_by_name_and_an_older_one_offered() {
 fn a_checkpoint_of_another_run_is_refused() {
     let here = Workplace::new();
     here.ok(&borrowed(&here.train("run", &[])));
-    for (change, what) in [("train.lr=1e-4", "configuration"), ("data.builtin_bytes=150000", "corpus")] {
-        let stderr = here.fails(1, &borrowed(&here.train("run", &["--resume", "--set", change])));
-        assert!(stderr.contains(&format!("another {what}")), "{change}: {stderr}");
+    let others: [(&[&str], &str); 3] = [
+        (&["--set", "train.lr=1e-4"], "configuration"),
+        (&["--set", "data.builtin_bytes=150000"], "corpus"),
+        (&["--set", "tokenizer.kind=bpe", "--set", "model.vocab_size=300"], "tokenizer"),
+    ];
+    for (changes, what) in others {
+        let stderr = here.fails(1, &borrowed(&here.train("run", &[changes, &["--resume"]].concat())));
+        assert!(stderr.contains(&format!("another {what}")), "{changes:?}: {stderr}");
     }
     // what decides no byte may change
     here.ok(&borrowed(&here.train("run", &["--resume", "--threads", "1", "--set", "checkpoint.keep_last=1"])));

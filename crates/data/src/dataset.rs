@@ -92,24 +92,6 @@ pub fn prepare_from(config: &Config, hub: &HubEnv) -> Result<Dataset, DataError>
     Ok(dataset)
 }
 
-/// The data that a run began with: from the cache if they are there, without reading the sources, else prepared anew.
-///
-/// # Errors
-///
-/// As [`prepare`]; [`DataError::Changed`] if what is prepared does not have the content hash that the run recorded.
-pub fn resume(config: &Config, content_hash: &str) -> Result<Dataset, DataError> {
-    let stored = is_hash(content_hash).then(|| Dataset::open(&Path::new(&config.data.cache_dir).join(content_hash)));
-    let dataset = match stored {
-        Some(Ok(stored)) => stored,
-        _ => Dataset::obtain(config, &HubEnv::from_env())?,
-    };
-    if dataset.summary.content_hash != content_hash {
-        return Err(DataError::Changed { expected: content_hash.into(), found: dataset.summary.content_hash });
-    }
-    dataset.check(config)?;
-    Ok(dataset)
-}
-
 impl Dataset {
     /// Read the corpus, and find its tokens in the cache or make them.
     fn obtain(config: &Config, hub: &HubEnv) -> Result<Self, DataError> {
@@ -272,9 +254,4 @@ fn tokenise(documents: &[Document], tokenizer: &Tokenizer) -> ShardWriter {
         }
     }
     shard
-}
-
-/// Whether a text is a hash, and so safe as the name of a directory.
-fn is_hash(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

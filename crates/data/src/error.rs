@@ -141,17 +141,6 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Data that differ from those a run began with.
-    #[error(
-        "the data have changed since this run began: their content hash was {expected} and is now {found}\n\
-         hint: restore the files and `[data]` settings of the run, or start a new run"
-    )]
-    Changed {
-        /// The hash in the checkpoint.
-        expected: String,
-        /// The hash of what is there now.
-        found: String,
-    },
     /// A stored file could not be read or written.
     #[error(transparent)]
     Format(#[from] itera_formats::FormatError),

@@ -22,7 +22,7 @@ mod source;
 pub mod stories;
 
 pub use corpus::{Corpus, CorpusSummary, SplitSummary, load_corpus, load_corpus_from, load_documents};
-pub use dataset::{DataSummary, Dataset, TokenSummary, prepare, prepare_from, resume};
+pub use dataset::{DataSummary, Dataset, TokenSummary, prepare, prepare_from};
 pub use document::{Document, Sha256Digest};
 pub use error::DataError;
 pub use hub::{HubEnv, HubError};

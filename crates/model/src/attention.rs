@@ -36,7 +36,6 @@ impl Attention {
     }
 
     /// Mix positions of `u` [b, l, d] over the past keys and values and themselves.
-    #[expect(clippy::type_complexity, reason = "the past is a pair of tensors wherever it appears")]
     pub fn forward(
         &self,
         u: Tensor<3>,

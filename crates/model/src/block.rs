@@ -18,6 +18,7 @@ use crate::{
 
 /// What mixes positions in a layer.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a layer, and it lives as long as the model")]
 pub enum Mixer {
     /// State space.
     Mamba(Mamba2),

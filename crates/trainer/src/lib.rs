@@ -26,5 +26,5 @@ pub use optimizer::{AdamW, decays};
 pub use schedule::learning_rate;
 pub use state::{Best, TrainingState};
 pub use stop::StopFlag;
-pub use train::{Event, Job, Outcome, Resume, RunEnd, SampleText, train};
+pub use train::{Event, Job, Outcome, Resume, RunEnd, train};
 pub use validation::{Score, validate};

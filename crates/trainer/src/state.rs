@@ -1,5 +1,6 @@
 //! What a run remembers between steps, apart from weights and moments.
 
+use itera_metrics::Sample;
 use serde::{Deserialize, Serialize};
 
 /// The lowest validation so far.
@@ -31,6 +32,8 @@ pub struct TrainingState {
     pub kept_best: Vec<Best>,
     /// Whether early stopping has ended the run.
     pub early_stopped: bool,
+    /// Continuations of the configured prompts at the last validation.
+    pub samples: Vec<Sample>,
     /// Sums since the last metrics row.
     pub window: Window,
     /// Seconds spent training, over all interruptions.

@@ -12,7 +12,7 @@ use itera_config::{Config, TrainConfig};
 use itera_data::{Dataset, Sampler, validation_batches};
 use itera_formats::write_atomic;
 use itera_kernels::norm::{sum_of_squares, tree_sum};
-use itera_metrics::{ExpertLayout, MetricsWriter, StepRecord, TensorBoard, resident_bytes};
+use itera_metrics::{ExpertLayout, MetricsWriter, Sample, StepRecord, TensorBoard, resident_bytes};
 use itera_model::{Continuation, Dropout, LanguageModel, Sampler as TokenSampler, SamplingConfig, generate};
 use itera_tokenizer::TokenId;
 
@@ -53,15 +53,6 @@ pub struct Job<'a> {
     pub stop: StopFlag,
 }
 
-/// Continuation of a configured prompt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SampleText {
-    /// The prompt.
-    pub prompt: String,
-    /// What the model wrote after it.
-    pub text: String,
-}
-
 /// What happens during a run, for whoever prints it.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -97,7 +88,7 @@ pub enum Event<'a> {
         /// Whether it is the best so far.
         best: bool,
         /// Continuations of the configured prompts.
-        samples: &'a [SampleText],
+        samples: &'a [Sample],
     },
     /// A checkpoint was published here.
     Saved {
@@ -124,10 +115,6 @@ pub struct Outcome {
     pub end: RunEnd,
     /// Its state.
     pub state: TrainingState,
-    /// The last validation of this process, if there was one.
-    pub last_score: Option<Score>,
-    /// The continuations of the last validation.
-    pub samples: Vec<SampleText>,
 }
 
 /// Train until the steps are done, validation stops improving, or someone asks to stop.
@@ -150,7 +137,7 @@ pub fn train(job: Job<'_>, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcom
         }
         run.step(on_event)?;
     };
-    Ok(Outcome { end, state: run.state, last_score: run.last_score, samples: run.samples })
+    Ok(Outcome { end, state: run.state })
 }
 
 struct Run<'a> {
@@ -163,8 +150,6 @@ struct Run<'a> {
     model: LanguageModel,
     optimizer: AdamW,
     state: TrainingState,
-    last_score: Option<Score>,
-    samples: Vec<SampleText>,
     window_started: Instant,
     window_first_token: u64,
 }
@@ -217,8 +202,6 @@ impl<'a> Run<'a> {
             tensorboard,
             model,
             optimizer,
-            last_score: None,
-            samples: Vec::new(),
             window_started: Instant::now(),
             window_first_token: state.tokens,
             state,
@@ -252,8 +235,8 @@ impl<'a> Run<'a> {
         self.state.window.count_experts(&update.tokens_per_expert);
 
         let last = step == config.train.steps;
-        let validation = (last || step % config.eval.every_steps == 0).then(|| self.validate());
-        let record = (last || step % config.log.every_steps == 0 || validation.is_some())
+        let validation = (last || step.is_multiple_of(config.eval.every_steps)).then(|| self.validate());
+        let record = (last || step.is_multiple_of(config.log.every_steps) || validation.is_some())
             .then(|| self.record(&update, lr, validation.map(|v| v.score)));
         if let Some(record) = &record {
             self.metrics.write(record)?;
@@ -263,7 +246,7 @@ impl<'a> Run<'a> {
         }
         on_event(Event::Step { step, loss_nats: update.loss_nats, record: record.as_ref() });
         if let Some(Validation { score, best }) = validation {
-            on_event(Event::Validated { step, score, best, samples: &self.samples });
+            on_event(Event::Validated { step, score, best, samples: &self.state.samples });
         }
 
         if self.state.consecutive_skipped >= config.train.max_skipped_steps {
@@ -276,7 +259,7 @@ impl<'a> Run<'a> {
         }
         let due = last
             || self.state.early_stopped
-            || step % config.checkpoint.every_steps == 0
+            || step.is_multiple_of(config.checkpoint.every_steps)
             || validation.is_some_and(|v| v.best)
             || self.job.stop.signal().is_some();
         if due && good && self.is_healthy(validation) {
@@ -344,7 +327,7 @@ impl<'a> Run<'a> {
         let batches =
             validation_batches(&data.valid, config.eval.tokens, config.train.batch_size, config.train.seq_len);
         let score = validate(&model, batches, |id| data.tokenizer.token_bytes(TokenId(id as u32)));
-        self.samples = self.sample(&model);
+        self.state.samples = self.sample(&model);
 
         let val_bpb = score.bits_per_byte();
         let here = Best { val_bpb, step: self.state.step };
@@ -360,11 +343,10 @@ impl<'a> Run<'a> {
             let patience = config.eval.patience;
             self.state.early_stopped = patience > 0 && self.state.validations_since_best >= patience;
         }
-        self.last_score = Some(score);
         Validation { score, best }
     }
 
-    fn sample(&self, model: &LanguageModel) -> Vec<SampleText> {
+    fn sample(&self, model: &LanguageModel) -> Vec<Sample> {
         let config = self.job.config;
         let tokenizer = &self.job.data.tokenizer;
         let sampling = SamplingConfig {
@@ -382,7 +364,7 @@ impl<'a> Run<'a> {
                     if id == eos.0 { Continuation::Done } else { Continuation::More }
                 });
                 let chosen: Vec<TokenId> = chosen.into_iter().map(TokenId).collect();
-                SampleText { prompt: prompt.clone(), text: tokenizer.decode(&chosen) }
+                Sample { step: self.state.step, prompt: prompt.clone(), text: tokenizer.decode(&chosen) }
             })
             .collect()
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use itera_config::{Config, TokenizerKind};
-use itera_data::{DataError, Dataset, Sha256Digest, prepare_from, resume};
+use itera_data::{DataError, Dataset, Sha256Digest, prepare_from};
 use itera_tokenizer::Tokenizer;
 use tempfile::{TempDir, tempdir};
 
@@ -180,31 +180,4 @@ fn a_split_shorter_than_a_sequence_is_refused() {
     fixture.config.train.seq_len = longest + 1;
     let error = fixture.prepare().unwrap_err();
     assert!(matches!(error, DataError::TooShort { split: "validation", .. }), "{error}");
-}
-
-#[test]
-fn a_resumed_run_needs_the_stored_tokens_only() {
-    let fixture = Fixture::new();
-    let first = fixture.prepare().unwrap();
-    fs::remove_file(fixture.dir.path().join("train.txt")).unwrap();
-    let resumed = resume(&fixture.config, first.summary.content_hash()).unwrap();
-    assert_eq!(resumed.summary, first.summary);
-    assert_eq!(resumed.tokenizer.fingerprint(), first.tokenizer.fingerprint());
-    assert_eq!(all_text(&resumed), all_text(&first));
-}
-
-#[test]
-fn a_resumed_run_rebuilds_lost_tokens_and_refuses_other_data() {
-    let fixture = Fixture::new();
-    let first = fixture.prepare().unwrap();
-    let whole = contents(&fixture.stored(&first));
-    fs::remove_dir_all(fixture.stored(&first)).unwrap();
-    resume(&fixture.config, first.summary.content_hash()).unwrap();
-    assert_eq!(contents(&fixture.stored(&first)), whole);
-
-    fs::remove_dir_all(fixture.stored(&first)).unwrap();
-    write_documents(&fixture.dir.path().join("train.txt"), &["Other text than the run began with."]);
-    let error = resume(&fixture.config, first.summary.content_hash()).unwrap_err();
-    assert!(matches!(error, DataError::Changed { .. }), "{error}");
-    assert!(resume(&fixture.config, "../cache").is_err(), "not the name of a directory");
 }

@@ -1,0 +1,63 @@
+//! Labels are shifted exactly once on the way from the corpus to the loss.
+
+use burn::tensor::Device;
+use itera_config::{ModelConfig, TrainConfig};
+use itera_data::{Sampler, Shard, ShardWriter};
+use itera_model::LanguageModel;
+use itera_testkit::uniform;
+use itera_tokenizer::TokenId;
+use itera_trainer::{losses, validate};
+
+const V: usize = 258;
+const D: usize = 64;
+
+/// A model whose layers write nothing, and whose head gives token `y` the embedding of the token `y − shift`: it is
+/// certain that `x` is followed by `x + shift`.
+fn oracle(shift: usize, device: &Device) -> LanguageModel {
+    let config = ModelConfig {
+        d_model: D,
+        vocab_size: V,
+        n_layers: 2,
+        attention_layers: vec![1],
+        tie_embeddings: false,
+        ..ModelConfig::default()
+    };
+    let embed: Vec<f32> = uniform(V * D, -1.0, 1.0, 1).into_iter().map(f32::signum).collect();
+    let row = |token: usize| &embed[token * D..(token + 1) * D];
+    let head: Vec<f32> = (0..V).flat_map(|y| row((y + V - shift) % V).iter().map(|x| 10.0 * x)).collect();
+    let values = &mut |name: &str, shape: &[usize]| match name {
+        "embed" => embed.clone(),
+        "head" => head.clone(),
+        "norm" => vec![1.0; D],
+        _ => vec![0.0; shape.iter().product()],
+    };
+    LanguageModel::from_tensors(&config, device, values).expect("shapes fit")
+}
+
+/// 0, 1, 2, … 257, 0, 1, …
+fn counting(dir: &std::path::Path) -> Shard {
+    let path = dir.join("counting");
+    let mut writer = ShardWriter::new(V);
+    writer.extend((0..5000u32).map(|i| TokenId(i % V as u32)));
+    writer.finish(&path).expect("a shard is written");
+    Shard::open(&path).expect("a shard opens")
+}
+
+#[test]
+fn a_model_that_knows_the_next_token_has_loss_zero_and_one_that_knows_another_has_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shard = counting(dir.path());
+    let sampler = Sampler::new(shard.len(), 33, 0);
+    for shift in [0, 1, 2] {
+        let model = oracle(shift, &Device::flex());
+        let batch = sampler.batch(&shard, 3, 4);
+        let training = losses(&model, &batch, &TrainConfig::default(), None).cross_entropy.into_scalar::<f32>();
+        let score = validate(&model, itera_data::validation_batches(&shard, 0, 4, 33), |_| 1);
+        assert_eq!(score.tokens as usize, shard.len() - 1);
+        if shift == 1 {
+            assert_eq!((training, score.nats), (0.0, 0.0));
+        } else {
+            assert!(training > 1.0 && score.nats_per_token() > 1.0, "shift {shift}");
+        }
+    }
+}
