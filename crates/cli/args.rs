@@ -15,7 +15,8 @@ Examples:
   itera generate runs/quickstart --prompt \"Once upon a time\"
   itera eval runs/quickstart                            bits per byte of the held-out documents
 
-Exit codes: 0 done, 1 failed, 2 wrong usage; 130, 143, 138 stopped and saved by SIGINT, SIGTERM, SIGUSR1."
+Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM or SIGUSR1 stopped
+training and it is saved (130, 143, and 138 on Linux)."
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -124,7 +125,7 @@ pub struct Generate {
     /// A run, a checkpoint, or a Hugging Face directory of the family.
     pub path: PathBuf,
     /// Text to continue (may be given again).
-    #[arg(short, long, value_name = "TEXT")]
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: Vec<String>,
     /// File with one prompt a line.
     #[arg(long, value_name = "FILE")]
@@ -148,7 +149,7 @@ pub struct Generate {
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
     /// Stop before this text (may be given again).
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub stop: Vec<String>,
     /// Print one JSON object a prompt, when it is done.
     #[arg(long)]

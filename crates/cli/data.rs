@@ -1,6 +1,9 @@
 //! `itera data`
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use itera_data::{SplitSummary, TokenSummary};
@@ -12,35 +15,41 @@ pub fn run(args: args::Data) -> Result<ExitCode> {
     eprintln!("preparing {} …", config.data.source.join(", "));
     let data = itera_data::prepare(&config)?;
     let samples = data.samples(args.samples);
+    let mut out = io::stdout().lock();
     if args.json {
-        println!("{}", serde_json::json!({ "summary": data.summary, "samples": samples }));
+        writeln!(out, "{}", serde_json::json!({ "summary": data.summary, "samples": samples }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let summary = &data.summary;
     let corpus = &summary.corpus;
-    println!("content     {}", summary.content_hash());
-    println!("tokenizer   {} entries, sha256 {}", summary.vocab_size, summary.tokenizer_sha256);
-    print_split("training", &corpus.train, &summary.train);
-    print_split("held out", &corpus.valid, &summary.valid);
-    println!(
+    writeln!(out, "content     {}", summary.content_hash())?;
+    writeln!(out, "tokenizer   {} entries, sha256 {}", summary.vocab_size, summary.tokenizer_sha256)?;
+    print_split(&mut out, "training", &corpus.train, &summary.train)?;
+    print_split(&mut out, "held out", &corpus.valid, &summary.valid)?;
+    writeln!(
+        out,
         "dropped     {} copies within a split, {} shared between splits, {} blank",
         corpus.duplicates_dropped, corpus.shared_dropped, corpus.blank_dropped
-    );
+    )?;
     if corpus.is_capped {
-        println!("            training text ends at data.max_bytes");
+        writeln!(out, "            training text ends at data.max_bytes")?;
     }
     if let Some(floor) = corpus.valid.floor_bpb {
-        println!("floor       {floor:.4} bits/byte of held-out text: what its author spent, no model can do better");
+        writeln!(
+            out,
+            "floor       {floor:.4} bits/byte of held-out text: what its author spent, no model can do better"
+        )?;
     }
     for sample in samples {
-        println!("\n{}", sample.trim_end());
+        writeln!(out, "\n{}", sample.trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_split(name: &str, split: &SplitSummary, tokens: &TokenSummary) {
-    println!(
+fn print_split(out: &mut impl Write, name: &str, split: &SplitSummary, tokens: &TokenSummary) -> io::Result<()> {
+    writeln!(
+        out,
         "{name:10}  {} documents, {} bytes, {} tokens, {:.3} bytes a token",
         split.documents, split.bytes, tokens.tokens, tokens.bytes_per_token
-    );
+    )
 }

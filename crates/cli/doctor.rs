@@ -1,6 +1,9 @@
 //! `itera doctor`
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use itera_kernels::probe::{Cpu, measure_bandwidth, measure_peak_f32};
@@ -41,34 +44,42 @@ const DEVICES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
 
 pub fn run(args: args::Doctor) -> Result<ExitCode> {
     let findings = examine()?;
+    let mut out = io::stdout().lock();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    println!("itera       {}", findings.itera_version);
-    println!("processor   {}", findings.cpu_model.as_deref().unwrap_or("unknown model"));
-    println!("cores       {} physical, {} usable threads", findings.physical_cores, findings.logical_cores);
-    println!("SIMD        {}", findings.simd.join(" "));
-    println!("memory      {:.1} GiB, {:.1} free", gib(findings.memory_bytes), gib(findings.memory_available_bytes));
+    writeln!(out, "itera       {}", findings.itera_version)?;
+    writeln!(out, "processor   {}", findings.cpu_model.as_deref().unwrap_or("unknown model"))?;
+    writeln!(out, "cores       {} physical, {} usable threads", findings.physical_cores, findings.logical_cores)?;
+    writeln!(out, "SIMD        {}", findings.simd.join(" "))?;
+    writeln!(
+        out,
+        "memory      {:.1} GiB, {:.1} free",
+        gib(findings.memory_bytes),
+        gib(findings.memory_available_bytes)
+    )?;
     match findings.disk_free_bytes {
-        Some(free) => println!("disk        {:.1} GiB free here", gib(free)),
-        None => println!("disk        unknown: no mounted disk holds the working directory"),
+        Some(free) => writeln!(out, "disk        {:.1} GiB free here", gib(free))?,
+        None => writeln!(out, "disk        unknown: no mounted disk holds the working directory")?,
     }
     for device in &findings.devices {
         match device.found {
-            Some(found) => println!("device      {:8} compiled in, {found} found", device.name),
-            None => println!("device      {0:8} not in this build (cargo build --features {0})", device.name),
+            Some(found) => writeln!(out, "device      {:8} compiled in, {found} found", device.name)?,
+            None => writeln!(out, "device      {0:8} not in this build (cargo build --features {0})", device.name)?,
         }
     }
-    println!(
+    writeln!(
+        out,
         "arithmetic  {:.0} GFLOP/s on one thread, {:.0} on all (f32 multiply-add)",
         findings.peak_f32_gflops_1_thread, findings.peak_f32_gflops_all_threads
-    );
-    println!(
+    )?;
+    writeln!(
+        out,
         "bandwidth   {:.1} GB/s on one thread, {:.1} on all (memory)",
         findings.bandwidth_gb_per_s_1_thread, findings.bandwidth_gb_per_s_all_threads
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,16 +1,21 @@
 //! `itera eval`
 
-use std::{path::Path, process::ExitCode, time::Instant};
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+    time::Instant,
+};
 
 use anyhow::{Context, Result, bail};
-use itera_config::{Config, DataConfig, RunConfig};
+use itera_config::{Config, DataConfig};
 use itera_data::Document;
 use itera_trainer::score_documents;
 
 use crate::{args, setup};
 
 pub fn run(args: args::Eval) -> Result<ExitCode> {
-    let device = setup::device(&args.device, &RunConfig::default())?;
+    let device = setup::device_of(&args.device)?;
     let opened = itera_checkpoint::open_model(&args.path, &device)?;
     let documents = documents(&args, &opened.dir)?;
     let texts: Vec<&str> = documents.iter().map(|document| document.text()).collect();
@@ -21,6 +26,7 @@ pub fn run(args: args::Eval) -> Result<ExitCode> {
     bar.finish_and_clear();
     let tokens_per_s = score.tokens as f64 / started.elapsed().as_secs_f64();
 
+    let mut out = io::stdout().lock();
     if args.json {
         let object = serde_json::json!({
             "model": opened.dir,
@@ -32,26 +38,33 @@ pub fn run(args: args::Eval) -> Result<ExitCode> {
             "perplexity": score.perplexity(),
             "tokens_per_s": tokens_per_s,
         });
-        println!("{object}");
+        writeln!(out, "{object}")?;
     } else {
-        println!("model            {}", opened.dir.display());
-        println!("documents        {}", texts.len());
-        println!("bytes            {}", score.bytes);
-        println!("tokens           {} ({:.3} bytes a token)", score.tokens, score.bytes as f64 / score.tokens as f64);
-        println!("nats per token   {:.4}", score.nats_per_token());
-        println!("bits per byte    {:.4}", score.bits_per_byte());
-        println!("perplexity       {:.3} (compare only under the same tokenizer)", score.perplexity());
-        println!("tokens/s         {tokens_per_s:.0}");
+        writeln!(out, "model            {}", opened.dir.display())?;
+        writeln!(out, "documents        {}", texts.len())?;
+        writeln!(out, "bytes            {}", score.bytes)?;
+        writeln!(
+            out,
+            "tokens           {} ({:.3} bytes a token)",
+            score.tokens,
+            score.bytes as f64 / score.tokens as f64
+        )?;
+        writeln!(out, "nats per token   {:.4}", score.nats_per_token())?;
+        writeln!(out, "bits per byte    {:.4}", score.bits_per_byte())?;
+        writeln!(out, "perplexity       {:.3} (compare only under the same tokenizer)", score.perplexity())?;
+        writeln!(out, "tokens/s         {tokens_per_s:.0}")?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The documents to score: those of `--data`, or a split of the corpus that the run was trained on.
 fn documents(args: &args::Eval, model_dir: &Path) -> Result<Vec<Document>> {
+    let config = run_config(model_dir)?;
     if !args.data.is_empty() {
-        return Ok(itera_data::load_documents(&args.data, &DataConfig::default())?);
+        let config = config.map_or_else(DataConfig::default, |config| config.data);
+        return Ok(itera_data::load_documents(&args.data, &config)?);
     }
-    let Some(config) = run_config(model_dir)? else {
+    let Some(config) = config else {
         bail!(
             "{} is not a run, so there is no held-out split of its own\nhint: say what to score with --data FILE",
             args.path.display()
@@ -64,9 +77,10 @@ fn documents(args: &args::Eval, model_dir: &Path) -> Result<Vec<Document>> {
     })
 }
 
-/// The configuration of the run that a checkpoint lies in.
+/// The configuration of the run that a checkpoint lies in: `run/checkpoints/step-…` → `run/config.toml`.
 fn run_config(model_dir: &Path) -> Result<Option<Config>> {
     let dir = model_dir.canonicalize()?;
-    let config = dir.ancestors().skip(1).map(|dir| dir.join("config.toml")).find(|path| path.is_file());
+    let run = dir.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent);
+    let config = run.map(|run| run.join("config.toml")).filter(|path| path.is_file());
     Ok(config.map(|path| Config::load(&path, &[])).transpose()?)
 }

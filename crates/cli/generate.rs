@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use itera_checkpoint::OpenedModel;
-use itera_config::RunConfig;
 use itera_model::{Continuation, Sampler, SamplingConfig, generate};
 use itera_tokenizer::{TextStream, TokenId};
 
@@ -15,7 +14,7 @@ use crate::{args, setup};
 
 pub fn run(args: args::Generate) -> Result<ExitCode> {
     let prompts = prompts(&args)?;
-    let device = setup::device(&args.device, &RunConfig::default())?;
+    let device = setup::device_of(&args.device)?;
     let opened = itera_checkpoint::open_model(&args.path, &device)?;
     let sampling = SamplingConfig {
         temperature: args.temperature,

@@ -1,15 +1,17 @@
 //! `itera logits`
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use burn::tensor::{Int, Tensor};
-use itera_config::RunConfig;
 
 use crate::{args, setup};
 
 pub fn run(args: args::Logits) -> Result<ExitCode> {
-    let device = setup::device(&args.device, &RunConfig::default())?;
+    let device = setup::device_of(&args.device)?;
     let opened = itera_checkpoint::open_model(&args.path, &device)?;
     let ids: Vec<i32> =
         [opened.tokenizer.bos()].into_iter().chain(opened.tokenizer.encode(&args.text)).map(|id| id.0 as i32).collect();
@@ -19,12 +21,13 @@ pub fn run(args: args::Logits) -> Result<ExitCode> {
     let vocab_size = model.config().vocab_size;
     let logits = logits.into_data().try_into_vec::<f32>()?;
     let rows: Vec<&[f32]> = logits.chunks(vocab_size).collect();
+    let mut out = io::stdout().lock();
     if args.json {
-        println!("{}", serde_json::json!({ "ids": ids, "logits": rows }));
+        writeln!(out, "{}", serde_json::json!({ "ids": ids, "logits": rows }))?;
     } else {
         for (id, row) in ids.iter().zip(rows) {
             let best = (0..).zip(row).max_by(|a, b| a.1.total_cmp(b.1)).map(|(next, _)| next).unwrap_or(0);
-            println!("{id:>6}  → {best:>6}  logit {:.5}", row[best]);
+            writeln!(out, "{id:>6}  → {best:>6}  logit {:.5}", row[best])?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,9 @@
 //! `itera model`
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use itera_config::ModelConfig;
@@ -10,10 +13,11 @@ use crate::{args, setup};
 pub fn run(args: args::Model) -> Result<ExitCode> {
     let config = setup::config(&args.config)?;
     let context_len = config.train.seq_len;
+    let mut out = io::stdout().lock();
     if args.json {
-        println!("{}", json(&config.model, context_len));
+        writeln!(out, "{}", json(&config.model, context_len))?;
     } else {
-        print(&config.model, context_len);
+        print(&mut out, &config.model, context_len)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -34,17 +38,21 @@ fn json(model: &ModelConfig, context_len: usize) -> serde_json::Value {
     })
 }
 
-fn print(model: &ModelConfig, context_len: usize) {
+fn print(out: &mut impl Write, model: &ModelConfig, context_len: usize) -> io::Result<()> {
     let tensors = model.tensors();
     let width = tensors.iter().map(|t| t.name.len()).max().unwrap_or(0);
-    println!("{:width$}  {:>18}  {:>10}  {:>10}  role", "tensor", "shape", "parameters", "bytes f32");
+    writeln!(out, "{:width$}  {:>18}  {:>10}  {:>10}  role", "tensor", "shape", "parameters", "bytes f32")?;
     for t in &tensors {
         let shape = t.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
-        println!("{:width$}  {shape:>18}  {:>10}  {:>10}  {:?}", t.name, t.n_params(), 4 * t.n_params(), t.role);
+        writeln!(out, "{:width$}  {shape:>18}  {:>10}  {:>10}  {:?}", t.name, t.n_params(), 4 * t.n_params(), t.role)?;
     }
-    println!();
-    println!("total parameters   {}", model.total_params());
-    println!("active parameters  {} a token", model.active_params());
-    println!("weights            {} bytes in f32", model.weight_bytes_f32());
-    println!("forward            {} FLOPs a token, in a context of {context_len}", model.flops_per_token(context_len));
+    writeln!(out,)?;
+    writeln!(out, "total parameters   {}", model.total_params())?;
+    writeln!(out, "active parameters  {} a token", model.active_params())?;
+    writeln!(out, "weights            {} bytes in f32", model.weight_bytes_f32())?;
+    writeln!(
+        out,
+        "forward            {} FLOPs a token, in a context of {context_len}",
+        model.flops_per_token(context_len)
+    )
 }

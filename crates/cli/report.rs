@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use itera_config::Config;
 use itera_data::Dataset;
-use itera_metrics::{Best, Environment, GitRevision, Report, Totals, read_records};
+use itera_metrics::{Best, Environment, GitRevision, Report, Totals, peak_resident_bytes, read_records};
 use itera_trainer::Outcome;
 
 /// The version that the manifest pins.
@@ -34,6 +34,7 @@ pub fn write(config: &Config, data: &Dataset, outcome: &Outcome) -> Result<()> {
             skipped: state.skipped,
             resumes: state.resumes,
             wall_s: state.elapsed_s,
+            peak_resident_bytes: peak_resident_bytes(),
         },
         best: state.best.map(|best| Best { step: best.step, val_bpb: best.val_bpb }),
         last: records.last().cloned(),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use burn::tensor::Device;
-use itera_config::Config;
+use itera_config::{Config, RunConfig};
 use itera_ops::device::{COMPILED, by_name};
 
 use crate::args::{ConfigArgs, DeviceArgs};
@@ -22,15 +22,27 @@ pub fn config(args: &ConfigArgs) -> Result<Config> {
     Ok(Config::load(&args.config, &args.overrides)?)
 }
 
-/// Choose the device and start the worker threads; the command line goes before the configuration.
-pub fn device(args: &DeviceArgs, config: &itera_config::RunConfig) -> Result<Device> {
-    let threads = args.threads.unwrap_or(config.threads);
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start worker threads")?;
-    let name = args.device.as_deref().unwrap_or(&config.device);
+/// What the command line says of the device and threads goes before the configuration.
+pub fn apply(args: &DeviceArgs, run: &mut RunConfig) {
+    run.device = args.device.clone().unwrap_or_else(|| run.device.clone());
+    run.threads = args.threads.unwrap_or(run.threads);
+}
+
+/// The device of a run, its worker threads started.
+pub fn device(run: &RunConfig) -> Result<Device> {
+    rayon::ThreadPoolBuilder::new().num_threads(run.threads).build_global().context("cannot start worker threads")?;
+    let name = &run.device;
     by_name(name).ok_or_else(|| {
         anyhow!(
             "device `{name}` is not in this build, which has: {}\nhint: build with --features {name}",
             COMPILED.join(", ")
         )
     })
+}
+
+/// The device of a command that has no run of its own.
+pub fn device_of(args: &DeviceArgs) -> Result<Device> {
+    let mut run = RunConfig::default();
+    apply(args, &mut run);
+    device(&run)
 }

@@ -5,20 +5,21 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use itera_trainer::StopFlag;
 
-/// A flag that the signals raise. A second SIGINT or SIGTERM ends the program at once.
+/// A flag that the signals raise. A second SIGINT ends the program at once; job managers send SIGTERM twice as a matter
+/// of course, so a second one of those does not.
 #[cfg(unix)]
 pub fn stop_flag() -> Result<StopFlag> {
+    use std::sync::{Arc, atomic::AtomicBool};
+
     use signal_hook::{
         consts::{SIGINT, SIGTERM, SIGUSR1},
         flag,
     };
     let stop = StopFlag::default();
-    let raised = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // registered first, so that it sees the flag as the signal before left it
-        flag::register_conditional_shutdown(signal, 128 + signal, raised.clone()).context("cannot handle signals")?;
-        flag::register(signal, raised.clone()).context("cannot handle signals")?;
-    }
+    let interrupted = Arc::new(AtomicBool::new(false));
+    // registered first, so that it sees the flag as the signal before left it
+    flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, interrupted.clone()).context("cannot handle signals")?;
+    flag::register(SIGINT, interrupted).context("cannot handle signals")?;
     for signal in [SIGINT, SIGTERM, SIGUSR1] {
         flag::register_usize(signal, stop.cell(), signal as usize).context("cannot handle signals")?;
     }

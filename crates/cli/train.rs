@@ -8,8 +8,9 @@ use itera_trainer::{Job, Resume, RunEnd, train};
 use crate::{args, progress::Progress, report, setup, signals};
 
 pub fn run(args: args::Train) -> Result<ExitCode> {
-    let config = setup::config(&args.config)?;
-    let device = setup::device(&args.device, &config.run)?;
+    let mut config = setup::config(&args.config)?;
+    setup::apply(&args.device, &mut config.run);
+    let device = setup::device(&config.run)?;
     let dir = Path::new(&config.run.dir);
     let resume = match args.resume {
         Some(Some(checkpoint)) => Resume::From(checkpoint),
@@ -18,6 +19,7 @@ pub fn run(args: args::Train) -> Result<ExitCode> {
         None => Resume::No,
     };
 
+    resume.check(dir)?;
     eprintln!("preparing {} …", config.data.source.join(", "));
     let data = itera_data::prepare(&config)?;
     let (corpus, tokens) = (&data.summary.corpus, &data.summary.train);
@@ -46,7 +48,7 @@ pub fn run(args: args::Train) -> Result<ExitCode> {
         return Ok(signals::exit_code(signal));
     }
     if outcome.end == RunEnd::EarlyStopped {
-        eprintln!("stopped early: no improvement for {} validations", state.validations_since_best);
+        eprintln!("stopped early: no improvement for {} validations", state.validations_without_improvement);
     }
     if let Some(best) = state.best {
         println!("best validation: {:.4} bits/byte at step {}", best.val_bpb, best.step);
@@ -55,7 +57,8 @@ pub fn run(args: args::Train) -> Result<ExitCode> {
         println!("floor of this corpus: {floor:.4} bits/byte (what its author spent)");
     }
     println!("trained {} steps, {} tokens in {:.0} s", state.step, state.tokens, state.elapsed_s);
-    println!("model: {}", dir.join("best").display());
+    let best = dir.join("best");
+    println!("model: {}", if best.exists() { best } else { dir.join("last") }.display());
     println!("next:  itera generate {} --prompt \"Once upon a time\"", dir.display());
     Ok(ExitCode::SUCCESS)
 }

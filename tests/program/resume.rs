@@ -2,13 +2,15 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+
 use crate::support::{Workplace, borrowed, metrics, sha256};
 
 /// Everything that has state: accumulation, dropout, validation off the checkpoint grid, early-stopping counters, a
 /// metrics window of several steps.
 const CHANGES: [&str; 14] = [
     "--set",
-    "train.steps=24",
+    "train.steps=60",
     "--set",
     "train.grad_accum_steps=2",
     "--set",
@@ -31,14 +33,18 @@ fn an_interrupted_run_ends_with_the_bytes_and_rows_of_an_uninterrupted_one() {
 
     let start = here.train("cut", &CHANGES);
     let resume = here.train("cut", &[&CHANGES[..], &["--resume"]].concat());
-    // rows come at steps 3, 5, 6, 9, 10, 12, …: this cuts before the first checkpoint, between, and on one
-    let cuts =
-        [(1, "KILL", None), (2, "KILL", None), (4, "INT", Some(130)), (6, "TERM", Some(143)), (8, "USR1", Some(138))];
+    // rows come at steps 3, 5, 6, 9, 10, 12 …, checkpoints at 4, 8 … and where validation improves
+    let cuts = [
+        (1, Signal::KILL, None),
+        (3, Signal::KILL, None),
+        (1, Signal::INT, Some(130)),
+        (2, Signal::TERM, Some(143)),
+        (1, Signal::USR1, Some(128 + Signal::USR1.as_raw())),
+        (4, Signal::KILL, None),
+    ];
     for (index, (rows, signal, code)) in cuts.into_iter().enumerate() {
         let args = if index == 0 { &start } else { &resume };
-        let exit = here.train_until("cut", args, rows, signal);
-        // a fast run may be over before the signal comes; then it has exited with 0 and there is nothing to resume
-        assert!(exit == code || exit == Some(0), "{signal}: exit code {exit:?}");
+        assert_eq!(here.train_until(args, rows, signal), code, "{signal:?}");
     }
     here.ok(&borrowed(&resume));
 
@@ -47,6 +53,9 @@ fn an_interrupted_run_ends_with_the_bytes_and_rows_of_an_uninterrupted_one() {
     let moments = "last/trainer/optimizer.safetensors";
     assert_eq!(sha256(&here.path("cut").join(moments)), sha256(&here.path("whole").join(moments)));
     assert_eq!(metrics(&here.path("cut")), metrics(&here.path("whole")));
+    let lines =
+        |run: &str| fs::read_to_string(here.path(run).join("metrics.csv")).expect("metrics.csv").lines().count();
+    assert_eq!(lines("cut"), lines("whole"));
     assert_eq!(
         fs::read_link(here.path("cut").join("best")).expect("best"),
         fs::read_link(here.path("whole").join("best")).expect("best")
@@ -56,8 +65,10 @@ fn an_interrupted_run_ends_with_the_bytes_and_rows_of_an_uninterrupted_one() {
 #[test]
 fn one_thread_and_two_give_the_same_bytes_and_another_seed_does_not() {
     let here = Workplace::new();
+    // large enough that matrix products are shared out among threads
+    let size = ["--set", "model.d_model=64", "--set", "train.batch_size=16", "--set", "train.steps=5"];
     for (run, more) in [("one", ["--threads", "1"]), ("two", ["--threads", "2"]), ("seed", ["--set", "run.seed=7"])] {
-        here.ok(&borrowed(&here.train(run, &more)));
+        here.ok(&borrowed(&here.train(run, &[&size[..], &more].concat())));
     }
     let hash = |run| sha256(&here.path(run).join("last/model.safetensors"));
     assert_eq!(hash("one"), hash("two"));
@@ -117,4 +128,31 @@ fn a_run_is_not_overwritten_unless_asked() {
     assert!(stderr.contains("already holds a run") && stderr.contains("--resume"), "{stderr}");
     here.ok(&borrowed(&here.train("run", &["--overwrite", "--set", "train.steps=5"])));
     assert_eq!(metrics(&here.path("run")).len(), 5);
+}
+
+#[test]
+fn one_checkpoint_back_and_interrupted_again_leaves_no_gap() {
+    let here = Workplace::new();
+    here.ok(&borrowed(&here.train("run", &[])));
+    let (whole, rows) = (sha256(&here.path("run/last/model.safetensors")), metrics(&here.path("run")));
+    let back = here.train("run", &["--resume", "run/checkpoints/step-000010"]);
+    here.train_until(&back, 2, Signal::KILL);
+    here.ok(&borrowed(&here.train("run", &["--resume"])));
+    assert_eq!(sha256(&here.path("run/last/model.safetensors")), whole);
+    assert_eq!(metrics(&here.path("run")), rows);
+
+    let stderr = here.fails(1, &borrowed(&here.train("other", &["--resume", "run/checkpoints/step-000010"])));
+    assert!(stderr.contains("no checkpoint of this run"), "{stderr}");
+}
+
+#[test]
+fn two_processes_cannot_train_in_one_directory() {
+    let here = Workplace::new();
+    fs::create_dir(here.path("run")).expect("a directory");
+    let lock = fs::File::create(here.path("run/.lock")).expect("a file");
+    lock.lock().expect("a lock");
+    let stderr = here.fails(1, &borrowed(&here.train("run", &[])));
+    assert!(stderr.contains("another process is training in run"), "{stderr}");
+    drop(lock);
+    here.ok(&borrowed(&here.train("run", &[])));
 }

@@ -2,11 +2,12 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Output, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest, Sha256};
 
 /// A directory to run in, and what to change in `configs/smoke.toml`.
@@ -63,27 +64,20 @@ impl Workplace {
         args
     }
 
-    /// Start training, wait until `rows` metrics rows are written, and send it `signal`; returns its exit code.
-    pub fn train_until(&self, run: &str, args: &[String], rows: usize, signal: &str) -> Option<i32> {
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let mut child = self.command(&args).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("it starts");
-        let metrics = self.path(run).join("metrics.jsonl");
-        let deadline = Instant::now() + Duration::from_secs(120);
-        while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < rows {
-            assert!(Instant::now() < deadline, "no {rows} rows in time");
-            if child.try_wait().expect("wait").is_some() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        kill(&mut child, signal)
+    /// Start training, wait until it has told of `rows` metrics rows of its own, and send it `signal`; returns its exit
+    /// code, which a killed process has not.
+    pub fn train_until(&self, args: &[String], rows: usize, signal: Signal) -> Option<i32> {
+        let mut child =
+            self.command(&borrowed(args)).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
+        let mut lines =
+            BufReader::new(child.stderr.take().expect("standard error is piped")).lines().map_while(Result::ok);
+        let told =
+            lines.by_ref().filter(|line| line.starts_with("step ") && line.contains(" loss ")).take(rows).count();
+        assert_eq!(told, rows, "the run ended too soon");
+        kill_process(Pid::from_child(&child), signal).expect("it is still there");
+        lines.for_each(drop); // so that it never writes into a closed pipe
+        child.wait().expect("wait").code()
     }
-}
-
-fn kill(child: &mut Child, signal: &str) -> Option<i32> {
-    // it may have finished by itself: then there is nobody to signal
-    let _ = Command::new("kill").args(["-s", signal, &child.id().to_string()]).stderr(Stdio::null()).status();
-    child.wait().expect("wait").code()
 }
 
 /// Borrow a list of arguments.

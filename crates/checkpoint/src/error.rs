@@ -16,29 +16,39 @@ pub enum CheckpointError {
         source: std::io::Error,
     },
     /// A file is not the one that was written.
-    #[error("{} is damaged: {reason}{}", path.display(), hint(older))]
+    #[error("{} is damaged: {reason}{hint}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What was expected and what was found.
         reason: String,
-        /// An older checkpoint of the run that is whole.
-        older: Option<PathBuf>,
+        /// What to do instead, on a line of its own; empty if nobody has looked.
+        hint: String,
     },
     /// The checkpoint was made by another configuration, tokenizer or corpus.
     #[error(
-        "{} belongs to another {what}: it was made with {expected}, this run has {found}\nhint: resume with the configuration that made it (config.toml of the run), or start anew in another run.dir",
+        "{} belongs to another {what}: {difference}\nhint: resume with what made it (config.toml of the run), or start anew in another run.dir",
         path.display()
     )]
     Foreign {
         /// The checkpoint.
         path: PathBuf,
-        /// `configuration`, `tokenizer` or `data`.
+        /// `configuration`, `tokenizer` or `corpus`.
         what: &'static str,
-        /// What the checkpoint says.
-        expected: String,
-        /// What this run has.
-        found: String,
+        /// What the checkpoint was made with, and what this run has.
+        difference: String,
+    },
+    /// A checkpoint of one run was to continue another.
+    #[error(
+        "{} is no checkpoint of this run, whose checkpoints are in {}\nhint: set run.dir to the run it belongs to",
+        path.display(),
+        expected.display()
+    )]
+    Elsewhere {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Where the checkpoints of the run are.
+        expected: PathBuf,
     },
     /// There is nothing to open at a path.
     #[error(
@@ -58,13 +68,6 @@ pub enum CheckpointError {
     /// The weights do not make a model.
     #[error(transparent)]
     Model(#[from] itera_model::ModelError),
-}
-
-fn hint(older: &Option<PathBuf>) -> String {
-    match older {
-        Some(older) => format!("\nhint: an older checkpoint is whole: --resume {}", older.display()),
-        None => "\nhint: no older checkpoint of this run is whole; start again with --overwrite".into(),
-    }
 }
 
 /// Adds what was tried, and where, to an I/O error.

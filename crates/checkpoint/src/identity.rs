@@ -4,29 +4,64 @@ use itera_config::{CheckpointConfig, Config, LogConfig, RunConfig};
 use itera_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
-use crate::verify::sha256;
-
-/// Fingerprints of all that decides the bytes of a run. A checkpoint resumes only into a run with the same.
+/// All that decides the bytes of a run. A checkpoint resumes only into a run with the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
-    /// sha256 of the configuration, apart from what changes no weight.
-    pub config: String,
+    /// The configuration as TOML, apart from what changes no weight.
+    config: String,
     /// sha256 of `tokenizer.json`.
-    pub tokenizer: String,
+    tokenizer: String,
     /// sha256 of the tokenised corpus.
-    pub data: String,
+    corpus: String,
 }
 
 impl Identity {
-    /// The identity of a run. Directory, threads, device, logging and the number of checkpoints kept may change
-    /// between resumes; anything else is another run.
-    pub fn new(config: &Config, tokenizer: &Tokenizer, data: &str) -> Self {
-        let mut config = config.clone();
-        config.run = RunConfig { seed: config.run.seed, ..RunConfig::default() };
-        config.data.cache_dir = String::new();
-        config.checkpoint = CheckpointConfig::default();
-        config.log = LogConfig { every_steps: config.log.every_steps, ..LogConfig::default() };
-        Self { config: sha256(config.to_toml().as_bytes()), tokenizer: tokenizer.fingerprint(), data: data.to_owned() }
+    /// The identity of a run. Directory, threads, device, TensorBoard and the checkpoints kept may change between
+    /// resumes; anything else makes another run.
+    pub fn new(config: &Config, tokenizer: &Tokenizer, corpus: &str) -> Self {
+        Self { config: deciding(config).to_toml(), tokenizer: tokenizer.fingerprint(), corpus: corpus.to_owned() }
     }
+
+    /// What differs from `now`, if anything: the kind of thing, and both sides of it.
+    pub(crate) fn difference(&self, now: &Self) -> Option<(&'static str, String)> {
+        let hashes = |was: &str, is: &str| format!("its sha256 was {was} and is {is}");
+        if self.tokenizer != now.tokenizer {
+            return Some(("tokenizer", hashes(&self.tokenizer, &now.tokenizer)));
+        }
+        if self.corpus != now.corpus {
+            return Some(("corpus", hashes(&self.corpus, &now.corpus)));
+        }
+        // keys that did not exist when the checkpoint was made had their defaults
+        let was = match Config::from_toml(&self.config, "the checkpoint", &[]) {
+            Ok(config) => deciding(&config).to_toml(),
+            Err(error) => return Some(("configuration", error.to_string())),
+        };
+        (was != now.config).then(|| ("configuration", changed_lines(&was, &now.config)))
+    }
+}
+
+/// The configuration with what decides no byte at its default.
+fn deciding(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.run = RunConfig { seed: config.run.seed, ..RunConfig::default() };
+    config.data.cache_dir = itera_config::DataConfig::default().cache_dir;
+    config.checkpoint = CheckpointConfig::default();
+    config.log = LogConfig { every_steps: config.log.every_steps, ..LogConfig::default() };
+    config
+}
+
+/// `table: key = was → key = is` of each line that differs between two resolved configurations.
+fn changed_lines(was: &str, is: &str) -> String {
+    let mut table = "";
+    let mut changes = Vec::new();
+    for (was, is) in was.lines().zip(is.lines()) {
+        if is.starts_with('[') && !is.contains('=') {
+            table = is;
+        }
+        if was != is {
+            changes.push(format!("{table} {was} → {is}"));
+        }
+    }
+    changes.join(", ")
 }

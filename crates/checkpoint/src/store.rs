@@ -20,6 +20,9 @@ use crate::{
 
 const OPTIMIZER_FILE: &str = "trainer/optimizer.safetensors";
 
+/// Begins the name of what is not published yet, or no longer.
+const STAGING_PREFIX: &str = ".step-";
+
 /// Everything that a checkpoint holds.
 #[derive(Debug)]
 pub struct Snapshot<'a, S> {
@@ -80,7 +83,7 @@ impl CheckpointStore {
     pub fn save<S: Serialize>(&self, snapshot: Snapshot<'_, S>) -> Result<PathBuf, CheckpointError> {
         let parent = self.dir();
         fs::create_dir_all(&parent).map_err(io("create", &parent))?;
-        let staging = parent.join(format!(".step-{:06}.tmp", snapshot.step));
+        let staging = parent.join(format!("{STAGING_PREFIX}{:06}.tmp", snapshot.step));
         remove(&staging)?;
         let result = self.write_and_publish(&staging, snapshot);
         if result.is_err() {
@@ -104,26 +107,40 @@ impl CheckpointStore {
         sync_dir(staging)?;
 
         let path = self.path(snapshot.step);
-        remove(&path)?;
+        // a checkpoint of this step that is already there stays whole until the new one can take its place
+        let replaced = self.dir().join(format!("{STAGING_PREFIX}{:06}.replaced", snapshot.step));
+        remove(&replaced)?;
+        if path.exists() {
+            fs::rename(&path, &replaced).map_err(io("replace", &path))?;
+        }
         fs::rename(staging, &path).map_err(io("publish", &path))?;
         sync_dir(&self.dir())?;
+        remove(&replaced)?;
         Ok(path)
     }
 
-    /// Read a checkpoint back, if every byte of it is as written and it belongs to `identity`.
+    /// Read a checkpoint of this run back, if every byte of it is as written and it belongs to `identity`.
     ///
     /// # Errors
-    /// [`CheckpointError::Damaged`] names the file and, if there is one, an older checkpoint that is whole;
-    /// [`CheckpointError::Foreign`] says what differs.
+    /// [`CheckpointError::Damaged`] names the file and, if there is one, another checkpoint that is whole;
+    /// [`CheckpointError::Foreign`] says what differs; [`CheckpointError::Elsewhere`] and
+    /// [`CheckpointError::NotFound`] name the path.
     pub fn load<S: DeserializeOwned>(
         &self,
         path: &Path,
         identity: &Identity,
         device: &Device,
     ) -> Result<Loaded<S>, CheckpointError> {
+        if !path.is_dir() {
+            return Err(CheckpointError::NotFound { path: path.into() });
+        }
+        let (found, expected) = (path.canonicalize(), self.dir().canonicalize());
+        if found.ok().as_deref().and_then(Path::parent) != expected.ok().as_deref() {
+            return Err(CheckpointError::Elsewhere { path: path.into(), expected: self.dir() });
+        }
         self.read(path, identity, device).map_err(|error| match error {
             CheckpointError::Damaged { path: file, reason, .. } => {
-                CheckpointError::Damaged { path: file, reason, older: self.older_whole(path) }
+                CheckpointError::Damaged { path: file, reason, hint: self.hint(path) }
             }
             other => other,
         })
@@ -136,15 +153,8 @@ impl CheckpointStore {
         device: &Device,
     ) -> Result<Loaded<S>, CheckpointError> {
         let (saved, state) = verify::verify::<S>(path)?;
-        for (what, expected, found) in [
-            ("tokenizer", &saved.tokenizer, &identity.tokenizer),
-            ("corpus", &saved.data, &identity.data),
-            ("configuration", &saved.config, &identity.config),
-        ] {
-            if expected != found {
-                let (expected, found) = (format!("sha256 {expected}"), format!("sha256 {found}"));
-                return Err(CheckpointError::Foreign { path: path.into(), what, expected, found });
-            }
+        if let Some((what, difference)) = saved.difference(identity) {
+            return Err(CheckpointError::Foreign { path: path.into(), what, difference });
         }
         let model = open_model(path, device)?.model;
         let (first_moments, second_moments) = read_moments(path, &model.parameters())?;
@@ -183,32 +193,30 @@ impl CheckpointStore {
         Ok(all)
     }
 
-    /// Point `last` at the checkpoint of `step`.
+    /// Make the checkpoint of `step` the last one, point `best` at the first of the steps in `best` (or nowhere), and
+    /// remove all checkpoints up to `step` but the newest `keep_last` and those in `best`. May be repeated at will.
     ///
     /// # Errors
-    /// The link cannot be replaced.
-    pub fn point_last(&self, step: u64) -> Result<(), CheckpointError> {
-        self.point("last", step)
-    }
-
-    /// Point `best` at the checkpoint of `step`, if it is there.
-    ///
-    /// # Errors
-    /// The link cannot be replaced.
-    pub fn point_best(&self, step: u64) -> Result<(), CheckpointError> {
-        if self.path(step).is_dir() { self.point("best", step) } else { Ok(()) }
-    }
-
-    /// Remove all checkpoints up to the last one but the newest `keep_last` and those of the steps in `best`.
-    ///
-    /// # Errors
-    /// A directory cannot be removed.
-    pub fn prune(&self, keep_last: usize, best: &[u64]) -> Result<(), CheckpointError> {
-        let Some(last) = self.last()? else { return Ok(()) };
-        let all: Vec<Found> = self.list()?.into_iter().filter(|found| found.step <= last.step).collect();
+    /// A link cannot be replaced, or a directory not removed.
+    pub fn settle(&self, step: u64, best: &[u64], keep_last: usize) -> Result<(), CheckpointError> {
+        self.point("last", Some(step))?;
+        self.point("best", best.iter().copied().find(|&step| self.path(step).is_dir()))?;
+        let all: Vec<Found> = self.list()?.into_iter().filter(|found| found.step <= step).collect();
         let old = all.len().saturating_sub(keep_last);
         for found in all.iter().take(old).filter(|found| !best.contains(&found.step)) {
             remove(&found.path)?;
+        }
+        self.sweep()
+    }
+
+    /// Remove what an interrupted save left behind.
+    fn sweep(&self) -> Result<(), CheckpointError> {
+        let dir = self.dir();
+        for entry in fs::read_dir(&dir).map_err(io("list", &dir))? {
+            let entry = entry.map_err(io("list", &dir))?;
+            if entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX) {
+                remove(&entry.path())?;
+            }
         }
         Ok(())
     }
@@ -218,19 +226,19 @@ impl CheckpointStore {
     /// # Errors
     /// A directory cannot be removed.
     pub fn clear(&self) -> Result<(), CheckpointError> {
-        for link in ["last", "best"] {
-            let link = self.run_dir.join(link);
-            if link.is_symlink() {
-                fs::remove_file(&link).map_err(io("remove", &link))?;
-            }
-        }
+        self.point("last", None)?;
+        self.point("best", None)?;
         remove(&self.dir())
     }
 
-    fn older_whole(&self, path: &Path) -> Option<PathBuf> {
-        let step = path.canonicalize().ok()?.file_name()?.to_string_lossy().strip_prefix("step-")?.parse().ok()?;
-        let older = self.list().ok()?.into_iter().rev().filter(|found| found.step < step);
-        older.map(|found| found.path).find(|path| verify::verify::<serde_json::Value>(path).is_ok())
+    /// What to do instead of opening `damaged`.
+    fn hint(&self, damaged: &Path) -> String {
+        let all = self.list().unwrap_or_default().into_iter().rev();
+        let mut others = all.filter(|found| found.path.canonicalize().ok() != damaged.canonicalize().ok());
+        match others.find(|found| verify::verify::<serde_json::Value>(&found.path).is_ok()) {
+            Some(whole) => format!("\nhint: another checkpoint is whole: --resume {}", whole.path.display()),
+            None => "\nhint: no other checkpoint of this run is whole; restore this one, or start anew".into(),
+        }
     }
 
     fn dir(&self) -> PathBuf {
@@ -241,12 +249,16 @@ impl CheckpointStore {
         self.dir().join(name(step))
     }
 
-    fn point(&self, link: &str, step: u64) -> Result<(), CheckpointError> {
+    /// Point a link of the run at the checkpoint of `step`, or remove it.
+    fn point(&self, link: &str, step: Option<u64>) -> Result<(), CheckpointError> {
         let link = self.run_dir.join(link);
         let staging = link.with_extension("tmp");
-        if staging.is_symlink() {
-            fs::remove_file(&staging).map_err(io("remove", &staging))?;
+        for old in [Some(&staging), step.is_none().then_some(&link)].into_iter().flatten() {
+            if old.is_symlink() {
+                fs::remove_file(old).map_err(io("remove", old))?;
+            }
         }
+        let Some(step) = step else { return Ok(()) };
         symlink(&Path::new("checkpoints").join(name(step)), &staging).map_err(io("link", &staging))?;
         fs::rename(&staging, &link).map_err(io("link", &link))?;
         sync_dir(&self.run_dir)
@@ -298,7 +310,11 @@ fn remove(dir: &Path) -> Result<(), CheckpointError> {
     }
 }
 
+/// Make renames in `dir` durable, where the system lets a directory be opened.
 fn sync_dir(dir: &Path) -> Result<(), CheckpointError> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync", dir))
 }
 

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -22,8 +23,6 @@ const STATE_FILE: &str = "trainer/state.json";
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StateFile {
-    /// sha256 of every other file of the checkpoint, by path in it.
-    files: BTreeMap<String, String>,
     /// sha256 of the text of `body`.
     body_sha256: String,
     /// [`Body`] as JSON text, so that its bytes are exactly those hashed.
@@ -32,6 +31,8 @@ struct StateFile {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Body<S> {
+    /// sha256 of every other file of the checkpoint, by path in it.
+    files: BTreeMap<String, String>,
     identity: Identity,
     state: S,
 }
@@ -41,15 +42,19 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Seal the checkpoint in `dir`: record `state` and the hash of every file already there.
+/// Seal the checkpoint in `dir`: make every file already there durable, and record its hash and `state`.
 pub(crate) fn seal<S: Serialize>(dir: &Path, identity: &Identity, state: &S) -> Result<(), CheckpointError> {
     let mut files = BTreeMap::new();
     for name in file_names(dir)? {
         let path = dir.join(&name);
-        files.insert(name, sha256(&fs::read(&path).map_err(io("read", &path))?));
+        let mut bytes = Vec::new();
+        let mut file = File::open(&path).map_err(io("open", &path))?;
+        file.read_to_end(&mut bytes).map_err(io("read", &path))?;
+        file.sync_all().map_err(io("sync", &path))?;
+        files.insert(name, sha256(&bytes));
     }
-    let body = to_json(&Body { identity: identity.clone(), state });
-    let text = to_json(&StateFile { files, body_sha256: sha256(body.as_bytes()), body });
+    let body = to_json(&Body { files, identity: identity.clone(), state });
+    let text = to_json(&StateFile { body_sha256: sha256(body.as_bytes()), body });
     itera_formats::write_atomic(&dir.join(STATE_FILE), text.as_bytes())?;
     Ok(())
 }
@@ -60,12 +65,12 @@ pub(crate) fn verify<S: DeserializeOwned>(dir: &Path) -> Result<(Identity, S), C
     let text = fs::read_to_string(&path).map_err(|error| damaged(&path, format!("it cannot be read: {error}")))?;
     let file: StateFile = serde_json::from_str(&text).map_err(|error| damaged(&path, error.to_string()))?;
     expect_hash(&path, file.body.as_bytes(), &file.body_sha256)?;
-    for (name, expected) in &file.files {
+    let body: Body<S> = serde_json::from_str(&file.body).map_err(|error| damaged(&path, error.to_string()))?;
+    for (name, expected) in &body.files {
         let path = dir.join(name);
         let bytes = fs::read(&path).map_err(|error| damaged(&path, format!("it cannot be read: {error}")))?;
         expect_hash(&path, &bytes, expected)?;
     }
-    let body: Body<S> = serde_json::from_str(&file.body).map_err(|error| damaged(&path, error.to_string()))?;
     Ok((body.identity, body.state))
 }
 
@@ -83,7 +88,7 @@ fn expect_hash(path: &Path, bytes: &[u8], expected: &str) -> Result<(), Checkpoi
 }
 
 pub(crate) fn damaged(path: &Path, reason: String) -> CheckpointError {
-    CheckpointError::Damaged { path: path.into(), reason, older: None }
+    CheckpointError::Damaged { path: path.into(), reason, hint: String::new() }
 }
 
 /// Files of the checkpoint relative to `dir`, the seal itself apart, in a fixed order.

@@ -19,6 +19,9 @@ pub enum MetricsError {
         /// Why not.
         source: io::Error,
     },
+    /// A file could not be replaced.
+    #[error(transparent)]
+    Format(#[from] itera_formats::FormatError),
     /// A row other than the last is not a metrics row.
     #[error(
         "{}, line {line}, is not a metrics row: {source}. An interruption can only tear the last line, so the file \

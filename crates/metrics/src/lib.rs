@@ -12,7 +12,6 @@
 
 mod environment;
 mod error;
-mod files;
 mod git;
 mod memory;
 mod record;

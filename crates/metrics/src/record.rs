@@ -20,7 +20,8 @@ pub struct StepRecord {
     pub step: u64,
     /// Training tokens seen so far.
     pub tokens: u64,
-    /// Cross-entropy of the step's own batch before its update, in nats per token, without auxiliary losses.
+    /// Cross-entropy before the update, in nats per token, without auxiliary losses: the mean over the steps since the
+    /// previous row whose loss was finite.
     #[serde(deserialize_with = "null_is_nan")]
     pub loss_nats: f64,
     /// Held-out cross-entropy in bits per byte, at steps that validate.
@@ -35,18 +36,18 @@ pub struct StepRecord {
     /// Global norm of the gradient before clipping.
     #[serde(deserialize_with = "null_is_nan")]
     pub grad_norm: f64,
-    /// Load-balancing loss before its coefficient; absent in a dense model.
+    /// Load-balancing loss before its coefficient, the mean over the same steps; absent in a dense model.
     pub load_balance_loss: Option<f64>,
-    /// Router z-loss before its coefficient; absent in a dense model.
+    /// Router z-loss before its coefficient, likewise.
     pub z_loss: Option<f64>,
-    /// Tokens that the step sent to each expert, by layer; empty in a dense model.
+    /// Tokens sent to each expert since the previous row, skipped steps included, by layer; empty in a dense model.
     pub tokens_per_expert: Vec<Vec<u64>>,
     /// Steps skipped so far because the loss or a gradient was not finite.
     pub skipped: u64,
-    /// Training tokens a second since the previous row.
+    /// Training tokens a second over the steps since the previous row, validation and saving left out.
     #[serde(deserialize_with = "null_is_nan")]
     pub tokens_per_s: f64,
-    /// Mean wall time of a step since the previous row, in milliseconds.
+    /// Mean wall time of those steps, in milliseconds.
     #[serde(deserialize_with = "null_is_nan")]
     pub step_ms: f64,
     /// Resident memory of the process, in 10⁶ bytes.

@@ -65,8 +65,8 @@ impl MetricsWriter {
     ///
     /// # Errors
     ///
-    /// If the step is not after the last one, the counts do not fit the columns, or the disk refuses; a refused
-    /// record leaves both files as they were.
+    /// If the step is not after the last one or the counts do not fit the columns, which leaves both files as they
+    /// were; or if the disk refuses, which may leave part of a row.
     pub fn write(&mut self, record: &StepRecord) -> Result<()> {
         if let Some(last) = self.last_step.filter(|last| record.step <= *last) {
             return Err(MetricsError::StepNotAfter { step: record.step, last });
@@ -117,7 +117,7 @@ struct LogFile {
 impl LogFile {
     /// Replaces the file by `text`, all or nothing, and opens it for appending.
     fn start(path: PathBuf, text: &str) -> Result<Self> {
-        crate::files::write_atomic(&path, text.as_bytes())?;
+        itera_formats::write_atomic(&path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path).map_err(MetricsError::io("open", &path))?;
         Ok(Self { path, file })
     }

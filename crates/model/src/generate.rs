@@ -30,13 +30,13 @@ pub fn generate(
     };
     let mut text = prompt.to_vec();
     let mut output = model.forward(ids(prompt).unsqueeze_dim(0), model.initial_state(1), None);
-    for _ in 0..max_tokens {
+    while text.len() < prompt.len() + max_tokens {
         let [_, l, _] = output.hidden.dims();
         let logits = model.logits(output.hidden.narrow(1, l - 1, 1));
         let mut logits = logits.into_data().try_into_vec::<f32>().expect("logits are f32");
         let id = sampler.choose(&mut logits, &text);
         text.push(id);
-        if each(id) == Continuation::Done {
+        if each(id) == Continuation::Done || text.len() == prompt.len() + max_tokens {
             break;
         }
         output = model.step(ids(&[id]), output.state);

@@ -1,4 +1,4 @@
-//! The SSM-MoE language model (DESIGN: the `granitemoehybrid` family).
+//! The SSM-MoE language model of the `granitemoehybrid` family.
 //!
 //! ```text
 //! ids → embed · m_e → layers → rms_norm → head / s → logits

@@ -1,6 +1,6 @@
 //! name → device
 
-use burn::tensor::{Device, DeviceType};
+use burn::tensor::Device;
 
 /// Names of the devices compiled into this build, the default first.
 pub const COMPILED: &[&str] = &[
@@ -20,7 +20,11 @@ pub fn by_name(name: &str) -> Option<Device> {
         #[cfg(feature = "flex")]
         "flex" => Some(Device::flex()),
         #[cfg(feature = "ndarray")]
-        "ndarray" => Some(Device::ndarray()),
+        "ndarray" => {
+            #[expect(deprecated, reason = "users ask for it by name until upstream removes it")]
+            let device = Device::ndarray();
+            Some(device)
+        }
         #[cfg(feature = "wgpu")]
         "wgpu" => Some(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "cuda")]
@@ -31,16 +35,15 @@ pub fn by_name(name: &str) -> Option<Device> {
 
 /// How many devices called `name` this machine has, or `None` if this build has none of that name.
 pub fn count(name: &str) -> Option<usize> {
-    let kind = match name {
+    match name {
         #[cfg(feature = "flex")]
-        "flex" => DeviceType::Flex,
+        "flex" => Some(Device::enumerate(burn::tensor::DeviceType::Flex).into_iter().count()),
         #[cfg(feature = "ndarray")]
-        "ndarray" => DeviceType::NdArray,
+        "ndarray" => Some(Device::enumerate(burn::tensor::DeviceType::NdArray).into_iter().count()),
         #[cfg(feature = "wgpu")]
-        "wgpu" => DeviceType::Wgpu,
+        "wgpu" => Some(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_iter().count()),
         #[cfg(feature = "cuda")]
-        "cuda" => DeviceType::Cuda,
-        _ => return None,
-    };
-    Some(Device::enumerate(kind).into_iter().count())
+        "cuda" => Some(Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().count()),
+        _ => None,
+    }
 }

@@ -16,9 +16,15 @@ pub enum TrainError {
         /// Step of its last checkpoint.
         step: u64,
     },
-    /// Too many steps in a row had a non-finite loss or gradient.
+    /// Another process trains in the run directory.
+    #[error("another process is training in {}\nhint: wait for it, or choose another place with --set run.dir=…", dir.display())]
+    RunBusy {
+        /// The run directory.
+        dir: PathBuf,
+    },
+    /// Too many steps in a row had a non-finite loss or gradient, or the run would end with a model that has.
     #[error(
-        "the loss or its gradient was not finite for {consecutive} steps in a row (step {step}); the last good checkpoint is {last_good}\nhint: lower train.lr, lengthen train.warmup_steps, or lower train.grad_clip_norm"
+        "at step {step} the loss or its gradient is not finite ({consecutive} steps skipped in a row); the last good checkpoint is {last_good}\nhint: start anew with a lower train.lr, a longer train.warmup_steps or a lower train.grad_clip_norm"
     )]
     NonFinite {
         /// Step at which the run gave up.

@@ -1,7 +1,7 @@
 //! model, documents → nats, bits per byte: whole documents, each on its own
 //!
 //! ```text
-//! document → [eos | tokens] predicts [tokens | eos], in pieces of seq_len, the state carried from piece to piece
+//! document → [eos | tokens] predicts [tokens | eos], in pieces, the state carried from piece to piece
 //! ```
 
 use burn::tensor::{Int, Tensor, TensorData};

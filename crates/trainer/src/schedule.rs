@@ -19,7 +19,7 @@ pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
         }
         Schedule::Wsd => {
             let decay_steps = (config.decay_fraction * steps as f64).round() as u64;
-            1.0 - progress(step, (steps - decay_steps).max(warmup_steps), steps)
+            1.0 - progress(step, (steps - decay_steps).saturating_sub(1).max(warmup_steps), steps)
         }
     };
     lr * (min_lr_ratio + (1.0 - min_lr_ratio) * share_left)
@@ -62,8 +62,8 @@ mod tests {
 
     #[test]
     fn wsd_is_stable_until_it_decays_and_cosine_is_half_way_in_the_middle() {
-        assert_eq!(learning_rate(&config(Schedule::Wsd), 80), 1.0);
-        assert!(learning_rate(&config(Schedule::Wsd), 81) < 1.0);
+        assert_eq!(learning_rate(&config(Schedule::Wsd), 79), 1.0);
+        assert!(learning_rate(&config(Schedule::Wsd), 80) < 1.0, "20 of 100 steps decay");
         let middle = 10 + (99 - 10) / 2;
         let rate = learning_rate(&config(Schedule::Cosine), middle);
         assert!((rate - 0.55).abs() < 0.02, "{rate}");

@@ -26,9 +26,11 @@ pub struct TrainingState {
     pub consecutive_skipped: u64,
     /// The lowest validation so far.
     pub best: Option<Best>,
+    /// The validation that patience counts from: the last that improved by `min_delta`.
+    pub patience_bpb: Option<f64>,
     /// Validations since then.
-    pub validations_since_best: u64,
-    /// Validations of the checkpoints that `keep_best` keeps.
+    pub validations_without_improvement: u64,
+    /// The lowest validations, those whose checkpoints `keep_best` keeps, best first.
     pub kept_best: Vec<Best>,
     /// Whether early stopping has ended the run.
     pub early_stopped: bool,
@@ -59,20 +61,19 @@ pub struct Window {
 }
 
 impl Window {
-    pub(crate) fn count_experts(&mut self, counts: &[Vec<u64>]) {
-        if self.tokens_per_expert.is_empty() {
-            self.tokens_per_expert = counts.to_vec();
-            return;
-        }
-        for (sums, counts) in self.tokens_per_expert.iter_mut().zip(counts) {
-            for (sum, count) in sums.iter_mut().zip(counts) {
-                *sum += count;
-            }
-        }
-    }
-
     /// The mean of `sum` over the steps; `None` if none was finite.
     pub(crate) fn mean(&self, sum: f64) -> Option<f64> {
         (self.steps > 0).then(|| sum / self.steps as f64)
+    }
+}
+
+/// Add `counts` to `sums`, which may still be empty.
+pub(crate) fn add_counts(sums: &mut Vec<Vec<u64>>, counts: &[Vec<u64>]) {
+    if sums.is_empty() {
+        sums.extend_from_slice(counts);
+        return;
+    }
+    for (sum, count) in sums.iter_mut().flatten().zip(counts.iter().flatten()) {
+        *sum += count;
     }
 }

@@ -1,9 +1,9 @@
 //! The loop: start or resume, step, validate, log, save, stop.
 
 use std::{
-    fs,
+    fs::{self, File, TryLockError},
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use burn::{module::Module, tensor::Device};
@@ -21,7 +21,7 @@ use crate::{
     objective::losses,
     optimizer::AdamW,
     schedule::learning_rate,
-    state::{Best, TrainingState, Window},
+    state::{Best, TrainingState, add_counts},
     stop::StopFlag,
     validation::{Score, validate},
 };
@@ -108,7 +108,7 @@ pub enum RunEnd {
     Interrupted(usize),
 }
 
-/// A run after its last step.
+/// A run after its last step. Its model and state are saved.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Why it ended.
@@ -137,7 +137,21 @@ pub fn train(job: Job<'_>, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcom
         }
         run.step(on_event)?;
     };
+    run.save_last(on_event)?;
     Ok(Outcome { end, state: run.state })
+}
+
+impl Resume {
+    /// Whether a run in `dir` may start so, before anything costly is done for it.
+    ///
+    /// # Errors
+    /// [`TrainError::RunExists`] if it would start over checkpoints.
+    pub fn check(&self, dir: &Path) -> Result<(), TrainError> {
+        match (self, CheckpointStore::new(dir).last()?) {
+            (Self::No, Some(last)) => Err(TrainError::RunExists { dir: dir.into(), step: last.step }),
+            _ => Ok(()),
+        }
+    }
 }
 
 struct Run<'a> {
@@ -150,8 +164,15 @@ struct Run<'a> {
     model: LanguageModel,
     optimizer: AdamW,
     state: TrainingState,
-    window_started: Instant,
-    window_first_token: u64,
+    /// Step of the newest checkpoint of this state.
+    saved_step: Option<u64>,
+    /// Steps of the window so far and the time they took; unlike the window itself, a matter of this process alone.
+    window_steps: u64,
+    window_time: Duration,
+    /// Up to when `state.elapsed_s` counts.
+    clock: Instant,
+    /// Held for as long as the run lasts.
+    _lock: File,
 }
 
 impl<'a> Run<'a> {
@@ -162,11 +183,11 @@ impl<'a> Run<'a> {
         let identity = Identity::new(config, &job.data.tokenizer, job.data.summary.content_hash());
         let device = job.device.clone().autodiff();
 
+        fs::create_dir_all(dir).map_err(|source| TrainError::RunDir { path: dir.into(), source })?;
+        let lock = lock(dir)?;
+        job.resume.check(dir)?;
         let from = match &job.resume {
-            Resume::No => match store.last()? {
-                Some(last) => return Err(TrainError::RunExists { dir: dir.into(), step: last.step }),
-                None => None,
-            },
+            Resume::No => None,
             Resume::Overwrite => {
                 store.clear()?;
                 None
@@ -174,25 +195,31 @@ impl<'a> Run<'a> {
             Resume::Last => store.last()?.map(|last| last.path),
             Resume::From(path) => Some(path.clone()),
         };
+        let saved_step;
         let (model, optimizer, state) = match from {
             Some(path) => {
                 let loaded = store.load::<TrainingState>(&path, &identity, &device)?;
                 let mut optimizer = AdamW::new(&config.model);
                 (optimizer.first, optimizer.second) = (loaded.first_moments, loaded.second_moments);
                 let state = TrainingState { resumes: loaded.state.resumes + 1, ..loaded.state };
+                // before metrics rows after this step are dropped, so that nothing resumes past them
+                settle(&store, &state, config)?;
+                saved_step = Some(state.step);
                 (loaded.model, optimizer, state)
             }
             None => {
                 let model = LanguageModel::init(&config.model, config.run.seed, &device);
+                saved_step = None;
                 (model, AdamW::new(&config.model), TrainingState::default())
             }
         };
-        fs::create_dir_all(dir).map_err(|source| TrainError::RunDir { path: dir.into(), source })?;
         write_atomic(&dir.join("config.toml"), config.to_toml().as_bytes())?;
         let experts = ExpertLayout { n_layers: config.model.n_layers, n_experts: config.model.n_experts };
-        let metrics = MetricsWriter::resume(dir, experts, state.step)?;
-        let tensorboard =
-            config.log.tensorboard.then(|| TensorBoard::resume(&dir.join("tensorboard"), state.step)).transpose()?;
+        let (metrics, board): (_, fn(&Path, u64) -> _) = match saved_step {
+            Some(step) => (MetricsWriter::resume(dir, experts, step)?, TensorBoard::resume),
+            None => (MetricsWriter::create(dir, experts)?, |dir, _| TensorBoard::create(dir)),
+        };
+        let tensorboard = config.log.tensorboard.then(|| board(&dir.join("tensorboard"), state.step)).transpose()?;
         let sampler = Sampler::new(job.data.train.len(), config.train.seq_len, config.run.seed);
         Ok(Self {
             store,
@@ -202,8 +229,11 @@ impl<'a> Run<'a> {
             tensorboard,
             model,
             optimizer,
-            window_started: Instant::now(),
-            window_first_token: state.tokens,
+            saved_step,
+            window_steps: 0,
+            window_time: Duration::ZERO,
+            clock: Instant::now(),
+            _lock: lock,
             state,
             job,
         })
@@ -217,10 +247,10 @@ impl<'a> Run<'a> {
 
         self.state.step += 1;
         self.state.tokens += config.train.tokens_per_step();
-        self.state.elapsed_s += started.elapsed().as_secs_f64();
+        self.window_steps += 1;
+        self.window_time += started.elapsed();
         let step = self.state.step;
-        let good = update.is_finite();
-        if good {
+        if update.is_finite() {
             self.state.consecutive_skipped = 0;
             let window = &mut self.state.window;
             window.steps += 1;
@@ -232,7 +262,7 @@ impl<'a> Run<'a> {
             self.state.consecutive_skipped += 1;
             on_event(Event::Skipped { step, consecutive: self.state.consecutive_skipped });
         }
-        self.state.window.count_experts(&update.tokens_per_expert);
+        add_counts(&mut self.state.window.tokens_per_expert, &update.tokens_per_expert);
 
         let last = step == config.train.steps;
         let validation = (last || step.is_multiple_of(config.eval.every_steps)).then(|| self.validate());
@@ -245,28 +275,47 @@ impl<'a> Run<'a> {
             }
         }
         on_event(Event::Step { step, loss_nats: update.loss_nats, record: record.as_ref() });
-        if let Some(Validation { score, best }) = validation {
+        if let Some(Validation { score, best, .. }) = validation {
+            if let Some(board) = &mut self.tensorboard {
+                for (index, sample) in self.state.samples.iter().enumerate() {
+                    board.write_text(
+                        &format!("samples/{index}"),
+                        step,
+                        &format!("{}{}", sample.prompt, sample.text),
+                    )?;
+                }
+            }
             on_event(Event::Validated { step, score, best, samples: &self.state.samples });
         }
 
         if self.state.consecutive_skipped >= config.train.max_skipped_steps {
-            let last_good = self.store.last()?;
-            return Err(TrainError::NonFinite {
-                step,
-                consecutive: self.state.consecutive_skipped,
-                last_good: last_good.map_or("none".into(), |last| last.path.display().to_string()),
-            });
+            return Err(self.non_finite()?);
         }
-        let due = last
-            || self.state.early_stopped
-            || step.is_multiple_of(config.checkpoint.every_steps)
-            || validation.is_some_and(|v| v.best)
-            || self.job.stop.signal().is_some();
-        if due && good && self.is_healthy(validation) {
-            let path = self.save()?;
-            on_event(Event::Saved { path: &path });
+        let due = step.is_multiple_of(config.checkpoint.every_steps) || validation.is_some_and(|v| v.is_kept);
+        if due && self.is_healthy(validation) {
+            self.save(on_event)?;
         }
         Ok(())
+    }
+
+    /// Save the state that the run ends with, if it is not saved yet.
+    fn save_last(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+        if self.saved_step == Some(self.state.step) {
+            return Ok(());
+        }
+        if !self.is_healthy(None) {
+            return Err(self.non_finite()?);
+        }
+        self.save(on_event)
+    }
+
+    fn non_finite(&self) -> Result<TrainError, TrainError> {
+        let last_good = self.store.last()?;
+        Ok(TrainError::NonFinite {
+            step: self.state.step,
+            consecutive: self.state.consecutive_skipped,
+            last_good: last_good.map_or("none".into(), |last| last.path.display().to_string()),
+        })
     }
 
     /// Whether the model after this step still predicts anything: a checkpoint that does not is no use to resume from.
@@ -329,21 +378,27 @@ impl<'a> Run<'a> {
         let score = validate(&model, batches, |id| data.tokenizer.token_bytes(TokenId(id as u32)));
         self.state.samples = self.sample(&model);
 
-        let val_bpb = score.bits_per_byte();
-        let here = Best { val_bpb, step: self.state.step };
-        let best = match self.state.best {
-            None => val_bpb.is_finite(),
-            Some(best) => val_bpb < best.val_bpb - config.eval.min_delta,
-        };
-        if best {
-            self.state.best = Some(here);
-            self.state.validations_since_best = 0;
-        } else {
-            self.state.validations_since_best += 1;
-            let patience = config.eval.patience;
-            self.state.early_stopped = patience > 0 && self.state.validations_since_best >= patience;
+        let here = Best { val_bpb: score.bits_per_byte(), step: self.state.step };
+        if !here.val_bpb.is_finite() {
+            return Validation { score, best: false, is_kept: false };
         }
-        Validation { score, best }
+        let state = &mut self.state;
+        let best = state.best.is_none_or(|best| here.val_bpb < best.val_bpb);
+        if best {
+            state.best = Some(here);
+        }
+        if state.patience_bpb.is_none_or(|bpb| here.val_bpb < bpb - config.eval.min_delta) {
+            state.patience_bpb = Some(here.val_bpb);
+            state.validations_without_improvement = 0;
+        } else {
+            state.validations_without_improvement += 1;
+            let patience = config.eval.patience;
+            state.early_stopped = patience > 0 && state.validations_without_improvement >= patience;
+        }
+        state.kept_best.push(here);
+        state.kept_best.sort_by(|a, b| a.val_bpb.total_cmp(&b.val_bpb).then(a.step.cmp(&b.step)));
+        state.kept_best.truncate(config.checkpoint.keep_best);
+        Validation { score, best, is_kept: state.kept_best.contains(&here) }
     }
 
     fn sample(&self, model: &LanguageModel) -> Vec<Sample> {
@@ -372,11 +427,8 @@ impl<'a> Run<'a> {
     /// The metrics row of the window that ends here, and a fresh window.
     fn record(&mut self, update: &Update, lr: f64, validation: Option<Score>) -> StepRecord {
         let window = std::mem::take(&mut self.state.window);
-        let elapsed_s = self.window_started.elapsed().as_secs_f64();
-        let tokens = self.state.tokens - self.window_first_token;
-        self.window_started = Instant::now();
-        self.window_first_token = self.state.tokens;
-        let steps = (tokens / self.job.config.train.tokens_per_step()) as f64;
+        let steps = std::mem::take(&mut self.window_steps);
+        let seconds = std::mem::take(&mut self.window_time).as_secs_f64();
         let has_experts = self.job.config.model.n_experts > 0;
         StepRecord {
             step: self.state.step,
@@ -391,25 +443,19 @@ impl<'a> Run<'a> {
             z_loss: window.mean(window.z).filter(|_| has_experts),
             tokens_per_expert: window.tokens_per_expert,
             skipped: self.state.skipped,
-            tokens_per_s: tokens as f64 / elapsed_s,
-            step_ms: 1e3 * elapsed_s / steps,
+            tokens_per_s: (steps * self.job.config.train.tokens_per_step()) as f64 / seconds,
+            step_ms: 1e3 * seconds / steps as f64,
             resident_mb: resident_bytes().map(|bytes| bytes as f64 / 1e6),
         }
     }
 
-    /// Publish a checkpoint, point `last` (and `best`) at it, and remove those that nobody keeps.
-    fn save(&mut self) -> Result<PathBuf, TrainError> {
-        let config = self.job.config;
-        let step = self.state.step;
-        if let Some(here) = self.state.best.filter(|best| best.step == step) {
-            let kept = &mut self.state.kept_best;
-            kept.retain(|best| best.step != step);
-            kept.push(here);
-            kept.sort_by(|a, b| a.val_bpb.total_cmp(&b.val_bpb).then(a.step.cmp(&b.step)));
-            kept.truncate(config.checkpoint.keep_best);
-        }
+    /// Publish a checkpoint, point `last` and `best` at theirs, and remove those that nobody keeps.
+    fn save(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+        self.metrics.sync()?;
+        self.state.elapsed_s += self.clock.elapsed().as_secs_f64();
+        self.clock = Instant::now();
         let path = self.store.save(Snapshot {
-            step,
+            step: self.state.step,
             model: &self.model,
             tokenizer: &self.job.data.tokenizer,
             first_moments: &self.optimizer.first,
@@ -417,20 +463,36 @@ impl<'a> Run<'a> {
             state: &self.state,
             identity: &self.identity,
         })?;
-        self.store.point_last(step)?;
-        if let Some(best) = self.state.kept_best.first() {
-            self.store.point_best(best.step)?;
-        }
-        let kept: Vec<u64> = self.state.kept_best.iter().map(|best| best.step).collect();
-        self.store.prune(config.checkpoint.keep_last, &kept)?;
-        Ok(path)
+        settle(&self.store, &self.state, self.job.config)?;
+        self.saved_step = Some(self.state.step);
+        on_event(Event::Saved { path: &path });
+        Ok(())
+    }
+}
+
+fn settle(store: &CheckpointStore, state: &TrainingState, config: &Config) -> Result<(), TrainError> {
+    let best: Vec<u64> = state.kept_best.iter().take(config.checkpoint.keep_best).map(|best| best.step).collect();
+    Ok(store.settle(state.step, &best, config.checkpoint.keep_last)?)
+}
+
+/// Keep other processes out of the run directory; the system lets go of the lock when this one ends, however it ends.
+fn lock(dir: &Path) -> Result<File, TrainError> {
+    let path = dir.join(".lock");
+    let file = File::create(&path).map_err(|source| TrainError::RunDir { path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(TrainError::RunBusy { dir: dir.into() }),
+        Err(TryLockError::Error(source)) => Err(TrainError::RunDir { path, source }),
     }
 }
 
 #[derive(Clone, Copy)]
 struct Validation {
     score: Score,
+    /// The lowest so far.
     best: bool,
+    /// Among those whose checkpoints `keep_best` keeps.
+    is_kept: bool,
 }
 
 /// What one step did, means over its micro-batches.
@@ -455,9 +517,7 @@ impl Update {
         if let Some(z) = &loss.z {
             *self.z.get_or_insert(0.0) += value(z);
         }
-        let mut window = Window { tokens_per_expert: std::mem::take(&mut self.tokens_per_expert), ..Window::default() };
-        window.count_experts(&loss.tokens_per_expert);
-        self.tokens_per_expert = window.tokens_per_expert;
+        add_counts(&mut self.tokens_per_expert, &loss.tokens_per_expert);
     }
 
     fn is_finite(&self) -> bool {

@@ -53,8 +53,10 @@ pub struct Totals {
     pub skipped: u64,
     /// Times the run was resumed.
     pub resumes: u64,
-    /// Seconds from start to end, the time between interruption and resumption left out.
+    /// Seconds from start to end, validation and saving included; what lies between interruption and resumption is not.
     pub wall_s: f64,
+    /// Most memory that the process held, in bytes; absent where the system does not tell.
+    pub peak_resident_bytes: Option<u64>,
 }
 
 /// The best validation of a run.
@@ -82,8 +84,8 @@ impl Report {
     pub fn write(&self, dir: &Path, records: &[StepRecord]) -> Result<()> {
         let json =
             serde_json::to_string_pretty(self).map_err(|source| MetricsError::Json { what: "the report", source })?;
-        crate::files::write_atomic(&dir.join("report.json"), json.as_bytes())?;
-        crate::files::write_atomic(&dir.join("report.html"), page::render(self, records)?.as_bytes())?;
+        itera_formats::write_atomic(&dir.join("report.json"), json.as_bytes())?;
+        itera_formats::write_atomic(&dir.join("report.html"), page::render(self, records)?.as_bytes())?;
         Ok(())
     }
 }
@@ -104,7 +106,14 @@ mod tests {
             data: json!({"documents": 12}),
             environment: Environment::detect("flex", 2, "0.22.1"),
             git: GitRevision::Absent { absent_because: "not a git repository".into() },
-            totals: Totals { steps: 12, tokens: 49_152, skipped: 2, resumes: 1, wall_s: 90.0 },
+            totals: Totals {
+                steps: 12,
+                tokens: 49_152,
+                skipped: 2,
+                resumes: 1,
+                wall_s: 90.0,
+                peak_resident_bytes: Some(1 << 27),
+            },
             best: Some(Best { step: 8, val_bpb: 1.7 }),
             last: Some(record(12)),
             floor_bpb: Some(0.4),

@@ -1,0 +1,116 @@
+//! What a step does, seen through whole runs.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use itera_checkpoint::open_model;
+use itera_config::Config;
+use itera_data::Dataset;
+use itera_model::Parameter;
+use itera_testkit::max_difference;
+use itera_trainer::{Job, Outcome, Resume, RunEnd, StopFlag, TrainError, train};
+
+struct Fixture {
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a directory") }
+    }
+
+    /// The smoke configuration with changes, its run called `name`.
+    fn config(&self, name: &str, changes: &[&str]) -> Config {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
+        let here = |key: &str, name: &str| format!("{key}={}", self.dir.path().join(name).display());
+        let mut overrides =
+            vec![here("run.dir", name), here("data.cache_dir", "cache"), "data.builtin_bytes=50000".into()];
+        overrides.extend(changes.iter().map(|change| change.to_string()));
+        Config::load(&path, &overrides).expect("a valid configuration")
+    }
+
+    fn run(&self, config: &Config, resume: Resume) -> Result<Outcome, TrainError> {
+        let data: Dataset = itera_data::prepare(config).expect("data");
+        let stop = StopFlag::default();
+        train(Job { config, data: &data, device: &Device::flex(), resume, stop }, &mut |_| {})
+    }
+
+    fn parameters(&self, name: &str) -> Vec<Parameter> {
+        open_model(&self.dir.path().join(name).join("last"), &Device::flex()).expect("a model").model.parameters()
+    }
+}
+
+#[test]
+fn accumulating_two_halves_is_one_whole_batch() {
+    let fixture = Fixture::new();
+    // the auxiliary losses are not means over tokens, so they are left out
+    let plain = ["train.steps=4", "train.warmup_steps=2", "train.load_balance_coef=0", "train.z_loss_coef=0"];
+    for (name, batch, accum) in [
+        ("whole", "train.batch_size=4", "train.grad_accum_steps=1"),
+        ("halves", "train.batch_size=2", "train.grad_accum_steps=2"),
+    ] {
+        let config = fixture.config(name, &[&plain[..], &[batch, accum]].concat());
+        fixture.run(&config, Resume::No).expect("it trains");
+    }
+    for (whole, halves) in fixture.parameters("whole").iter().zip(fixture.parameters("halves")) {
+        // Adam divides by the root of a squared gradient, so rounding in a gradient near zero shows in the weight
+        let off = max_difference(&halves.values, &whole.values);
+        assert!(off < 1e-4, "{}: {off:.1e}", whole.name);
+    }
+}
+
+#[test]
+fn patience_counts_from_the_last_real_improvement_and_best_is_the_lowest() {
+    let fixture = Fixture::new();
+    let config = fixture.config(
+        "run",
+        &[
+            "train.lr=1e-5",
+            "train.warmup_steps=0",
+            "eval.every_steps=1",
+            "eval.min_delta=0.5",
+            "eval.patience=3",
+            "checkpoint.keep_best=2",
+            "checkpoint.keep_last=1",
+        ],
+    );
+    let outcome = fixture.run(&config, Resume::No).expect("it trains");
+    assert_eq!(outcome.end, RunEnd::EarlyStopped);
+    assert_eq!(outcome.state.step, 4);
+    let kept: Vec<u64> = outcome.state.kept_best.iter().map(|best| best.step).collect();
+    assert_eq!(outcome.state.best.map(|best| best.step), kept.first().copied());
+    assert!(outcome.state.kept_best[0].val_bpb < outcome.state.kept_best[1].val_bpb);
+    let dir = fixture.dir.path().join("run");
+    let mut left: Vec<String> = std::fs::read_dir(dir.join("checkpoints"))
+        .expect("checkpoints")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    left.sort();
+    let mut expected: Vec<String> = kept.iter().chain([&4]).map(|step| format!("step-{step:06}")).collect();
+    expected.sort();
+    expected.dedup();
+    assert_eq!(left, expected);
+    assert!(dir.join("best").canonicalize().expect("best").ends_with(format!("step-{:06}", kept[0])));
+}
+
+#[test]
+fn a_signal_before_the_first_step_saves_and_the_run_goes_on_to_the_same_end() {
+    let fixture = Fixture::new();
+    let whole = fixture.config("whole", &[]);
+    fixture.run(&whole, Resume::No).expect("it trains");
+
+    let config = fixture.config("cut", &[]);
+    let data = itera_data::prepare(&config).expect("data");
+    let stop = StopFlag::default();
+    stop.cell().store(15, std::sync::atomic::Ordering::Relaxed);
+    let job = Job { config: &config, data: &data, device: &Device::flex(), resume: Resume::No, stop };
+    let outcome = train(job, &mut |_| {}).expect("it stops");
+    assert_eq!((outcome.end, outcome.state.step), (RunEnd::Interrupted(15), 0));
+    let outcome = fixture.run(&config, Resume::Last).expect("it goes on");
+    assert_eq!((outcome.end, outcome.state.resumes), (RunEnd::Finished, 1));
+    assert_eq!(fixture.parameters("cut"), fixture.parameters("whole"));
+
+    let again = fixture.run(&config, Resume::Last).expect("a finished run can be resumed");
+    assert_eq!(again.state.step, outcome.state.step);
+    assert_eq!(again.state.samples, outcome.state.samples);
+}
