@@ -36,6 +36,9 @@ impl Attention {
     }
 
     /// Mix positions of `u` [b, l, d] over the past keys and values and themselves.
+    ///
+    /// # Shapes
+    /// past: keys and values, each [b, kv_heads, positions, head width], before and after; → [b, l, d]
     pub fn forward(
         &self,
         u: Tensor<3>,

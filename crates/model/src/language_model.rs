@@ -39,6 +39,9 @@ impl LanguageModel {
     }
 
     /// A model with the weights that `values` gives for each name and shape of [`ModelConfig::tensors`], in that order.
+    ///
+    /// # Errors
+    /// [`ModelError::ShapeMismatch`] if a tensor gets more or fewer values than its shape has.
     pub fn from_tensors(
         config: &ModelConfig,
         device: &Device,

@@ -6,7 +6,7 @@ use itera_ops::Routing;
 /// Load-balancing loss (Switch Transformer, arXiv 2101.03961 eq. 4–6), the mean over layers of `e · Σ_e f_e · P_e`.
 ///
 /// `f` is the share of assignments that went to an expert (so it sums to 1 for any top_k), `P` the mean router
-/// probability; perfect balance gives 1. `None` without experts.
+/// probability; perfect balance gives 1. One value; `None` without experts.
 pub fn load_balance_loss(routings: &[Routing]) -> Option<Tensor<1>> {
     mean_over_layers(routings, |routing| {
         let [t, e] = routing.logits.dims();
@@ -19,7 +19,7 @@ pub fn load_balance_loss(routings: &[Routing]) -> Option<Tensor<1>> {
 }
 
 /// Router z-loss (ST-MoE, arXiv 2202.08906 eq. 5), the mean over layers and tokens of `logsumexp(logits)²`.
-/// `None` without experts.
+/// One value; `None` without experts.
 pub fn z_loss(routings: &[Routing]) -> Option<Tensor<1>> {
     mean_over_layers(routings, |routing| {
         let max = routing.logits.clone().detach().max_dim(1);

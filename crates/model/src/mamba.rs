@@ -41,7 +41,10 @@ impl Mamba2 {
 
     /// Mix positions of `u` [b, l, d], from the state (conv, ssm) and to the next one.
     ///
-    /// A single position goes through the recurrence if `recurrent`, everything else through the chunked scan.
+    /// With `recurrent`, `u` is one position (l = 1) and goes through the recurrence; otherwise through the chunked scan.
+    ///
+    /// # Shapes
+    /// conv: [b, d_conv − 1, channels], ssm: [b, h, p, n], before and after; → [b, l, d]
     pub fn forward(
         &self,
         u: Tensor<3>,
