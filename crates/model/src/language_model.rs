@@ -84,7 +84,7 @@ impl LanguageModel {
     /// One position by the recurrent form.
     ///
     /// # Shapes
-    /// `ids`: [b], `state` of b sequences → hidden [b, 1, d]
+    /// `ids`: `[b]`, `state` of b sequences → hidden [b, 1, d]
     pub fn step(&self, ids: Tensor<1, Int>, state: State) -> LmOutput {
         self.run(ids.unsqueeze_dim(1), state, true, None)
     }

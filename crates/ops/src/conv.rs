@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, activation::silu};
 /// `y_t = silu(bias + Σ_j w_j · x_{t − (k−1) + j})`, with `x` before the first position read from `state`.
 ///
 /// # Shapes
-/// `x`: [b, l, ch], `w`: [ch, k], `bias`: [ch], `state`: [b, k−1, ch] → (y [b, l, ch], state [b, k−1, ch])
+/// `x`: [b, l, ch], `w`: [ch, k], `bias`: `[ch]`, `state`: [b, k−1, ch] → (y [b, l, ch], state [b, k−1, ch])
 pub fn causal_conv_silu(x: Tensor<3>, w: Tensor<2>, bias: Tensor<1>, state: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
     let [_, l, ch] = x.dims();
     let k = w.dims()[1];

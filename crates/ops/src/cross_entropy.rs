@@ -9,7 +9,7 @@ use crate::linear;
 /// `−log softmax(hidden · headᵀ / logits_scaling)[target]`
 ///
 /// # Shapes
-/// `hidden_td`: [t, d], `head_vd`: [v, d], `targets_t`: [t] → [t]
+/// `hidden_td`: [t, d], `head_vd`: [v, d], `targets_t`: `[t]` → `[t]`
 pub fn head_cross_entropy(
     hidden_td: Tensor<2>,
     head_vd: Tensor<2>,

@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, activation::silu};
 /// RMSNorm over the last dimension (arXiv 1910.07467 eq. 4): `x / √(mean(x²) + ε) · w`.
 ///
 /// # Shapes
-/// `x`: [.., d], `w_d`: [d] → [.., d]
+/// `x`: [.., d], `w_d`: `[d]` → [.., d]
 pub fn rms_norm<const D: usize>(x: Tensor<D>, w_d: Tensor<1>, eps: f64) -> Tensor<D> {
     normalise(x, eps) * w_d.unsqueeze()
 }
@@ -14,7 +14,7 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, w_d: Tensor<1>, eps: f64) -> Tenso
 /// (Mamba-2, arXiv 2405.21060 §6.1; gate before norm).
 ///
 /// # Shapes
-/// `y`, `z`: [b, l, i], `w_i`: [i] → [b, l, i]
+/// `y`, `z`: [b, l, i], `w_i`: `[i]` → [b, l, i]
 pub fn gated_rms_norm(y_bli: Tensor<3>, z_bli: Tensor<3>, w_i: Tensor<1>, n_groups: usize, eps: f64) -> Tensor<3> {
     let [b, l, i] = y_bli.dims();
     let gated = y_bli * silu(z_bli);

@@ -24,13 +24,13 @@ pub struct ScanInput {
     pub x: Tensor<4>,
     /// Step sizes Δ > 0 [b, l, h].
     pub dt: Tensor<3>,
-    /// Continuous-time decay A < 0 [h].
+    /// Continuous-time decay A < 0 `[h]`.
     pub a: Tensor<1>,
     /// Input directions [b, l, g, n].
     pub b: Tensor<4>,
     /// Output directions [b, l, g, n].
     pub c: Tensor<4>,
-    /// Skip connection D [h].
+    /// Skip connection D `[h]`.
     pub d_skip: Tensor<1>,
 }
 
