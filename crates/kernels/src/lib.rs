@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The shape of the work depends on the length of the data alone, so every kernel returns the same bits whatever
-//! the number of threads. Each has a slow twin in [`reference`] that is obviously right. This is the one crate
+//! the number of threads. Each has a slow twin in [`mod@reference`] that is obviously right. This is the one crate
 //! with `unsafe` code, all of it in calls to functions compiled for an instruction set that was just detected.
 
 pub mod adamw;

@@ -11,20 +11,23 @@
 
 mod error;
 mod evaluate;
+mod job;
 mod objective;
 mod optimizer;
 mod schedule;
 mod state;
 mod stop;
 mod train;
+mod update;
 mod validation;
 
 pub use error::TrainError;
 pub use evaluate::score_documents;
+pub use job::{Event, Job, Outcome, Resume, RunEnd};
 pub use objective::{LossParts, losses};
 pub use optimizer::{AdamW, decays};
 pub use schedule::learning_rate;
-pub use state::{Best, TrainingState};
+pub use state::{Best, TrainingState, Window};
 pub use stop::StopFlag;
-pub use train::{Event, Job, Outcome, Resume, RunEnd, train};
+pub use train::train;
 pub use validation::{Score, validate};

@@ -2,14 +2,14 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use burn::{module::Module, tensor::Device};
+use burn::module::Module;
 use itera_checkpoint::{CheckpointStore, Identity, Snapshot};
 use itera_config::{Config, TrainConfig};
-use itera_data::{Dataset, Sampler, validation_batches};
+use itera_data::{Sampler, validation_batches};
 use itera_formats::write_atomic;
 use itera_kernels::norm::{sum_of_squares, tree_sum};
 use itera_metrics::{ExpertLayout, MetricsWriter, Sample, StepRecord, TensorBoard, resident_bytes};
@@ -18,104 +18,14 @@ use itera_tokenizer::TokenId;
 
 use crate::{
     error::TrainError,
+    job::{Event, Job, Outcome, Resume, RunEnd},
     objective::losses,
     optimizer::AdamW,
     schedule::learning_rate,
     state::{Best, TrainingState, add_counts},
-    stop::StopFlag,
+    update::Update,
     validation::{Score, validate},
 };
-
-/// What to do with checkpoints that the run directory already holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resume {
-    /// Refuse to start over them.
-    No,
-    /// Remove them and start anew.
-    Overwrite,
-    /// Continue from the last one; start at step 0 if there is none.
-    Last,
-    /// Continue from this one.
-    From(PathBuf),
-}
-
-/// All that a run needs.
-pub struct Job<'a> {
-    /// The configuration.
-    pub config: &'a Config,
-    /// Tokenised data.
-    pub data: &'a Dataset,
-    /// Device without autodiff.
-    pub device: &'a Device,
-    /// What to do with earlier checkpoints.
-    pub resume: Resume,
-    /// Raised from outside to save and stop after the step under way.
-    pub stop: StopFlag,
-}
-
-/// What happens during a run, for whoever prints it.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// The run starts at this step of so many.
-    Started {
-        /// Completed steps.
-        step: u64,
-        /// Steps in all.
-        steps: u64,
-    },
-    /// A step is done; `record` if it wrote a metrics row.
-    Step {
-        /// Completed steps.
-        step: u64,
-        /// Cross-entropy of this step in nats.
-        loss_nats: f64,
-        /// The metrics row, if one was written.
-        record: Option<&'a StepRecord>,
-    },
-    /// The update of this step was skipped.
-    Skipped {
-        /// The step.
-        step: u64,
-        /// Skipped in a row.
-        consecutive: u64,
-    },
-    /// A validation is done.
-    Validated {
-        /// Completed steps.
-        step: u64,
-        /// What the held-out text costs.
-        score: Score,
-        /// Whether it is the best so far.
-        best: bool,
-        /// Continuations of the configured prompts.
-        samples: &'a [Sample],
-    },
-    /// A checkpoint was published here.
-    Saved {
-        /// Its directory.
-        path: &'a Path,
-    },
-}
-
-/// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunEnd {
-    /// All steps are done.
-    Finished,
-    /// Validation stopped improving.
-    EarlyStopped,
-    /// A signal of this number asked to stop; the run can be resumed.
-    Interrupted(usize),
-}
-
-/// A run after its last step. Its model and state are saved.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Why it ended.
-    pub end: RunEnd,
-    /// Its state.
-    pub state: TrainingState,
-}
 
 /// Train until the steps are done, validation stops improving, or someone asks to stop.
 ///
@@ -139,19 +49,6 @@ pub fn train(job: Job<'_>, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcom
     };
     run.save_last(on_event)?;
     Ok(Outcome { end, state: run.state })
-}
-
-impl Resume {
-    /// Whether a run in `dir` may start so, before anything costly is done for it.
-    ///
-    /// # Errors
-    /// [`TrainError::RunExists`] if it would start over checkpoints.
-    pub fn check(&self, dir: &Path) -> Result<(), TrainError> {
-        match (self, CheckpointStore::new(dir).last()?) {
-            (Self::No, Some(last)) => Err(TrainError::RunExists { dir: dir.into(), step: last.step }),
-            _ => Ok(()),
-        }
-    }
 }
 
 struct Run<'a> {
@@ -493,34 +390,4 @@ struct Validation {
     best: bool,
     /// Among those whose checkpoints `keep_best` keeps.
     is_kept: bool,
-}
-
-/// What one step did, means over its micro-batches.
-#[derive(Debug, Default)]
-struct Update {
-    loss_nats: f64,
-    total: f64,
-    load_balance: Option<f64>,
-    z: Option<f64>,
-    tokens_per_expert: Vec<Vec<u64>>,
-    grad_norm: f64,
-}
-
-impl Update {
-    fn add(&mut self, share: f64, loss: &crate::objective::LossParts) {
-        let value = |tensor: &burn::tensor::Tensor<1>| share * f64::from(tensor.clone().into_scalar::<f32>());
-        self.loss_nats += value(&loss.cross_entropy);
-        self.total += value(&loss.total);
-        if let Some(load_balance) = &loss.load_balance {
-            *self.load_balance.get_or_insert(0.0) += value(load_balance);
-        }
-        if let Some(z) = &loss.z {
-            *self.z.get_or_insert(0.0) += value(z);
-        }
-        add_counts(&mut self.tokens_per_expert, &loss.tokens_per_expert);
-    }
-
-    fn is_finite(&self) -> bool {
-        self.total.is_finite() && self.grad_norm.is_finite()
-    }
 }

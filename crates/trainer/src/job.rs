@@ -1,0 +1,115 @@
+//! What a run is given, what it tells while it runs, and how it ends.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use itera_checkpoint::CheckpointStore;
+use itera_config::Config;
+use itera_data::Dataset;
+use itera_metrics::{Sample, StepRecord};
+
+use crate::{error::TrainError, state::TrainingState, stop::StopFlag, validation::Score};
+
+/// What to do with checkpoints that the run directory already holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Refuse to start over them.
+    No,
+    /// Remove them and start anew.
+    Overwrite,
+    /// Continue from the last one; start at step 0 if there is none.
+    Last,
+    /// Continue from this one.
+    From(PathBuf),
+}
+
+impl Resume {
+    /// Whether a run in `dir` may start so, before anything costly is done for it.
+    ///
+    /// # Errors
+    /// [`TrainError::RunExists`] if it would start over checkpoints.
+    pub fn check(&self, dir: &Path) -> Result<(), TrainError> {
+        match (self, CheckpointStore::new(dir).last()?) {
+            (Self::No, Some(last)) => Err(TrainError::RunExists { dir: dir.into(), step: last.step }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// All that a run needs.
+pub struct Job<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Tokenised data.
+    pub data: &'a Dataset,
+    /// Device without autodiff.
+    pub device: &'a Device,
+    /// What to do with earlier checkpoints.
+    pub resume: Resume,
+    /// Raised from outside to save and stop after the step under way.
+    pub stop: StopFlag,
+}
+
+/// What happens during a run, for whoever prints it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The run starts at this step of so many.
+    Started {
+        /// Completed steps.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+    },
+    /// A step is done; `record` if it wrote a metrics row.
+    Step {
+        /// Completed steps.
+        step: u64,
+        /// Cross-entropy of this step in nats.
+        loss_nats: f64,
+        /// The metrics row, if one was written.
+        record: Option<&'a StepRecord>,
+    },
+    /// The update of this step was skipped.
+    Skipped {
+        /// The step.
+        step: u64,
+        /// Skipped in a row.
+        consecutive: u64,
+    },
+    /// A validation is done.
+    Validated {
+        /// Completed steps.
+        step: u64,
+        /// What the held-out text costs.
+        score: Score,
+        /// Whether it is the best so far.
+        best: bool,
+        /// Continuations of the configured prompts.
+        samples: &'a [Sample],
+    },
+    /// A checkpoint was published here.
+    Saved {
+        /// Its directory.
+        path: &'a Path,
+    },
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// All steps are done.
+    Finished,
+    /// Validation stopped improving.
+    EarlyStopped,
+    /// A signal of this number asked to stop; the run can be resumed.
+    Interrupted(usize),
+}
+
+/// A run after its last step. Its model and state are saved.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Why it ended.
+    pub end: RunEnd,
+    /// Its state.
+    pub state: TrainingState,
+}
