@@ -7,7 +7,7 @@ use burn::{
     tensor::{Device, Int, Tensor, TensorData},
 };
 use itera_formats::{hf, read_safetensors};
-use itera_model::{LanguageModel, load_balance_loss, z_loss};
+use itera_model::{LanguageModel, LayerState, State, load_balance_loss, z_loss};
 use itera_testkit::{assert_close, max_difference};
 use serde_json::Value;
 
@@ -68,6 +68,15 @@ fn values<const D: usize>(t: Tensor<D>) -> Vec<f32> {
     t.into_data().try_into_vec().expect("f32")
 }
 
+/// Every number of a state: convolution inputs, SSM states, keys and values.
+fn state_values(state: &State) -> Vec<f32> {
+    let layers = state.layers.iter().cloned().map(|layer| match layer {
+        LayerState::Mamba { conv, ssm } => [values(conv), values(ssm)].concat(),
+        LayerState::Attention(past) => past.map_or(vec![], |(k, v)| [values(k), values(v)].concat()),
+    });
+    layers.flatten().collect()
+}
+
 #[test]
 fn logits_and_router_choices_equal_transformers() {
     for name in CASES {
@@ -105,6 +114,7 @@ fn steps_and_cut_sequences_equal_transformers_too() {
         let ids = tensor(&rows, &golden.device());
         let expected = &golden.tensors["logits_17"];
 
+        let whole = state_values(&model.forward(ids.clone(), model.initial_state(2), None).state);
         let mut state = model.initial_state(2);
         let mut steps = Vec::new();
         for t in 0..17 {
@@ -113,10 +123,12 @@ fn steps_and_cut_sequences_equal_transformers_too() {
             steps.push(model.logits(output.hidden));
         }
         assert_close(&format!("{name}, step by step"), &values(Tensor::cat(steps, 1)), expected, LOGITS);
+        assert_close(&format!("{name}, state step by step"), &state_values(&state), &whole, LOGITS);
 
         for cut in [1, 7, 8, 9, 16] {
             let first = model.forward(ids.clone().narrow(1, 0, cut), model.initial_state(2), None);
             let second = model.forward(ids.clone().narrow(1, cut, 17 - cut), first.state, None);
+            assert_close(&format!("{name}, state cut at {cut}"), &state_values(&second.state), &whole, LOGITS);
             let hidden = Tensor::cat(vec![first.hidden, second.hidden], 1);
             assert_close(&format!("{name}, cut at {cut}"), &values(model.logits(hidden)), expected, LOGITS);
         }
@@ -171,6 +183,7 @@ fn check_gradients(golden: &Golden, prefix: &str, loss: Tensor<1>) {
         let scale = expected.iter().fold(0f32, |max, g| max.max(g.abs())).max(1e-6);
         let scaled = |values: &[f32]| values.iter().map(|g| g / scale).collect::<Vec<_>>();
         let off = max_difference(&scaled(&gradient), &scaled(expected));
+        println!("{}, {prefix}{on_disk}: off by {off:.1e} of its largest entry", golden.name);
         assert!(off <= GRADIENTS_RELATIVE, "{}, {prefix}{on_disk}: off by {off:.1e} of its largest entry", golden.name);
         checked += 1;
     }

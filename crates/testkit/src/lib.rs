@@ -38,10 +38,11 @@ pub fn max_difference(found: &[f32], expected: &[f32]) -> f64 {
     differences.fold(0.0, f64::max)
 }
 
-/// Fail, naming `what`, if [`max_difference`] exceeds `tolerance`.
+/// Fail, naming `what`, if [`max_difference`] exceeds `tolerance`; how close it came is printed either way.
 #[track_caller]
 pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64) {
     let difference = max_difference(found, expected);
+    println!("{what}: off by {difference:.2e}, allowed {tolerance:.2e}");
     assert!(difference <= tolerance, "{what}: off by {difference:.2e}, allowed {tolerance:.2e}");
 }
 
