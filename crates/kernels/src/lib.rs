@@ -9,9 +9,12 @@
 //! with `unsafe` code, all of it in calls to functions compiled for an instruction set that was just detected.
 
 pub mod adamw;
+pub mod gemm;
 pub mod norm;
 pub mod probe;
 pub mod reference;
+mod scratch;
+pub mod simd;
 
 /// Elements that one task handles: 64 KiB of `f32`, small enough for a core's L2 and large enough to hide the
 /// cost of scheduling it.
