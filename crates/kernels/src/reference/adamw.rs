@@ -1,6 +1,4 @@
-//! The slow twins: plain loops in f64 that follow the equations word for word.
-//!
-//! Tests hold every fast kernel against the function of the same name here.
+//! AdamW, an element at a time.
 
 use crate::adamw::{AdamW, assert_arguments};
 
@@ -31,9 +29,4 @@ pub fn adamw_step(
         m[i] = m_t as f32;
         v[i] = v_t as f32;
     }
-}
-
-/// Twin of [`sum_of_squares`](crate::norm::sum_of_squares): one addition after the other.
-pub fn sum_of_squares(x: &[f32]) -> f64 {
-    x.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
 }

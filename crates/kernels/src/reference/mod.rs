@@ -1,0 +1,9 @@
+//! The slow twins: plain loops in f64 that follow the equations word for word, one file a family of kernels.
+//!
+//! Tests hold every fast kernel against the function of the same name here.
+
+mod adamw;
+mod norm;
+
+pub use adamw::adamw_step;
+pub use norm::sum_of_squares;
