@@ -235,7 +235,6 @@ mod tests {
         )* };
     }
     mod slices {
-        use super::super::simd;
         over_slices!(exp, sigmoid, silu, silu_derivative, softplus, ln);
     }
 

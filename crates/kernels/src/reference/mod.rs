@@ -3,7 +3,9 @@
 //! Tests hold every fast kernel against the function of the same name here.
 
 mod adamw;
+mod gemm;
 mod norm;
 
+pub use gemm::gemm;
 pub use adamw::adamw_step;
 pub use norm::sum_of_squares;

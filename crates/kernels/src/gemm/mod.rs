@@ -1,0 +1,282 @@
+//! C = A·B in f32, on slices.
+//!
+//! ```text
+//! B → panels of 32 columns (packed once, or read in place)
+//! C → tiles of 12 × 32 in registers, over k in blocks of K_BLOCK
+//! threads: blocks of rows of C
+//! ```
+//!
+//! Every product of the model goes through here: `x·wᵀ` forward, `dy·w` for the input, `dyᵀ·x` for the weight. A is
+//! read by broadcasts, so its transpose costs nothing more than a copy that keeps cache lines together.
+//!
+//! An element of C is a chain of fused multiply-adds in order of k within each block of [`K_BLOCK`], and the blocks are
+//! added in order. Neither the threads nor the instruction set (among those with a fused multiply-add) change a bit.
+
+mod matrix;
+mod tile;
+
+use rayon::prelude::*;
+
+pub use matrix::{Matrix, MatrixMut};
+use tile::{MR, NR, Tile};
+
+use crate::{scratch, simd};
+
+/// Products along k that one pass adds up in registers: a panel of B of that many rows fills half of a 32 or 64 KiB L1.
+pub const K_BLOCK: usize = 256;
+
+/// Rows of C that one parallel task computes.
+const ROWS_PER_TASK: usize = 96;
+
+/// What happens to C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// C = A·B
+    Set,
+    /// C = C + A·B
+    Add,
+}
+
+/// B in panels of 32 columns, each panel row by row: what the tiles read in one stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed<'a> {
+    panels: &'a [f32],
+    k: usize,
+    n: usize,
+}
+
+impl<'a> Packed<'a> {
+    /// Elements that a packed `k` × `n` matrix takes.
+    pub fn len(k: usize, n: usize) -> usize {
+        n.div_ceil(NR) * NR * k
+    }
+
+    /// Pack `b` [k, n] into `buffer`, of which [`Packed::len`] elements are used.
+    ///
+    /// # Panics
+    /// If `buffer` is too short.
+    pub fn pack(b: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
+        let buffer = &mut buffer[..Self::len(b.rows, b.cols)];
+        if b.rows > 0 {
+            for (panel, buffer) in buffer.chunks_exact_mut(NR * b.rows).enumerate() {
+                pack_panel(&b, panel * NR, buffer);
+            }
+        }
+        Self { panels: buffer, k: b.rows, n: b.cols }
+    }
+
+    /// Pack `b` over all threads.
+    ///
+    /// # Panics
+    /// If `buffer` is too short.
+    pub fn par_pack(b: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
+        let buffer = &mut buffer[..Self::len(b.rows, b.cols)];
+        if b.rows > 0 {
+            let panels = buffer.par_chunks_exact_mut(NR * b.rows).enumerate();
+            panels.for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
+        }
+        Self { panels: buffer, k: b.rows, n: b.cols }
+    }
+}
+
+/// Copy columns `from..from + 32` of `b` row by row, zeros beyond the last one.
+fn pack_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
+    let cols = (b.cols - from).min(NR);
+    if b.col_stride == 1 {
+        for (k, row) in panel.chunks_exact_mut(NR).enumerate() {
+            let start = k * b.row_stride + from;
+            row[..cols].copy_from_slice(&b.data[start..start + cols]);
+            row[cols..].fill(0.0);
+        }
+    } else {
+        for c in 0..cols {
+            let column = b.data[(from + c) * b.col_stride..].iter().step_by(b.row_stride);
+            for (row, value) in panel.chunks_exact_mut(NR).zip(column) {
+                row[c] = *value;
+            }
+        }
+        for row in panel.chunks_exact_mut(NR) {
+            row[cols..].fill(0.0);
+        }
+    }
+}
+
+/// C = A·B on this thread, with `b` [k, n] packed for this one product if it must be.
+///
+/// # Shapes
+/// `a`: [m, k], `b`: [k, n], `c`: [m, n]
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
+    if b.col_stride == 1 {
+        multiply(a, Rhs::rows(b), c, write);
+    } else {
+        scratch::with(Packed::len(b.rows, b.cols), |buffer| gemm_packed(a, Packed::pack(b, buffer), c, write));
+    }
+}
+
+/// C = A·B on this thread, with `b` prepared.
+///
+/// # Shapes
+/// `a`: [m, k], `b`: [k, n], `c`: [m, n]
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Write) {
+    multiply(a, Rhs::panels(b), c, write);
+}
+
+/// C = A·B over all threads, in tasks of [`ROWS_PER_TASK`] rows of C.
+///
+/// # Shapes
+/// `a`: [m, k], `b`: [k, n], `c`: [m, n]
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn par_gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
+    scratch::with(Packed::len(b.rows, b.cols), |buffer| {
+        let packed = Packed::par_pack(b, buffer);
+        par_gemm_packed(a, packed, c, write);
+    });
+}
+
+/// [`par_gemm`] with `b` prepared.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn par_gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Write) {
+    let MatrixMut { data, rows, cols, row_stride } = c;
+    assert_eq!(a.rows, rows, "rows of A and C");
+    // fewer rows a task where there are few: a weight gradient of 128 rows still makes eleven tasks
+    let rows_per_task = ROWS_PER_TASK.min(rows.div_ceil(8).next_multiple_of(MR)).max(MR);
+    data.par_chunks_mut(rows_per_task * row_stride.max(1)).take(rows.div_ceil(rows_per_task)).enumerate().for_each(
+        |(task, data)| {
+            let start = task * rows_per_task;
+            let count = rows_per_task.min(rows - start);
+            gemm_packed(a.row_range(start, count), b, MatrixMut::strided(data, count, cols, row_stride), write);
+        },
+    );
+}
+
+/// The right operand as the tiles read it: panel p starts at `p · panel_stride` and has rows `row_stride` apart.
+struct Rhs<'a> {
+    data: &'a [f32],
+    k: usize,
+    n: usize,
+    panel_stride: usize,
+    row_stride: usize,
+}
+
+impl<'a> Rhs<'a> {
+    fn panels(b: Packed<'a>) -> Self {
+        Self { data: b.panels, k: b.k, n: b.n, panel_stride: NR * b.k, row_stride: NR }
+    }
+
+    fn rows(b: Matrix<'a>) -> Self {
+        debug_assert_eq!(b.col_stride, 1, "rows are read in place only if they are dense");
+        Self { data: b.data, k: b.rows, n: b.cols, panel_stride: NR, row_stride: b.row_stride }
+    }
+}
+
+fn multiply(a: Matrix<'_>, b: Rhs<'_>, c: MatrixMut<'_>, write: Write) {
+    assert_eq!((a.rows, b.n, a.cols), (c.rows, c.cols, b.k), "shapes of A·B: {}×{} · {}×{}", a.rows, a.cols, b.k, b.n);
+    if c.rows == 0 || c.cols == 0 {
+        return;
+    }
+    if b.k == 0 {
+        if write == Write::Set {
+            c.data.chunks_mut(c.row_stride).take(c.rows).for_each(|row| row[..c.cols].fill(0.0));
+        }
+        return;
+    }
+    let MatrixMut { data: c, row_stride: c_row, .. } = c;
+    for from in (0..b.k).step_by(K_BLOCK) {
+        let k = K_BLOCK.min(b.k - from);
+        let add = from > 0 || write == Write::Add;
+        if a.row_stride == 1 && a.col_stride > MR {
+            // a transposed A: bring the rows of each tile together, k by k
+            scratch::with(a.rows.div_ceil(MR) * MR * k, |packed_a| {
+                pack_transposed(&a, from, k, packed_a);
+                for_tiles(packed_a, a.rows, 1, MR, Some(MR * k), &b, from, k, c, c_row, add);
+            });
+        } else {
+            let data = &a.data[from * a.col_stride..];
+            for_tiles(data, a.rows, a.row_stride, a.col_stride, None, &b, from, k, c, c_row, add);
+        }
+    }
+}
+
+/// Copy columns `from..from + k` of A in groups of MR rows, each group k by k.
+fn pack_transposed(a: &Matrix<'_>, from: usize, k: usize, packed: &mut [f32]) {
+    for (group, packed) in packed.chunks_exact_mut(MR * k).enumerate() {
+        let row = group * MR;
+        let rows = MR.min(a.rows - row);
+        for (i, packed) in packed.chunks_exact_mut(MR).enumerate() {
+            let start = (from + i) * a.col_stride + row;
+            if rows == MR {
+                packed.copy_from_slice(&a.data[start..start + MR]);
+            } else {
+                packed[..rows].copy_from_slice(&a.data[start..start + rows]);
+            }
+        }
+    }
+}
+
+/// All tiles of C for one block of k. `group_stride`: distance between groups of MR rows of A if they are packed.
+#[expect(clippy::too_many_arguments, reason = "three matrices and their strides")]
+#[expect(unsafe_code, reason = "tiles work on pointers")]
+fn for_tiles(
+    a: &[f32],
+    m: usize,
+    a_row: usize,
+    a_col: usize,
+    group_stride: Option<usize>,
+    b: &Rhs<'_>,
+    from: usize,
+    k: usize,
+    c: &mut [f32],
+    c_row: usize,
+    add: bool,
+) {
+    let level = simd::level();
+    // as even as possible: a last group of one row would leave most of the registers idle
+    let groups = m.div_ceil(MR);
+    let even = m.div_ceil(groups);
+    for (panel, col) in (0..b.n).step_by(NR).enumerate() {
+        let n = NR.min(b.n - col);
+        let mut row = 0;
+        while row < m {
+            let (rows, a_start) = match group_stride {
+                Some(stride) => (MR.min(m - row), row / MR * stride),
+                None => (even.min(m - row), row * a_row),
+            };
+            let b_start = panel * b.panel_stride + from * b.row_stride;
+            let c_start = row * c_row + col;
+            assert!(a_start + (rows - 1) * a_row + (k - 1) * a_col < a.len());
+            assert!(b_start + (k - 1) * b.row_stride + n <= b.data.len());
+            assert!(c_start + (rows - 1) * c_row + n <= c.len());
+            // SAFETY: the three assertions above are the bounds that a tile asks for, and `level` is this processor's.
+            unsafe {
+                let tile = Tile {
+                    k,
+                    a: a.as_ptr().add(a_start),
+                    a_row,
+                    a_col,
+                    b: b.data.as_ptr().add(b_start),
+                    b_row: b.row_stride,
+                    c: c.as_mut_ptr().add(c_start),
+                    c_row,
+                    m: rows,
+                    n,
+                    add,
+                };
+                tile::run(level, &tile);
+            }
+            row += rows;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
