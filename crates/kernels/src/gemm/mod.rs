@@ -28,6 +28,10 @@ pub const K_BLOCK: usize = 256;
 /// Rows of C that one parallel task computes.
 const ROWS_PER_TASK: usize = 96;
 
+/// Products along k that one task adds up when k is long, and into how many parts a longer one is cut at most.
+const K_PER_TASK: usize = 512;
+const MAX_PARTS: usize = 16;
+
 /// What happens to C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
@@ -127,7 +131,7 @@ pub fn gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Write)
     multiply(a, Rhs::panels(b), c, write);
 }
 
-/// C = A·B over all threads, in tasks of [`ROWS_PER_TASK`] rows of C.
+/// C = A·B over all threads: in tasks of rows of C, or of parts of a long k, whose products are then added in order.
 ///
 /// # Shapes
 /// `a`: [m, k], `b`: [k, n], `c`: [m, n]
@@ -135,9 +139,43 @@ pub fn gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Write)
 /// # Panics
 /// If the shapes do not fit.
 pub fn par_gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
-    scratch::with(Packed::len(b.rows, b.cols), |buffer| {
-        let packed = Packed::par_pack(b, buffer);
-        par_gemm_packed(a, packed, c, write);
+    if b.rows >= 4 * K_PER_TASK && b.rows > 2 * c.rows {
+        par_gemm_long(a, b, c, write);
+    } else {
+        scratch::with(Packed::len(b.rows, b.cols), |buffer| {
+            let packed = Packed::par_pack(b, buffer);
+            par_gemm_packed(a, packed, c, write);
+        });
+    }
+}
+
+/// A weight gradient: few elements, each a long sum. Every task adds up its part of k, so that it reads A and B once.
+fn par_gemm_long(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
+    assert_eq!((a.rows, b.cols, a.cols), (c.rows, c.cols, b.rows), "shapes of A·B");
+    let (m, n, k) = (c.rows, c.cols, b.rows);
+    let k_per_task = K_PER_TASK.max(k.div_ceil(MAX_PARTS).next_multiple_of(K_BLOCK));
+    let parts = k.div_ceil(k_per_task);
+    scratch::with(parts * m * n, |sums| {
+        sums.par_chunks_exact_mut((m * n).max(1)).enumerate().for_each(|(part, sum)| {
+            let (start, count) = (part * k_per_task, k_per_task.min(k - part * k_per_task));
+            let (a, b) = (a.col_range(start, count), b.row_range(start, count));
+            scratch::with(Packed::len(count, n), |buffer| {
+                gemm_packed(a, Packed::pack(b, buffer), MatrixMut::new(sum, m, n), Write::Set);
+            });
+        });
+        let sums = &*sums;
+        let rows = c.data.par_chunks_mut(c.row_stride.max(1)).take(m).enumerate();
+        rows.with_min_len(16).for_each(|(row, c)| {
+            let c = &mut c[..n];
+            if write == Write::Set {
+                c.fill(0.0);
+            }
+            for sum in sums.chunks_exact(m * n) {
+                for (c, sum) in c.iter_mut().zip(&sum[row * n..][..n]) {
+                    *c += sum;
+                }
+            }
+        });
     });
 }
 
@@ -209,16 +247,16 @@ fn multiply(a: Matrix<'_>, b: Rhs<'_>, c: MatrixMut<'_>, write: Write) {
 
 /// Copy columns `from..from + k` of A in groups of MR rows, each group k by k.
 fn pack_transposed(a: &Matrix<'_>, from: usize, k: usize, packed: &mut [f32]) {
-    for (group, packed) in packed.chunks_exact_mut(MR * k).enumerate() {
-        let row = group * MR;
-        let rows = MR.min(a.rows - row);
-        for (i, packed) in packed.chunks_exact_mut(MR).enumerate() {
-            let start = (from + i) * a.col_stride + row;
-            if rows == MR {
-                packed.copy_from_slice(&a.data[start..start + MR]);
-            } else {
-                packed[..rows].copy_from_slice(&a.data[start..start + rows]);
-            }
+    let (full, rest) = (a.rows / MR, a.rows % MR);
+    for i in 0..k {
+        let row = &a.data[(from + i) * a.col_stride..][..a.rows];
+        let (groups, last) = row.as_chunks::<MR>();
+        for (group, values) in groups.iter().enumerate() {
+            let start = (group * k + i) * MR;
+            packed[start..start + MR].copy_from_slice(values);
+        }
+        if rest > 0 {
+            packed[(full * k + i) * MR..][..rest].copy_from_slice(last);
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Shapes (m, k, n) around tiles, panels, blocks of k and tasks.
-const SHAPES: [(usize, usize, usize); 14] = [
+const SHAPES: [(usize, usize, usize); 15] = [
     (1, 1, 1),
     (1, 7, 33),
     (3, 0, 5),
@@ -21,6 +21,7 @@ const SHAPES: [(usize, usize, usize); 14] = [
     (200, 20, 584),
     (130, 513, 40),
     (5, 3, 1),
+    (26, 2100, 40),
 ];
 
 /// Each operand dense or transposed: (A transposed, B transposed).
@@ -92,7 +93,12 @@ fn a_range_of_a_matrix_multiplies_as_its_copy() {
 
 #[test]
 fn threads_and_instruction_sets_do_not_change_a_bit() {
-    let (m, k, n) = (301, 600, 95);
+    for shape in [(301, 600, 95), (50, 2600, 95)] {
+        assert_same_bits(shape);
+    }
+}
+
+fn assert_same_bits((m, k, n): (usize, usize, usize)) {
     let (a, b) = (uniform(m * k, 1), uniform(k * n, 2));
     let product = || {
         let mut c = vec![0.0; m * n];

@@ -87,6 +87,12 @@ unsafe fn avx512_wide<const M: usize>(tile: &Tile, mask: u16) {
     use std::arch::x86_64::*;
     let mut acc = [[_mm512_setzero_ps(); 2]; M];
     let (mut a, mut b) = (tile.a, tile.b);
+    for r in 0..M {
+        // C is not touched until the end: by then its lines have arrived
+        let c = tile.c.wrapping_add(r * tile.c_row).cast::<i8>();
+        _mm_prefetch::<_MM_HINT_ET0>(c);
+        _mm_prefetch::<_MM_HINT_ET0>(c.wrapping_add(64));
+    }
     // SAFETY: passed on to the caller of `run`; the mask leaves out the columns that C and B do not have.
     unsafe {
         for _ in 0..tile.k {
