@@ -9,12 +9,18 @@
 //! with `unsafe` code, all of it in calls to functions compiled for an instruction set that was just detected.
 
 pub mod adamw;
+pub mod bf16;
+#[cfg(test)]
+mod check;
+pub mod columns;
 pub mod gemm;
 pub mod norm;
 pub mod probe;
 pub mod reference;
+pub mod rms_norm;
 mod scratch;
 pub mod simd;
+mod sums;
 
 /// Elements that one task handles: 64 KiB of `f32`, small enough for a core's L2 and large enough to hide the
 /// cost of scheduling it.

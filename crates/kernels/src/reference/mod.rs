@@ -3,9 +3,13 @@
 //! Tests hold every fast kernel against the function of the same name here.
 
 mod adamw;
+mod bf16;
 mod gemm;
 mod norm;
+mod rms_norm;
 
 pub use gemm::gemm;
 pub use adamw::adamw_step;
+pub use bf16::bf16;
 pub use norm::sum_of_squares;
+pub use rms_norm::{rms_norm, rms_norm_backward};

@@ -1,0 +1,283 @@
+//! RMSNorm over rows, alone or with the residual addition before it.
+//!
+//! ```text
+//! x ─────────────→ x / √(mean(x²) + ε) · w → y
+//! x + m·branch → x_out ↗
+//! ```
+//!
+//! Backward needs x (or x_out) and nothing else: the mean square of a row costs less than reading it from memory.
+
+use rayon::prelude::*;
+
+use crate::{
+    simd::{Isa, mul_add, simd},
+    sums::{LANES, ROWS, dot, lane_sum, over_tasks},
+};
+
+/// What the gradient of a norm's input is added to.
+#[derive(Clone, Copy, Debug)]
+pub enum AddTo<'a> {
+    /// Nothing: it is stored.
+    Nothing,
+    /// What its place holds.
+    Itself,
+    /// Another gradient of the same shape, such as that of the residual stream.
+    Other(&'a [f32]),
+}
+
+impl<'a> AddTo<'a> {
+    fn part(self, start: usize, len: usize) -> Self {
+        match self {
+            Self::Other(slice) => Self::Other(&slice[start..start + len]),
+            whole => whole,
+        }
+    }
+}
+
+/// `y = x / √(mean(x²) + ε) · w`, the mean over a row (arXiv 1910.07467 eq. 4).
+///
+/// # Shapes
+/// `x`, `y`: [t, d], `w`: `[d]`
+///
+/// # Panics
+/// If `y` or the rows of `x` do not fit `w`.
+pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+    assert_rows(w, &[x, y]);
+    let block = ROWS * w.len().max(1);
+    x.par_chunks(block).zip(y.par_chunks_mut(block)).for_each(|(x, y)| rms_norm_rows(x, w, eps, y));
+}
+
+/// `x_out = x + m·branch` and `y` its [`rms_norm`], in one pass.
+///
+/// # Shapes
+/// `x`, `branch`, `x_out`, `y`: [t, d], `w`: `[d]`
+///
+/// # Panics
+/// As [`rms_norm`].
+pub fn add_rms_norm(x: &[f32], branch: &[f32], m: f32, w: &[f32], eps: f32, x_out: &mut [f32], y: &mut [f32]) {
+    assert_rows(w, &[x, branch, x_out, y]);
+    let block = ROWS * w.len().max(1);
+    let inputs = x.par_chunks(block).zip(branch.par_chunks(block));
+    let outputs = x_out.par_chunks_mut(block).zip(y.par_chunks_mut(block));
+    inputs.zip(outputs).for_each(|((x, branch), (x_out, y))| add_rms_norm_rows(x, branch, m, w, eps, x_out, y));
+}
+
+/// Gradients of [`rms_norm`] at `x` for the gradient `dy` of its output: `dx`, onto `onto`, and `dw`.
+///
+/// With `r = 1/√(mean(x²) + ε)` and `g = dy·w`: `dx = r·g − x·r³·mean(g·x)`, `dw = Σ_t dy·x·r`.
+///
+/// # Shapes
+/// `x`, `dy`, `dx`, `onto`: [t, d], `w`, `dw`: `[d]`
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn rms_norm_backward(x: &[f32], w: &[f32], dy: &[f32], eps: f32, onto: AddTo<'_>, dx: &mut [f32], dw: &mut [f32]) {
+    assert_rows(w, &[x, dy, dx]);
+    assert_eq!(dw.len(), w.len(), "dw");
+    if let AddTo::Other(other) = onto {
+        assert_eq!(other.len(), x.len(), "the gradient to add to");
+    }
+    let d = w.len().max(1);
+    let block = ROWS * d;
+    over_tasks(x.len().div_ceil(block), dw, |partials| {
+        let inputs = x.par_chunks(block).zip(dy.par_chunks(block));
+        let outputs = dx.par_chunks_mut(block).zip(partials.par_chunks_mut(d));
+        inputs.zip(outputs).enumerate().for_each(|(i, ((x, dy), (dx, dw)))| {
+            rms_norm_backward_rows(x, w, dy, eps, onto.part(i * block, x.len()), dx, dw);
+        });
+    });
+}
+
+#[track_caller]
+fn assert_rows(w: &[f32], slices: &[&[f32]]) {
+    let rows = slices[0].len() / w.len().max(1);
+    for slice in slices {
+        assert_eq!(slice.len(), rows * w.len(), "{rows} rows of {} floats", w.len());
+    }
+}
+
+simd! {
+    /// [`rms_norm`] on this thread.
+    pub fn rms_norm_rows<S>(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+        let d = w.len().max(1);
+        for (x, y) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)) {
+            let r = inverse_rms(dot::<S>(x, x), d, eps);
+            scale_row(x, r, w, y);
+        }
+    }
+}
+
+simd! {
+    /// [`add_rms_norm`] on this thread.
+    pub fn add_rms_norm_rows<S>(x: &[f32], branch: &[f32], m: f32, w: &[f32], eps: f32, x_out: &mut [f32], y: &mut [f32]) {
+        let d = w.len().max(1);
+        let inputs = x.chunks_exact(d).zip(branch.chunks_exact(d));
+        let outputs = x_out.chunks_exact_mut(d).zip(y.chunks_exact_mut(d));
+        for ((x, branch), (x_out, y)) in inputs.zip(outputs) {
+            for ((x_out, x), branch) in x_out.iter_mut().zip(x).zip(branch) {
+                *x_out = mul_add::<S>(m, *branch, *x);
+            }
+            let r = inverse_rms(dot::<S>(x_out, x_out), d, eps);
+            scale_row(x_out, r, w, y);
+        }
+    }
+}
+
+simd! {
+    /// [`rms_norm_backward`] on this thread, where `dw` is added to.
+    pub fn rms_norm_backward_rows<S>(
+        x: &[f32], w: &[f32], dy: &[f32], eps: f32, onto: AddTo<'_>, dx: &mut [f32], dw: &mut [f32],
+    ) {
+        let d = w.len().max(1);
+        let rows = x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
+        for (row, ((x, dy), dx)) in rows.enumerate() {
+            let [xx, gx] = square_and_slope::<S>(x, w, dy);
+            let r = inverse_rms(xx, d, eps);
+            let along_x = -r * r * r * gx / d as f32;
+            let gradient = |x: f32, w: f32, dy: f32| mul_add::<S>(along_x, x, r * w * dy);
+            let inputs = x.iter().zip(w).zip(dy);
+            match onto {
+                AddTo::Nothing => {
+                    for (dx, ((x, w), dy)) in dx.iter_mut().zip(inputs) {
+                        *dx = gradient(*x, *w, *dy);
+                    }
+                }
+                AddTo::Itself => {
+                    for (dx, ((x, w), dy)) in dx.iter_mut().zip(inputs) {
+                        *dx += gradient(*x, *w, *dy);
+                    }
+                }
+                AddTo::Other(other) => {
+                    for ((dx, ((x, w), dy)), other) in dx.iter_mut().zip(inputs).zip(&other[row * d..][..d]) {
+                        *dx = other + gradient(*x, *w, *dy);
+                    }
+                }
+            }
+            for ((dw, x), dy) in dw.iter_mut().zip(x).zip(dy) {
+                *dw = mul_add::<S>(r * x, *dy, *dw);
+            }
+        }
+    }
+}
+
+/// `1/√(mean(x²) + ε)` of the `d` numbers whose squares sum to `sum`.
+#[inline(always)]
+pub(crate) fn inverse_rms(sum: f32, d: usize, eps: f32) -> f32 {
+    1.0 / (sum / d as f32 + eps).sqrt()
+}
+
+/// `y = x·r·w`.
+#[inline(always)]
+fn scale_row(x: &[f32], r: f32, w: &[f32], y: &mut [f32]) {
+    for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+        *y = x * r * w;
+    }
+}
+
+/// Σ x² and Σ dy·w·x, in one pass over slices of one length.
+#[inline(always)]
+pub(crate) fn square_and_slope<S: Isa>(x: &[f32], w: &[f32], dy: &[f32]) -> [f32; 2] {
+    let (mut squares, mut slopes) = ([0.0; LANES], [0.0; LANES]);
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (w, w_rest) = w.as_chunks::<LANES>();
+    let (dy, dy_rest) = dy.as_chunks::<LANES>();
+    for ((x, w), dy) in x.iter().zip(w).zip(dy) {
+        for i in 0..LANES {
+            squares[i] = mul_add::<S>(x[i], x[i], squares[i]);
+            slopes[i] = mul_add::<S>(w[i] * dy[i], x[i], slopes[i]);
+        }
+    }
+    for (i, ((x, w), dy)) in x_rest.iter().zip(w_rest).zip(dy_rest).enumerate() {
+        squares[i] = mul_add::<S>(*x, *x, squares[i]);
+        slopes[i] = mul_add::<S>(w * dy, *x, slopes[i]);
+    }
+    [lane_sum(squares), lane_sum(slopes)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::{assert_close, assert_gradient, inner, wide},
+        reference,
+        simd::{Level, with_level},
+        test_data::{for_thread_counts, uniform},
+    };
+
+    const EPS: f32 = 1e-5;
+
+    /// (rows, width) around blocks of rows and registers.
+    const SHAPES: [(usize, usize); 9] =
+        [(0, 16), (1, 1), (3, 5), (2, 128), (63, 17), (64, 16), (65, 33), (200, 48), (3, 584)];
+
+    #[test]
+    fn outputs_agree_with_the_twin() {
+        for (t, d) in SHAPES {
+            let (x, branch, w) = (uniform(t * d, 1), uniform(t * d, 2), uniform(d, 3));
+            for level in Level::available() {
+                let mut y = vec![f32::NAN; t * d];
+                with_level(level, 2, || rms_norm(&x, &w, EPS, &mut y));
+                let slow = reference::rms_norm(&wide(&x), &wide(&w), f64::from(EPS));
+                assert_close(&y, &slow, 1e-6, ("y", t, d, level));
+
+                let mut x_out = vec![f32::NAN; t * d];
+                y.fill(f32::NAN);
+                with_level(level, 2, || add_rms_norm(&x, &branch, 0.7, &w, EPS, &mut x_out, &mut y));
+                let sum: Vec<f64> =
+                    wide(&x).iter().zip(wide(&branch)).map(|(x, b)| x + f64::from(0.7f32) * b).collect();
+                assert_close(&x_out, &sum, 1e-6, ("x_out", t, d, level));
+                assert_close(&y, &reference::rms_norm(&sum, &wide(&w), f64::from(EPS)), 1e-6, ("y", t, d, level));
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_the_twin() {
+        for (t, d) in SHAPES {
+            let (x, dy, w, residual) = (uniform(t * d, 1), uniform(t * d, 2), uniform(d, 3), uniform(t * d, 4));
+            let (slow_dx, slow_dw) = reference::rms_norm_backward(&wide(&x), &wide(&w), &wide(&dy), f64::from(EPS));
+            for level in Level::available() {
+                for onto in [AddTo::Nothing, AddTo::Itself, AddTo::Other(&residual)] {
+                    let nothing = matches!(onto, AddTo::Nothing);
+                    let (mut dx, mut dw) = (residual.clone(), vec![f32::NAN; d]);
+                    if !matches!(onto, AddTo::Itself) {
+                        dx.fill(f32::NAN);
+                    }
+                    with_level(level, 2, || rms_norm_backward(&x, &w, &dy, EPS, onto, &mut dx, &mut dw));
+                    let base = if nothing { vec![0.0; t * d] } else { wide(&residual) };
+                    let slow: Vec<f64> = base.iter().zip(&slow_dx).map(|(base, dx)| base + dx).collect();
+                    assert_close(&dx, &slow, 3e-6, ("dx", t, d, level, nothing));
+                    assert_close(&dw, &slow_dw, 1e-5, ("dw", t, d, level));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn twin_is_the_slope_of_its_forward() {
+        let (x, w, dy) = (wide(&uniform(3 * 5, 1)), wide(&uniform(5, 2)), wide(&uniform(3 * 5, 3)));
+        let (dx, dw) = reference::rms_norm_backward(&x, &w, &dy, 1e-3);
+        assert_gradient(|x| inner(&reference::rms_norm(x, &w, 1e-3), &dy), &x, &dx, "dx");
+        assert_gradient(|w| inner(&reference::rms_norm(&x, w, 1e-3), &dy), &w, &dw, "dw");
+    }
+
+    #[test]
+    fn every_thread_count_gives_the_same_bits() {
+        let (t, d) = (300, 40);
+        let (x, dy, w) = (uniform(t * d, 1), uniform(t * d, 2), uniform(d, 3));
+        let results = for_thread_counts(|| {
+            let (mut y, mut dx, mut dw) = (vec![0.0; t * d], vec![0.0; t * d], vec![0.0; d]);
+            rms_norm(&x, &w, EPS, &mut y);
+            rms_norm_backward(&x, &w, &dy, EPS, AddTo::Nothing, &mut dx, &mut dw);
+            [y, dx, dw]
+        });
+        assert!(results.iter().all(|result| *result == results[0]));
+    }
+
+    #[test]
+    fn a_row_of_zeros_has_finite_gradients() {
+        let (mut dx, mut dw) = ([f32::NAN; 20], [f32::NAN; 20]);
+        rms_norm_backward(&[0.0; 20], &[1.0; 20], &[1.0; 20], EPS, AddTo::Nothing, &mut dx, &mut dw);
+        assert!(dx.iter().all(|x| (x * EPS.sqrt() - 1.0).abs() < 1e-6) && dw == [0.0; 20], "{dx:?}");
+    }
+}
