@@ -13,11 +13,14 @@
 //! added in order. Neither the threads nor the instruction set (among those with a fused multiply-add) change a bit.
 
 mod matrix;
+mod pack;
 mod tile;
 
 use rayon::prelude::*;
 
 pub use matrix::{Matrix, MatrixMut};
+pub use pack::Packed;
+use pack::pack_transposed;
 use tile::{MR, NR, Tile};
 
 use crate::{scratch, simd};
@@ -39,70 +42,6 @@ pub enum Write {
     Set,
     /// C = C + A·B
     Add,
-}
-
-/// B in panels of 32 columns, each panel row by row: what the tiles read in one stream.
-#[derive(Clone, Copy, Debug)]
-pub struct Packed<'a> {
-    panels: &'a [f32],
-    k: usize,
-    n: usize,
-}
-
-impl<'a> Packed<'a> {
-    /// Elements that a packed `k` × `n` matrix takes.
-    pub fn len(k: usize, n: usize) -> usize {
-        n.div_ceil(NR) * NR * k
-    }
-
-    /// Pack `b` [k, n] into `buffer`, of which [`Packed::len`] elements are used.
-    ///
-    /// # Panics
-    /// If `buffer` is too short.
-    pub fn pack(b: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
-        let buffer = &mut buffer[..Self::len(b.rows, b.cols)];
-        if b.rows > 0 {
-            for (panel, buffer) in buffer.chunks_exact_mut(NR * b.rows).enumerate() {
-                pack_panel(&b, panel * NR, buffer);
-            }
-        }
-        Self { panels: buffer, k: b.rows, n: b.cols }
-    }
-
-    /// Pack `b` over all threads.
-    ///
-    /// # Panics
-    /// If `buffer` is too short.
-    pub fn par_pack(b: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
-        let buffer = &mut buffer[..Self::len(b.rows, b.cols)];
-        if b.rows > 0 {
-            let panels = buffer.par_chunks_exact_mut(NR * b.rows).enumerate();
-            panels.for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
-        }
-        Self { panels: buffer, k: b.rows, n: b.cols }
-    }
-}
-
-/// Copy columns `from..from + 32` of `b` row by row, zeros beyond the last one.
-fn pack_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
-    let cols = (b.cols - from).min(NR);
-    if b.col_stride == 1 {
-        for (k, row) in panel.chunks_exact_mut(NR).enumerate() {
-            let start = k * b.row_stride + from;
-            row[..cols].copy_from_slice(&b.data[start..start + cols]);
-            row[cols..].fill(0.0);
-        }
-    } else {
-        for c in 0..cols {
-            let column = b.data[(from + c) * b.col_stride..].iter().step_by(b.row_stride);
-            for (row, value) in panel.chunks_exact_mut(NR).zip(column) {
-                row[c] = *value;
-            }
-        }
-        for row in panel.chunks_exact_mut(NR) {
-            row[cols..].fill(0.0);
-        }
-    }
 }
 
 /// C = A·B on this thread, with `b` [k, n] packed for this one product if it must be.
@@ -241,22 +180,6 @@ fn multiply(a: Matrix<'_>, b: Rhs<'_>, c: MatrixMut<'_>, write: Write) {
         } else {
             let data = &a.data[from * a.col_stride..];
             for_tiles(data, a.rows, a.row_stride, a.col_stride, None, &b, from, k, c, c_row, add);
-        }
-    }
-}
-
-/// Copy columns `from..from + k` of A in groups of MR rows, each group k by k.
-fn pack_transposed(a: &Matrix<'_>, from: usize, k: usize, packed: &mut [f32]) {
-    let (full, rest) = (a.rows / MR, a.rows % MR);
-    for i in 0..k {
-        let row = &a.data[(from + i) * a.col_stride..][..a.rows];
-        let (groups, last) = row.as_chunks::<MR>();
-        for (group, values) in groups.iter().enumerate() {
-            let start = (group * k + i) * MR;
-            packed[start..start + MR].copy_from_slice(values);
-        }
-        if rest > 0 {
-            packed[(full * k + i) * MR..][..rest].copy_from_slice(last);
         }
     }
 }

@@ -1,0 +1,142 @@
+//! Operands copied into the order in which tiles read them.
+
+use rayon::prelude::*;
+
+use super::{
+    matrix::Matrix,
+    tile::{MR, NR},
+};
+use crate::simd::{Level, level};
+
+/// B in panels of 32 columns, each panel row by row: what the tiles read in one stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed<'a> {
+    pub(super) panels: &'a [f32],
+    pub(super) k: usize,
+    pub(super) n: usize,
+}
+
+impl<'a> Packed<'a> {
+    /// Elements that a packed `k` × `n` matrix takes.
+    pub fn len(k: usize, n: usize) -> usize {
+        n.div_ceil(NR) * NR * k
+    }
+
+    /// Pack `b` [k, n] into `buffer`, of which [`Packed::len`] elements are used.
+    ///
+    /// # Panics
+    /// If `buffer` is too short.
+    pub fn pack(b: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
+        let buffer = &mut buffer[..Self::len(b.rows, b.cols)];
+        if b.rows > 0 {
+            for (panel, buffer) in buffer.chunks_exact_mut(NR * b.rows).enumerate() {
+                pack_panel(&b, panel * NR, buffer);
+            }
+        }
+        Self { panels: buffer, k: b.rows, n: b.cols }
+    }
+
+    /// Pack `b` over all threads.
+    ///
+    /// # Panics
+    /// If `buffer` is too short.
+    pub fn par_pack(b: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
+        let buffer = &mut buffer[..Self::len(b.rows, b.cols)];
+        if b.rows > 0 {
+            let panels = buffer.par_chunks_exact_mut(NR * b.rows).enumerate();
+            panels.for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
+        }
+        Self { panels: buffer, k: b.rows, n: b.cols }
+    }
+}
+
+/// Copy columns `from..from + 32` of `b` row by row, zeros beyond the last one.
+fn pack_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
+    let cols = (b.cols - from).min(NR);
+    if b.col_stride == 1 {
+        for (k, row) in panel.chunks_exact_mut(NR).enumerate() {
+            let start = k * b.row_stride + from;
+            row[..cols].copy_from_slice(&b.data[start..start + cols]);
+            row[cols..].fill(0.0);
+        }
+        return;
+    }
+    let blocks = if b.row_stride == 1 && level() >= Level::Avx2 { (b.rows / 8, cols / 8) } else { (0, 0) };
+    for col in 0..blocks.1 {
+        for row in 0..blocks.0 {
+            let columns = &b.data[(from + 8 * col) * b.col_stride + 8 * row..];
+            transpose_8x8(columns, b.col_stride, &mut panel[8 * row * NR + 8 * col..]);
+        }
+    }
+    for c in 0..cols {
+        let done = if c < 8 * blocks.1 { 8 * blocks.0 } else { 0 };
+        if done == b.rows {
+            continue;
+        }
+        let column = b.data[(from + c) * b.col_stride + done * b.row_stride..].iter().step_by(b.row_stride);
+        for (row, value) in panel.chunks_exact_mut(NR).skip(done).zip(column) {
+            row[c] = *value;
+        }
+    }
+    if cols < NR {
+        for row in panel.chunks_exact_mut(NR) {
+            row[cols..].fill(0.0);
+        }
+    }
+}
+
+/// Write eight columns of eight elements, `stride` apart, as eight rows NR apart. Only called at AVX2 and above.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "intrinsics behind the level")]
+fn transpose_8x8(columns: &[f32], stride: usize, rows: &mut [f32]) {
+    use std::arch::x86_64::*;
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn shuffle(from: *const f32, stride: usize, to: *mut f32) {
+        // SAFETY: the caller checked that eight runs of eight elements lie behind both pointers.
+        unsafe {
+            let r: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(from.add(i * stride)));
+            let low: [__m256; 4] = std::array::from_fn(|i| _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]));
+            let high: [__m256; 4] = std::array::from_fn(|i| _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]));
+            // four rows of each 4×4 quarter: elements 0, 1, 2, 3 of columns 4j..4j + 4
+            let quarters: [[__m256; 4]; 2] = std::array::from_fn(|j| {
+                [
+                    _mm256_shuffle_ps::<0x44>(low[2 * j], low[2 * j + 1]),
+                    _mm256_shuffle_ps::<0xee>(low[2 * j], low[2 * j + 1]),
+                    _mm256_shuffle_ps::<0x44>(high[2 * j], high[2 * j + 1]),
+                    _mm256_shuffle_ps::<0xee>(high[2 * j], high[2 * j + 1]),
+                ]
+            });
+            for i in 0..4 {
+                let (left, right) = (quarters[0][i], quarters[1][i]);
+                _mm256_storeu_ps(to.add(i * NR), _mm256_permute2f128_ps::<0x20>(left, right));
+                _mm256_storeu_ps(to.add((i + 4) * NR), _mm256_permute2f128_ps::<0x31>(left, right));
+            }
+        }
+    }
+
+    assert!(columns.len() >= 7 * stride + 8 && rows.len() >= 7 * NR + 8);
+    // SAFETY: both slices hold what is touched, and the level says that the processor has AVX2.
+    unsafe { shuffle(columns.as_ptr(), stride, rows.as_mut_ptr()) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn transpose_8x8(_: &[f32], _: usize, _: &mut [f32]) {
+    unreachable!("no level above the portable one");
+}
+
+/// Copy columns `from..from + k` of A in groups of MR rows, each group k by k.
+pub(super) fn pack_transposed(a: &Matrix<'_>, from: usize, k: usize, packed: &mut [f32]) {
+    let (full, rest) = (a.rows / MR, a.rows % MR);
+    for i in 0..k {
+        let row = &a.data[(from + i) * a.col_stride..][..a.rows];
+        let (groups, last) = row.as_chunks::<MR>();
+        for (group, values) in groups.iter().enumerate() {
+            let start = (group * k + i) * MR;
+            packed[start..start + MR].copy_from_slice(values);
+        }
+        if rest > 0 {
+            packed[(full * k + i) * MR..][..rest].copy_from_slice(last);
+        }
+    }
+}
