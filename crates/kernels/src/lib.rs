@@ -13,14 +13,17 @@ pub mod bf16;
 #[cfg(test)]
 mod check;
 pub mod columns;
+pub mod gated_norm;
 pub mod gemm;
 pub mod norm;
 pub mod probe;
 pub mod reference;
+pub mod residual;
 pub mod rms_norm;
 mod scratch;
 pub mod simd;
 mod sums;
+pub mod swiglu;
 
 /// Elements that one task handles: 64 KiB of `f32`, small enough for a core's L2 and large enough to hide the
 /// cost of scheduling it.

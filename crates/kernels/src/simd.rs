@@ -195,6 +195,14 @@ pub(crate) fn silu_derivative<S: Isa>(x: f32) -> f32 {
     s * mul_add::<S>(x, 1.0 - s, 1.0)
 }
 
+/// [`silu`] and [`silu_derivative`] of one x, for the price of one exponential.
+#[inline(always)]
+pub(crate) fn silu_and_derivative<S: Isa>(x: f32) -> (f32, f32) {
+    let s = sigmoid::<S>(x);
+    let silu = x * s;
+    (silu, mul_add::<S>(silu, 1.0 - s, s))
+}
+
 /// ln x for normal x > 0, to 2 ulp or so.
 ///
 /// x = 2ᵉ·m with m in √½..√2; ln m = 2·atanh(s), s = (m − 1)/(m + 1), by its odd series to s⁹.

@@ -4,12 +4,18 @@
 
 mod adamw;
 mod bf16;
+mod gated_norm;
 mod gemm;
 mod norm;
+mod residual;
 mod rms_norm;
+mod swiglu;
 
+pub use gated_norm::{gated_norm, gated_norm_backward};
 pub use gemm::gemm;
 pub use adamw::adamw_step;
 pub use bf16::bf16;
 pub use norm::sum_of_squares;
+pub use residual::add_scaled;
 pub use rms_norm::{rms_norm, rms_norm_backward};
+pub use swiglu::{silu, silu_derivative, swiglu, swiglu_backward};
