@@ -36,12 +36,24 @@ const K_PER_TASK: usize = 512;
 const MAX_PARTS: usize = 16;
 
 /// What happens to C.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Write {
+#[derive(Clone, Copy, Debug)]
+pub enum Write<'a> {
     /// C = A·B
     Set,
     /// C = C + A·B
     Add,
+    /// C = base + A·B, with `base` laid out as C: a branch joins its residual stream.
+    Onto(&'a [f32]),
+}
+
+impl Write<'_> {
+    /// The same for the part of C that starts at `offset` of its data.
+    fn from(self, offset: usize) -> Self {
+        match self {
+            Write::Onto(base) => Write::Onto(&base[offset.min(base.len())..]),
+            other => other,
+        }
+    }
 }
 
 /// C = A·B on this thread, with `b` [k, n] packed for this one product if it must be.
@@ -51,7 +63,7 @@ pub enum Write {
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
+pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>) {
     if b.col_stride == 1 {
         multiply(a, Rhs::rows(b), c, write);
     } else {
@@ -66,7 +78,7 @@ pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Write) {
+pub fn gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Write<'_>) {
     multiply(a, Rhs::panels(b), c, write);
 }
 
@@ -77,7 +89,7 @@ pub fn gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Write)
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn par_gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
+pub fn par_gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>) {
     if b.rows >= 4 * K_PER_TASK && b.rows > 2 * c.rows {
         par_gemm_long(a, b, c, write);
     } else {
@@ -89,7 +101,7 @@ pub fn par_gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
 }
 
 /// A weight gradient: few elements, each a long sum. Every task adds up its part of k, so that it reads A and B once.
-fn par_gemm_long(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
+fn par_gemm_long(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>) {
     assert_eq!((a.rows, b.cols, a.cols), (c.rows, c.cols, b.rows), "shapes of A·B");
     let (m, n, k) = (c.rows, c.cols, b.rows);
     let k_per_task = K_PER_TASK.max(k.div_ceil(MAX_PARTS).next_multiple_of(K_BLOCK));
@@ -103,11 +115,14 @@ fn par_gemm_long(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
             });
         });
         let sums = &*sums;
-        let rows = c.data.par_chunks_mut(c.row_stride.max(1)).take(m).enumerate();
+        let row_stride = c.row_stride;
+        let rows = c.data.par_chunks_mut(row_stride.max(1)).take(m).enumerate();
         rows.with_min_len(16).for_each(|(row, c)| {
             let c = &mut c[..n];
-            if write == Write::Set {
-                c.fill(0.0);
+            match write {
+                Write::Set => c.fill(0.0),
+                Write::Add => {}
+                Write::Onto(base) => c.copy_from_slice(&base[row * row_stride..][..n]),
             }
             for sum in sums.chunks_exact(m * n) {
                 for (c, sum) in c.iter_mut().zip(&sum[row * n..][..n]) {
@@ -122,7 +137,7 @@ fn par_gemm_long(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write) {
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn par_gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Write) {
+pub fn par_gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Write<'_>) {
     let MatrixMut { data, rows, cols, row_stride } = c;
     assert_eq!(a.rows, rows, "rows of A and C");
     // fewer rows a task where there are few: a weight gradient of 128 rows still makes eleven tasks
@@ -131,7 +146,8 @@ pub fn par_gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Wr
         |(task, data)| {
             let start = task * rows_per_task;
             let count = rows_per_task.min(rows - start);
-            gemm_packed(a.row_range(start, count), b, MatrixMut::strided(data, count, cols, row_stride), write);
+            let c = MatrixMut::strided(data, count, cols, row_stride);
+            gemm_packed(a.row_range(start, count), b, c, write.from(start * row_stride));
         },
     );
 }
@@ -156,30 +172,36 @@ impl<'a> Rhs<'a> {
     }
 }
 
-fn multiply(a: Matrix<'_>, b: Rhs<'_>, c: MatrixMut<'_>, write: Write) {
+fn multiply(a: Matrix<'_>, b: Rhs<'_>, c: MatrixMut<'_>, write: Write<'_>) {
     assert_eq!((a.rows, b.n, a.cols), (c.rows, c.cols, b.k), "shapes of A·B: {}×{} · {}×{}", a.rows, a.cols, b.k, b.n);
     if c.rows == 0 || c.cols == 0 {
         return;
     }
+    if let Write::Onto(base) = write {
+        assert!(base.len() >= (c.rows - 1) * c.row_stride + c.cols, "the base of C is as large as C");
+    }
     if b.k == 0 {
-        if write == Write::Set {
-            c.data.chunks_mut(c.row_stride).take(c.rows).for_each(|row| row[..c.cols].fill(0.0));
-        }
+        let rows = c.data.chunks_mut(c.row_stride).take(c.rows).enumerate();
+        rows.for_each(|(i, row)| match write {
+            Write::Set => row[..c.cols].fill(0.0),
+            Write::Add => {}
+            Write::Onto(base) => row[..c.cols].copy_from_slice(&base[i * c.row_stride..][..c.cols]),
+        });
         return;
     }
     let MatrixMut { data: c, row_stride: c_row, .. } = c;
     for from in (0..b.k).step_by(K_BLOCK) {
         let k = K_BLOCK.min(b.k - from);
-        let add = from > 0 || write == Write::Add;
+        let write = if from > 0 { Write::Add } else { write };
         if a.row_stride == 1 && a.col_stride > MR {
             // a transposed A: bring the rows of each tile together, k by k
             scratch::with(a.rows.div_ceil(MR) * MR * k, |packed_a| {
                 pack_transposed(&a, from, k, packed_a);
-                for_tiles(packed_a, a.rows, 1, MR, Some(MR * k), &b, from, k, c, c_row, add);
+                for_tiles(packed_a, a.rows, 1, MR, Some(MR * k), &b, from, k, c, c_row, write);
             });
         } else {
             let data = &a.data[from * a.col_stride..];
-            for_tiles(data, a.rows, a.row_stride, a.col_stride, None, &b, from, k, c, c_row, add);
+            for_tiles(data, a.rows, a.row_stride, a.col_stride, None, &b, from, k, c, c_row, write);
         }
     }
 }
@@ -198,7 +220,7 @@ fn for_tiles(
     k: usize,
     c: &mut [f32],
     c_row: usize,
-    add: bool,
+    write: Write<'_>,
 ) {
     let level = simd::level();
     // as even as possible: a last group of one row would leave most of the registers idle
@@ -216,8 +238,15 @@ fn for_tiles(
             let c_start = row * c_row + col;
             assert!(a_start + (rows - 1) * a_row + (k - 1) * a_col < a.len());
             assert!(b_start + (k - 1) * b.row_stride + n <= b.data.len());
-            assert!(c_start + (rows - 1) * c_row + n <= c.len());
-            // SAFETY: the three assertions above are the bounds that a tile asks for, and `level` is this processor's.
+            let c_end = c_start + (rows - 1) * c_row + n;
+            assert!(c_end <= c.len());
+            let c_tile = c[c_start..].as_mut_ptr();
+            let base = match write {
+                Write::Set => std::ptr::null(),
+                Write::Add => c_tile.cast_const(),
+                Write::Onto(base) => base[c_start..c_end].as_ptr(),
+            };
+            // SAFETY: the assertions above and the slice of the base are the bounds that a tile asks for, and `level` is this processor's.
             unsafe {
                 let tile = Tile {
                     k,
@@ -226,11 +255,11 @@ fn for_tiles(
                     a_col,
                     b: b.data.as_ptr().add(b_start),
                     b_row: b.row_stride,
-                    c: c.as_mut_ptr().add(c_start),
+                    c: c_tile,
                     c_row,
                     m: rows,
                     n,
-                    add,
+                    base,
                 };
                 tile::run(level, &tile);
             }

@@ -47,12 +47,12 @@ fn agrees_with_its_twin_in_every_layout_at_every_level() {
             let (a, b, c0) = (uniform(m * k, 1), uniform(k * n, 2), uniform(m * n, 3));
             for (ta, tb) in LAYOUTS {
                 let (a, b) = (stored(&a, m, k, ta), stored(&b, k, n, tb));
-                for write in [Write::Set, Write::Add] {
+                for (write, add) in [(Write::Set, false), (Write::Add, true), (Write::Onto(&c0), true)] {
                     let mut slow: Vec<f64> = c0.iter().map(|&c| f64::from(c)).collect();
-                    reference::gemm(&a, &b, &mut slow, write == Write::Add);
-                    let what = format!("{level:?} {m}×{k}×{n} A transposed {ta}, B transposed {tb}, {write:?}");
+                    reference::gemm(&a, &b, &mut slow, add);
+                    let what = format!("{level:?} {m}×{k}×{n} A transposed {ta}, B transposed {tb}, added {add}");
                     for parallel in [false, true] {
-                        let mut c = c0.clone();
+                        let mut c = if matches!(write, Write::Add) { c0.clone() } else { vec![f32::NAN; m * n] };
                         let out = MatrixMut::new(&mut c, m, n);
                         with_level(level, 2, || {
                             if parallel { par_gemm(a, b, out, write) } else { gemm(a, b, out, write) }

@@ -25,8 +25,8 @@ pub(super) struct Tile {
     pub m: usize,
     /// Columns, 1..=NR.
     pub n: usize,
-    /// Whether the product is added to C instead of replacing it.
-    pub add: bool,
+    /// What the product is added to, laid out as C (it may be C), or null.
+    pub base: *const f32,
 }
 
 /// Rows of a tile at most.
@@ -37,7 +37,7 @@ pub(super) const NR: usize = 32;
 /// Compute one tile at `level`.
 ///
 /// # Safety
-/// `a` covers m × k, `b` k × n and `c` m × n elements at the given strides; 1 ≤ m ≤ MR, 1 ≤ n ≤ NR; the processor has
+/// `a` covers m × k, `b` k × n, `c` and `base` m × n elements at the given strides; 1 ≤ m ≤ MR, 1 ≤ n ≤ NR; the processor has
 /// `level`.
 #[expect(unsafe_code, reason = "pointers into slices whose bounds the caller checked")]
 pub(super) unsafe fn run(level: Level, tile: &Tile) {
@@ -108,9 +108,10 @@ unsafe fn avx512_wide<const M: usize>(tile: &Tile, mask: u16) {
         }
         for (r, mut acc) in acc.into_iter().enumerate() {
             let c = tile.c.add(r * tile.c_row);
-            if tile.add {
-                acc[0] = _mm512_add_ps(_mm512_loadu_ps(c), acc[0]);
-                acc[1] = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c.add(16)), acc[1]);
+            if !tile.base.is_null() {
+                let base = tile.base.add(r * tile.c_row);
+                acc[0] = _mm512_add_ps(_mm512_loadu_ps(base), acc[0]);
+                acc[1] = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, base.add(16)), acc[1]);
             }
             _mm512_storeu_ps(c, acc[0]);
             _mm512_mask_storeu_ps(c.add(16), mask, acc[1]);
@@ -137,8 +138,8 @@ unsafe fn avx512_narrow<const M: usize>(tile: &Tile, mask: u16) {
         }
         for (r, mut acc) in acc.into_iter().enumerate() {
             let c = tile.c.add(r * tile.c_row);
-            if tile.add {
-                acc = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), acc);
+            if !tile.base.is_null() {
+                acc = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, tile.base.add(r * tile.c_row)), acc);
             }
             _mm512_mask_storeu_ps(c, mask, acc);
         }
@@ -159,6 +160,7 @@ unsafe fn avx2(tile: &Tile) {
                     a: tile.a.add(row * tile.a_row),
                     b: tile.b.add(col),
                     c: tile.c.add(row * tile.c_row + col),
+                    base: tile.base.wrapping_add(if tile.base.is_null() { 0 } else { row * tile.c_row + col }),
                     m,
                     n,
                     ..*tile
@@ -194,9 +196,10 @@ unsafe fn avx2_full<const M: usize>(tile: &Tile) {
         }
         for (r, mut acc) in acc.into_iter().enumerate() {
             let c = tile.c.add(r * tile.c_row);
-            if tile.add {
-                acc[0] = _mm256_add_ps(_mm256_loadu_ps(c), acc[0]);
-                acc[1] = _mm256_add_ps(_mm256_loadu_ps(c.add(8)), acc[1]);
+            if !tile.base.is_null() {
+                let base = tile.base.add(r * tile.c_row);
+                acc[0] = _mm256_add_ps(_mm256_loadu_ps(base), acc[0]);
+                acc[1] = _mm256_add_ps(_mm256_loadu_ps(base.add(8)), acc[1]);
             }
             _mm256_storeu_ps(c, acc[0]);
             _mm256_storeu_ps(c.add(8), acc[1]);
@@ -217,6 +220,7 @@ unsafe fn portable<S: Isa>(tile: &Tile) {
                     a: tile.a.add(row * tile.a_row),
                     b: tile.b.add(col),
                     c: tile.c.add(row * tile.c_row + col),
+                    base: tile.base.wrapping_add(if tile.base.is_null() { 0 } else { row * tile.c_row + col }),
                     m,
                     n,
                     ..*tile
@@ -257,8 +261,8 @@ unsafe fn portable_piece<const M: usize, S: Isa>(tile: &Tile) {
         }
         for (r, acc) in acc.into_iter().enumerate() {
             for (j, acc) in acc.into_iter().enumerate().take(tile.n) {
-                let c = tile.c.add(r * tile.c_row + j);
-                *c = if tile.add { *c + acc } else { acc };
+                let at = r * tile.c_row + j;
+                *tile.c.add(at) = if tile.base.is_null() { acc } else { *tile.base.add(at) + acc };
             }
         }
     }
