@@ -1,4 +1,4 @@
-//! `tokenizer.json` ⇄ [`Parts`] ⇄ the encoder.
+//! `tokenizer.json` ⇄ [`Parts`] → the encoder.
 //!
 //! ```text
 //! bytes ──size──▶ File (serde) ──kind──▶ Parts ──ids, spelling, merges──▶ tokenizers::Tokenizer ──▶ bytes
@@ -17,6 +17,7 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use crate::alphabet::{bytes_of, letters};
+use crate::encoder::Encoder;
 use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result, TokenId, Tokenizer, TokenizerError};
 
 /// Longest `tokenizer.json` that is read, in bytes: those of the largest vocabularies in use have some 20 MB.
@@ -75,9 +76,19 @@ impl Parts {
         (0..).zip(&self.tokens).map(spelled).collect()
     }
 
-    /// The encoder, if vocabulary and merges agree.
-    pub(crate) fn into_tokenizer(self) -> Result<tokenizers::Tokenizer> {
+    /// The encoder, if vocabulary and merges agree; `texts` are the [`token_bytes`](Self::token_bytes).
+    pub(crate) fn encoder(&self, texts: &[Vec<u8>]) -> Result<Encoder> {
         self.check_merges()?;
+        let ids: HashMap<&str, TokenId> = self.tokens.iter().map(String::as_str).zip((0..).map(TokenId)).collect();
+        let merges = self
+            .merges
+            .iter()
+            .map(|(left, right)| [left, right, &format!("{left}{right}")].map(|part| ids[part.as_str()]));
+        Ok(Encoder::new(texts, merges).expect("all bytes have tokens, as was checked"))
+    }
+
+    /// The form that is written to files.
+    pub(crate) fn into_tokenizer(self) -> Result<tokenizers::Tokenizer> {
         let specials: Vec<_> =
             self.specials.iter().map(|id| AddedToken::from(self.tokens[id.index()].clone(), true)).collect();
         let vocab: Vocab = self.tokens.into_iter().zip(0..).collect();

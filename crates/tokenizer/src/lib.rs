@@ -22,7 +22,7 @@
 //! # fn main() -> Result<(), itera_tokenizer::TokenizerError> {
 //! use itera_tokenizer::Tokenizer;
 //!
-//! let tokenizer = Tokenizer::train_bpe(["the cat and the hat", "the cat sat"].iter(), 270)?;
+//! let tokenizer = Tokenizer::train_bpe(["the cat and the hat", "the cat sat"].into_iter(), 270)?;
 //! let ids = tokenizer.encode("the hat 🎩");
 //! assert_eq!(tokenizer.decode(&ids), "the hat 🎩");
 //! # Ok(())
@@ -31,12 +31,14 @@
 
 mod alphabet;
 mod directory;
+mod encoder;
 mod error;
 mod file;
 mod stream;
 mod token;
 mod tokenizer;
 mod train;
+mod words;
 
 pub use error::TokenizerError;
 pub use stream::TextStream;

@@ -2,17 +2,22 @@
 
 use std::fmt;
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::encoder::Encoder;
 use crate::file::Parts;
+use crate::words::{PIECE_LEN, pieces};
 use crate::{END_OF_TEXT, PAD, Result, TokenId, TokenizerError};
 
 /// A byte-level BPE tokenizer. Any UTF-8 text round-trips: `decode(encode(text)) == text`.
 ///
-/// Shared between threads by reference; encoding takes no lock that a reader waits for.
+/// Shared between threads by reference; encoding takes no lock, and cuts a long text up among the threads.
 #[derive(Clone)]
 pub struct Tokenizer {
+    /// What is written to files.
     inner: tokenizers::Tokenizer,
+    encoder: Encoder,
     /// Text of each token as bytes; special tokens stand for none.
     bytes: Vec<Vec<u8>>,
     end_of_text: TokenId,
@@ -30,15 +35,19 @@ impl Tokenizer {
         let bytes = parts.token_bytes()?;
         let end_of_text = parts.special(END_OF_TEXT).ok_or(TokenizerError::NoEndOfText)?;
         let pad = parts.special(PAD).unwrap_or(end_of_text);
-        Ok(Self { inner: parts.into_tokenizer()?, bytes, end_of_text, pad })
+        let encoder = parts.encoder(&bytes)?;
+        Ok(Self { inner: parts.into_tokenizer()?, encoder, bytes, end_of_text, pad })
     }
 
     /// The tokens of a text, in order. Nothing is added at either end.
     ///
     /// The text of a special token is ordinary text here: its pieces are encoded, never its id.
     pub fn encode(&self, text: &str) -> Vec<TokenId> {
-        let encoding = self.inner.encode_fast(text, false).expect("every byte has a token, so encoding cannot fail");
-        encoding.get_ids().iter().copied().map(TokenId).collect()
+        if text.len() <= PIECE_LEN {
+            return self.encoder.encode(text);
+        }
+        let pieces: Vec<&str> = pieces(text, PIECE_LEN).collect();
+        pieces.into_par_iter().flat_map_iter(|piece| self.encoder.encode(piece)).collect()
     }
 
     /// The text of the tokens. Special tokens, and ids outside the vocabulary, stand for nothing; UTF-8 that was cut
@@ -105,5 +114,62 @@ impl fmt::Debug for Tokenizer {
             .field("end_of_text", &self.end_of_text)
             .field("pad", &self.pad)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The byte tokenizer, one of English, and one of many ties.
+    fn tokenizers() -> [Tokenizer; 3] {
+        let english = "the quick brown fox jumps over the lazy dog; the fox's dogs don't, the dog's foxes 12 12345 été";
+        let ties = "aaaa aaab aabb abab baba bbaa ab ba aaaaaaa bbb";
+        let trained = |text, vocab_size| Tokenizer::train_bpe([text].into_iter(), vocab_size).expect("a tokenizer");
+        [Tokenizer::byte(), trained(english, 340), trained(ties, 280)]
+    }
+
+    /// The ids by the library that training and files come from.
+    fn theirs(tokenizer: &Tokenizer, text: &str) -> Vec<TokenId> {
+        let encoding = tokenizer.inner.encode_fast(text, false).expect("every byte has a token");
+        encoding.get_ids().iter().copied().map(TokenId).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn ids_are_those_of_the_library(
+            text in "([a-e ]{0,20}|the (fox|dog)('s|'ll|'S)?|[ab]{1,40}|\\s{1,4}|[0-9é²½]{1,5}|\\PC{0,6}|<\\|endoftext\\|>){0,8}"
+        ) {
+            for tokenizer in tokenizers() {
+                prop_assert_eq!(tokenizer.encode(&text), theirs(&tokenizer, &text));
+            }
+        }
+    }
+
+    #[test]
+    fn long_texts_and_long_words_have_the_ids_of_the_library() {
+        let words = "the fox  jumps\n\tover the lazy dog. ".repeat(4 * PIECE_LEN / 37);
+        for text in
+            [words.clone(), words.replace(char::is_whitespace, ""), "ab".repeat(PIECE_LEN), " ".repeat(PIECE_LEN + 1)]
+        {
+            for tokenizer in tokenizers() {
+                assert!(tokenizer.encode(&text) == theirs(&tokenizer, &text), "{:?}…", &text[..20]);
+            }
+        }
+    }
+
+    /// "bc" is joined before "ab", so nothing ever makes the "abc" that the vocabulary has.
+    #[test]
+    fn a_token_that_no_merge_reaches_is_not_used() {
+        let mut json: serde_json::Value = serde_json::from_str(&Tokenizer::byte().to_json()).expect("JSON");
+        for (token, id) in [("ab", 258), ("bc", 259), ("abc", 260)] {
+            json["model"]["vocab"][token] = id.into();
+        }
+        json["model"]["merges"] = serde_json::json!([["b", "c"], ["a", "b"], ["ab", "c"]]);
+        let tokenizer = Tokenizer::from_json(json.to_string().as_bytes()).expect("a tokenizer");
+        assert_eq!(tokenizer.encode("abc"), [TokenId(u32::from(b'a') + 2), TokenId(259)]);
+        assert_eq!(tokenizer.encode("abc"), theirs(&tokenizer, "abc"));
     }
 }

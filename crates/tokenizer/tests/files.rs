@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn trained() -> Tokenizer {
-    Tokenizer::train_bpe(["the cat and the hat sat on the mat"].iter(), 270).expect("a tokenizer")
+    Tokenizer::train_bpe(["the cat and the hat sat on the mat"].into_iter(), 270).expect("a tokenizer")
 }
 
 /// The message with which a changed tokenizer is refused.

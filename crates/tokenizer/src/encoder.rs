@@ -1,0 +1,143 @@
+//! word → tokens: the pair with the most eager merge is joined, the leftmost first, until no pair has one
+//! (arXiv 1508.07909, algorithm 1, over bytes).
+//!
+//! ```text
+//! word ──whole──▶ id                                   a word that its merges make one token, found in one lookup
+//!   └──▶ bytes ──queue of (rank, position)──▶ ids      any other
+//! ```
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use rustc_hash::FxHashMap;
+
+use crate::{TokenId, words::words};
+
+/// What encoding needs of a vocabulary.
+#[derive(Clone)]
+pub(crate) struct Encoder {
+    /// Tokens of the single bytes.
+    bytes: [TokenId; 256],
+    /// Rank of the merge of two neighbours, the lowest the most eager, and the token that it makes.
+    merges: FxHashMap<(TokenId, TokenId), Merge>,
+    /// The texts that merge into one token.
+    whole: FxHashMap<Box<[u8]>, TokenId>,
+}
+
+#[derive(Clone, Copy)]
+struct Merge {
+    rank: u32,
+    joined: TokenId,
+}
+
+impl Encoder {
+    /// The encoder of a vocabulary whose tokens stand for `texts` (special ones for none), with merges in order.
+    ///
+    /// `None` if a byte has no token.
+    pub(crate) fn new(texts: &[Vec<u8>], merges: impl Iterator<Item = [TokenId; 3]>) -> Option<Self> {
+        let ids = || (0..).map(TokenId).zip(texts).filter(|(_, text)| !text.is_empty());
+        let mut bytes = [None; 256];
+        ids().filter(|(_, text)| text.len() == 1).for_each(|(id, text)| bytes[usize::from(text[0])] = Some(id));
+        let bytes = bytes.into_iter().collect::<Option<Vec<_>>>()?.try_into().ok()?;
+        let merges = (0..).zip(merges).map(|(rank, [left, right, joined])| ((left, right), Merge { rank, joined }));
+        let mut encoder = Self { bytes, merges: merges.collect(), whole: FxHashMap::default() };
+
+        let (mut work, mut made) = (Work::default(), Vec::new());
+        let mut whole = FxHashMap::default();
+        for (id, text) in ids() {
+            made.clear();
+            encoder.merge(text, &mut work, &mut made);
+            if made == [id] {
+                whole.insert(text.clone().into_boxed_slice(), id);
+            }
+        }
+        encoder.whole = whole;
+        Some(encoder)
+    }
+
+    /// The tokens of a text.
+    pub(crate) fn encode(&self, text: &str) -> Vec<TokenId> {
+        let mut ids = Vec::with_capacity(text.len() / 2);
+        let mut work = Work::default();
+        for word in words(text) {
+            match self.whole.get(word.as_bytes()) {
+                Some(&id) => ids.push(id),
+                None => self.merge(word.as_bytes(), &mut work, &mut ids),
+            }
+        }
+        ids
+    }
+
+    /// Append the tokens of a word.
+    fn merge(&self, word: &[u8], work: &mut Work, ids: &mut Vec<TokenId>) {
+        let Work { symbols, queue } = work;
+        symbols.clear();
+        symbols.extend((0..).zip(word).map(|(at, &byte)| Symbol::byte(at, self.bytes[usize::from(byte)])));
+        queue.clear();
+        for at in 1..word.len() {
+            self.offer(at - 1, at, symbols, queue);
+        }
+        while let Some(Reverse(Candidate { left, joined, .. })) = queue.pop() {
+            let symbol = symbols[left as usize];
+            let Some(&right) = symbols.get(symbol.end as usize).filter(|_| symbol.is_there()) else { continue };
+            // an entry may be older than the symbols that it meant
+            if self.merges.get(&(symbol.id, right.id)).is_none_or(|merge| merge.joined != joined) {
+                continue;
+            }
+            symbols[symbol.end as usize] = Symbol::GONE;
+            symbols[left as usize] = Symbol { id: joined, end: right.end, ..symbol };
+            if let Some(next) = symbols.get_mut(right.end as usize) {
+                next.before = left;
+                self.offer(left as usize, right.end as usize, symbols, queue);
+            }
+            if left > 0 {
+                self.offer(symbol.before as usize, left as usize, symbols, queue);
+            }
+        }
+        ids.extend(symbols.iter().filter(|symbol| symbol.is_there()).map(|symbol| symbol.id));
+    }
+
+    /// Queue the merge of two neighbours, if they have one.
+    fn offer(&self, left: usize, right: usize, symbols: &[Symbol], queue: &mut BinaryHeap<Reverse<Candidate>>) {
+        if let Some(&Merge { rank, joined }) = self.merges.get(&(symbols[left].id, symbols[right].id)) {
+            queue.push(Reverse(Candidate { rank, left: left as u32, joined }));
+        }
+    }
+}
+
+/// Memory that one word leaves to the next.
+#[derive(Default)]
+struct Work {
+    /// One a byte of the word, at the place of its first byte.
+    symbols: Vec<Symbol>,
+    queue: BinaryHeap<Reverse<Candidate>>,
+}
+
+/// Some bytes of a word that are one token for now.
+#[derive(Clone, Copy)]
+struct Symbol {
+    id: TokenId,
+    /// Where the symbol before it begins.
+    before: u32,
+    /// Where it ends and the next one begins; 0 if it was joined to the one before.
+    end: u32,
+}
+
+impl Symbol {
+    const GONE: Self = Self { id: TokenId(0), before: 0, end: 0 };
+
+    fn byte(at: u32, id: TokenId) -> Self {
+        Self { id, before: at.saturating_sub(1), end: at + 1 }
+    }
+
+    fn is_there(&self) -> bool {
+        self.end > 0
+    }
+}
+
+/// A merge that may be due; the field order is the order in which they are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    rank: u32,
+    left: u32,
+    joined: TokenId,
+}
