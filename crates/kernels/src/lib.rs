@@ -15,6 +15,8 @@ mod check;
 pub mod columns;
 pub mod gated_norm;
 pub mod gemm;
+pub mod mlp;
+pub mod moe;
 pub mod norm;
 pub mod probe;
 pub mod reference;

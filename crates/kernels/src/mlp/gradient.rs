@@ -1,0 +1,188 @@
+//! Gradients of several MLPs at once, each over rows of its own.
+//!
+//! ```text
+//! MLP → tasks of up to TASK_BLOCKS blocks → d_x rows, one partial d_w a task → partials added in order
+//! ```
+//!
+//! Weight gradients are sums over all rows of an MLP. A task adds up those of its rows block by block while x, d_y and
+//! d_gate_up lie in L2, so nothing but d_x goes to memory, and one partial for every few hundred rows.
+
+use rayon::prelude::*;
+
+use super::{
+    BLOCK_ROWS, Mlp,
+    block::{self, PackedMlp, WeightGradients, Workspace},
+    rows::Rows,
+};
+use crate::{gemm::Write, scratch};
+
+/// Blocks of one task at most.
+const TASK_BLOCKS: usize = 6;
+
+/// Elements of a weight gradient that one task adds up over the partials.
+const SUM_CHUNK: usize = 1 << 12;
+
+/// One MLP: what its forward pass read, and where its gradients go.
+pub(crate) struct Group<'a> {
+    pub(crate) mlp: Mlp<'a>,
+    pub(crate) rows: Rows<'a>,
+    /// [rows, 2·f] of the forward pass; computed again if it was not kept.
+    pub(crate) gate_up: Option<&'a [f32]>,
+    /// [rows, d]
+    pub(crate) d_x: &'a mut [f32],
+    /// Gradients of the factors [rows]; empty if nobody asks.
+    pub(crate) d_factors: &'a mut [f32],
+    pub(crate) d_w_in: &'a mut [f32],
+    pub(crate) d_w_out: &'a mut [f32],
+}
+
+/// Consecutive rows of one group, and what no other task writes.
+struct Task<'a> {
+    mlp: Mlp<'a>,
+    packed: Option<PackedMlp<'a>>,
+    rows: Rows<'a>,
+    first_row: usize,
+    gate_up: Option<&'a [f32]>,
+    d_x: &'a mut [f32],
+    d_factors: &'a mut [f32],
+    d_w_in: &'a mut [f32],
+    d_w_out: &'a mut [f32],
+}
+
+/// All gradients of `groups` for the gradient `d_out` [t, d] of the sum of their outputs, `u` [t, d] their input.
+pub(crate) fn backward(u: &[f32], d_out: &[f32], mut groups: Vec<Group<'_>>) {
+    let partials_len: usize = groups.iter().map(|group| (tasks_of(&group.rows) - 1) * group.mlp.len()).sum();
+    let again = |group: &Group<'_>| group.gate_up.is_none() && group.rows.count() > 0;
+    let packed_len: usize = groups.iter().filter(|group| again(group)).map(|group| group.mlp.packed_len()).sum();
+    scratch::with(partials_len + packed_len, |buffer| {
+        let (partials, mut free) = buffer.split_at_mut(partials_len);
+        {
+            let mut partials = &mut *partials;
+            let mut tasks = Vec::new();
+            for group in &mut groups {
+                let packed = again(group).then(|| {
+                    let buffer = free.split_off_mut(..group.mlp.packed_len()).expect("counted above");
+                    PackedMlp::pack(&group.mlp, buffer)
+                });
+                split(group, packed, &mut partials, &mut tasks);
+            }
+            tasks.into_par_iter().with_max_len(1).for_each(|task| task.run(u, d_out));
+        }
+        let mut partials = &*partials;
+        for group in groups {
+            let own = partials.split_off(..(tasks_of(&group.rows) - 1) * group.mlp.len()).expect("counted above");
+            add_partials(own, group);
+        }
+    });
+}
+
+/// Tasks of a group: at least one, which writes the zeros of an expert without tokens.
+fn tasks_of(rows: &Rows<'_>) -> usize {
+    rows.count().div_ceil(TASK_BLOCKS * BLOCK_ROWS).max(1)
+}
+
+/// Cut `group` in tasks of nearly as many blocks each. The first adds up its weight gradients in place.
+fn split<'a>(
+    group: &'a mut Group<'_>,
+    packed: Option<PackedMlp<'a>>,
+    partials: &mut &'a mut [f32],
+    tasks: &mut Vec<Task<'a>>,
+) {
+    let Mlp { d, f, .. } = group.mlp;
+    let (count, n_tasks) = (group.rows.count(), tasks_of(&group.rows));
+    let blocks = count.div_ceil(BLOCK_ROWS);
+    let (mut d_x, mut d_factors) = (&mut *group.d_x, &mut *group.d_factors);
+    let mut own = Some((&mut *group.d_w_in, &mut *group.d_w_out));
+    for i in 0..n_tasks {
+        let row = |i: usize| (blocks * i / n_tasks * BLOCK_ROWS).min(count);
+        let (first_row, rows) = (row(i), row(i + 1) - row(i));
+        let (d_w_in, d_w_out) = own.take().unwrap_or_else(|| {
+            let partial = partials.split_off_mut(..3 * f * d).expect("one partial for each task but the first");
+            partial.split_at_mut(2 * f * d)
+        });
+        tasks.push(Task {
+            mlp: group.mlp,
+            packed,
+            rows: group.rows,
+            first_row,
+            gate_up: group.gate_up.map(|gate_up| &gate_up[first_row * 2 * f..][..rows * 2 * f]),
+            d_x: d_x.split_off_mut(..rows * d).expect("d_x has a row for each row"),
+            d_factors: if d_factors.is_empty() {
+                &mut []
+            } else {
+                d_factors.split_off_mut(..rows).expect("d_factors has one for each row")
+            },
+            d_w_in,
+            d_w_out,
+        });
+    }
+}
+
+impl Task<'_> {
+    fn run(self, u: &[f32], d_out: &[f32]) {
+        let Mlp { d, f, .. } = self.mlp;
+        let rows = self.d_x.len() / d;
+        if rows == 0 {
+            self.d_w_in.fill(0.0);
+            self.d_w_out.fill(0.0);
+            return;
+        }
+        let mut gradients = WeightGradients { w_in: self.d_w_in, w_out: self.d_w_out, write: Write::Set };
+        let block_row = d * BLOCK_ROWS;
+        let again = if self.gate_up.is_some() { 0 } else { 2 * f * BLOCK_ROWS };
+        scratch::with(2 * block_row + Workspace::len(f) + again, |buffer| {
+            let (x_buffer, rest) = buffer.split_at_mut(block_row);
+            let (d_y_buffer, rest) = rest.split_at_mut(block_row);
+            let (work, again) = rest.split_at_mut(Workspace::len(f));
+            let mut work = Workspace::new(work, f);
+            let mut factors = [0.0; BLOCK_ROWS];
+            let mut d_factors = [0.0; BLOCK_ROWS];
+            for block in Rows::blocks(0..rows) {
+                let range = self.first_row + block.start..self.first_row + block.end;
+                let x = self.rows.read(u, d, range.clone(), x_buffer);
+                let d_y = self.rows.read(d_out, d, range.clone(), d_y_buffer);
+                self.rows.factors(range, &mut factors);
+                let gate_up = match (self.gate_up, self.packed) {
+                    (Some(gate_up), _) => &gate_up[block.start * 2 * f..block.end * 2 * f],
+                    (None, Some(packed)) => {
+                        let gate_up = &mut again[..block.len() * 2 * f];
+                        packed.gate_up(x, block.len(), gate_up);
+                        gate_up
+                    }
+                    (None, None) => unreachable!("weights are packed where gate_up is computed again"),
+                };
+                block::backward(
+                    &self.mlp,
+                    x,
+                    d_y,
+                    &factors[..block.len()],
+                    gate_up,
+                    &mut work,
+                    &mut self.d_x[block.start * d..block.end * d],
+                    &mut d_factors[..block.len()],
+                    &mut gradients,
+                );
+                if !self.d_factors.is_empty() {
+                    self.d_factors[block.clone()].copy_from_slice(&d_factors[..block.len()]);
+                }
+            }
+        });
+    }
+}
+
+/// Add `partials` onto the group's weight gradients, in their order.
+fn add_partials(partials: &[f32], group: Group<'_>) {
+    let len = group.mlp.len();
+    let add = |to: &mut [f32], at: usize| {
+        to.par_chunks_mut(SUM_CHUNK).enumerate().for_each(|(chunk, to)| {
+            for partial in partials.chunks_exact(len) {
+                for (to, x) in to.iter_mut().zip(&partial[at + chunk * SUM_CHUNK..]) {
+                    *to += x;
+                }
+            }
+        });
+    };
+    if !partials.is_empty() {
+        rayon::join(|| add(group.d_w_in, 0), || add(group.d_w_out, 2 * group.mlp.f * group.mlp.d));
+    }
+}

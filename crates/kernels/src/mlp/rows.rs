@@ -1,0 +1,62 @@
+//! Which rows go through an MLP, and with which factor.
+
+use std::ops::Range;
+
+use super::BLOCK_ROWS;
+
+/// The rows of one MLP: all tokens for a dense one, those that the router sent it for an expert.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rows<'a> {
+    /// Row i is token i.
+    Tokens { count: usize, factor: f32 },
+    /// Row i is token `assignments[i] / top_k`, with `factor` times the weight of that assignment.
+    Assigned { assignments: &'a [u32], top_k: usize, weights: &'a [f32], factor: f32 },
+}
+
+impl Rows<'_> {
+    /// Number of rows.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Tokens { count, .. } => *count,
+            Self::Assigned { assignments, .. } => assignments.len(),
+        }
+    }
+
+    /// The rows of blocks of [`BLOCK_ROWS`], the last one shorter.
+    pub(crate) fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        range.clone().step_by(BLOCK_ROWS).map(move |start| start..range.end.min(start + BLOCK_ROWS))
+    }
+
+    /// Rows `range` of this MLP's input out of `tokens` [t, d]: in place, or gathered in `buffer`.
+    pub(crate) fn read<'b>(
+        &self,
+        tokens: &'b [f32],
+        d: usize,
+        range: Range<usize>,
+        buffer: &'b mut [f32],
+    ) -> &'b [f32] {
+        match self {
+            Self::Tokens { .. } => &tokens[range.start * d..range.end * d],
+            Self::Assigned { assignments, top_k, .. } => {
+                let rows = &mut buffer[..range.len() * d];
+                for (row, assignment) in rows.chunks_exact_mut(d).zip(&assignments[range]) {
+                    let token = *assignment as usize / top_k;
+                    row.copy_from_slice(&tokens[token * d..(token + 1) * d]);
+                }
+                rows
+            }
+        }
+    }
+
+    /// The factors of rows `range`.
+    pub(crate) fn factors(&self, range: Range<usize>, buffer: &mut [f32; BLOCK_ROWS]) {
+        match self {
+            Self::Tokens { factor, .. } => buffer[..range.len()].fill(*factor),
+            Self::Assigned { assignments, weights, factor, .. } => {
+                for (slot, assignment) in buffer.iter_mut().zip(&assignments[range]) {
+                    *slot = factor * weights[*assignment as usize];
+                }
+            }
+        }
+    }
+}

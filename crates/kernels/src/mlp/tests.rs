@@ -1,0 +1,126 @@
+use super::*;
+use crate::{
+    check::{assert_close, wide},
+    reference,
+    simd::{Level, with_level},
+    test_data::{for_thread_counts, uniform},
+};
+
+/// Tokens around a block and a task, widths around a vector and a panel: (t, d, f).
+const SHAPES: [(usize, usize, usize); 9] = [
+    (0, 4, 3),
+    (1, 1, 1),
+    (1, 33, 17),
+    (95, 16, 31),
+    (96, 7, 32),
+    (97, 32, 16),
+    (575, 5, 3),
+    (577, 8, 4),
+    (1300, 3, 9),
+];
+
+struct Case {
+    d: usize,
+    f: usize,
+    u: Vec<f32>,
+    w_in: Vec<f32>,
+    w_out: Vec<f32>,
+    d_out: Vec<f32>,
+}
+
+/// What forward and backward wrote.
+#[derive(Clone, Debug, PartialEq)]
+struct Written {
+    out: Vec<f32>,
+    d_u: Vec<f32>,
+    d_w_in: Vec<f32>,
+    d_w_out: Vec<f32>,
+}
+
+const MULTIPLIER: f32 = 0.75;
+
+impl Case {
+    fn new((t, d, f): (usize, usize, usize)) -> Self {
+        let [u, w_in, w_out, d_out] =
+            [(t * d, 1), (2 * f * d, 2), (d * f, 3), (t * d, 4)].map(|(len, seed)| uniform(len, seed));
+        Self { d, f, u, w_in, w_out, d_out }
+    }
+
+    /// Everything, over stale numbers.
+    fn run(&self, residual: Option<&[f32]>, keep: bool) -> Written {
+        let mlp = Mlp::new(&self.w_in, &self.w_out, self.d, self.f);
+        let stale = |len: usize| vec![f32::NAN; len];
+        let mut saved = keep.then(|| stale(mlp.saved_len(self.u.len() / self.d)));
+        let mut written = Written {
+            out: stale(self.u.len()),
+            d_u: stale(self.u.len()),
+            d_w_in: stale(self.w_in.len()),
+            d_w_out: stale(self.w_out.len()),
+        };
+        let join = Join { residual, multiplier: MULTIPLIER };
+        forward(&self.u, &mlp, join, saved.as_deref_mut(), &mut written.out);
+        let Written { d_u, d_w_in, d_w_out, .. } = &mut written;
+        backward(&self.u, &mlp, MULTIPLIER, saved.as_deref(), &self.d_out, d_u, d_w_in, d_w_out);
+        written
+    }
+
+    fn assert_agrees(&self, residual: Option<&[f32]>, found: &Written, what: &str) {
+        let (w_in, w_out) = (wide(&self.w_in), wide(&self.w_out));
+        let mlp = reference::Mlp { w_in: &w_in, w_out: &w_out, d: self.d, f: self.f };
+        let u = wide(&self.u);
+        let mut out: Vec<f64> = reference::mlp(&u, &mlp).iter().map(|y| f64::from(MULTIPLIER) * y).collect();
+        for (out, residual) in out.iter_mut().zip(residual.unwrap_or_default()) {
+            *out += f64::from(*residual);
+        }
+        let d_y: Vec<f64> = self.d_out.iter().map(|d| f64::from(MULTIPLIER * d)).collect();
+        let slow = reference::mlp_backward(&u, &mlp, &d_y);
+        assert_close(&found.out, &out, 2e-5, (what, "out"));
+        assert_close(&found.d_u, &slow.d_u, 2e-5, (what, "d_u"));
+        assert_close(&found.d_w_in, &slow.d_w_in, 5e-5, (what, "d_w_in"));
+        assert_close(&found.d_w_out, &slow.d_w_out, 5e-5, (what, "d_w_out"));
+    }
+}
+
+#[test]
+fn agrees_with_its_twin_at_every_level() {
+    for shape in SHAPES {
+        let case = Case::new(shape);
+        for residual in [None, Some(&case.d_out[..])] {
+            for level in Level::available() {
+                let found = with_level(level, 2, || case.run(residual, true));
+                case.assert_agrees(residual, &found, &format!("{shape:?} at {level:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn computing_the_gate_again_changes_no_bit() {
+    for shape in SHAPES {
+        let case = Case::new(shape);
+        assert_eq!(case.run(None, true), case.run(None, false), "{shape:?}");
+    }
+}
+
+#[test]
+fn every_thread_count_gives_the_same_bits() {
+    let case = Case::new((1700, 20, 18));
+    for keep in [true, false] {
+        let found = for_thread_counts(|| case.run(None, keep));
+        assert!(found.iter().all(|x| *x == found[0]), "keep {keep}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "w_out of 4 × 3")]
+fn weights_that_do_not_fit_are_refused() {
+    Mlp::new(&[0.0; 24], &[0.0; 13], 4, 3);
+}
+
+#[test]
+#[should_panic(expected = "saved of 5 × 2·3")]
+fn saved_rows_that_do_not_fit_are_refused() {
+    let (w_in, w_out) = ([0.0; 24], [0.0; 12]);
+    let mlp = Mlp::new(&w_in, &w_out, 4, 3);
+    forward(&[0.0; 20], &mlp, Join::NONE, Some(&mut [0.0; 29]), &mut [0.0; 20]);
+}

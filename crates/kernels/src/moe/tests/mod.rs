@@ -1,0 +1,3 @@
+mod experts;
+mod losses;
+mod route;
