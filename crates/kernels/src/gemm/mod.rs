@@ -193,8 +193,8 @@ fn multiply(a: Matrix<'_>, b: Rhs<'_>, c: MatrixMut<'_>, write: Write<'_>) {
     for from in (0..b.k).step_by(K_BLOCK) {
         let k = K_BLOCK.min(b.k - from);
         let write = if from > 0 { Write::Add } else { write };
-        if a.row_stride == 1 && a.col_stride > MR {
-            // a transposed A: bring the rows of each tile together, k by k
+        if a.row_stride == 1 && a.col_stride > NR {
+            // a transposed A whose k are far apart: bring the rows of each tile together, k by k
             scratch::with(a.rows.div_ceil(MR) * MR * k, |packed_a| {
                 pack_transposed(&a, from, k, packed_a);
                 for_tiles(packed_a, a.rows, 1, MR, Some(MR * k), &b, from, k, c, c_row, write);
