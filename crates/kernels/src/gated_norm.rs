@@ -43,7 +43,11 @@ impl GatedNorm {
     #[track_caller]
     fn rows(&self, u: &[f32], projected: &[f32], w: &[f32]) -> usize {
         let i = self.z.width;
-        assert!(i > 0 && self.n_groups > 0 && i % self.n_groups == 0, "{i} channels in {} groups", self.n_groups);
+        assert!(
+            i > 0 && self.n_groups > 0 && i.is_multiple_of(self.n_groups),
+            "{i} channels in {} groups",
+            self.n_groups
+        );
         let rows = u.len() / i;
         assert_eq!([u.len(), w.len()], [rows * i, i], "rows of {i} channels");
         self.z.assert_rows(projected, rows, "z");
@@ -78,6 +82,7 @@ pub fn gated_norm(op: &GatedNorm, u: &[f32], projected: &[f32], w: &[f32], y: &m
 ///
 /// # Panics
 /// If the slices do not fit.
+#[expect(clippy::too_many_arguments, reason = "a kernel takes its slices and its sizes")]
 pub fn gated_norm_backward(
     op: &GatedNorm,
     u: &[f32],
@@ -120,9 +125,23 @@ simd! {
     }
 }
 
+/// [`gated_norm_backward`] on this thread, where `dw` is added to.
+#[expect(clippy::too_many_arguments, reason = "a kernel takes its slices and its sizes")]
+pub fn gated_norm_backward_rows(
+    op: &GatedNorm,
+    u: &[f32],
+    projected: &[f32],
+    w: &[f32],
+    dy: &[f32],
+    du: &mut [f32],
+    d_projected: &mut [f32],
+    dw: &mut [f32],
+) {
+    scratch::with(op.z.width, |v| backward_rows(op, u, projected, w, dy, du, d_projected, dw, v));
+}
+
 simd! {
-    /// [`gated_norm_backward`] on this thread, where `dw` is added to.
-    pub fn gated_norm_backward_rows<S>(
+    fn backward_rows<S>(
         op: &GatedNorm,
         u: &[f32],
         projected: &[f32],
@@ -131,39 +150,38 @@ simd! {
         du: &mut [f32],
         d_projected: &mut [f32],
         dw: &mut [f32],
+        v: &mut [f32],
     ) {
         let (i, width) = (op.z.width, op.width());
-        scratch::with(i, |v| {
-            let rows = u.chunks_exact(i).zip(dy.chunks_exact(i)).zip(du.chunks_exact_mut(i));
-            for (row, ((u, dy), du)) in rows.enumerate() {
-                let (z, dz) = (op.z.row(projected, row), op.dz.row_mut(d_projected, row));
-                // ∂v/∂u and ∂v/∂z wait in the places of du and dz
-                let outputs = v.iter_mut().zip(du.iter_mut()).zip(dz.iter_mut());
-                for (((v, du), dz), (u, z)) in outputs.zip(u.iter().zip(z)) {
-                    let (silu, derivative) = silu_and_derivative::<S>(*z);
-                    *v = u * silu;
-                    *du = silu;
-                    *dz = u * derivative;
+        let rows = u.chunks_exact(i).zip(dy.chunks_exact(i)).zip(du.chunks_exact_mut(i));
+        for (row, ((u, dy), du)) in rows.enumerate() {
+            let (z, dz) = (op.z.row(projected, row), op.dz.row_mut(d_projected, row));
+            // ∂v/∂u and ∂v/∂z wait in the places of du and dz
+            let outputs = v.iter_mut().zip(du.iter_mut()).zip(dz.iter_mut());
+            for (((v, du), dz), (u, z)) in outputs.zip(u.iter().zip(z)) {
+                let (silu, derivative) = silu_and_derivative::<S>(*z);
+                *v = u * silu;
+                *du = silu;
+                *dz = u * derivative;
+            }
+            for start in (0..i).step_by(width) {
+                let group = start..start + width;
+                let (v, w, dy) = (&v[group.clone()], &w[group.clone()], &dy[group.clone()]);
+                let [vv, gv] = square_and_slope::<S>(v, w, dy);
+                let r = inverse_rms(vv, width, op.eps);
+                let along_v = -r * r * r * gv / width as f32;
+                let inputs = v.iter().zip(w).zip(dy);
+                let outputs = du[group.clone()].iter_mut().zip(&mut dz[group.clone()]);
+                for ((du, dz), ((v, w), dy)) in outputs.zip(inputs) {
+                    let dv = mul_add::<S>(along_v, *v, r * w * dy);
+                    *du *= dv;
+                    *dz *= dv;
                 }
-                for start in (0..i).step_by(width) {
-                    let group = start..start + width;
-                    let (v, w, dy) = (&v[group.clone()], &w[group.clone()], &dy[group.clone()]);
-                    let [vv, gv] = square_and_slope::<S>(v, w, dy);
-                    let r = inverse_rms(vv, width, op.eps);
-                    let along_v = -r * r * r * gv / width as f32;
-                    let inputs = v.iter().zip(w).zip(dy);
-                    let outputs = du[group.clone()].iter_mut().zip(&mut dz[group.clone()]);
-                    for ((du, dz), ((v, w), dy)) in outputs.zip(inputs) {
-                        let dv = mul_add::<S>(along_v, *v, r * w * dy);
-                        *du *= dv;
-                        *dz *= dv;
-                    }
-                    for ((dw, v), dy) in dw[group].iter_mut().zip(v).zip(dy) {
-                        *dw = mul_add::<S>(r * v, *dy, *dw);
-                    }
+                for ((dw, v), dy) in dw[group].iter_mut().zip(v).zip(dy) {
+                    *dw = mul_add::<S>(r * v, *dy, *dw);
                 }
             }
-        });
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod bf16;
 #[cfg(test)]
 mod check;
 pub mod columns;
+pub mod conv;
 pub mod gated_norm;
 pub mod gemm;
 pub mod mlp;
@@ -22,6 +23,7 @@ pub mod probe;
 pub mod reference;
 pub mod residual;
 pub mod rms_norm;
+pub mod scan;
 mod scratch;
 pub mod simd;
 mod sums;

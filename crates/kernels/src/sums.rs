@@ -50,14 +50,6 @@ pub(crate) fn dot<S: Isa>(a: &[f32], b: &[f32]) -> f32 {
     lane_sum(lanes)
 }
 
-/// `y += a·x`, slices of one length.
-#[inline(always)]
-pub(crate) fn add_scaled<S: Isa>(y: &mut [f32], a: f32, x: &[f32]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y = mul_add::<S>(a, *x, *y);
-    }
-}
-
 /// Call `fill` with zeroed partials, `tasks` rows of `out.len()` floats, and store their sum in `out`.
 pub(crate) fn over_tasks(tasks: usize, out: &mut [f32], fill: impl FnOnce(&mut [f32])) {
     let width = out.len();

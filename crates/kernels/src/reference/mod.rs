@@ -4,6 +4,7 @@
 
 mod adamw;
 mod bf16;
+mod conv;
 mod gated_norm;
 mod gemm;
 mod mlp;
@@ -13,12 +14,13 @@ mod residual;
 mod rms_norm;
 mod swiglu;
 
+pub use conv::{ConvGradients, ConvShape, causal_conv_silu, causal_conv_silu_backward};
 pub use gated_norm::{gated_norm, gated_norm_backward};
 pub use gemm::gemm;
-pub use adamw::adamw_step;
-pub use bf16::bf16;
 pub use mlp::{Mlp, MlpGradients, mlp, mlp_backward};
 pub use moe::{ExpertGradients, Routed, experts, experts_backward, route, route_backward, router_losses};
+pub use adamw::adamw_step;
+pub use bf16::bf16;
 pub use norm::sum_of_squares;
 pub use residual::add_scaled;
 pub use rms_norm::{rms_norm, rms_norm_backward};
