@@ -1,6 +1,7 @@
-//! One fused AdamW step over a parameter tensor.
+//! One fused AdamW step over all parameter tensors.
 //!
 //! ```text
+//! tensors → chunks of at most CHUNK_LEN, one list → rayon
 //! param, grad, m, v → param·(1 − lr·wd) − lr·m̂ / (√v̂ + ε),  m, v updated in place
 //! ```
 //!
@@ -10,7 +11,7 @@
 
 use rayon::prelude::*;
 
-use crate::CHUNK_LEN;
+use crate::{CHUNK_LEN, simd::simd};
 
 /// Hyperparameters of one step; `lr` is the scheduled rate of that step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,10 +35,44 @@ impl AdamW {
     }
 }
 
-/// Updates `param` and its moments `m` and `v` for the gradient `grad_scale · grad`.
+/// A tensor that a step changes, its gradient and its moments: slices of one length.
+#[derive(Debug)]
+pub struct Parameter<'a> {
+    /// The values.
+    pub values: &'a mut [f32],
+    /// Their gradient, before `grad_scale`.
+    pub grad: &'a [f32],
+    /// The moving mean of the gradients.
+    pub m: &'a mut [f32],
+    /// The moving mean of their squares.
+    pub v: &'a mut [f32],
+    /// Whether weight decay applies.
+    pub decays: bool,
+}
+
+/// Updates all `parameters` and their moments for the gradients `grad_scale · grad`.
 ///
 /// `step` counts from 1. `grad_scale` carries what is common to all gradients of a step: the factor that clips the
 /// global norm and the one that turns a sum over micro-batches into a mean.
+///
+/// # Panics
+///
+/// If the slices of a parameter differ in length or `step` is 0.
+pub fn adamw_steps(parameters: Vec<Parameter<'_>>, step: u64, grad_scale: f32, hyper: &AdamW) {
+    let decaying = Coefficients::new(hyper, step, grad_scale);
+    let still = Coefficients::new(&AdamW { weight_decay: 0.0, ..*hyper }, step, grad_scale);
+    let mut chunks = Vec::new();
+    for Parameter { values, grad, m, v, decays } in parameters {
+        assert_arguments(values, grad, m, v, step);
+        let coefficients = if decays { &decaying } else { &still };
+        let moments = m.chunks_mut(CHUNK_LEN).zip(v.chunks_mut(CHUNK_LEN));
+        let tensor = values.chunks_mut(CHUNK_LEN).zip(grad.chunks(CHUNK_LEN)).zip(moments);
+        chunks.extend(tensor.map(|((values, grad), (m, v))| (coefficients, values, grad, m, v)));
+    }
+    chunks.into_par_iter().for_each(|(coefficients, values, grad, m, v)| update(coefficients, values, grad, m, v));
+}
+
+/// [`adamw_steps`] for one tensor, to which the decay of `hyper` applies.
 ///
 /// # Panics
 ///
@@ -51,13 +86,7 @@ pub fn adamw_step(
     grad_scale: f32,
     hyper: &AdamW,
 ) {
-    assert_arguments(param, grad, m, v, step);
-    let coefficients = Coefficients::new(hyper, step, grad_scale);
-    param
-        .par_chunks_mut(CHUNK_LEN)
-        .zip(grad.par_chunks(CHUNK_LEN))
-        .zip(m.par_chunks_mut(CHUNK_LEN).zip(v.par_chunks_mut(CHUNK_LEN)))
-        .for_each(|((param, grad), (m, v))| coefficients.update(param, grad, m, v));
+    adamw_steps(vec![Parameter { values: param, grad, m, v, decays: true }], step, grad_scale, hyper);
 }
 
 /// The contract that the kernel shares with its twin.
@@ -99,15 +128,17 @@ impl Coefficients {
             step_size: (hyper.lr / bias1) as f32,
         }
     }
+}
 
-    /// One chunk; branch-free, so that the compiler vectorises it.
-    fn update(&self, param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32]) {
+simd! {
+    /// One chunk. Nothing is fused, so that every level rounds alike.
+    fn update<S>(by: &Coefficients, param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32]) {
         for (((param, grad), m), v) in param.iter_mut().zip(grad).zip(m).zip(v) {
-            let grad = grad * self.grad_scale;
-            *m += self.one_minus_beta1 * (grad - *m);
-            *v = self.beta2 * *v + self.one_minus_beta2 * grad * grad;
-            let denominator = v.sqrt() / self.bias2_sqrt + self.eps;
-            *param = *param * self.decay - self.step_size * *m / denominator;
+            let grad = grad * by.grad_scale;
+            *m += by.one_minus_beta1 * (grad - *m);
+            *v = by.beta2 * *v + by.one_minus_beta2 * grad * grad;
+            let denominator = v.sqrt() / by.bias2_sqrt + by.eps;
+            *param = *param * by.decay - by.step_size * *m / denominator;
         }
     }
 }
@@ -115,8 +146,11 @@ impl Coefficients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference;
-    use crate::test_data::{AWKWARD_LENGTHS, for_thread_counts, uniform};
+    use crate::{
+        reference,
+        simd::{Level, with_level},
+        test_data::{AWKWARD_LENGTHS, for_thread_counts, uniform},
+    };
 
     const HYPER: AdamW = AdamW { lr: 2e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
 
@@ -148,6 +182,30 @@ mod tests {
         for result in &results[1..] {
             assert_eq!(result, &results[0]);
         }
+    }
+
+    #[test]
+    fn every_level_gives_the_same_bits() {
+        let results = Level::available().into_iter().map(|level| with_level(level, 2, || trained(adamw_step, 999, 3)));
+        let results: Vec<_> = results.collect();
+        assert!(results.iter().all(|result| *result == results[0]));
+    }
+
+    #[test]
+    fn all_tensors_at_once_get_the_bits_that_each_gets_alone() {
+        let lens = [3, CHUNK_LEN + 1, 0, 1, 2 * CHUNK_LEN];
+        let tensor = |i: usize| [uniform(lens[i], 1), uniform(lens[i], 2), vec![0.0; lens[i]], vec![0.0; lens[i]]];
+        let (mut together, mut alone): (Vec<_>, Vec<_>) = (0..lens.len()).map(|i| (tensor(i), tensor(i))).unzip();
+        let parameters = together.iter_mut().enumerate().map(|(i, [values, grad, m, v])| {
+            let grad = &*grad;
+            Parameter { values, grad, m, v, decays: i % 2 == 0 }
+        });
+        adamw_steps(parameters.collect(), 2, 0.7, &HYPER);
+        for (i, [values, grad, m, v]) in alone.iter_mut().enumerate() {
+            let weight_decay = if i % 2 == 0 { HYPER.weight_decay } else { 0.0 };
+            adamw_step(values, grad, m, v, 2, 0.7, &AdamW { weight_decay, ..HYPER });
+        }
+        assert_eq!(together, alone);
     }
 
     /// Parameters after three steps of torch 2.15.0 on a CPU, which a few lines remake:

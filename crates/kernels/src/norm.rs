@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::CHUNK_LEN;
+use crate::{CHUNK_LEN, simd::simd};
 
 /// Independent partial sums of a chunk: enough to fill vector registers and hide the latency of an addition.
 const LANES: usize = 16;
@@ -16,25 +16,41 @@ const LANES: usize = 16;
 /// The square of an `f32` is exact in `f64` and cannot overflow it, so the result is finite if and only if every
 /// element is: a NaN or an infinity anywhere surfaces here, and `sum_of_squares(x).is_finite()` is the test.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
-    let chunk_sums: Vec<f64> = x.par_chunks(CHUNK_LEN).map(chunk_sum_of_squares).collect();
-    tree_sum(&chunk_sums)
+    sum_of_all_squares(&[x])
 }
 
-fn chunk_sum_of_squares(x: &[f32]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let rows = x.chunks_exact(LANES);
-    let rest = rows.remainder();
-    for row in rows.chain([rest]) {
-        for (lane, &x) in lanes.iter_mut().zip(row) {
+/// The sum over all `tensors` of their [`sum_of_squares`], by a [`tree_sum`], in one parallel pass.
+pub fn sum_of_all_squares(tensors: &[&[f32]]) -> f64 {
+    let chunks: Vec<&[f32]> = tensors.iter().flat_map(|x| x.chunks(CHUNK_LEN)).collect();
+    let chunk_sums: Vec<f64> = chunks.into_par_iter().map(chunk_sum_of_squares).collect();
+    let mut rest = &chunk_sums[..];
+    let sums = tensors.iter().map(|x| {
+        let (sums, after) = rest.split_at(x.len().div_ceil(CHUNK_LEN));
+        rest = after;
+        tree_sum(sums)
+    });
+    tree_sum(&sums.collect::<Vec<f64>>())
+}
+
+simd! {
+    fn chunk_sum_of_squares<S>(x: &[f32]) -> f64 {
+        let mut lanes = [0.0; LANES];
+        let (rows, rest) = x.as_chunks::<LANES>();
+        for row in rows {
+            for i in 0..LANES {
+                lanes[i] += f64::from(row[i]) * f64::from(row[i]);
+            }
+        }
+        for (lane, &x) in lanes.iter_mut().zip(rest) {
             *lane += f64::from(x) * f64::from(x);
         }
+        tree_sum(&lanes)
     }
-    tree_sum(&lanes)
 }
 
 /// Sum of `x` over a binary tree whose shape depends on `x.len()` alone.
 ///
-/// Callers with several tensors add their sums with this one, so that the total has a fixed shape too.
+/// Sums of parts are added with this one, so that the total has a fixed shape too.
 pub fn tree_sum(x: &[f64]) -> f64 {
     match x {
         [] => 0.0,
@@ -49,8 +65,11 @@ pub fn tree_sum(x: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference;
-    use crate::test_data::{AWKWARD_LENGTHS, for_thread_counts, uniform};
+    use crate::{
+        reference,
+        simd::{Level, with_level},
+        test_data::{AWKWARD_LENGTHS, for_thread_counts, uniform},
+    };
 
     #[test]
     fn agrees_with_its_twin_at_awkward_lengths() {
@@ -66,6 +85,23 @@ mod tests {
         let x = uniform(20 * CHUNK_LEN + 5, 4);
         let sums = for_thread_counts(|| sum_of_squares(&x).to_bits());
         assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
+    }
+
+    #[test]
+    fn every_level_gives_the_same_bits() {
+        let x = uniform(CHUNK_LEN + 5, 4);
+        let sums = Level::available().into_iter().map(|level| with_level(level, 2, || sum_of_squares(&x).to_bits()));
+        let sums: Vec<u64> = sums.collect();
+        assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
+    }
+
+    #[test]
+    fn several_tensors_are_the_tree_over_each() {
+        let tensors = [3, CHUNK_LEN + 1, 0, 1, 2 * CHUNK_LEN].map(|n| uniform(n, n as u64));
+        let sums = tensors.each_ref().map(|x| sum_of_squares(x));
+        let together = sum_of_all_squares(&tensors.each_ref().map(|x| &x[..]));
+        assert_eq!(together.to_bits(), tree_sum(&sums).to_bits());
+        assert_eq!(sum_of_all_squares(&[]), 0.0);
     }
 
     #[test]

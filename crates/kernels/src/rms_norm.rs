@@ -10,29 +10,10 @@
 use rayon::prelude::*;
 
 use crate::{
+    gemm::Write,
     simd::{Isa, mul_add, simd},
     sums::{LANES, ROWS, dot, lane_sum, over_tasks},
 };
-
-/// What the gradient of a norm's input is added to.
-#[derive(Clone, Copy, Debug)]
-pub enum AddTo<'a> {
-    /// Nothing: it is stored.
-    Nothing,
-    /// What its place holds.
-    Itself,
-    /// Another gradient of the same shape, such as that of the residual stream.
-    Other(&'a [f32]),
-}
-
-impl<'a> AddTo<'a> {
-    fn part(self, start: usize, len: usize) -> Self {
-        match self {
-            Self::Other(slice) => Self::Other(&slice[start..start + len]),
-            whole => whole,
-        }
-    }
-}
 
 /// `y = x / √(mean(x²) + ε) · w`, the mean over a row (arXiv 1910.07467 eq. 4).
 ///
@@ -62,19 +43,19 @@ pub fn add_rms_norm(x: &[f32], branch: &[f32], m: f32, w: &[f32], eps: f32, x_ou
     inputs.zip(outputs).for_each(|((x, branch), (x_out, y))| add_rms_norm_rows(x, branch, m, w, eps, x_out, y));
 }
 
-/// Gradients of [`rms_norm`] at `x` for the gradient `dy` of its output: `dx`, onto `onto`, and `dw`.
+/// Gradients of [`rms_norm`] at `x` for the gradient `dy` of its output: `dx`, stored or added as `write` says, and `dw`.
 ///
 /// With `r = 1/√(mean(x²) + ε)` and `g = dy·w`: `dx = r·g − x·r³·mean(g·x)`, `dw = Σ_t dy·x·r`.
 ///
 /// # Shapes
-/// `x`, `dy`, `dx`, `onto`: [t, d], `w`, `dw`: `[d]`
+/// `x`, `dy`, `dx`: [t, d], `w`, `dw`: `[d]`
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn rms_norm_backward(x: &[f32], w: &[f32], dy: &[f32], eps: f32, onto: AddTo<'_>, dx: &mut [f32], dw: &mut [f32]) {
+pub fn rms_norm_backward(x: &[f32], w: &[f32], dy: &[f32], eps: f32, write: Write<'_>, dx: &mut [f32], dw: &mut [f32]) {
     assert_rows(w, &[x, dy, dx]);
     assert_eq!(dw.len(), w.len(), "dw");
-    if let AddTo::Other(other) = onto {
+    if let Write::Onto(other) = write {
         assert_eq!(other.len(), x.len(), "the gradient to add to");
     }
     let d = w.len().max(1);
@@ -83,7 +64,11 @@ pub fn rms_norm_backward(x: &[f32], w: &[f32], dy: &[f32], eps: f32, onto: AddTo
         let inputs = x.par_chunks(block).zip(dy.par_chunks(block));
         let outputs = dx.par_chunks_mut(block).zip(partials.par_chunks_mut(d));
         inputs.zip(outputs).enumerate().for_each(|(i, ((x, dy), (dx, dw)))| {
-            rms_norm_backward_rows(x, w, dy, eps, onto.part(i * block, x.len()), dx, dw);
+            let write = match write {
+                Write::Onto(other) => Write::Onto(&other[i * block..][..x.len()]),
+                write => write,
+            };
+            rms_norm_backward_rows(x, w, dy, eps, write, dx, dw);
         });
     });
 }
@@ -126,7 +111,7 @@ simd! {
 simd! {
     /// [`rms_norm_backward`] on this thread, where `dw` is added to.
     pub fn rms_norm_backward_rows<S>(
-        x: &[f32], w: &[f32], dy: &[f32], eps: f32, onto: AddTo<'_>, dx: &mut [f32], dw: &mut [f32],
+        x: &[f32], w: &[f32], dy: &[f32], eps: f32, write: Write<'_>, dx: &mut [f32], dw: &mut [f32],
     ) {
         let d = w.len().max(1);
         let rows = x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
@@ -136,18 +121,18 @@ simd! {
             let along_x = -r * r * r * gx / d as f32;
             let gradient = |x: f32, w: f32, dy: f32| mul_add::<S>(along_x, x, r * w * dy);
             let inputs = x.iter().zip(w).zip(dy);
-            match onto {
-                AddTo::Nothing => {
+            match write {
+                Write::Set => {
                     for (dx, ((x, w), dy)) in dx.iter_mut().zip(inputs) {
                         *dx = gradient(*x, *w, *dy);
                     }
                 }
-                AddTo::Itself => {
+                Write::Add => {
                     for (dx, ((x, w), dy)) in dx.iter_mut().zip(inputs) {
                         *dx += gradient(*x, *w, *dy);
                     }
                 }
-                AddTo::Other(other) => {
+                Write::Onto(other) => {
                     for ((dx, ((x, w), dy)), other) in dx.iter_mut().zip(inputs).zip(&other[row * d..][..d]) {
                         *dx = other + gradient(*x, *w, *dy);
                     }
@@ -237,10 +222,10 @@ mod tests {
             let (x, dy, w, residual) = (uniform(t * d, 1), uniform(t * d, 2), uniform(d, 3), uniform(t * d, 4));
             let (slow_dx, slow_dw) = reference::rms_norm_backward(&wide(&x), &wide(&w), &wide(&dy), f64::from(EPS));
             for level in Level::available() {
-                for onto in [AddTo::Nothing, AddTo::Itself, AddTo::Other(&residual)] {
-                    let nothing = matches!(onto, AddTo::Nothing);
+                for onto in [Write::Set, Write::Add, Write::Onto(&residual)] {
+                    let nothing = matches!(onto, Write::Set);
                     let (mut dx, mut dw) = (residual.clone(), vec![f32::NAN; d]);
-                    if !matches!(onto, AddTo::Itself) {
+                    if !matches!(onto, Write::Add) {
                         dx.fill(f32::NAN);
                     }
                     with_level(level, 2, || rms_norm_backward(&x, &w, &dy, EPS, onto, &mut dx, &mut dw));
@@ -268,7 +253,7 @@ mod tests {
         let results = for_thread_counts(|| {
             let (mut y, mut dx, mut dw) = (vec![0.0; t * d], vec![0.0; t * d], vec![0.0; d]);
             rms_norm(&x, &w, EPS, &mut y);
-            rms_norm_backward(&x, &w, &dy, EPS, AddTo::Nothing, &mut dx, &mut dw);
+            rms_norm_backward(&x, &w, &dy, EPS, Write::Set, &mut dx, &mut dw);
             [y, dx, dw]
         });
         assert!(results.iter().all(|result| *result == results[0]));
@@ -277,7 +262,7 @@ mod tests {
     #[test]
     fn a_row_of_zeros_has_finite_gradients() {
         let (mut dx, mut dw) = ([f32::NAN; 20], [f32::NAN; 20]);
-        rms_norm_backward(&[0.0; 20], &[1.0; 20], &[1.0; 20], EPS, AddTo::Nothing, &mut dx, &mut dw);
+        rms_norm_backward(&[0.0; 20], &[1.0; 20], &[1.0; 20], EPS, Write::Set, &mut dx, &mut dw);
         assert!(dx.iter().all(|x| (x * EPS.sqrt() - 1.0).abs() < 1e-6) && dw == [0.0; 20], "{dx:?}");
     }
 }
