@@ -14,6 +14,7 @@ pub mod bf16;
 mod check;
 pub mod columns;
 pub mod conv;
+pub mod embedding;
 pub mod gated_norm;
 pub mod gemm;
 pub mod mlp;

@@ -5,6 +5,7 @@
 mod adamw;
 mod bf16;
 mod conv;
+mod embedding;
 mod gated_norm;
 mod gemm;
 mod mlp;
@@ -15,6 +16,7 @@ mod rms_norm;
 mod swiglu;
 
 pub use conv::{ConvGradients, ConvShape, causal_conv_silu, causal_conv_silu_backward};
+pub use embedding::{embedding, embedding_backward};
 pub use gated_norm::{gated_norm, gated_norm_backward};
 pub use gemm::gemm;
 pub use mlp::{Mlp, MlpGradients, mlp, mlp_backward};

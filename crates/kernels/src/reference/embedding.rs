@@ -1,0 +1,18 @@
+//! The embedding, a token at a time.
+
+/// Twin of [`embedding`](crate::embedding::embedding): `m·table[id]` for each id.
+///
+/// # Shapes
+/// `table`: [v, d] → [t, d]
+pub fn embedding(ids: &[i32], table: &[f64], d: usize, m: f64) -> Vec<f64> {
+    ids.iter().flat_map(|id| table[*id as usize * d..][..d].iter().map(|x| m * x)).collect()
+}
+
+/// Twin of [`embedding_backward`](crate::embedding::embedding_backward), added to `d_table` [v, d].
+pub fn embedding_backward(ids: &[i32], dy: &[f64], d: usize, m: f64, d_table: &mut [f64]) {
+    for (t, id) in ids.iter().enumerate() {
+        for c in 0..d {
+            d_table[*id as usize * d + c] += m * dy[t * d + c];
+        }
+    }
+}
