@@ -1,13 +1,13 @@
-//! u → q, k, v → causal attention → o_proj
+//! u → q | k | v → causal attention → o_proj, added to the residual stream
 
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
 use itera_config::{ModelConfig, PositionEmbedding};
-use itera_ops::{AttentionShape, Rope, causal_attention, linear};
+use itera_ops::{AttentionShape, PastKeysValues, Rope, causal_attention, linear};
 
-use crate::parameters::Source;
+use crate::{parameters::Source, residual::Residual};
 
 /// Causal grouped-query attention.
 #[derive(Module, Debug)]
@@ -35,19 +35,15 @@ impl Attention {
         Self { q_proj: source.next(), k_proj: source.next(), v_proj: source.next(), o_proj: source.next(), shape }
     }
 
-    /// Mix positions of `u` [b, l, d] over the past keys and values and themselves.
-    ///
-    /// # Shapes
-    /// past: keys and values, each [b, kv_heads, positions, head width], before and after; → [b, l, d]
-    pub fn forward(
+    /// Mix positions of `u` [b, l, d] over the past keys and values and themselves, and add the result to `residual`.
+    pub(crate) fn forward(
         &self,
         u: Tensor<3>,
-        past: Option<(Tensor<4>, Tensor<4>)>,
-    ) -> (Tensor<3>, Option<(Tensor<4>, Tensor<4>)>) {
-        let q = linear(u.clone(), self.q_proj.val());
-        let k = linear(u.clone(), self.k_proj.val());
-        let v = linear(u, self.v_proj.val());
-        let (y, past) = causal_attention(q, k, v, past, &self.shape);
-        (linear(y, self.o_proj.val()), Some(past))
+        past: Option<PastKeysValues>,
+        residual: Residual<'_>,
+    ) -> (Tensor<3>, PastKeysValues) {
+        let qkv_proj = Tensor::cat(vec![self.q_proj.val(), self.k_proj.val(), self.v_proj.val()], 0);
+        let (y, past) = causal_attention(linear(u, qkv_proj), past, &self.shape);
+        (residual.join_linear(y, self.o_proj.val()), past)
     }
 }

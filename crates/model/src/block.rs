@@ -13,6 +13,7 @@ use crate::{
     ffn::{Moe, SharedMlp},
     mamba::Mamba2,
     parameters::Source,
+    residual::Residual,
     state::LayerState,
 };
 
@@ -64,37 +65,28 @@ impl Block {
         recurrent: bool,
         mut dropout: Option<&mut Dropout>,
     ) -> (Tensor<3>, LayerState, Option<Routing>) {
-        let mut residual = |x: Tensor<3>, branch: Tensor<3>| {
-            let branch = match dropout.as_deref_mut() {
-                Some(dropout) => dropout.apply(branch),
-                None => branch,
-            };
-            x + branch.mul_scalar(self.residual_multiplier)
-        };
-
         let u = rms_norm(x.clone(), self.mixer_norm.val(), self.rms_norm_eps);
-        let (mixed, state) = match (&self.mixer, state) {
-            (Mixer::Mamba(mamba), LayerState::Mamba { conv, ssm }) => {
-                let (y, (conv, ssm)) = mamba.forward(u, (conv, ssm), recurrent);
-                (y, LayerState::Mamba { conv, ssm })
+        let residual = Residual { x, multiplier: self.residual_multiplier, dropout: dropout.as_deref_mut() };
+        let (x, state) = match (&self.mixer, state) {
+            (Mixer::Mamba(mamba), LayerState::Mamba(state)) => {
+                let (x, state) = mamba.forward(u, state, recurrent, residual);
+                (x, LayerState::Mamba(state))
             }
             (Mixer::Attention(attention), LayerState::Attention(past)) => {
-                let (y, past) = attention.forward(u, past);
-                (y, LayerState::Attention(past))
+                let (x, past) = attention.forward(u, past, residual);
+                (x, LayerState::Attention(Some(past)))
             }
             _ => unreachable!("a state is made from the same layer pattern as its model"),
         };
-        let x = residual(x, mixed);
 
         let u = rms_norm(x.clone(), self.ffn_norm.val(), self.rms_norm_eps);
-        let shared = self.shared.forward(u.clone());
-        let (y, routing) = match &self.moe {
+        let residual = Residual { x, multiplier: self.residual_multiplier, dropout };
+        match &self.moe {
             Some(moe) => {
-                let (y, routing) = moe.forward(u);
-                (y + shared, Some(routing))
+                let (x, routing) = moe.forward(u, &self.shared, residual);
+                (x, state, Some(routing))
             }
-            None => (shared, None),
-        };
-        (residual(x, y), state, routing)
+            None => (self.shared.forward(u, residual), state, None),
+        }
     }
 }

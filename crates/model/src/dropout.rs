@@ -19,9 +19,14 @@ impl Dropout {
         Self { probability, rng: stream(seed, Purpose::Dropout, index) }
     }
 
+    /// Whether it changes anything.
+    pub(crate) fn is_active(&self) -> bool {
+        self.probability > 0.0
+    }
+
     /// Zero each value with the probability, and scale the others so that the mean stays.
     pub fn apply<const D: usize>(&mut self, x: Tensor<D>) -> Tensor<D> {
-        if self.probability == 0.0 {
+        if !self.is_active() {
             return x;
         }
         let keep = 1.0 - self.probability;

@@ -1,13 +1,13 @@
-//! u → swiglu MLP (shared), and u → router → top-k experts (moe)
+//! u → shared SwiGLU MLP, and u → router → top-k experts, added to the residual stream
 
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
 use itera_config::ModelConfig;
-use itera_ops::{Routing, experts, linear, route, swiglu};
+use itera_ops::{MixtureWeights, MlpWeights, Routing, mixture, mlp};
 
-use crate::parameters::Source;
+use crate::{parameters::Source, residual::Residual};
 
 /// Dropless top-k mixture of SwiGLU experts.
 #[derive(Module, Debug)]
@@ -24,13 +24,15 @@ impl Moe {
         Self { router: source.next(), w_in: source.next(), w_out: source.next(), top_k: config.top_k }
     }
 
-    /// `u` [b, l, d] → [b, l, d], and where each token went.
-    pub fn forward(&self, u: Tensor<3>) -> (Tensor<3>, Routing) {
-        let dims @ [b, l, d] = u.dims();
-        let u_td = u.reshape([b * l, d]);
-        let routing = route(u_td.clone(), self.router.val(), self.top_k);
-        let y_td = experts(u_td, routing.weights.clone(), self.w_in.val(), self.w_out.val());
-        (y_td.reshape(dims), routing)
+    /// The experts and `shared` on `u` [b, l, d], added to `residual` → [b, l, d], and where each token went.
+    pub(crate) fn forward(&self, u: Tensor<3>, shared: &SharedMlp, residual: Residual<'_>) -> (Tensor<3>, Routing) {
+        let weights = MixtureWeights {
+            router: self.router.val(),
+            w_in: self.w_in.val(),
+            w_out: self.w_out.val(),
+            shared: shared.weights(),
+        };
+        residual.join(|residual, multiplier| mixture(u, weights, self.top_k, residual, multiplier))
     }
 }
 
@@ -46,8 +48,12 @@ impl SharedMlp {
         Self { w_in: source.next(), w_out: source.next() }
     }
 
-    /// `u` [b, l, d] → [b, l, d]
-    pub fn forward(&self, u: Tensor<3>) -> Tensor<3> {
-        linear(swiglu(linear(u, self.w_in.val())), self.w_out.val())
+    /// The MLP on `u` [b, l, d], added to `residual` → [b, l, d].
+    pub(crate) fn forward(&self, u: Tensor<3>, residual: Residual<'_>) -> Tensor<3> {
+        residual.join(|residual, multiplier| (mlp(u, self.weights(), residual, multiplier), ())).0
+    }
+
+    fn weights(&self) -> MlpWeights {
+        MlpWeights { w_in: self.w_in.val(), w_out: self.w_out.val() }
     }
 }

@@ -5,7 +5,7 @@ use burn::{
     tensor::{Device, Int, Tensor},
 };
 use itera_config::ModelConfig;
-use itera_ops::{Routing, head_cross_entropy, linear, rms_norm};
+use itera_ops::{Routing, embedding, head_cross_entropy, linear, rms_norm};
 
 use crate::{block::Block, dropout::Dropout, error::ModelError, init, parameters::Source, state::State};
 
@@ -90,13 +90,7 @@ impl LanguageModel {
     }
 
     fn run(&self, ids: Tensor<2, Int>, state: State, recurrent: bool, mut dropout: Option<&mut Dropout>) -> LmOutput {
-        let [b, l] = ids.dims();
-        let mut x = self
-            .embed
-            .val()
-            .select(0, ids.reshape([b * l]))
-            .reshape([b, l, self.config.d_model])
-            .mul_scalar(self.config.embedding_multiplier);
+        let mut x = embedding(self.embed.val(), ids, self.config.embedding_multiplier);
         let mut routings = Vec::new();
         let mut layers = Vec::with_capacity(self.layers.len());
         for (block, state) in self.layers.iter().zip(state.layers) {

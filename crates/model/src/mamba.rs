@@ -1,13 +1,13 @@
-//! u → in_proj → [z | x B C | dt] → conv1d + silu → scan → rms_norm(y · silu(z)) → out_proj
+//! u → in_proj → [z | x B C | dt] → conv1d + silu → scan → rms_norm(y · silu(z)) → out_proj, added to the residual stream
 
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, activation::softplus},
+    tensor::Tensor,
 };
 use itera_config::ModelConfig;
-use itera_ops::{ScanInput, causal_conv_silu, chunked_scan, gated_rms_norm, linear, recurrent_step};
+use itera_ops::{Mamba2Shape, Mamba2State, Mamba2Weights, composite, linear, mamba2};
 
-use crate::parameters::Source;
+use crate::{parameters::Source, residual::Residual};
 
 /// Mamba-2 mixer (arXiv 2405.21060).
 #[derive(Module, Debug)]
@@ -21,7 +21,7 @@ pub struct Mamba2 {
     norm: Param<Tensor<1>>,
     out_proj: Param<Tensor<2>>,
     #[module(skip)]
-    config: ModelConfig,
+    shape: Mamba2Shape,
 }
 
 impl Mamba2 {
@@ -35,44 +35,38 @@ impl Mamba2 {
             d_skip: source.next(),
             norm: source.next(),
             out_proj: source.next(),
-            config: config.clone(),
+            shape: Mamba2Shape {
+                n_heads: config.n_heads(),
+                d_head: config.d_head,
+                d_state: config.d_state,
+                n_groups: config.n_groups,
+                chunk_len: config.chunk_len,
+                eps: config.rms_norm_eps,
+            },
         }
     }
 
-    /// Mix positions of `u` [b, l, d], from the state (conv, ssm) and to the next one.
+    /// Mix positions of `u` [b, l, d] from a state to the next one, and add the result to `residual`.
     ///
     /// With `recurrent`, `u` is one position (l = 1) and goes through the recurrence; otherwise through the chunked scan.
-    ///
-    /// # Shapes
-    /// conv: [b, d_conv − 1, channels], ssm: [b, h, p, n], before and after; → [b, l, d]
-    pub fn forward(
+    pub(crate) fn forward(
         &self,
         u: Tensor<3>,
-        (conv, ssm): (Tensor<3>, Tensor<4>),
+        state: Mamba2State,
         recurrent: bool,
-    ) -> (Tensor<3>, (Tensor<3>, Tensor<4>)) {
-        let [batch, len, _] = u.dims();
-        let ModelConfig { d_state: n, n_groups: g, d_head: p, .. } = self.config;
-        let (d_inner, h, channels) = (self.config.d_inner(), self.config.n_heads(), self.config.d_conv_channels());
-
+        residual: Residual<'_>,
+    ) -> (Tensor<3>, Mamba2State) {
         let projected = linear(u, self.in_proj.val());
-        let z = projected.clone().narrow(2, 0, d_inner);
-        let xbc = projected.clone().narrow(2, d_inner, channels);
-        let dt = projected.narrow(2, d_inner + channels, h);
-
-        let (xbc, conv) = causal_conv_silu(xbc, self.conv_weight.val(), self.conv_bias.val(), conv);
-        let input = ScanInput {
-            x: xbc.clone().narrow(2, 0, d_inner).reshape([batch, len, h, p]),
-            dt: softplus(dt + self.dt_bias.val().unsqueeze(), 1.0),
-            a: self.a_log.val().exp().neg(),
-            b: xbc.clone().narrow(2, d_inner, g * n).reshape([batch, len, g, n]),
-            c: xbc.narrow(2, d_inner + g * n, g * n).reshape([batch, len, g, n]),
+        let weights = Mamba2Weights {
+            conv_weight: self.conv_weight.val(),
+            conv_bias: self.conv_bias.val(),
+            dt_bias: self.dt_bias.val(),
+            a_log: self.a_log.val(),
             d_skip: self.d_skip.val(),
+            norm: self.norm.val(),
         };
-        let (y, ssm) =
-            if recurrent { recurrent_step(input, ssm) } else { chunked_scan(input, ssm, self.config.chunk_len) };
-
-        let y = gated_rms_norm(y.reshape([batch, len, d_inner]), z, self.norm.val(), g, self.config.rms_norm_eps);
-        (linear(y, self.out_proj.val()), (conv, ssm))
+        let mix = if recurrent { composite::mamba2_step } else { mamba2 };
+        let (y, state) = mix(projected, weights, state, &self.shape);
+        (residual.join_linear(y, self.out_proj.val()), state)
     }
 }

@@ -2,19 +2,15 @@
 
 use burn::tensor::{Device, Tensor};
 use itera_config::{LayerKind, ModelConfig};
+use itera_ops::{Mamba2State, PastKeysValues};
 
 /// Memory of one layer.
 #[derive(Clone, Debug)]
 pub enum LayerState {
-    /// Last inputs of the convolution [b, d_conv − 1, channels] and the SSM state [b, h, p, n].
-    Mamba {
-        /// Inputs that the convolution still sees.
-        conv: Tensor<3>,
-        /// S of the recurrence.
-        ssm: Tensor<4>,
-    },
-    /// Keys and values of every past position, each [b, kv_heads, past, w]; `None` before the first.
-    Attention(Option<(Tensor<4>, Tensor<4>)>),
+    /// Last inputs of the convolution and the state of the recurrence.
+    Mamba(Mamba2State),
+    /// Keys and values of every past position; `None` before the first.
+    Attention(Option<PastKeysValues>),
 }
 
 /// Memory of a whole model: a plain value, cloned to fork a text.
@@ -31,10 +27,10 @@ impl State {
             .layer_kinds()
             .into_iter()
             .map(|kind| match kind {
-                LayerKind::Mamba => LayerState::Mamba {
+                LayerKind::Mamba => LayerState::Mamba(Mamba2State {
                     conv: Tensor::zeros([batch, config.d_conv - 1, config.d_conv_channels()], device),
                     ssm: Tensor::zeros([batch, config.n_heads(), config.d_head, config.d_state], device),
-                },
+                }),
                 LayerKind::Attention => LayerState::Attention(None),
             })
             .collect();

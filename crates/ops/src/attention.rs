@@ -1,6 +1,8 @@
-//! q, k, v → rope → softmax(q·kᵀ·scale, causal) · v
+//! [q | k | v] → rope → softmax(q·kᵀ·scale, causal) · v
 
-use burn::tensor::{Bool, Int, Tensor, activation::softmax};
+use burn::tensor::Tensor;
+
+use crate::composite;
 
 /// Rotary position embedding (arXiv 2104.09864), rotating the first half of a head against the second.
 #[derive(Clone, Copy, Debug)]
@@ -24,58 +26,20 @@ pub struct AttentionShape {
     pub rope: Option<Rope>,
 }
 
+/// Keys and values of past positions, each [b, kv_heads, past, w]; keys are rotated.
+pub type PastKeysValues = (Tensor<4>, Tensor<4>);
+
 /// Causal grouped-query attention (arXiv 1706.03762, 2305.13245) of new positions over past and new ones.
 ///
+/// Gradients reach the past in the composite form alone: whoever trains starts sequences without a past.
+///
 /// # Shapes
-/// `q`: [b, l, heads·w], `k`, `v`: [b, l, kv_heads·w], `past`: (k, v) each [b, kv_heads, past, w]
-/// → (y [b, l, heads·w], (k, v) each [b, kv_heads, past + l, w])
+/// `qkv`: [b, l, (heads + 2·kv_heads)·w]: queries, keys and values of a position side by side
+/// → (y [b, l, heads·w], (k, v) of past + l positions)
 pub fn causal_attention(
-    q: Tensor<3>,
-    k: Tensor<3>,
-    v: Tensor<3>,
-    past: Option<(Tensor<4>, Tensor<4>)>,
+    qkv: Tensor<3>,
+    past: Option<PastKeysValues>,
     shape: &AttentionShape,
-) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
-    let [batch, len, _] = q.dims();
-    let AttentionShape { n_heads, n_kv_heads, d_head, scale, rope } = *shape;
-    let split = |t: Tensor<3>, heads| t.reshape([batch, len, heads, d_head]).swap_dims(1, 2);
-    let past_len = past.as_ref().map_or(0, |(k, _)| k.dims()[2]);
-
-    let (mut q, mut k, mut v) = (split(q, n_heads), split(k, n_kv_heads), split(v, n_kv_heads));
-    if let Some(rope) = rope {
-        (q, k) = (rope.rotate(q, past_len), rope.rotate(k, past_len));
-    }
-    if let Some((past_k, past_v)) = past {
-        k = Tensor::cat(vec![past_k, k], 2);
-        v = Tensor::cat(vec![past_v, v], 2);
-    }
-    let seen = past_len + len;
-
-    // the query heads of a key/value head lie side by side, so each group is one product
-    let per_kv = n_heads / n_kv_heads;
-    let q = q.reshape([batch, n_kv_heads, per_kv * len, d_head]);
-    let scores = q.matmul(k.clone().swap_dims(2, 3)).mul_scalar(scale).reshape([batch, n_heads, len, seen]);
-    let future = Tensor::<2, Bool>::tril_mask([len, seen], past_len as i64, &scores.device()).unsqueeze::<4>();
-    let weights = softmax(scores.mask_fill(future, f32::NEG_INFINITY), 3);
-    let y = weights.reshape([batch, n_kv_heads, per_kv * len, seen]).matmul(v.clone());
-    let y = y.reshape([batch, n_heads, len, d_head]).swap_dims(1, 2).reshape([batch, len, n_heads * d_head]);
-    (y, (k, v))
-}
-
-impl Rope {
-    /// Rotate `x` [b, heads, l, w], whose first position is `start`.
-    fn rotate(&self, x: Tensor<4>, start: usize) -> Tensor<4> {
-        let [_, _, len, width] = x.dims();
-        let half = width / 2;
-        let device = x.device();
-        let inverse_wavelengths: Vec<f32> =
-            (0..half).map(|j| self.theta.powf(-2.0 * j as f64 / width as f64) as f32).collect();
-        let positions = Tensor::<1, Int>::arange(start as i64..(start + len) as i64, &device).float();
-        let angles = positions.unsqueeze_dim::<2>(1)
-            * Tensor::<1>::from_floats(inverse_wavelengths.as_slice(), &device).unsqueeze_dim::<2>(0);
-        let (cos, sin) = (angles.clone().cos().unsqueeze::<4>(), angles.sin().unsqueeze::<4>());
-        let (x1, x2) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
-        let turned = vec![x1.clone() * cos.clone() - x2.clone() * sin.clone(), x2 * cos + x1 * sin];
-        Tensor::cat(turned, 3)
-    }
+) -> (Tensor<3>, PastKeysValues) {
+    composite::causal_attention(qkv, past, shape)
 }

@@ -1,8 +1,8 @@
 //! hidden → head → log-softmax → nats of the target
 
-use burn::tensor::{Int, Tensor, activation::log_softmax};
+use burn::tensor::{Int, Tensor};
 
-use crate::linear;
+use crate::composite;
 
 /// Cross-entropy of each target under the head's distribution, in nats.
 ///
@@ -16,6 +16,5 @@ pub fn head_cross_entropy(
     targets_t: Tensor<1, Int>,
     logits_scaling: f64,
 ) -> Tensor<1> {
-    let logits_tv = linear(hidden_td, head_vd).div_scalar(logits_scaling);
-    log_softmax(logits_tv, 1).gather(1, targets_t.unsqueeze_dim::<2>(1)).squeeze_dim::<1>(1).neg()
+    composite::head_cross_entropy(hidden_td, head_vd, targets_t, logits_scaling)
 }

@@ -13,29 +13,33 @@ mod array;
 mod attention;
 pub mod buffers;
 pub mod composite;
-mod conv;
 mod cross_entropy;
 pub mod device;
+mod embedding;
 #[cfg(feature = "flex")]
 mod function;
 #[cfg(feature = "flex")]
 mod kept;
 mod linear;
-mod moe;
+mod mamba2;
+mod mixture;
 mod norm;
 mod saved;
-mod scan;
-mod swiglu;
 
-pub use attention::{AttentionShape, Rope, causal_attention};
-pub use conv::causal_conv_silu;
+pub use attention::{AttentionShape, PastKeysValues, Rope, causal_attention};
 pub use cross_entropy::head_cross_entropy;
-pub use linear::linear;
-pub use moe::{Routing, experts, route};
-pub use norm::{gated_rms_norm, rms_norm};
+pub use embedding::embedding;
+pub use linear::{linear, linear_residual};
+pub use mamba2::{Mamba2Shape, Mamba2State, Mamba2Weights, mamba2};
+pub use mixture::{MixtureWeights, MlpWeights, Routing, mixture, mlp, router_losses};
+pub use norm::rms_norm;
 pub use saved::{SavedDtype, saved_bytes, saved_dtype, with_saved_dtype};
-pub use scan::{ScanInput, chunked_scan, recurrent_step};
-pub use swiglu::swiglu;
+
+/// The values of a tensor of token ids, row by row.
+#[cfg(feature = "flex")]
+fn ids<const D: usize>(ids: burn::tensor::Tensor<D, burn::tensor::Int>) -> Vec<i32> {
+    ids.into_data().convert::<i32>().try_into_vec().expect("converted to i32")
+}
 
 /// The buffers and the count of what is saved are one a process, and a harness may run tests as threads of one:
 /// a test that looks at them holds this.

@@ -1,16 +1,137 @@
-//! x, w → x · wᵀ
+//! x, w → x · wᵀ, alone or added to a residual stream
 
 use burn::tensor::Tensor;
+
+use crate::composite;
 
 /// `x · wᵀ`: a linear layer without bias, its weight stored row by output as on disk.
 ///
 /// # Shapes
 /// `x`: [.., in], `w_oi`: [out, in] → [.., out]
 pub fn linear<const D: usize>(x: Tensor<D>, w_oi: Tensor<2>) -> Tensor<D> {
-    let mut dims = x.dims();
-    let [out, _] = w_oi.dims();
-    let d_in = dims[D - 1];
-    let rows = dims[..D - 1].iter().product::<usize>();
-    dims[D - 1] = out;
-    x.reshape([rows, d_in]).matmul(w_oi.transpose()).reshape(dims)
+    #[cfg(feature = "flex")]
+    if crate::function::fused(&x) {
+        let [y] = crate::function::apply(flex::Linear, [x.into_dispatch(), w_oi.into_dispatch()]);
+        return Tensor::from_dispatch(y);
+    }
+    composite::linear(x, w_oi)
+}
+
+/// `residual + multiplier · x · wᵀ`: a branch that ends in a linear layer joins its residual stream.
+///
+/// # Shapes
+/// `x`: [.., in], `w_oi`: [out, in], `residual`: [.., out] → [.., out]
+pub fn linear_residual<const D: usize>(
+    x: Tensor<D>,
+    w_oi: Tensor<2>,
+    residual: Tensor<D>,
+    multiplier: f64,
+) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    if crate::function::fused(&x) {
+        let join = flex::LinearResidual { multiplier: multiplier as f32 };
+        let inputs = [x.into_dispatch(), w_oi.into_dispatch(), residual.into_dispatch()];
+        let [y] = crate::function::apply(join, inputs);
+        return Tensor::from_dispatch(y);
+    }
+    composite::linear_residual(x, w_oi, residual, multiplier)
+}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use itera_kernels::gemm::{Matrix, MatrixMut, Write, par_gemm};
+
+    use crate::{
+        array::Array,
+        buffers,
+        function::{Function, only},
+        kept::Kept,
+    };
+
+    pub(super) struct Linear;
+
+    impl Function<2, 1> for Linear {
+        type Saved = Saved;
+
+        fn forward(&self, [x, w]: [Array; 2], wanted: [bool; 2]) -> ([Array; 1], Option<Saved>) {
+            let y = product(&x, &w, Write::Set);
+            (([Array::new(y, x.shape_of_width(w.shape()[0]))]), Saved::new(&x, &w, wanted))
+        }
+
+        fn backward(&self, saved: Saved, grads: [Option<Array>; 1], _: [bool; 2]) -> [Option<Array>; 2] {
+            saved.gradients(&only(grads))
+        }
+    }
+
+    pub(super) struct LinearResidual {
+        pub(super) multiplier: f32,
+    }
+
+    impl Function<3, 1> for LinearResidual {
+        type Saved = Saved;
+
+        fn forward(&self, [x, w, residual]: [Array; 3], [dx, dw, _]: [bool; 3]) -> ([Array; 1], Option<Saved>) {
+            // the weight is small beside the activations: scale it instead of them
+            let w = scaled(w, self.multiplier);
+            let y = product(&x, &w, Write::Onto(&residual));
+            ([Array::new(y, residual.shape().clone())], Saved::new(&x, &w, [dx, dw]))
+        }
+
+        fn backward(&self, saved: Saved, grads: [Option<Array>; 1], _: [bool; 3]) -> [Option<Array>; 3] {
+            let dy = only(grads);
+            let [dx, dw] = saved.gradients(&dy);
+            [dx, dw.map(|dw| scaled(dw, self.multiplier)), Some(dy)]
+        }
+    }
+
+    /// What the gradients of a product need: each operand, if the other's is wanted.
+    pub(super) struct Saved {
+        x: Option<Kept>,
+        w: Option<Kept>,
+        out: usize,
+        d_in: usize,
+    }
+
+    impl Saved {
+        fn new(x: &Array, w: &Array, [dx, dw]: [bool; 2]) -> Option<Self> {
+            let (x, w_kept) = (dw.then(|| Kept::activation(x)), dx.then(|| Kept::weight(w)));
+            Some(Self { x, w: w_kept, out: w.shape()[0], d_in: w.width() })
+        }
+
+        /// `dx = dy · w` and `dw = dyᵀ · x`.
+        fn gradients(&self, dy: &Array) -> [Option<Array>; 2] {
+            let Self { out, d_in, .. } = *self;
+            let rows = dy.len() / out;
+            let dy = Matrix::new(dy, rows, out);
+            let dx = self.w.as_ref().map(|w| {
+                let mut dx = buffers::take(rows * d_in);
+                par_gemm(dy, Matrix::new(&w.read(), out, d_in), MatrixMut::new(&mut dx, rows, d_in), Write::Set);
+                dx.into()
+            });
+            let dw = self.x.as_ref().map(|x| {
+                let mut dw = buffers::take(out * d_in);
+                par_gemm(dy.t(), Matrix::new(&x.read(), rows, d_in), MatrixMut::new(&mut dw, out, d_in), Write::Set);
+                dw.into()
+            });
+            [dx, dw]
+        }
+    }
+
+    /// `x · wᵀ` in a buffer of the pool.
+    fn product(x: &Array, w: &Array, write: Write<'_>) -> Vec<f32> {
+        let (out, d_in) = (w.shape()[0], w.width());
+        let rows = x.len() / d_in;
+        let mut y = buffers::take(rows * out);
+        par_gemm(Matrix::new(x, rows, d_in), Matrix::new(w, out, d_in).t(), MatrixMut::new(&mut y, rows, out), write);
+        y
+    }
+
+    fn scaled(w: Array, factor: f32) -> Array {
+        if factor == 1.0 {
+            return w;
+        }
+        let mut scaled = buffers::take(w.len());
+        scaled.iter_mut().zip(&*w).for_each(|(scaled, w)| *scaled = factor * w);
+        Array::new(scaled, w.shape().clone())
+    }
 }

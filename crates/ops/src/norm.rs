@@ -1,4 +1,4 @@
-//! x → x / rms(x) · w, plain and gated
+//! x → x / rms(x) · w
 
 use burn::tensor::Tensor;
 
@@ -18,18 +18,9 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, w_d: Tensor<1>, eps: f64) -> Tenso
     composite::rms_norm(x, w_d, eps)
 }
 
-/// Gate, then RMSNorm within each of `n_groups` groups of channels: `rms_norm(y · silu(z))`
-/// (Mamba-2, arXiv 2405.21060 §6.1; gate before norm).
-///
-/// # Shapes
-/// `y`, `z`: [b, l, i], `w_i`: `[i]` → [b, l, i]
-pub fn gated_rms_norm(y_bli: Tensor<3>, z_bli: Tensor<3>, w_i: Tensor<1>, n_groups: usize, eps: f64) -> Tensor<3> {
-    composite::gated_rms_norm(y_bli, z_bli, w_i, n_groups, eps)
-}
-
 #[cfg(feature = "flex")]
 mod flex {
-    use itera_kernels::rms_norm::{self, AddTo};
+    use itera_kernels::{gemm::Write, rms_norm};
 
     use crate::{
         array::Array,
@@ -55,7 +46,7 @@ mod flex {
         fn backward(&self, (x, w): Self::Saved, grads: [Option<Array>; 1], wanted: [bool; 2]) -> [Option<Array>; 2] {
             let (dy, w) = (only(grads), w.read());
             let (mut dx, mut dw) = (buffers::take(dy.len()), buffers::take(w.len()));
-            rms_norm::rms_norm_backward(&x.read(), &w, &dy, self.eps, AddTo::Nothing, &mut dx, &mut dw);
+            rms_norm::rms_norm_backward(&x.read(), &w, &dy, self.eps, Write::Set, &mut dx, &mut dw);
             // the kernel finds both in one pass
             let [dx, dw] = [dx, dw].map(Array::from);
             [wanted[0].then_some(dx), wanted[1].then_some(dw)]

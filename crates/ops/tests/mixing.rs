@@ -1,7 +1,10 @@
-//! Convolution, norms, attention and experts against their definitions.
+//! The composites of convolution, norms, attention and experts against their definitions.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use itera_ops::{AttentionShape, Rope, causal_attention, causal_conv_silu, experts, gated_rms_norm, rms_norm, route};
+use itera_ops::{
+    AttentionShape, Rope,
+    composite::{causal_attention, causal_conv_silu, experts, gated_rms_norm, rms_norm, route},
+};
 use itera_testkit::{F32_REORDERED, assert_close, uniform};
 
 fn tensor<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
@@ -64,6 +67,10 @@ fn norms_divide_by_the_root_mean_square_of_their_group() {
     }
 }
 
+fn side_by_side(parts: [&Tensor<3>; 3]) -> Tensor<3> {
+    Tensor::cat(parts.map(Tensor::clone).to_vec(), 2)
+}
+
 fn attention_shape(rope: Option<Rope>) -> AttentionShape {
     AttentionShape { n_heads: 4, n_kv_heads: 2, d_head: 6, scale: 0.4, rope }
 }
@@ -72,7 +79,7 @@ fn attention_shape(rope: Option<Rope>) -> AttentionShape {
 fn attention_is_a_causal_weighted_mean_of_values() {
     let (b, l, w) = (2, 5, 6);
     let (q, k, v) = (tensor([b, l, 4 * w], 1), tensor([b, l, 2 * w], 2), tensor([b, l, 2 * w], 3));
-    let (y, _) = causal_attention(q.clone(), k.clone(), v.clone(), None, &attention_shape(None));
+    let (y, _) = causal_attention(side_by_side([&q, &k, &v]), None, &attention_shape(None));
     let (q, k, v) = (values(q), values(k), values(v));
     let mut expected = vec![0.0; b * l * 4 * w];
     for (bi, t, head) in (0..b).flat_map(|bi| (0..l).flat_map(move |t| (0..4).map(move |h| (bi, t, h)))) {
@@ -96,13 +103,12 @@ fn attention_may_be_cut_anywhere_with_and_without_rope() {
     let (q, k, v) = (tensor([2, 9, 24], 1), tensor([2, 9, 12], 2), tensor([2, 9, 12], 3));
     for rope in [None, Some(Rope { theta: 10_000.0 })] {
         let shape = attention_shape(rope);
-        let (whole, _) = causal_attention(q.clone(), k.clone(), v.clone(), None, &shape);
+        let qkv = side_by_side([&q, &k, &v]);
+        let (whole, _) = causal_attention(qkv.clone(), None, &shape);
         for cut in [1, 4, 8] {
-            let piece = |from: usize, len: usize| [&q, &k, &v].map(|t| t.clone().narrow(1, from, len));
-            let [q1, k1, v1] = piece(0, cut);
-            let [q2, k2, v2] = piece(cut, 9 - cut);
-            let (y1, past) = causal_attention(q1, k1, v1, None, &shape);
-            let (y2, _) = causal_attention(q2, k2, v2, Some(past), &shape);
+            let piece = |from: usize, len: usize| qkv.clone().narrow(1, from, len);
+            let (y1, past) = causal_attention(piece(0, cut), None, &shape);
+            let (y2, _) = causal_attention(piece(cut, 9 - cut), Some(past), &shape);
             let cut_values = values(Tensor::cat(vec![y1, y2], 1));
             assert_close(&format!("cut at {cut}"), &cut_values, &values(whole.clone()), F32_REORDERED);
         }
@@ -119,7 +125,7 @@ fn rope_makes_scores_depend_on_distance_alone() {
         let empty = Tensor::<4>::zeros([1, 1, past, 6], &Device::flex());
         // a past of zeros shifts the positions; its keys score exp(0) and its values add nothing
         let past = (past > 0).then(|| (empty.clone(), empty));
-        causal_attention(repeat(1), repeat(2), v.clone(), past, &shape).1.0
+        causal_attention(side_by_side([&repeat(1), &repeat(2), &v]), past, &shape).1.0
     };
     let (unmoved, moved) = (run(0), run(3).narrow(2, 3, 6));
     let gram = |k: Tensor<4>| values(k.clone().matmul(k.swap_dims(2, 3)));
@@ -132,20 +138,20 @@ fn rope_makes_scores_depend_on_distance_alone() {
 fn the_router_takes_the_largest_logits_and_the_lower_of_equals() {
     let u = Tensor::<2>::from_floats([[1.0, 0.0], [0.0, 1.0]], &Device::flex());
     let router = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 2.0], [1.0, 2.0], [0.5, 2.0]], &Device::flex());
-    let routing = route(u, router, 2);
-    let chosen: Vec<bool> = routing.chosen.into_data().try_into_vec().expect("bool");
-    assert_eq!(chosen, [true, true, false, false, true, true, false, false]);
+    let (routing, weights) = route(u, router, 2);
+    let ids = routing.expert_ids.into_data().convert::<i32>().try_into_vec::<i32>().expect("i32");
+    assert_eq!(ids, [1, 0, 0, 1]);
     let e = std::f32::consts::E;
     let first = 1.0 / (1.0 + e * e);
-    assert_close("weights", &values(routing.weights), &[first, 1.0 - first, 0.0, 0.0, 0.5, 0.5, 0.0, 0.0], 1e-6);
+    assert_close("weights", &values(weights), &[first, 1.0 - first, 0.0, 0.0, 0.5, 0.5, 0.0, 0.0], 1e-6);
 }
 
 #[test]
 fn experts_are_the_weighted_sum_of_each_alone_and_their_order_is_free() {
     let (t, d, e, f) = (5, 6, 3, 4);
     let (u, w_in, w_out) = (tensor([t, d], 1), tensor([e, 2 * f, d], 2), tensor([e, d, f], 3));
-    let routing = route(u.clone(), tensor([e, d], 4), 2);
-    let together = experts(u.clone(), routing.weights.clone(), w_in.clone(), w_out.clone());
+    let (_, weights) = route(u.clone(), tensor([e, d], 4), 2);
+    let together = experts(u.clone(), weights.clone(), w_in.clone(), w_out.clone());
 
     let mut sum = Tensor::<2>::zeros([t, d], &Device::flex());
     for expert in 0..e {
@@ -155,15 +161,15 @@ fn experts_are_the_weighted_sum_of_each_alone_and_their_order_is_free() {
             w_in.clone().narrow(0, expert, 1),
             w_out.clone().narrow(0, expert, 1),
         );
-        sum = sum + alone * routing.weights.clone().narrow(1, expert, 1);
+        sum = sum + alone * weights.clone().narrow(1, expert, 1);
     }
     assert_close("sum of experts", &values(together.clone()), &values(sum), F32_REORDERED);
 
     let order = [2, 0, 1];
     let permute2 = |t: Tensor<2>, dim| Tensor::cat(order.map(|i| t.clone().narrow(dim, i, 1)).to_vec(), dim);
     let permute3 = |t: Tensor<3>| Tensor::cat(order.map(|i| t.clone().narrow(0, i, 1)).to_vec(), 0);
-    let moved = route(u.clone(), permute2(tensor([e, d], 4), 0), 2);
-    let permuted = experts(u, moved.weights, permute3(w_in), permute3(w_out));
+    let (_, moved) = route(u.clone(), permute2(tensor([e, d], 4), 0), 2);
+    let permuted = experts(u, moved, permute3(w_in), permute3(w_out));
     assert_close("permuted experts", &values(permuted), &values(together), F32_REORDERED);
 }
 
@@ -171,8 +177,7 @@ fn experts_are_the_weighted_sum_of_each_alone_and_their_order_is_free() {
 fn one_expert_may_get_everything_and_another_nothing() {
     let u = Tensor::<2>::ones([4, 2], &Device::flex());
     let router = Tensor::<2>::from_floats([[9.0, 9.0], [-9.0, -9.0]], &Device::flex());
-    let routing = route(u, router, 1);
-    let counts = routing.chosen.int().sum_dim(0).into_data().convert::<i32>();
-    assert_eq!(counts.try_into_vec::<i32>().expect("i32"), [4, 0]);
-    assert_eq!(values(routing.weights), [1.0, 0.0].repeat(4));
+    let (routing, weights) = route(u, router, 1);
+    assert_eq!(routing.tokens_per_expert(), [4, 0]);
+    assert_eq!(values(weights), [1.0, 0.0].repeat(4));
 }

@@ -1,7 +1,7 @@
-//! The chunked scan against the recurrence, one position at a time in f64.
+//! The composite scan against the recurrence, one position at a time in f64.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use itera_ops::{ScanInput, chunked_scan, recurrent_step};
+use itera_ops::composite::{ScanInput, chunked_scan, recurrent_step};
 use itera_testkit::{F32_REORDERED, assert_close, awkward_lengths, uniform};
 
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use itera_config::TrainConfig;
 use itera_data::TokenBatch;
-use itera_model::{Dropout, LanguageModel, load_balance_loss, tokens_per_expert, z_loss};
+use itera_model::{Dropout, LanguageModel, auxiliary_losses, tokens_per_expert};
 
 /// The loss of a batch and what it is made of. Only `cross_entropy` is a measure of the model.
 #[derive(Clone, Debug)]
@@ -30,8 +30,7 @@ pub fn losses(
     let device = model.device();
     let output = model.forward(ids(batch, &batch.inputs, &device), model.initial_state(batch.batch_size), dropout);
     let cross_entropy = model.nats(output.hidden, ids(batch, &batch.targets, &device)).mean();
-    let load_balance = load_balance_loss(&output.routings);
-    let z = z_loss(&output.routings);
+    let (load_balance, z) = auxiliary_losses(&output.routings).map(|losses| (losses.load_balance, losses.z)).unzip();
     let mut total = cross_entropy.clone();
     for (loss, coefficient) in [(&load_balance, config.load_balance_coef), (&z, config.z_loss_coef)] {
         if let Some(loss) = loss {

@@ -1,0 +1,197 @@
+//! The fused forms, over `itera_kernels::{mlp, moe}`.
+
+use burn::tensor::Tensor;
+use itera_kernels::{
+    mlp::{self, Join},
+    moe::{self, Dispatch, Experts, Gradients},
+};
+
+use super::{MixtureWeights, Routing};
+use crate::{
+    array::Array,
+    buffers,
+    function::{Function, apply, only},
+    kept::Kept,
+};
+
+pub(super) struct Mlp {
+    pub(super) multiplier: f32,
+}
+
+impl Function<4, 1> for Mlp {
+    /// u, gate | up, w_in, w_out
+    type Saved = [Kept; 4];
+
+    fn forward(&self, [u, w_in, w_out, residual]: [Array; 4], wanted: [bool; 4]) -> ([Array; 1], Option<Self::Saved>) {
+        let (d, f) = (u.width(), w_out.width());
+        let mlp = mlp::Mlp::new(&w_in, &w_out, d, f);
+        let join = Join { residual: Some(&residual), multiplier: self.multiplier };
+        let mut y = buffers::take(u.len());
+        let saved = wanted.contains(&true).then(|| {
+            let mut gate_up = buffers::take(mlp.saved_len(u.len() / d));
+            mlp::forward(&u, &mlp, join, Some(&mut gate_up), &mut y);
+            let gate_up = Array::from(gate_up);
+            [Kept::activation(&u), Kept::activation(&gate_up), Kept::weight(&w_in), Kept::weight(&w_out)]
+        });
+        if saved.is_none() {
+            mlp::forward(&u, &mlp, join, None, &mut y);
+        }
+        ([Array::new(y, u.shape().clone())], saved)
+    }
+
+    fn backward(&self, saved: Self::Saved, grads: [Option<Array>; 1], _: [bool; 4]) -> [Option<Array>; 4] {
+        let d_out = only(grads);
+        let [u, gate_up, w_in, w_out] = &saved;
+        let (u, gate_up, w_in, w_out) = (u.read(), gate_up.read(), w_in.read(), w_out.read());
+        let d = d_out.width();
+        let mlp = mlp::Mlp::new(&w_in, &w_out, d, w_out.len() / d);
+        let [mut d_u, mut d_w_in, mut d_w_out] = [u.len(), w_in.len(), w_out.len()].map(buffers::take);
+        mlp::backward(&u, &mlp, self.multiplier, Some(&gate_up), &d_out, &mut d_u, &mut d_w_in, &mut d_w_out);
+        let [d_u, d_w_in, d_w_out] = [d_u, d_w_in, d_w_out].map(|grad| Some(grad.into()));
+        [d_u, d_w_in, d_w_out, Some(d_out)]
+    }
+}
+
+pub(super) fn mixture(
+    u: Tensor<3>,
+    weights: MixtureWeights,
+    top_k: usize,
+    residual: Tensor<3>,
+    multiplier: f32,
+) -> (Tensor<3>, Routing) {
+    let inputs = [
+        u.into_dispatch(),
+        weights.router.into_dispatch(),
+        weights.w_in.into_dispatch(),
+        weights.w_out.into_dispatch(),
+        weights.shared.w_in.into_dispatch(),
+        weights.shared.w_out.into_dispatch(),
+        residual.into_dispatch(),
+    ];
+    let [y, logits, ids] = apply(Mixture { top_k, multiplier }, inputs);
+    let expert_ids = Tensor::<2>::from_dispatch(ids).detach().int();
+    (Tensor::from_dispatch(y), Routing { logits: Tensor::from_dispatch(logits), expert_ids })
+}
+
+/// Inputs: u, router, w_in and w_out of the experts, then of the shared one, residual. Outputs: the sum, router logits,
+/// and the ids of the chosen experts as floats, which carry no gradient.
+struct Mixture {
+    top_k: usize,
+    multiplier: f32,
+}
+
+pub(super) struct SavedMixture {
+    u: Kept,
+    gate_up: Kept,
+    expert_weights: Kept,
+    expert_ids: Vec<u32>,
+    dispatch: Dispatch,
+    /// router, w_in, w_out, shared w_in, shared w_out
+    weights: [Kept; 5],
+}
+
+impl Function<7, 3> for Mixture {
+    type Saved = SavedMixture;
+
+    fn forward(&self, inputs: [Array; 7], wanted: [bool; 7]) -> ([Array; 3], Option<SavedMixture>) {
+        let [u, router, w_in, w_out, shared_in, shared_out, residual] = &inputs;
+        let (d, e, k) = (u.width(), router.shape()[0], self.top_k);
+        let tokens = u.len() / d;
+        let mut logits = buffers::take(tokens * e);
+        let mut expert_weights = buffers::take(tokens * k);
+        let mut expert_ids = vec![0; tokens * k];
+        moe::route(u, router, e, k, &mut logits, &mut expert_ids, &mut expert_weights);
+        let dispatch = Dispatch::new(&expert_ids, e, k);
+
+        let mixture = moe::Mixture {
+            experts: Experts::new(w_in, w_out, e, d, w_out.width()),
+            dispatch: &dispatch,
+            expert_weights: &expert_weights,
+            shared: Some(mlp::Mlp::new(shared_in, shared_out, d, shared_out.width())),
+        };
+        let join = Join { residual: Some(residual), multiplier: self.multiplier };
+        let mut y = buffers::take(u.len());
+        let mut gate_up = wanted.contains(&true).then(|| buffers::take(mixture.saved_len()));
+        moe::forward(u, &mixture, join, gate_up.as_deref_mut(), &mut y);
+
+        let ids = expert_ids.iter().map(|id| *id as f32).collect();
+        let outputs = [Array::new(y, u.shape().clone()), Array::new(logits, [tokens, e]), Array::new(ids, [tokens, k])];
+        let expert_weights = Array::from(expert_weights);
+        let saved = gate_up.map(|gate_up| SavedMixture {
+            u: Kept::activation(u),
+            gate_up: Kept::activation(&Array::from(gate_up)),
+            expert_weights: Kept::exact(&expert_weights),
+            expert_ids,
+            dispatch,
+            weights: [router, w_in, w_out, shared_in, shared_out].map(Kept::weight),
+        });
+        (outputs, saved)
+    }
+
+    fn backward(&self, saved: SavedMixture, grads: [Option<Array>; 3], _: [bool; 7]) -> [Option<Array>; 7] {
+        let [d_out, d_logits, _] = grads;
+        let (u, gate_up, expert_weights) = (saved.u.read(), saved.gate_up.read(), saved.expert_weights.read());
+        let [router, w_in, w_out, shared_in, shared_out] = saved.weights.each_ref().map(Kept::read);
+        let k = self.top_k;
+        let tokens = saved.expert_ids.len() / k;
+        let (d, e) = (u.len() / tokens, saved.dispatch.n_experts());
+        // the loss may depend on the router's logits alone
+        let d_out = d_out.unwrap_or_else(|| vec![0.0; u.len()].into());
+        let mixture = moe::Mixture {
+            experts: Experts::new(&w_in, &w_out, e, d, w_out.len() / (e * d)),
+            dispatch: &saved.dispatch,
+            expert_weights: &expert_weights,
+            shared: Some(mlp::Mlp::new(&shared_in, &shared_out, d, shared_out.len() / d)),
+        };
+        let [mut d_router, mut d_w_in, mut d_w_out, mut d_shared_in, mut d_shared_out] =
+            [&router, &w_in, &w_out, &shared_in, &shared_out].map(|weight| buffers::take(weight.len()));
+        let (mut d_u, mut d_expert_weights) = (buffers::take(u.len()), buffers::take(tokens * k));
+        let gradients = Gradients {
+            d_u: &mut d_u,
+            d_expert_weights: &mut d_expert_weights,
+            d_w_in: &mut d_w_in,
+            d_w_out: &mut d_w_out,
+            d_shared: Some((&mut d_shared_in, &mut d_shared_out)),
+        };
+        moe::backward(&u, &mixture, self.multiplier, Some(&gate_up), &d_out, gradients);
+        moe::route_backward(
+            &u,
+            &router,
+            e,
+            k,
+            &saved.expert_ids,
+            &expert_weights,
+            &d_expert_weights,
+            d_logits.as_deref(),
+            &mut d_u,
+            &mut d_router,
+        );
+        buffers::give(d_expert_weights);
+        let [d_u, d_router, d_w_in, d_w_out, d_shared_in, d_shared_out] =
+            [d_u, d_router, d_w_in, d_w_out, d_shared_in, d_shared_out].map(|grad| Some(grad.into()));
+        [d_u, d_router, d_w_in, d_w_out, d_shared_in, d_shared_out, Some(d_out)]
+    }
+}
+
+/// Input: router logits. Outputs: the load-balancing loss and the z-loss.
+pub(super) struct RouterLosses {
+    pub(super) tokens_per_expert: Vec<usize>,
+}
+
+impl Function<1, 2> for RouterLosses {
+    type Saved = Kept;
+
+    fn forward(&self, [logits]: [Array; 1], [wanted]: [bool; 1]) -> ([Array; 2], Option<Kept>) {
+        let moe::RouterLosses { load_balance, z } = moe::router_losses(&logits, &self.tokens_per_expert);
+        ([load_balance, z].map(|loss| vec![loss].into()), wanted.then(|| Kept::exact(&logits)))
+    }
+
+    fn backward(&self, logits: Kept, grads: [Option<Array>; 2], _: [bool; 1]) -> [Option<Array>; 1] {
+        let [load_balance, z] = grads.map(|grad| grad.map_or(0.0, |grad| grad[0]));
+        let logits = logits.read();
+        let mut d_logits = buffers::take(logits.len());
+        let d_losses = moe::RouterLosses { load_balance, z };
+        moe::router_losses_backward(&logits, &self.tokens_per_expert, d_losses, &mut d_logits);
+        [Some(d_logits.into())]
+    }
+}
