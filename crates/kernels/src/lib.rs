@@ -15,6 +15,7 @@ mod check;
 pub mod columns;
 pub mod conv;
 pub mod embedding;
+pub mod cross_entropy;
 pub mod gated_norm;
 pub mod gemm;
 pub mod mlp;

@@ -6,6 +6,7 @@ mod adamw;
 mod bf16;
 mod conv;
 mod embedding;
+mod cross_entropy;
 mod gated_norm;
 mod gemm;
 mod mlp;
@@ -17,6 +18,7 @@ mod swiglu;
 
 pub use conv::{ConvGradients, ConvShape, causal_conv_silu, causal_conv_silu_backward};
 pub use embedding::{embedding, embedding_backward};
+pub use cross_entropy::{head_cross_entropy, head_cross_entropy_backward};
 pub use gated_norm::{gated_norm, gated_norm_backward};
 pub use gemm::gemm;
 pub use mlp::{Mlp, MlpGradients, mlp, mlp_backward};
