@@ -171,13 +171,11 @@ simd! {
                 let r = inverse_rms(vv, width, op.eps);
                 let along_v = -r * r * r * gv / width as f32;
                 let inputs = v.iter().zip(w).zip(dy);
-                let outputs = du[group.clone()].iter_mut().zip(&mut dz[group.clone()]);
-                for ((du, dz), ((v, w), dy)) in outputs.zip(inputs) {
+                let outputs = du[group.clone()].iter_mut().zip(&mut dz[group.clone()]).zip(&mut dw[group]);
+                for (((du, dz), dw), ((v, w), dy)) in outputs.zip(inputs) {
                     let dv = mul_add::<S>(along_v, *v, r * w * dy);
                     *du *= dv;
                     *dz *= dv;
-                }
-                for ((dw, v), dy) in dw[group].iter_mut().zip(v).zip(dy) {
                     *dw = mul_add::<S>(r * v, *dy, *dw);
                 }
             }

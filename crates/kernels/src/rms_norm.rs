@@ -99,10 +99,7 @@ simd! {
         let inputs = x.chunks_exact(d).zip(branch.chunks_exact(d));
         let outputs = x_out.chunks_exact_mut(d).zip(y.chunks_exact_mut(d));
         for ((x, branch), (x_out, y)) in inputs.zip(outputs) {
-            for ((x_out, x), branch) in x_out.iter_mut().zip(x).zip(branch) {
-                *x_out = mul_add::<S>(m, *branch, *x);
-            }
-            let r = inverse_rms(dot::<S>(x_out, x_out), d, eps);
+            let r = inverse_rms(add_row::<S>(x, branch, m, x_out), d, eps);
             scale_row(x_out, r, w, y);
         }
     }
@@ -119,27 +116,27 @@ simd! {
             let [xx, gx] = square_and_slope::<S>(x, w, dy);
             let r = inverse_rms(xx, d, eps);
             let along_x = -r * r * r * gx / d as f32;
-            let gradient = |x: f32, w: f32, dy: f32| mul_add::<S>(along_x, x, r * w * dy);
-            let inputs = x.iter().zip(w).zip(dy);
+            let both = |dw: &mut f32, ((x, w), dy): ((&f32, &f32), &f32)| {
+                *dw = mul_add::<S>(r * x, *dy, *dw);
+                mul_add::<S>(along_x, *x, r * w * dy)
+            };
+            let places = dx.iter_mut().zip(dw.iter_mut()).zip(x.iter().zip(w).zip(dy));
             match write {
                 Write::Set => {
-                    for (dx, ((x, w), dy)) in dx.iter_mut().zip(inputs) {
-                        *dx = gradient(*x, *w, *dy);
+                    for ((dx, dw), inputs) in places {
+                        *dx = both(dw, inputs);
                     }
                 }
                 Write::Add => {
-                    for (dx, ((x, w), dy)) in dx.iter_mut().zip(inputs) {
-                        *dx += gradient(*x, *w, *dy);
+                    for ((dx, dw), inputs) in places {
+                        *dx += both(dw, inputs);
                     }
                 }
                 Write::Onto(other) => {
-                    for ((dx, ((x, w), dy)), other) in dx.iter_mut().zip(inputs).zip(&other[row * d..][..d]) {
-                        *dx = other + gradient(*x, *w, *dy);
+                    for (((dx, dw), inputs), other) in places.zip(&other[row * d..][..d]) {
+                        *dx = other + both(dw, inputs);
                     }
                 }
-            }
-            for ((dw, x), dy) in dw.iter_mut().zip(x).zip(dy) {
-                *dw = mul_add::<S>(r * x, *dy, *dw);
             }
         }
     }
@@ -157,6 +154,26 @@ fn scale_row(x: &[f32], r: f32, w: &[f32], y: &mut [f32]) {
     for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
         *y = x * r * w;
     }
+}
+
+/// `x_out = x + m·branch`, and Σ x_out², in one pass over slices of one length.
+#[inline(always)]
+fn add_row<S: Isa>(x: &[f32], branch: &[f32], m: f32, x_out: &mut [f32]) -> f32 {
+    let mut squares = [0.0; LANES];
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (branch, branch_rest) = branch.as_chunks::<LANES>();
+    let (x_out, x_out_rest) = x_out.as_chunks_mut::<LANES>();
+    for ((x_out, x), branch) in x_out.iter_mut().zip(x).zip(branch) {
+        for i in 0..LANES {
+            x_out[i] = mul_add::<S>(m, branch[i], x[i]);
+            squares[i] = mul_add::<S>(x_out[i], x_out[i], squares[i]);
+        }
+    }
+    for (i, ((x_out, x), branch)) in x_out_rest.iter_mut().zip(x_rest).zip(branch_rest).enumerate() {
+        *x_out = mul_add::<S>(m, *branch, *x);
+        squares[i] = mul_add::<S>(*x_out, *x_out, squares[i]);
+    }
+    lane_sum(squares)
 }
 
 /// Σ x² and Σ dy·w·x, in one pass over slices of one length.

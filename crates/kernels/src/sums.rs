@@ -23,15 +23,9 @@ const WIDTH: usize = 256;
 /// Sum of the lanes over a binary tree.
 #[inline(always)]
 pub(crate) fn lane_sum(lanes: [f32; LANES]) -> f32 {
-    let mut sums = lanes;
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
-    }
-    sums[0]
+    let eight: [f32; 8] = std::array::from_fn(|i| lanes[i] + lanes[i + 8]);
+    let four: [f32; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// Σ aᵢ·bᵢ over slices of one length.
