@@ -12,8 +12,14 @@
 //! [`Work`](support::Work) and the call.
 
 mod adamw;
+mod conv;
+mod embedding;
+mod gated_norm;
 mod norm;
+mod residual;
+mod rms_norm;
 mod support;
+mod swiglu;
 
 fn main() {
     divan::main();
