@@ -28,6 +28,7 @@ pub mod rms_norm;
 pub mod scan;
 mod scratch;
 pub mod simd;
+mod softmax;
 mod sums;
 pub mod swiglu;
 

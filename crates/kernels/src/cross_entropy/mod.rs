@@ -16,15 +16,16 @@
 //! Logits are kept transposed, a row for each entry of the vocabulary: the head is read as it is stored, the tokens of
 //! a block lie side by side in vector lanes, and sums over the vocabulary need no shuffles.
 
-mod softmax;
+mod slab;
 
 use rayon::prelude::*;
 
 use crate::{
     gemm::{Matrix, MatrixMut, Packed, Write, gemm_packed},
     scratch,
+    softmax::{self, LANES},
 };
-use softmax::{LANES, Slab};
+use slab::{Slab, exp_and_sum_twice};
 
 /// Elements of e in a slab: 8 MiB.
 const SLAB_LEN: usize = 1 << 21;
@@ -47,8 +48,8 @@ pub struct HeadCrossEntropy<'a> {
     pub head: &'a [f32],
     /// Width of a hidden vector.
     pub d_model: usize,
-    /// `[t]`, each below v.
-    pub targets: &'a [u32],
+    /// `[t]`, each in 0..v.
+    pub targets: &'a [i32],
     /// Divisor of the logits.
     pub scaling: f32,
 }
@@ -69,8 +70,8 @@ pub struct Gradients<'a> {
     pub hidden: &'a mut [f32],
     /// [v, d]
     pub head: &'a mut [f32],
-    /// Whether the gradient of the head is added to what is there.
-    pub add_to_head: bool,
+    /// Whether the gradient of the head replaces what is there or is added to it.
+    pub write_head: Write<'a>,
 }
 
 impl Upstream<'_> {
@@ -99,7 +100,7 @@ impl<'a> HeadCrossEntropy<'a> {
         let (tokens, vocab, d) = (self.tokens(), self.vocab(), self.d_model);
         assert!(d > 0 && self.hidden.len() == tokens * d, "hidden vectors: {tokens} tokens of width {d}");
         assert_eq!(self.head.len(), vocab * d, "rows of the head");
-        let outside = self.targets.iter().find(|&&target| target as usize >= vocab);
+        let outside = self.targets.iter().find(|&&target| usize::try_from(target).map_or(true, |t| t >= vocab));
         assert!(outside.is_none(), "target {outside:?} of a vocabulary of {vocab}");
     }
 
@@ -129,7 +130,7 @@ impl<'a> HeadCrossEntropy<'a> {
             *nats = max[lane] - e[*target as usize * LANES + lane];
         }
         let sums = match slab {
-            Some(slab) => softmax::exp_and_sum_twice(e, &max, slab),
+            Some(slab) => exp_and_sum_twice(e, &max, slab),
             None => softmax::exp_and_sum(e, &max),
         };
         nats.iter_mut().zip(sums).for_each(|(nats, sum)| *nats += sum.ln());
@@ -203,15 +204,20 @@ pub fn forward_backward(
 ) {
     input.check();
     let (tokens, vocab, d) = (input.tokens(), input.vocab(), input.d_model);
-    let Gradients { hidden: d_hidden, head: d_head, add_to_head } = gradients;
+    let Gradients { hidden: d_hidden, head: d_head, write_head } = gradients;
     assert_eq!(nats.len(), tokens, "one number a token");
     assert_eq!((d_hidden.len(), d_head.len()), (tokens * d, vocab * d), "gradients have the shapes of their operands");
     if let Upstream::Each(upstream) = upstream {
         assert_eq!(upstream.len(), tokens, "one upstream gradient a token");
     }
+    if let Write::Onto(base) = write_head {
+        assert_eq!(base.len(), d_head.len(), "the gradient to add to");
+    }
     if tokens == 0 {
-        if !add_to_head {
-            d_head.fill(0.0);
+        match write_head {
+            Write::Set => d_head.fill(0.0),
+            Write::Add => {}
+            Write::Onto(base) => d_head.copy_from_slice(base),
         }
         return;
     }
@@ -232,10 +238,14 @@ pub fn forward_backward(
             });
 
             let scaled = Packed::par_pack(Matrix::new(scaled, tokens, d), packed);
-            let write = if add_to_head || index > 0 { Write::Add } else { Write::Set };
             let tasks = slab.par_chunks(HEAD_ROWS * stride).zip(d_head.par_chunks_mut(HEAD_ROWS * d));
-            tasks.for_each(|(e, d_head)| {
+            tasks.enumerate().for_each(|(task, (e, d_head))| {
                 let rows = d_head.len() / d;
+                let write = match write_head {
+                    _ if index > 0 => Write::Add,
+                    Write::Onto(base) => Write::Onto(&base[task * HEAD_ROWS * d..]),
+                    first => first,
+                };
                 let e = Matrix::strided(e, rows, tokens, stride, 1);
                 gemm_packed(e, scaled, MatrixMut::new(d_head, rows, d), write);
             });

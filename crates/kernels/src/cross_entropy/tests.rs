@@ -27,14 +27,14 @@ struct Case {
     hidden: Vec<f32>,
     head: Vec<f32>,
     d: usize,
-    targets: Vec<u32>,
+    targets: Vec<i32>,
     scaling: f32,
     upstream: Vec<f32>,
 }
 
 impl Case {
     fn new((t, d, v): (usize, usize, usize), scaling: f32) -> Self {
-        let targets = uniform(t, 4).iter().map(|x| ((x + 1.0) / 2.0 * v as f32) as u32 % v as u32).collect();
+        let targets = uniform(t, 4).iter().map(|x| ((x + 1.0) / 2.0 * v as f32) as i32 % v as i32).collect();
         let hidden = uniform(t * d, 1).iter().map(|x| 3.0 * x).collect();
         Self { hidden, head: uniform(v * d, 2), d, targets, scaling, upstream: uniform(t, 3) }
     }
@@ -50,12 +50,15 @@ impl Case {
         nats
     }
 
-    /// (nats, d_hidden, d_head), the last added to `onto` if there is one.
-    fn gradients(&self, upstream: Upstream<'_>, onto: Option<&[f32]>) -> [Vec<f32>; 3] {
+    /// (nats, d_hidden, d_head)
+    fn gradients(&self, upstream: Upstream<'_>) -> [Vec<f32>; 3] {
+        self.gradients_onto(upstream, vec![f32::NAN; self.head.len()], Write::Set)
+    }
+
+    fn gradients_onto(&self, upstream: Upstream<'_>, mut d_head: Vec<f32>, write_head: Write<'_>) -> [Vec<f32>; 3] {
         let mut nats = vec![f32::NAN; self.targets.len()];
         let mut d_hidden = vec![f32::NAN; self.hidden.len()];
-        let mut d_head = onto.map_or(vec![f32::NAN; self.head.len()], <[f32]>::to_vec);
-        let gradients = Gradients { hidden: &mut d_hidden, head: &mut d_head, add_to_head: onto.is_some() };
+        let gradients = Gradients { hidden: &mut d_hidden, head: &mut d_head, write_head };
         forward_backward(&self.input(), upstream, &mut nats, gradients);
         [nats, d_hidden, d_head]
     }
@@ -95,7 +98,7 @@ fn gradients_agree_with_the_twin() {
         {
             let (slow_hidden, slow_head) = case.slow_gradients(&wide_upstream);
             for level in Level::available() {
-                let [nats, d_hidden, d_head] = with_level(level, 2, || case.gradients(upstream, None));
+                let [nats, d_hidden, d_head] = with_level(level, 2, || case.gradients(upstream));
                 assert_close(&nats, &slow_nats, TOLERANCE, ("nats", name, shape, level));
                 assert_close(&d_hidden, &slow_hidden, TOLERANCE, ("d_hidden", name, shape, level));
                 assert_close(&d_head, &slow_head, TOLERANCE, ("d_head", name, shape, level));
@@ -106,12 +109,16 @@ fn gradients_agree_with_the_twin() {
 
 #[test]
 fn the_gradient_of_the_head_joins_one_that_is_there() {
-    let case = Case::new((545, 8, 40), 1.0);
-    let there = uniform(40 * 8, 9);
-    let [_, _, alone] = case.gradients(Upstream::Each(&case.upstream), None);
-    let [_, _, both] = case.gradients(Upstream::Each(&case.upstream), Some(&there));
-    let sum: Vec<f64> = there.iter().zip(&alone).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
-    assert_close(&both, &sum, 1e-6, "d_head");
+    for t in [0, 33, 545] {
+        let (case, there) = (Case::new((t, 8, 140), 1.0), uniform(140 * 8, 9));
+        let upstream = Upstream::Each(&case.upstream);
+        let [_, _, alone] = case.gradients(upstream);
+        let sum: Vec<f64> = there.iter().zip(&alone).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
+        let [_, _, added] = case.gradients_onto(upstream, there.clone(), Write::Add);
+        assert_close(&added, &sum, 1e-6, ("added", t));
+        let [_, _, onto] = case.gradients_onto(upstream, vec![f32::NAN; there.len()], Write::Onto(&there));
+        assert_eq!(onto, added, "{t} tokens");
+    }
 }
 
 #[test]
@@ -129,7 +136,7 @@ fn twin_is_the_slope_of_its_forward() {
 #[test]
 fn every_thread_count_gives_the_same_bits() {
     let case = Case::new((150, 20, SLAB_LEN / 128 + 3), 1.0);
-    let results = for_thread_counts(|| (case.nats(), case.gradients(Upstream::Same(1.0), None)));
+    let results = for_thread_counts(|| (case.nats(), case.gradients(Upstream::Same(1.0))));
     assert!(results.iter().all(|result| *result == results[0]));
     assert_eq!(results[0].0, results[0].1[0], "with and without gradients");
 }
@@ -144,7 +151,7 @@ fn extreme_logits_are_exact() {
     let case = Case { hidden, head, d, targets: vec![3, 5, 36], scaling: 1.0, upstream: vec![1.0; 3] };
     let ln_2 = std::f32::consts::LN_2;
     for level in Level::available() {
-        let [nats, d_hidden, d_head] = with_level(level, 1, || case.gradients(Upstream::Same(1.0), None));
+        let [nats, d_hidden, d_head] = with_level(level, 1, || case.gradients(Upstream::Same(1.0)));
         assert_eq!(nats, [0.0, 2e4, ln_2], "{level:?}");
         assert_eq!(d_hidden, [0.0, 0.0, 2.0, 0.0, 0.0, 0.0], "{level:?}");
         let mut expected = vec![0.0; v * d];
@@ -171,15 +178,23 @@ fn no_gradient_is_subnormal() {
     let (t, d, v) = (40, 1, 200);
     let head = (0..v).map(|i| -(i as f32)).collect();
     let case = Case { hidden: vec![1e-3; t], head, d, targets: vec![0; t], scaling: 1e-3, upstream: vec![1e-3; t] };
-    let [_, d_hidden, d_head] = case.gradients(Upstream::Each(&case.upstream), None);
+    let [_, d_hidden, d_head] = case.gradients(Upstream::Each(&case.upstream));
     assert!(d_hidden.iter().chain(&d_head).all(|g| *g == 0.0 || g.is_normal()));
     assert!(d_head[60] != 0.0 && d_head[61] == 0.0, "as far as e⁻⁶⁰");
 }
 
 #[test]
 #[should_panic(expected = "target Some(5) of a vocabulary of 5")]
-fn a_target_outside_the_vocabulary_is_refused() {
+fn a_target_past_the_vocabulary_is_refused() {
     let mut case = Case::new((3, 2, 5), 1.0);
     case.targets[1] = 5;
+    case.nats();
+}
+
+#[test]
+#[should_panic(expected = "target Some(-1) of a vocabulary of 5")]
+fn a_negative_target_is_refused() {
+    let mut case = Case::new((3, 2, 5), 1.0);
+    case.targets[1] = -1;
     case.nats();
 }

@@ -4,7 +4,7 @@
 ///
 /// # Shapes
 /// `hidden`: [t, d], `head`: [v, d], `targets`: `[t]` → `[t]`
-pub fn head_cross_entropy(hidden: &[f64], head: &[f64], d: usize, targets: &[u32], scaling: f64) -> Vec<f64> {
+pub fn head_cross_entropy(hidden: &[f64], head: &[f64], d: usize, targets: &[i32], scaling: f64) -> Vec<f64> {
     let probabilities = hidden.chunks(d).map(|h| log_softmax(h, head, scaling));
     probabilities.zip(targets).map(|(ln_p, target)| -ln_p[*target as usize]).collect()
 }
@@ -18,7 +18,7 @@ pub fn head_cross_entropy_backward(
     hidden: &[f64],
     head: &[f64],
     d: usize,
-    targets: &[u32],
+    targets: &[i32],
     scaling: f64,
     upstream: &[f64],
 ) -> (Vec<f64>, Vec<f64>) {
