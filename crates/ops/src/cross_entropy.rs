@@ -8,6 +8,9 @@ use crate::composite;
 ///
 /// `−log softmax(hidden · headᵀ / logits_scaling)[target]`
 ///
+/// The fused form computes the gradients along with the loss, block by block, for the mean over tokens; the gradient of
+/// anything else costs it a second pass.
+///
 /// # Shapes
 /// `hidden_td`: [t, d], `head_vd`: [v, d], `targets_t`: `[t]` → `[t]`
 pub fn head_cross_entropy(
@@ -16,5 +19,88 @@ pub fn head_cross_entropy(
     targets_t: Tensor<1, Int>,
     logits_scaling: f64,
 ) -> Tensor<1> {
+    #[cfg(feature = "flex")]
+    if crate::function::fused(&hidden_td) {
+        let head = flex::Head { targets: crate::ids(targets_t), scaling: logits_scaling as f32 };
+        let [nats] = crate::function::apply(head, [hidden_td.into_dispatch(), head_vd.into_dispatch()]);
+        return Tensor::from_dispatch(nats);
+    }
     composite::head_cross_entropy(hidden_td, head_vd, targets_t, logits_scaling)
+}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use itera_kernels::{
+        cross_entropy::{Gradients, HeadCrossEntropy, Upstream, forward, forward_backward},
+        gemm::Write,
+    };
+
+    use crate::{
+        array::Array,
+        buffers,
+        function::{Function, only},
+        kept::Kept,
+    };
+
+    pub(super) struct Head {
+        pub(super) targets: Vec<i32>,
+        pub(super) scaling: f32,
+    }
+
+    pub(super) struct Saved {
+        hidden: Kept,
+        head: Kept,
+        /// Gradients of hidden and head if the loss is the mean over tokens.
+        of_mean: [Array; 2],
+        d_model: usize,
+    }
+
+    impl Head {
+        fn input<'a>(&'a self, hidden: &'a [f32], head: &'a [f32], d_model: usize) -> HeadCrossEntropy<'a> {
+            HeadCrossEntropy { hidden, head, d_model, targets: &self.targets, scaling: self.scaling }
+        }
+
+        /// The upstream gradient of every token under a mean.
+        fn mean_weight(&self) -> f32 {
+            1.0 / self.targets.len() as f32
+        }
+    }
+
+    /// Nats of each token, and the gradients of hidden and head.
+    fn with_gradients(input: &HeadCrossEntropy<'_>, upstream: Upstream<'_>) -> (Vec<f32>, [Array; 2]) {
+        let [mut nats, mut hidden, mut head] =
+            [input.targets.len(), input.hidden.len(), input.head.len()].map(buffers::take);
+        let gradients = Gradients { hidden: &mut hidden, head: &mut head, write_head: Write::Set };
+        forward_backward(input, upstream, &mut nats, gradients);
+        (nats, [hidden.into(), head.into()])
+    }
+
+    impl Function<2, 1> for Head {
+        type Saved = Saved;
+
+        fn forward(&self, [hidden, head]: [Array; 2], wanted: [bool; 2]) -> ([Array; 1], Option<Saved>) {
+            let d_model = hidden.width();
+            let input = self.input(&hidden, &head, d_model);
+            if !wanted.contains(&true) {
+                let mut nats = buffers::take(self.targets.len());
+                forward(&input, &mut nats);
+                return ([nats.into()], None);
+            }
+            let (nats, of_mean) = with_gradients(&input, Upstream::Same(self.mean_weight()));
+            let saved = Saved { hidden: Kept::exact(&hidden), head: Kept::weight(&head), of_mean, d_model };
+            ([nats.into()], Some(saved))
+        }
+
+        fn backward(&self, saved: Saved, grads: [Option<Array>; 1], _: [bool; 2]) -> [Option<Array>; 2] {
+            let Saved { hidden, head, of_mean, d_model } = saved;
+            let upstream = only(grads);
+            if upstream.iter().all(|weight| *weight == self.mean_weight()) {
+                return of_mean.map(Some);
+            }
+            let (hidden, head) = (hidden.read(), head.read());
+            let (nats, gradients) = with_gradients(&self.input(&hidden, &head, d_model), Upstream::Each(&upstream));
+            buffers::give(nats);
+            gradients.map(Some)
+        }
+    }
 }
