@@ -9,6 +9,7 @@
 //! with `unsafe` code, all of it in calls to functions compiled for an instruction set that was just detected.
 
 pub mod adamw;
+pub mod attention;
 pub mod bf16;
 #[cfg(test)]
 mod check;

@@ -25,15 +25,22 @@ pub(crate) fn weight<S: Isa>(x: f32) -> f32 {
 }
 
 simd! {
-    /// The largest of each column.
-    pub(crate) fn max<S>(z: &[f32]) -> [f32; LANES] {
-        let mut max = [f32::NEG_INFINITY; LANES];
+    /// The largest of each column, and of what it was before.
+    pub(crate) fn max<S>(z: &[f32], before: &[f32; LANES]) -> [f32; LANES] {
+        let mut max = *before;
         for row in z.as_chunks::<LANES>().0 {
             for (max, z) in max.iter_mut().zip(row) {
                 *max = if *z > *max { *z } else { *max };
             }
         }
         max
+    }
+}
+
+simd! {
+    /// exp(z − max) of one row.
+    pub(crate) fn weights<S>(z: &[f32; LANES], max: &[f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|lane| weight::<S>(z[lane] - max[lane]))
     }
 }
 

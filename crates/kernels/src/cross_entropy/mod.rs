@@ -125,7 +125,7 @@ impl<'a> HeadCrossEntropy<'a> {
             let hidden_t = Packed::pack(Matrix::new(hidden, LANES, d).t(), packed);
             gemm_packed(self.head(), hidden_t, MatrixMut::new(e, vocab, LANES), Write::Set);
         });
-        let max = softmax::max(e);
+        let max = softmax::max(e, &[f32::NEG_INFINITY; LANES]);
         for (lane, (nats, target)) in nats.iter_mut().zip(targets).enumerate() {
             *nats = max[lane] - e[*target as usize * LANES + lane];
         }

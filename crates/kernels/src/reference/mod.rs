@@ -3,6 +3,7 @@
 //! Tests hold every fast kernel against the function of the same name here.
 
 mod adamw;
+mod attention;
 mod bf16;
 mod conv;
 mod embedding;
@@ -14,6 +15,7 @@ mod moe;
 mod norm;
 mod residual;
 mod rms_norm;
+mod scan;
 mod swiglu;
 
 pub use conv::{ConvGradients, ConvShape, causal_conv_silu, causal_conv_silu_backward};
@@ -24,8 +26,10 @@ pub use gemm::gemm;
 pub use mlp::{Mlp, MlpGradients, mlp, mlp_backward};
 pub use moe::{ExpertGradients, Routed, experts, experts_backward, route, route_backward, router_losses};
 pub use adamw::adamw_step;
+pub use attention::{attention, attention_backward, keys_and_values};
 pub use bf16::bf16;
 pub use norm::sum_of_squares;
 pub use residual::add_scaled;
 pub use rms_norm::{rms_norm, rms_norm_backward};
+pub use scan::{ScanInput, scan, scan_backward};
 pub use swiglu::{silu, silu_derivative, swiglu, swiglu_backward};
