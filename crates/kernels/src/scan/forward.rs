@@ -1,0 +1,108 @@
+//! The scan forward in time.
+
+use rayon::prelude::*;
+
+use super::{
+    ROUND, ScanInput, ScanShape,
+    chunk::row_products,
+    gates::{CHUNK, Gates},
+    rows::RowsMut,
+    sweep::{self, Sweep, Time},
+    transpose,
+};
+use crate::{scratch, simd};
+
+/// Parallel tasks at least, if there are so many heads.
+const TASKS: usize = 16;
+
+/// y, and with `last` the states after the last position.
+///
+/// # Shapes
+/// `y`: [b·l, h·p], `last`: [b, h, p, n]
+///
+/// # Panics
+/// If a slice does not fit `shape`.
+pub fn scan(shape: &ScanShape, input: &ScanInput<'_>, y: &mut [f32], last: Option<&mut [f32]>) {
+    input.assert_fits(shape);
+    let (heads, state_len) = (shape.n_heads, shape.state_len());
+    assert_eq!(y.len(), shape.tokens() * shape.d_inner(), "y of {shape:?}");
+    let last = last.map(|last| {
+        assert_eq!(last.len(), shape.batch * heads * state_len, "last states of {shape:?}");
+        RowsMut::new(last, state_len)
+    });
+    let y = RowsMut::new(y, shape.d_inner());
+    let heads_per_task = shape.heads_per_task(TASKS);
+    let round = if heads_per_task < heads { ROUND } else { shape.len };
+    (0..shape.batch).into_par_iter().for_each(|sequence| {
+        scratch::with(heads * state_len, |states| {
+            for (head, state) in states.chunks_exact_mut(state_len).enumerate() {
+                match input.head_state(shape, sequence, head) {
+                    Some(from) => transpose(from, shape.d_head, shape.d_state, state),
+                    None => state.fill(0.0),
+                }
+            }
+            for start in (0..shape.len).step_by(round) {
+                let blocks = states.par_chunks_exact_mut(heads_per_task * state_len).enumerate();
+                blocks.for_each(|(block, states)| {
+                    let end = shape.len.min(start + round);
+                    for position in (start..end).step_by(CHUNK) {
+                        let (row, len) = (sequence * shape.len + position, CHUNK.min(end - position));
+                        scan_chunk(shape, input, row, len, block * heads_per_task, states, y);
+                    }
+                });
+            }
+            if let Some(last) = last {
+                for (head, state) in states.chunks_exact(state_len).enumerate() {
+                    #[expect(unsafe_code, reason = "tasks own their sequence")]
+                    // SAFETY: a row a head of a sequence, of which this task is the only one.
+                    let last = unsafe { last.slice(sequence * heads + head, state_len) };
+                    transpose(state, shape.d_state, shape.d_head, last);
+                }
+            }
+        });
+    });
+}
+
+/// y of `len` ≤ [`CHUNK`] positions from row `row`, for as many heads from `first` as there are `states` [·, n, p].
+fn scan_chunk(
+    shape: &ScanShape,
+    input: &ScanInput<'_>,
+    row: usize,
+    len: usize,
+    first: usize,
+    states: &mut [f32],
+    y: RowsMut<'_>,
+) {
+    let mut gates = Gates::new();
+    let (mut bc, mut gamma) = ([0.0; CHUNK], [0.0; CHUNK]);
+    // all of a task's heads are of one group
+    row_products(shape.b_rows(input.xbc, row, first), shape.c_rows(input.xbc, row, first), &mut bc[..len]);
+    for (head, state) in (first..).zip(states.chunks_exact_mut(shape.state_len())) {
+        gates.fill(input.raw_steps(row, head).take(len), input.dt_bias[head], input.decay_rate(head));
+        for ((gamma, delta), bc) in gamma.iter_mut().zip(&gates.delta).zip(&bc) {
+            *gamma = delta * bc + input.d_skip[head];
+        }
+        let sweep = Sweep {
+            time: Time::Forward,
+            len,
+            rows: shape.d_state,
+            lanes: shape.d_head,
+            k: shape.b_rows(input.xbc, row, head),
+            v: shape.x_rows(input.xbc, row, head),
+            w: shape.c_rows(input.xbc, row, head),
+            out: y.at(row, head * shape.d_head),
+            add: false,
+            alpha: &gates.input,
+            beta: &gates.scale,
+            gamma: Some(&gamma),
+            carry: &gates.carry,
+            from: state.as_ptr(),
+            to: state.as_mut_ptr(),
+        };
+        #[expect(unsafe_code, reason = "a sweep works on pointers")]
+        // SAFETY: the level is this processor's; `assert_fits` checked the rows; no other task has these heads' columns.
+        unsafe {
+            sweep::run(simd::level(), &sweep);
+        }
+    }
+}

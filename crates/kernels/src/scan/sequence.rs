@@ -1,0 +1,372 @@
+//! Backward through one sequence: rounds of chunks, forward in time and then backwards, over blocks of heads in parallel.
+
+#![expect(unsafe_code, reason = "heads are columns of the same rows")]
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{
+    ROUND, ScanInput, ScanShape,
+    chunk::{Slopes, add_rows, inner_product, input_gradient, row_products},
+    gates::{CHUNK, Gates},
+    rows::{Rows, RowsMut},
+    sweep::{self, Sweep, Time},
+    transpose,
+};
+use crate::{scratch, simd};
+
+/// Parallel tasks at least, if there are so many heads. More than one a group of a sequence cost a sum of their dB, dC.
+const TASKS: usize = 16;
+
+/// Sums over positions that a head contributes: d dt_bias, d a_log, d D.
+pub(super) const SUMS: usize = 3;
+
+/// The gradients that arrive.
+#[derive(Clone, Copy)]
+pub(super) struct Upstream<'a> {
+    /// Of y, a row a token.
+    pub y: &'a [f32],
+    /// Of the last states, [b, h, p, n].
+    pub last: Option<&'a [f32]>,
+}
+
+/// Where the gradients go. A task owns the columns and rows of its heads in its sequence.
+#[derive(Clone, Copy)]
+pub(super) struct Output<'a> {
+    /// A row a token.
+    pub xbc: RowsMut<'a>,
+    /// A row a token.
+    pub raw: RowsMut<'a>,
+    /// A row a head of a sequence.
+    pub sums: RowsMut<'a>,
+    /// A row a head of a sequence.
+    pub state: Option<RowsMut<'a>>,
+}
+
+/// All gradients of one sequence.
+pub(super) fn backward_sequence(
+    shape: &ScanShape,
+    input: &ScanInput<'_>,
+    upstream: Upstream<'_>,
+    sequence: usize,
+    out: Output<'_>,
+) {
+    let (heads, state_len, chunks) = (shape.n_heads, shape.state_len(), shape.len.div_ceil(CHUNK));
+    let heads_per_task = shape.heads_per_task(TASKS);
+    let shared = heads_per_task < shape.heads_per_group();
+    let partials = if shared { heads / heads_per_task * ROUND * shape.d_state } else { 0 };
+    let lengths =
+        [heads * (chunks + 1) * state_len, heads * state_len, heads * state_len, heads * chunks * CHUNK, partials];
+    scratch::with_parts(lengths, |[ends, after_pn, after_np, dy_past, partials]| {
+        let sequence = Sequence {
+            shape,
+            input,
+            upstream,
+            sequence,
+            out,
+            chunks,
+            heads_per_task,
+            ends: RowsMut::new(ends, state_len),
+            after_pn: RowsMut::new(after_pn, state_len),
+            after_np: RowsMut::new(after_np, state_len),
+            dy_past: RowsMut::new(dy_past, CHUNK),
+            partials: shared.then(|| RowsMut::new(partials, shape.d_state)),
+        };
+        sequence.run();
+    });
+}
+
+/// One sequence, and what its heads keep from chunk to chunk.
+#[derive(Clone, Copy)]
+struct Sequence<'a> {
+    shape: &'a ScanShape,
+    input: &'a ScanInput<'a>,
+    upstream: Upstream<'a>,
+    sequence: usize,
+    out: Output<'a>,
+    chunks: usize,
+    heads_per_task: usize,
+    /// S before the first and after each chunk: rows [heads, chunks + 1] of [p, n].
+    ends: RowsMut<'a>,
+    /// a·G of the position after the chunk: rows `[heads]` of [p, n].
+    after_pn: RowsMut<'a>,
+    /// The same: rows `[heads]` of [n, p].
+    after_np: RowsMut<'a>,
+    /// ⟨dy_t, a_t·S_{t−1}·C_t⟩: rows [heads, chunks] of [`CHUNK`].
+    dy_past: RowsMut<'a>,
+    /// Gradients of B or of C in a round, if groups are cut into blocks: rows [blocks, ROUND] of `[n]`.
+    partials: Option<RowsMut<'a>>,
+}
+
+/// A head in a chunk.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    head: usize,
+    chunk: usize,
+    /// The first position, as a row of the batch.
+    row: usize,
+    /// Positions.
+    len: usize,
+    /// Where the gradient of C or B goes, a row a position.
+    shared: RowsMut<'a>,
+    /// Whether to add to what is there.
+    add: bool,
+}
+
+/// What a task reuses from part to part.
+struct Work<'a> {
+    gates: Gates,
+    slopes: Slopes,
+    /// [CHUNK, max(p, n)]
+    rows: &'a mut [f32],
+}
+
+impl<'a> Sequence<'a> {
+    fn run(self) {
+        let per_round = if self.partials.is_some() { ROUND / CHUNK } else { self.chunks };
+        let rounds = (0..self.chunks).step_by(per_round).map(|start| start..(start + per_round).min(self.chunks));
+        rounds.clone().for_each(|round| self.round(round, Time::Forward));
+        rounds.rev().for_each(|round| self.round(round, Time::Reverse));
+    }
+
+    fn round(self, chunks: Range<usize>, time: Time) {
+        let blocks = self.shape.n_heads / self.heads_per_task;
+        (0..blocks).into_par_iter().for_each(|block| self.block(block, chunks.clone(), time));
+        if let Some(partials) = self.partials {
+            chunks.clone().into_par_iter().for_each(|chunk| self.add_partials(partials, chunk, chunks.start, time));
+        }
+    }
+
+    /// One block of heads over a round.
+    fn block(self, block: usize, chunks: Range<usize>, time: Time) {
+        let heads = block * self.heads_per_task..(block + 1) * self.heads_per_task;
+        let (start, first) = (chunks.start, heads.start);
+        let part = |chunk: usize, head: usize| self.part(chunk, head, start, block, head > first, time);
+        scratch::with(CHUNK * self.shape.d_state.max(self.shape.d_head), |rows| {
+            let mut work = Work { gates: Gates::new(), slopes: Slopes::new(), rows };
+            match time {
+                Time::Forward => {
+                    if start == 0 {
+                        heads.clone().for_each(|head| self.begin(head));
+                    }
+                    for chunk in chunks {
+                        heads.clone().for_each(|head| self.forward(&part(chunk, head), &mut work));
+                    }
+                }
+                Time::Reverse => {
+                    for chunk in chunks.rev() {
+                        let (xbc, row) = (self.input.xbc, self.row(chunk));
+                        let (b, c) = (self.shape.b_rows(xbc, row, first), self.shape.c_rows(xbc, row, first));
+                        row_products(b, c, &mut work.slopes.bc[..self.chunk_len(chunk)]);
+                        heads.clone().for_each(|head| self.reverse(&part(chunk, head), &mut work));
+                    }
+                    if start == 0 {
+                        heads.clone().for_each(|head| self.finish(head));
+                    }
+                }
+            }
+        });
+    }
+
+    /// The first column of the gradient that heads share: C's on the way forward, B's on the way back.
+    fn shared_column(self, head: usize, time: Time) -> usize {
+        match time {
+            Time::Forward => self.shape.c_column(head),
+            Time::Reverse => self.shape.b_column(head),
+        }
+    }
+
+    fn part(self, chunk: usize, head: usize, round: usize, block: usize, add: bool, time: Time) -> Part<'a> {
+        let (row, len) = (self.row(chunk), self.chunk_len(chunk));
+        let shared = match self.partials {
+            Some(partials) => partials.at(block * ROUND + (chunk - round) * CHUNK, 0),
+            None => self.out.xbc.at(row, self.shared_column(head, time)),
+        };
+        Part { head, chunk, row, len, shared, add }
+    }
+
+    /// The first position of a chunk, as a row of the batch.
+    fn row(self, chunk: usize) -> usize {
+        self.sequence * self.shape.len + chunk * CHUNK
+    }
+
+    /// Positions of a chunk.
+    fn chunk_len(self, chunk: usize) -> usize {
+        CHUNK.min(self.shape.len - chunk * CHUNK)
+    }
+
+    /// Sets a head's states at both ends of the sequence, and its sums to zero.
+    fn begin(self, head: usize) {
+        let (len, (p, n)) = (self.shape.state_len(), (self.shape.d_head, self.shape.d_state));
+        let row = self.sequence * self.shape.n_heads + head;
+        // SAFETY: rows of this head, which this task owns.
+        let (first, after, transposed, sums) = unsafe {
+            (
+                self.ends.slice(head * (self.chunks + 1), len),
+                self.after_pn.slice(head, len),
+                self.after_np.slice(head, len),
+                self.out.sums.slice(row, SUMS),
+            )
+        };
+        match self.input.state {
+            Some(states) => first.copy_from_slice(&states[row * len..][..len]),
+            None => first.fill(0.0),
+        }
+        match self.upstream.last {
+            Some(last) => after.copy_from_slice(&last[row * len..][..len]),
+            None => after.fill(0.0),
+        }
+        transpose(after, p, n, transposed);
+        sums.fill(0.0);
+    }
+
+    /// Stores the gradient of a head's states before the first position.
+    fn finish(self, head: usize) {
+        if let Some(state) = self.out.state {
+            let len = self.shape.state_len();
+            // SAFETY: rows of this head, which this task owns.
+            unsafe {
+                state
+                    .slice(self.sequence * self.shape.n_heads + head, len)
+                    .copy_from_slice(self.after_pn.slice(head, len));
+            }
+        }
+    }
+
+    /// C's gradient: S forward in time.
+    fn forward(self, part: &Part<'_>, work: &mut Work<'_>) {
+        let Self { shape, input, upstream, .. } = self;
+        let Part { head, chunk, row, len, shared, add } = *part;
+        let Work { gates, slopes, rows } = work;
+        let [x, b, c] = [
+            shape.x_rows(input.xbc, row, head),
+            shape.b_rows(input.xbc, row, head),
+            shape.c_rows(input.xbc, row, head),
+        ];
+        let dy = shape.y_rows(upstream.y, row, head);
+        gates.fill(input.raw_steps(row, head).take(len), input.dt_bias[head], input.decay_rate(head));
+        let state = head * (self.chunks + 1) + chunk;
+        let sweep = Sweep {
+            time: Time::Forward,
+            len,
+            rows: shape.d_head,
+            lanes: shape.d_state,
+            k: x,
+            v: b,
+            w: dy,
+            out: RowsMut::new(rows, shape.d_state),
+            add: false,
+            alpha: &gates.input,
+            beta: &gates.scale,
+            gamma: None,
+            carry: &gates.carry,
+            from: self.ends.row(state),
+            to: self.ends.row(state + 1),
+        };
+        // SAFETY: the level is this processor's; `scan_backward` checked the slices; the ends are this head's, whose task
+        // this is.
+        unsafe { sweep::run(simd::level(), &sweep) };
+        let past = Rows::new(rows, shape.d_state, 0, 0, shape.d_state);
+        // SAFETY: a row of this head, which this task owns.
+        row_products(c, past, unsafe { self.dy_past.slice(head * self.chunks + chunk, len) });
+        slopes.fill_x_dy(x, dy, gates, len);
+        add_rows(past, &slopes.delta_x_dy[..len], b, shared, add);
+    }
+
+    /// All other gradients: G backwards in time.
+    fn reverse(self, part: &Part<'_>, work: &mut Work<'_>) {
+        let Self { shape, input, upstream, .. } = self;
+        let Part { head, chunk, row, len, shared, add } = *part;
+        let Work { gates, slopes, rows } = work;
+        let [x, b, c] = [
+            shape.x_rows(input.xbc, row, head),
+            shape.b_rows(input.xbc, row, head),
+            shape.c_rows(input.xbc, row, head),
+        ];
+        let dy = shape.y_rows(upstream.y, row, head);
+        let a = input.decay_rate(head);
+        gates.fill(input.raw_steps(row, head).take(len), input.dt_bias[head], a);
+        slopes.fill_x_dy(x, dy, gates, len);
+        // SAFETY: rows of this head, which this task owns.
+        let (after, end, dy_past, sums) = unsafe {
+            (
+                self.after_pn.slice(head, shape.state_len()),
+                self.ends.slice(head * (self.chunks + 1) + chunk + 1, shape.state_len()),
+                self.dy_past.slice(head * self.chunks + chunk, len),
+                self.out.sums.slice(self.sequence * shape.n_heads + head, SUMS),
+            )
+        };
+        let u_end = inner_product(after, end);
+
+        let to_input = Sweep {
+            time: Time::Reverse,
+            len,
+            rows: shape.d_state,
+            lanes: shape.d_head,
+            k: c,
+            v: dy,
+            w: b,
+            out: RowsMut::new(rows, shape.d_head),
+            add: false,
+            alpha: &gates.scale,
+            beta: &gates.inverse,
+            gamma: None,
+            carry: &gates.carry,
+            from: self.after_np.row(head),
+            to: self.after_np.row(head),
+        };
+        // SAFETY: as in `forward`.
+        unsafe { sweep::run(simd::level(), &to_input) };
+        let to_b = Sweep {
+            rows: shape.d_head,
+            lanes: shape.d_state,
+            k: dy,
+            v: c,
+            w: x,
+            out: shared,
+            add,
+            beta: &gates.input,
+            gamma: Some(&slopes.delta_x_dy),
+            from: after.as_ptr(),
+            to: after.as_mut_ptr(),
+            ..to_input
+        };
+        // SAFETY: as in `forward`; `shared` is this task's own part of the gradient of B.
+        unsafe { sweep::run(simd::level(), &to_b) };
+
+        let future = Rows::new(rows, shape.d_head, 0, 0, shape.d_head);
+        row_products(x, future, &mut slopes.x_future[..len]);
+        slopes.fill_to_x(gates, input.d_skip[head]);
+        let d_x = self.out.xbc.at(row, head * shape.d_head);
+        input_gradient(future, &gates.delta[..len], &slopes.to_x[..len], dy, d_x);
+
+        let of_chunk = slopes.fill_raw(gates, dy_past, a, u_end);
+        sums.iter_mut().zip(of_chunk).for_each(|(sum, of_chunk)| *sum += of_chunk);
+        for (t, d_raw) in slopes.raw[..len].iter().enumerate() {
+            // SAFETY: a column of this head, which this task owns.
+            unsafe { *self.out.raw.row(row + t).add(head) = *d_raw };
+        }
+    }
+
+    /// Adds up the blocks' gradients of B or C in a chunk.
+    fn add_partials(self, partials: RowsMut<'_>, chunk: usize, round: usize, time: Time) {
+        let (n, per_group) = (self.shape.d_state, self.shape.heads_per_group() / self.heads_per_task);
+        let len = self.chunk_len(chunk);
+        for group in 0..self.shape.n_groups {
+            let column = self.shared_column(group * self.shape.heads_per_group(), time);
+            let sum = self.out.xbc.at(self.row(chunk), column);
+            for t in 0..len {
+                // SAFETY: this task owns the chunk's sum.
+                let sum = unsafe { sum.slice(t, n) };
+                sum.fill(0.0);
+                for block in group * per_group..(group + 1) * per_group {
+                    let row = block * ROUND + (chunk - round) * CHUNK + t;
+                    // SAFETY: all tasks that wrote the partials of the round are done.
+                    let partial = unsafe { partials.slice(row, n) };
+                    sum.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += *partial);
+                }
+            }
+        }
+    }
+}
