@@ -26,6 +26,7 @@ fn every_file_loads_says_what_it_is_for_and_has_a_directory_of_its_own() {
         .collect();
     names.sort();
     let expected = [
+        "bench-tiny",
         "quickstart",
         "reference",
         "smoke",
@@ -95,6 +96,15 @@ fn tiny_and_its_baselines_differ_in_the_model_alone() {
     }
 }
 
+/// The shape that other implementations are compared on; it changes with theirs or not at all.
+#[test]
+fn the_bench_is_the_model_of_tiny_at_its_own_batch() {
+    let Config { model, train, .. } = shipped("bench-tiny");
+    assert_eq!(model, shipped("tiny").model);
+    assert_eq!((model.total_params(), model.chunk_len), (1_887_880, 64));
+    assert_eq!((train.batch_size, train.seq_len, train.grad_accum_steps), (16, 256, 1));
+}
+
 #[test]
 fn quickstart_is_a_small_hybrid_with_experts() {
     let Config { model, .. } = shipped("quickstart");
@@ -105,8 +115,17 @@ fn quickstart_is_a_small_hybrid_with_experts() {
 
 #[test]
 fn widths_come_in_blocks_that_can_be_quantised() {
-    for name in ["quickstart", "smoke", "tiny", "tiny-dense", "tiny-ssm", "tiny-transformer", "tinystories", "wikitext"]
-    {
+    for name in [
+        "bench-tiny",
+        "quickstart",
+        "smoke",
+        "tiny",
+        "tiny-dense",
+        "tiny-ssm",
+        "tiny-transformer",
+        "tinystories",
+        "wikitext",
+    ] {
         let Config { model, .. } = shipped(name);
         for width in [model.d_model, model.d_inner(), model.d_expert, model.d_shared] {
             assert!(width.is_multiple_of(32), "{name}: {width}");
