@@ -37,6 +37,9 @@ pub enum Command {
     Data(Data),
     /// Show what this machine has and can do.
     Doctor(Doctor),
+    /// Measure speed.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Print the logits of a text, for comparison with other implementations.
     Logits(Logits),
 }
@@ -202,6 +205,37 @@ pub struct Doctor {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Measure training steps: tokens a second, time by phase, share of the processor's peak, memory.
+    Train(BenchTrain),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  itera bench train --config configs/bench-tiny.toml
+  itera bench train --config configs/bench-tiny.toml --set train.batch_size=4 --set train.seq_len=1024
+  itera bench train --config configs/bench-tiny.toml --threads 1 --json
+
+Steps are those of `itera train`, on the configured data: forward, losses, backward, clipping, AdamW, and a row of
+metrics each. Nothing is validated, and nothing is left behind but the cache of tokens. Measure on an idle machine.")]
+pub struct BenchTrain {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Steps to measure.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: u64,
+    /// Steps before those, to warm up.
+    #[arg(long, default_value_t = 2)]
+    pub warmup: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, clap::Args)]

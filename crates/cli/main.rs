@@ -1,6 +1,7 @@
 //! The `itera` program: parse → run a command → print.
 
 mod args;
+mod bench;
 mod data;
 mod doctor;
 mod eval;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         args::Command::Model(args) => model::run(args),
         args::Command::Data(args) => data::run(args),
         args::Command::Doctor(args) => doctor::run(args),
+        args::Command::Bench(args::Bench::Train(args)) => bench::train(args),
         args::Command::Logits(args) => logits::run(args),
     };
     result.unwrap_or_else(|error| {

@@ -1,6 +1,7 @@
 //! The program as a user runs it.
 
 mod bad_input;
+mod bench;
 mod resume;
 mod support;
 mod use_a_model;

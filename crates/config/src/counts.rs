@@ -46,6 +46,13 @@ impl ModelConfig {
         mixers.fold(FLOPS_PER_MAC * products as u64, u64::saturating_add)
     }
 
+    /// FLOPs of a training step a token: those of [forward](Self::flops_per_token), and twice as many backward, where
+    /// each product has the gradients of both its factors (arXiv 2204.02311, appendix B). What is computed a second
+    /// time instead of saved does not count, nor does the optimiser.
+    pub fn train_flops_per_token(&self, context_len: usize) -> u64 {
+        self.flops_per_token(context_len).saturating_mul(3)
+    }
+
     /// FLOPs a token of what a mixer does without weights, and with d_skip.
     fn mixer_flops(&self, kind: LayerKind, context_len: usize) -> u64 {
         let [d, i, n, l] = [self.d_model, self.d_inner(), self.d_state, context_len].map(|size| size as u64);

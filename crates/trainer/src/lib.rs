@@ -9,9 +9,11 @@
 //! Everything a run depends on is a function of (configuration, data, step), or is in [`TrainingState`]: a run that is
 //! interrupted and resumed writes the bytes it would have written uninterrupted.
 
+mod bench;
 mod error;
 mod evaluate;
 mod job;
+mod learner;
 mod objective;
 mod optimizer;
 mod schedule;
@@ -21,6 +23,7 @@ mod train;
 mod update;
 mod validation;
 
+pub use bench::time_steps;
 pub use error::TrainError;
 pub use evaluate::score_documents;
 pub use job::{Event, Job, Outcome, Resume, RunEnd};
@@ -30,4 +33,5 @@ pub use schedule::learning_rate;
 pub use state::{Best, TrainingState, Window};
 pub use stop::StopFlag;
 pub use train::train;
+pub use update::StepTimes;
 pub use validation::{Score, validate};

@@ -11,19 +11,18 @@ use itera_checkpoint::{CheckpointStore, Identity, Snapshot};
 use itera_config::{Config, TrainConfig};
 use itera_data::{Sampler, validation_batches};
 use itera_formats::write_atomic;
-use itera_kernels::norm::{sum_of_squares, tree_sum};
 use itera_metrics::{ExpertLayout, MetricsWriter, Sample, StepRecord, TensorBoard, resident_bytes};
-use itera_model::{Continuation, Dropout, LanguageModel, Sampler as TokenSampler, SamplingConfig, generate};
+use itera_model::{Continuation, LanguageModel, Sampler as TokenSampler, SamplingConfig, generate};
 use itera_tokenizer::TokenId;
 
 use crate::{
     error::TrainError,
     job::{Event, Job, Outcome, Resume, RunEnd},
-    objective::losses,
+    learner::Learner,
     optimizer::AdamW,
     schedule::learning_rate,
     state::{Best, TrainingState, add_counts},
-    update::Update,
+    update::{StepTimes, Update},
     validation::{Score, validate},
 };
 
@@ -51,16 +50,17 @@ pub fn train(job: Job<'_>, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcom
     Ok(Outcome { end, state: run.state })
 }
 
-struct Run<'a> {
+/// A run between two steps.
+pub(crate) struct Run<'a> {
     job: Job<'a>,
     store: CheckpointStore,
     identity: Identity,
-    sampler: Sampler,
     metrics: MetricsWriter,
     tensorboard: Option<TensorBoard>,
-    model: LanguageModel,
-    optimizer: AdamW,
+    learner: Learner<'a>,
     state: TrainingState,
+    /// What the last step took.
+    pub(crate) times: StepTimes,
     /// Step of the newest checkpoint of this state.
     saved_step: Option<u64>,
     /// Steps of the window so far and the time they took; unlike the window itself, a matter of this process alone.
@@ -73,7 +73,8 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn start(job: Job<'a>) -> Result<Self, TrainError> {
+    /// Begin, or continue from a checkpoint.
+    pub(crate) fn start(job: Job<'a>) -> Result<Self, TrainError> {
         let config = job.config;
         let dir = Path::new(&config.run.dir);
         let store = CheckpointStore::new(dir);
@@ -121,11 +122,10 @@ impl<'a> Run<'a> {
         Ok(Self {
             store,
             identity,
-            sampler,
             metrics,
             tensorboard,
-            model,
-            optimizer,
+            learner: Learner { config, data: job.data, sampler, model, optimizer },
+            times: StepTimes::default(),
             saved_step,
             window_steps: 0,
             window_time: Duration::ZERO,
@@ -136,16 +136,18 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn step(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+    /// One step, and what is due after it.
+    pub(crate) fn step(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         let config = self.job.config;
         let started = Instant::now();
         let lr = learning_rate(&config.train, self.state.step);
-        let update = self.update(lr);
+        let update = self.learner.update(self.state.step, self.state.skipped, lr);
 
         self.state.step += 1;
         self.state.tokens += config.train.tokens_per_step();
         self.window_steps += 1;
         self.window_time += started.elapsed();
+        self.times = update.times;
         let step = self.state.step;
         if update.is_finite() {
             self.state.consecutive_skipped = 0;
@@ -163,6 +165,7 @@ impl<'a> Run<'a> {
 
         let last = step == config.train.steps;
         let validation = (last || step.is_multiple_of(config.eval.every_steps)).then(|| self.validate());
+        let validated = Instant::now();
         let record = (last || step.is_multiple_of(config.log.every_steps) || validation.is_some())
             .then(|| self.record(&update, lr, validation.map(|v| v.score)));
         if let Some(record) = &record {
@@ -171,6 +174,7 @@ impl<'a> Run<'a> {
                 board.write(record)?;
             }
         }
+        self.times.log = validated.elapsed();
         on_event(Event::Step { step, loss_nats: update.loss_nats, record: record.as_ref() });
         if let Some(Validation { score, best, .. }) = validation {
             if let Some(board) = &mut self.tensorboard {
@@ -223,53 +227,16 @@ impl<'a> Run<'a> {
                 let TrainConfig { batch_size, seq_len, .. } = self.job.config.train;
                 let data = self.job.data;
                 let one = validation_batches(&data.valid, batch_size * seq_len, batch_size, seq_len).take(1);
-                validate(&self.model.valid(), one, |_| 0)
+                validate(&self.learner.model.valid(), one, |_| 0)
             }
         };
         score.nats.is_finite()
     }
 
-    /// One optimiser step on the mean gradient of the micro-batches, unless something is not finite.
-    fn update(&mut self, lr: f64) -> Update {
-        let config = self.job.config;
-        let micro_batches = config.train.grad_accum_steps;
-        let share = 1.0 / micro_batches as f64;
-        let mut update = Update::default();
-        let mut gradients: Vec<Vec<f32>> = Vec::new();
-        for micro in 0..micro_batches {
-            let index = self.state.step * micro_batches as u64 + micro as u64;
-            let batch = self.sampler.batch(&self.job.data.train, index, config.train.batch_size);
-            let mut dropout = Dropout::new(config.model.dropout, config.run.seed, index);
-            let loss = losses(&self.model, &batch, &config.train, Some(&mut dropout));
-            update.add(share, &loss);
-            let micro_gradients = self.model.gradients(loss.total.backward());
-            if gradients.is_empty() {
-                gradients = micro_gradients;
-            } else {
-                for (sum, gradient) in gradients.iter_mut().zip(&micro_gradients) {
-                    sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
-                }
-            }
-        }
-        let squares: Vec<f64> = gradients.iter().map(|g| sum_of_squares(g)).collect();
-        update.grad_norm = tree_sum(&squares).sqrt() * share;
-        if update.is_finite() {
-            // torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1
-            let clip = match config.train.grad_clip_norm {
-                0.0 => 1.0,
-                max => (max / (update.grad_norm + 1e-6)).min(1.0),
-            };
-            let number = self.state.step - self.state.skipped + 1;
-            let model = self.model.clone();
-            self.model = self.optimizer.step(model, &gradients, (clip * share) as f32, number, lr, &config.train);
-        }
-        update
-    }
-
     fn validate(&mut self) -> Validation {
         let config = self.job.config;
         let data = self.job.data;
-        let model = self.model.valid();
+        let model = self.learner.model.valid();
         let batches =
             validation_batches(&data.valid, config.eval.tokens, config.train.batch_size, config.train.seq_len);
         let score = validate(&model, batches, |id| data.tokenizer.token_bytes(TokenId(id as u32)));
@@ -353,10 +320,10 @@ impl<'a> Run<'a> {
         self.clock = Instant::now();
         let path = self.store.save(Snapshot {
             step: self.state.step,
-            model: &self.model,
+            model: &self.learner.model,
             tokenizer: &self.job.data.tokenizer,
-            first_moments: &self.optimizer.first,
-            second_moments: &self.optimizer.second,
+            first_moments: &self.learner.optimizer.first,
+            second_moments: &self.learner.optimizer.second,
             state: &self.state,
             identity: &self.identity,
         })?;

@@ -1,5 +1,7 @@
 //! The numbers of one optimiser step.
 
+use std::time::Duration;
+
 use burn::tensor::Tensor;
 
 use crate::{objective::LossParts, state::add_counts};
@@ -19,6 +21,31 @@ pub(crate) struct Update {
     pub tokens_per_expert: Vec<Vec<u64>>,
     /// Global norm of the mean gradient, before clipping.
     pub grad_norm: f64,
+    /// What it took.
+    pub times: StepTimes,
+}
+
+/// Wall time of the phases of a step. The device has done its work when a phase ends, because each ends with numbers
+/// that are read from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepTimes {
+    /// Batches out of the token stream.
+    pub data: Duration,
+    /// The model and its losses.
+    pub forward: Duration,
+    /// Gradients, and their sum over micro-batches.
+    pub backward: Duration,
+    /// Norm of the gradient, clipping, AdamW.
+    pub optimizer: Duration,
+    /// Rows of metrics.
+    pub log: Duration,
+}
+
+impl StepTimes {
+    /// All phases together.
+    pub fn total(&self) -> Duration {
+        self.data + self.forward + self.backward + self.optimizer + self.log
+    }
 }
 
 impl Update {

@@ -8,7 +8,7 @@ use itera_config::Config;
 use itera_data::Dataset;
 use itera_model::Parameter;
 use itera_testkit::max_difference;
-use itera_trainer::{Job, Outcome, Resume, RunEnd, StopFlag, TrainError, train};
+use itera_trainer::{Job, Outcome, Resume, RunEnd, StopFlag, TrainError, time_steps, train};
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -113,4 +113,22 @@ fn a_signal_before_the_first_step_saves_and_the_run_goes_on_to_the_same_end() {
     let again = fixture.run(&config, Resume::Last).expect("a finished run can be resumed");
     assert_eq!(again.state.step, outcome.state.step);
     assert_eq!(again.state.samples, outcome.state.samples);
+}
+
+#[test]
+fn steps_that_are_timed_are_those_of_a_run() {
+    let fixture = Fixture::new();
+    let config = fixture.config("run", &["train.steps=6", "log.every_steps=1", "eval.every_steps=6"]);
+    fixture.run(&config, Resume::No).expect("it trains");
+    let data = itera_data::prepare(&config).expect("data");
+    let dir = fixture.dir.path().join("timed");
+    let times = time_steps(&config, &data, &Device::flex(), &dir, 5).expect("it trains");
+    assert_eq!(times.len(), 5);
+    assert!(times.iter().all(|step| step.total() > step.forward && !step.log.is_zero()), "{times:?}");
+
+    let losses = |dir: &Path| -> Vec<f64> {
+        let records = itera_metrics::read_records(&dir.join("metrics.jsonl")).expect("metrics");
+        records.iter().map(|record| record.loss_nats).collect()
+    };
+    assert_eq!(losses(&dir), losses(&fixture.dir.path().join("run"))[..5]);
 }

@@ -6,12 +6,12 @@
 
 use std::hint::black_box;
 
-use super::{GbPerS, median_seconds, time_together};
+use super::{GbPerS, best_seconds, time_together};
 
 /// Elements of each of the three arrays: 64 MiB, 192 MiB in all.
 const ARRAY_LEN: usize = 1 << 24;
 
-/// GB/s that `threads` threads (at least one) move between memory and themselves, as the median of several passes.
+/// GB/s that `threads` threads (at least one) move between memory and themselves, in the best of several passes.
 ///
 /// Counts as STREAM does: 12 bytes an element, two reads and a write. The line that a processor fetches before it
 /// writes to it is not counted, so the wires carry up to a third more.
@@ -22,7 +22,7 @@ pub fn measure_bandwidth(threads: usize) -> GbPerS {
 fn measure_triad(threads: usize, len: usize) -> GbPerS {
     let [mut a, b, c] = [0.0f32, 1.0, 2.0].map(|value| vec![value; len]);
     let share = len.div_ceil(threads);
-    let seconds = median_seconds(|| {
+    let seconds = best_seconds(|| {
         let parts = a.chunks_mut(share).zip(b.chunks(share).zip(c.chunks(share)));
         time_together(parts.map(|(a, (b, c))| move || triad(a, b, c)))
     });

@@ -10,7 +10,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use super::{Gflops, median_seconds, time_together};
+use super::{Gflops, best_seconds, time_together};
 
 /// Vector registers that accumulate.
 const ACCUMULATORS: usize = 12;
@@ -31,7 +31,7 @@ struct FmaLoop {
 
 /// GFLOP/s of f32 fused multiply-adds on `threads` threads at once (at least one), with the widest instructions found.
 ///
-/// The median of several samples of 10 to 20 ms each. Build with optimisation: a debug build measures itself.
+/// The best of several samples of 10 to 20 ms each. Build with optimisation: a debug build measures itself.
 pub fn measure_peak_f32(threads: usize) -> Gflops {
     let threads = threads.max(1);
     let FmaLoop { lanes, run, .. } = FmaLoop::widest();
@@ -41,7 +41,7 @@ pub fn measure_peak_f32(threads: usize) -> Gflops {
     while time(iterations) < SAMPLE {
         iterations *= 2;
     }
-    let seconds = median_seconds(|| time(iterations));
+    let seconds = best_seconds(|| time(iterations));
     let flops = 2.0 * (ACCUMULATORS * lanes * threads) as f64 * iterations as f64;
     Gflops(flops / seconds / 1e9)
 }

@@ -1,0 +1,191 @@
+//! `itera bench`
+//!
+//! ```text
+//! peak → steps of a run in a temporary directory → peak again → medians, spread, share of the peak
+//! ```
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use itera_config::Config;
+use itera_kernels::{probe::measure_peak_f32, simd};
+use itera_metrics::peak_resident_bytes;
+use itera_trainer::{StepTimes, time_steps};
+use serde::Serialize;
+
+use crate::{args, setup};
+
+/// What was measured, and on what.
+#[derive(Serialize)]
+struct Findings {
+    itera_version: &'static str,
+    config: String,
+    device: String,
+    threads: usize,
+    simd: &'static str,
+    total_params: usize,
+    active_params: usize,
+    batch_size: usize,
+    seq_len: usize,
+    grad_accum_steps: usize,
+    tokens_per_step: u64,
+    /// Each step before those that count.
+    warmup_ms: Vec<f64>,
+    /// Steps that count.
+    steps: u64,
+    tokens_per_s: Spread,
+    step_ms: Spread,
+    phase_ms: Phases,
+    /// What the equations of forward and backward ask for.
+    flops_per_token: u64,
+    /// At the median speed.
+    gflops: f64,
+    /// Of this processor with as many threads: the faster of two measurements, one before the steps and one after.
+    peak_f32_gflops: f64,
+    share_of_peak: f64,
+    /// Of the whole process; absent where the system does not tell.
+    peak_resident_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Spread {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let (low, high) = ((values.len() - 1) / 2, values.len() / 2);
+        Self { median: (values[low] + values[high]) / 2.0, min: values[0], max: values[values.len() - 1] }
+    }
+}
+
+/// Medians.
+#[derive(Serialize)]
+struct Phases {
+    data: f64,
+    forward: f64,
+    backward: f64,
+    optimizer: f64,
+    log: f64,
+}
+
+/// `itera bench train`
+pub fn train(args: args::BenchTrain) -> Result<ExitCode> {
+    let mut config = setup::config(&args.config)?;
+    setup::apply(&args.device, &mut config.run);
+    let device = setup::device(&config.run)?;
+    eprintln!("preparing {} …", config.data.source.join(", "));
+    let data = itera_data::prepare(&config)?;
+    let dir = tempfile::tempdir().context("cannot create a temporary directory")?;
+
+    eprintln!("{} steps to warm up, {} to measure …", args.warmup, args.steps);
+    let threads = rayon::current_num_threads();
+    let peak_before = measure_peak_f32(threads);
+    let times = time_steps(&config, &data, &device, dir.path(), args.warmup + args.steps)?;
+    let peak_after = measure_peak_f32(threads);
+    let peak_gflops = peak_before.0.max(peak_after.0);
+
+    let (warmup, steps) = times.split_at(args.warmup as usize);
+    let findings = Findings::of(args.config.config.display().to_string(), &config, peak_gflops, warmup, steps);
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&findings)?)?;
+    } else {
+        findings.print(&mut out)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ms(time: Duration) -> f64 {
+    1e3 * time.as_secs_f64()
+}
+
+impl Findings {
+    fn of(name: String, config: &Config, peak_gflops: f64, warmup: &[StepTimes], steps: &[StepTimes]) -> Self {
+        let (model, train) = (&config.model, &config.train);
+        let tokens = train.tokens_per_step();
+        let median = |phase: fn(&StepTimes) -> Duration| Spread::of(steps.iter().map(|step| ms(phase(step)))).median;
+        let tokens_per_s = Spread::of(steps.iter().map(|step| tokens as f64 / step.total().as_secs_f64()));
+        let flops_per_token = model.train_flops_per_token(train.seq_len);
+        let gflops = flops_per_token as f64 * tokens_per_s.median / 1e9;
+        Self {
+            itera_version: env!("CARGO_PKG_VERSION"),
+            config: name,
+            device: config.run.device.clone(),
+            threads: rayon::current_num_threads(),
+            simd: simd::level().name(),
+            total_params: model.total_params(),
+            active_params: model.active_params(),
+            batch_size: train.batch_size,
+            seq_len: train.seq_len,
+            grad_accum_steps: train.grad_accum_steps,
+            tokens_per_step: tokens,
+            warmup_ms: warmup.iter().map(|step| ms(step.total())).collect(),
+            steps: steps.len() as u64,
+            step_ms: Spread::of(steps.iter().map(|step| ms(step.total()))),
+            phase_ms: Phases {
+                data: median(|step| step.data),
+                forward: median(|step| step.forward),
+                backward: median(|step| step.backward),
+                optimizer: median(|step| step.optimizer),
+                log: median(|step| step.log),
+            },
+            tokens_per_s,
+            flops_per_token,
+            gflops,
+            peak_f32_gflops: peak_gflops,
+            share_of_peak: gflops / peak_gflops,
+            peak_resident_bytes: peak_resident_bytes(),
+        }
+    }
+
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self { tokens_per_s, step_ms, phase_ms, .. } = self;
+        writeln!(out, "config      {}", self.config)?;
+        writeln!(out, "model       {} parameters, {} active a token", self.total_params, self.active_params)?;
+        writeln!(out, "machine     {}, {} threads, SIMD {}", self.device, self.threads, self.simd)?;
+        let accumulated =
+            if self.grad_accum_steps > 1 { format!(" × {}", self.grad_accum_steps) } else { String::new() };
+        let (b, l) = (self.batch_size, self.seq_len);
+        writeln!(out, "step        {b} × {l}{accumulated} = {} tokens", self.tokens_per_step)?;
+        if !self.warmup_ms.is_empty() {
+            let warmup: Vec<String> = self.warmup_ms.iter().map(|ms| format!("{ms:.0}")).collect();
+            writeln!(out, "warm-up     {} ms", warmup.join(", "))?;
+        }
+        writeln!(
+            out,
+            "speed       {:.0} tokens/s, the median of {} steps; {:.0} to {:.0}",
+            tokens_per_s.median, self.steps, tokens_per_s.min, tokens_per_s.max
+        )?;
+        writeln!(out, "time        {:.1} ms a step; {:.1} to {:.1}", step_ms.median, step_ms.min, step_ms.max)?;
+        for (name, ms) in [
+            ("data", phase_ms.data),
+            ("forward", phase_ms.forward),
+            ("backward", phase_ms.backward),
+            ("optimiser", phase_ms.optimizer),
+            ("logging", phase_ms.log),
+        ] {
+            writeln!(out, "  {name:9} {ms:8.2} ms  {:5.1} %", 100.0 * ms / step_ms.median)?;
+        }
+        writeln!(
+            out,
+            "arithmetic  {:.1} GFLOP/s ({} FLOPs a token), {:.1} % of the peak of {:.0}",
+            self.gflops,
+            self.flops_per_token,
+            100.0 * self.share_of_peak,
+            self.peak_f32_gflops
+        )?;
+        match self.peak_resident_bytes {
+            Some(bytes) => writeln!(out, "memory      {:.0} MB at most", bytes as f64 / 1e6),
+            None => writeln!(out, "memory      unknown: the system does not tell"),
+        }
+    }
+}

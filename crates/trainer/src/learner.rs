@@ -1,0 +1,74 @@
+//! batches → losses → gradients → clip → AdamW: one optimiser step
+
+use std::time::{Duration, Instant};
+
+use itera_config::Config;
+use itera_data::{Dataset, Sampler};
+use itera_kernels::norm::{sum_of_squares, tree_sum};
+use itera_model::{Dropout, LanguageModel};
+
+use crate::{objective::losses, optimizer::AdamW, update::Update};
+
+/// What steps change, and what they need for it.
+pub(crate) struct Learner<'a> {
+    pub config: &'a Config,
+    pub data: &'a Dataset,
+    pub sampler: Sampler,
+    pub model: LanguageModel,
+    pub optimizer: AdamW,
+}
+
+impl Learner<'_> {
+    /// The step after `step` completed ones, `skipped` of which changed nothing: an update by the mean gradient of the
+    /// micro-batches, unless something is not finite.
+    pub(crate) fn update(&mut self, step: u64, skipped: u64, lr: f64) -> Update {
+        let train = &self.config.train;
+        let micro_batches = train.grad_accum_steps;
+        let share = 1.0 / micro_batches as f64;
+        let mut update = Update::default();
+        let mut gradients: Vec<Vec<f32>> = Vec::new();
+        let mut clock = Clock(Instant::now());
+        for micro in 0..micro_batches {
+            let index = step * micro_batches as u64 + micro as u64;
+            let batch = self.sampler.batch(&self.data.train, index, train.batch_size);
+            update.times.data += clock.lap();
+            let mut dropout = Dropout::new(self.config.model.dropout, self.config.run.seed, index);
+            let loss = losses(&self.model, &batch, train, Some(&mut dropout));
+            update.add(share, &loss);
+            update.times.forward += clock.lap();
+            let micro_gradients = self.model.gradients(loss.total.backward());
+            if gradients.is_empty() {
+                gradients = micro_gradients;
+            } else {
+                for (sum, gradient) in gradients.iter_mut().zip(&micro_gradients) {
+                    sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+                }
+            }
+            update.times.backward += clock.lap();
+        }
+        let squares: Vec<f64> = gradients.iter().map(|g| sum_of_squares(g)).collect();
+        update.grad_norm = tree_sum(&squares).sqrt() * share;
+        if update.is_finite() {
+            // torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1
+            let clip = match train.grad_clip_norm {
+                0.0 => 1.0,
+                max => (max / (update.grad_norm + 1e-6)).min(1.0),
+            };
+            let number = step - skipped + 1;
+            let model = self.model.clone();
+            self.model = self.optimizer.step(model, &gradients, (clip * share) as f32, number, lr, train);
+        }
+        update.times.optimizer = clock.lap();
+        update
+    }
+}
+
+struct Clock(Instant);
+
+impl Clock {
+    /// Time since the last call.
+    fn lap(&mut self) -> Duration {
+        let before = std::mem::replace(&mut self.0, Instant::now());
+        self.0 - before
+    }
+}
