@@ -19,6 +19,7 @@ pub mod embedding;
 pub mod cross_entropy;
 pub mod gated_norm;
 pub mod gemm;
+pub mod memory;
 pub mod mlp;
 pub mod moe;
 pub mod norm;

@@ -58,7 +58,11 @@ pub fn take(len: usize) -> Vec<f32> {
             return buffer;
         }
     }
-    vec![0.0; len]
+    #[cfg_attr(not(feature = "flex"), expect(unused_mut, reason = "only kernels know how memory is mapped"))]
+    let mut fresh = vec![0.0; len];
+    #[cfg(feature = "flex")]
+    itera_kernels::memory::prefer_huge(&mut fresh);
+    fresh
 }
 
 /// Let a later [`take`] of the same length have `buffer`, or free it where the pool did not lend one.
