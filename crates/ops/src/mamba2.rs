@@ -59,7 +59,7 @@ pub struct Mamba2State {
     pub ssm: Tensor<4>,
 }
 
-/// The mixer between its projections, over a whole (piece of a) sequence by the chunked scan.
+/// The mixer between its projections, over a whole (piece of a) sequence.
 ///
 /// # Shapes
 /// `projected`: [b, l, i + ch + h]: z, the input of the convolution, and Δ before bias and softplus → [b, l, i]
@@ -69,5 +69,25 @@ pub fn mamba2(
     state: Mamba2State,
     shape: &Mamba2Shape,
 ) -> (Tensor<3>, Mamba2State) {
+    #[cfg(feature = "flex")]
+    if crate::function::fused(&projected) {
+        let inputs = [
+            projected.into_dispatch(),
+            weights.conv_weight.into_dispatch(),
+            weights.conv_bias.into_dispatch(),
+            weights.dt_bias.into_dispatch(),
+            weights.a_log.into_dispatch(),
+            weights.d_skip.into_dispatch(),
+            weights.norm.into_dispatch(),
+            state.conv.into_dispatch(),
+            state.ssm.into_dispatch(),
+        ];
+        let [y, conv, ssm] = crate::function::apply(flex::Mamba2 { shape: *shape }, inputs);
+        let state = Mamba2State { conv: Tensor::from_dispatch(conv), ssm: Tensor::from_dispatch(ssm) };
+        return (Tensor::from_dispatch(y), state);
+    }
     composite::mamba2(projected, weights, state, shape)
 }
+
+#[cfg(feature = "flex")]
+mod flex;
