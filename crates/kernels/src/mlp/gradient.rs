@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::{
     BLOCK_ROWS, Mlp,
     block::{self, PackedMlp, WeightGradients, Workspace},
-    rows::Rows,
+    rows::{Rows, take},
 };
 use crate::{gemm::Write, scratch};
 
@@ -55,24 +55,29 @@ pub(crate) fn backward(u: &[f32], d_out: &[f32], mut groups: Vec<Group<'_>>) {
     let again = |group: &Group<'_>| group.gate_up.is_none() && group.rows.count() > 0;
     let packed_len: usize = groups.iter().filter(|group| again(group)).map(|group| group.mlp.packed_len()).sum();
     scratch::with(partials_len + packed_len, |buffer| {
-        let (partials, mut free) = buffer.split_at_mut(partials_len);
-        {
-            let mut partials = &mut *partials;
-            let mut tasks = Vec::new();
-            for group in &mut groups {
-                let packed = again(group).then(|| {
-                    let buffer = free.split_off_mut(..group.mlp.packed_len()).expect("counted above");
-                    PackedMlp::pack(&group.mlp, buffer)
-                });
-                split(group, packed, &mut partials, &mut tasks);
+        // one entry to the thread pool for all that follows
+        rayon::scope(|_| {
+            let (partials, mut free) = buffer.split_at_mut(partials_len);
+            {
+                let mut partials = &mut *partials;
+                let mut tasks = Vec::new();
+                for group in &mut groups {
+                    let packed =
+                        again(group).then(|| PackedMlp::pack(&group.mlp, take(&mut free, group.mlp.packed_len())));
+                    split(group, packed, &mut partials, &mut tasks);
+                }
+                tasks.into_par_iter().with_max_len(1).for_each(|task| task.run(u, d_out));
             }
-            tasks.into_par_iter().with_max_len(1).for_each(|task| task.run(u, d_out));
-        }
-        let mut partials = &*partials;
-        for group in groups {
-            let own = partials.split_off(..(tasks_of(&group.rows) - 1) * group.mlp.len()).expect("counted above");
-            add_partials(own, group);
-        }
+            let mut partials = &*partials;
+            let of_groups: Vec<_> = groups
+                .into_iter()
+                .map(|group| {
+                    let len = (tasks_of(&group.rows) - 1) * group.mlp.len();
+                    (partials.split_off(..len).expect("counted above"), group)
+                })
+                .collect();
+            of_groups.into_par_iter().for_each(|(partials, group)| add_partials(partials, group));
+        });
     });
 }
 
@@ -96,22 +101,15 @@ fn split<'a>(
     for i in 0..n_tasks {
         let row = |i: usize| (blocks * i / n_tasks * BLOCK_ROWS).min(count);
         let (first_row, rows) = (row(i), row(i + 1) - row(i));
-        let (d_w_in, d_w_out) = own.take().unwrap_or_else(|| {
-            let partial = partials.split_off_mut(..3 * f * d).expect("one partial for each task but the first");
-            partial.split_at_mut(2 * f * d)
-        });
+        let (d_w_in, d_w_out) = own.take().unwrap_or_else(|| take(partials, group.mlp.len()).split_at_mut(2 * f * d));
         tasks.push(Task {
             mlp: group.mlp,
             packed,
             rows: group.rows,
             first_row,
             gate_up: group.gate_up.map(|gate_up| &gate_up[first_row * 2 * f..][..rows * 2 * f]),
-            d_x: d_x.split_off_mut(..rows * d).expect("d_x has a row for each row"),
-            d_factors: if d_factors.is_empty() {
-                &mut []
-            } else {
-                d_factors.split_off_mut(..rows).expect("d_factors has one for each row")
-            },
+            d_x: take(&mut d_x, rows * d),
+            d_factors: if d_factors.is_empty() { &mut [] } else { take(&mut d_factors, rows) },
             d_w_in,
             d_w_out,
         });

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 pub(crate) use block::{BLOCK_ROWS, PackedMlp};
 pub(crate) use gradient::{Group, backward as backward_groups};
-pub(crate) use rows::Rows;
+pub(crate) use rows::{Rows, take};
 
 use crate::{gemm::Write, scratch};
 
@@ -111,20 +111,23 @@ pub(crate) fn forward_onto<'b>(
     assert_eq!(u.len(), tokens * d, "u of rows of {d}");
     let rows = Rows::Tokens { count: tokens, factor: multiplier };
     scratch::with(mlp.packed_len(), |buffer| {
-        let packed = PackedMlp::pack(mlp, buffer);
-        let block = |first: usize, out: &mut [f32], saved: Option<&mut [f32]>| {
-            let write = prepare(first, out);
-            forward_block(&packed, &rows, first, u, saved, out, write);
-        };
-        let blocks = out.par_chunks_mut(BLOCK_ROWS * d).with_max_len(1).enumerate();
-        match saved {
-            Some(saved) => {
-                assert_eq!(saved.len(), mlp.saved_len(tokens), "saved of {tokens} × 2·{f}");
-                let saved = saved.par_chunks_mut(BLOCK_ROWS * 2 * f);
-                blocks.zip(saved).for_each(|((i, out), saved)| block(i * BLOCK_ROWS, out, Some(saved)));
+        // one entry to the thread pool for both
+        rayon::scope(|_| {
+            let packed = PackedMlp::pack(mlp, buffer);
+            let block = |first: usize, out: &mut [f32], saved: Option<&mut [f32]>| {
+                let write = prepare(first, out);
+                forward_block(&packed, &rows, first, u, saved, out, write);
+            };
+            let blocks = out.par_chunks_mut(BLOCK_ROWS * d).with_max_len(1).enumerate();
+            match saved {
+                Some(saved) => {
+                    assert_eq!(saved.len(), mlp.saved_len(tokens), "saved of {tokens} × 2·{f}");
+                    let saved = saved.par_chunks_mut(BLOCK_ROWS * 2 * f);
+                    blocks.zip(saved).for_each(|((i, out), saved)| block(i * BLOCK_ROWS, out, Some(saved)));
+                }
+                None => blocks.for_each(|(i, out)| block(i * BLOCK_ROWS, out, None)),
             }
-            None => blocks.for_each(|(i, out)| block(i * BLOCK_ROWS, out, None)),
-        }
+        });
     });
 }
 

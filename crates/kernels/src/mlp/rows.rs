@@ -1,8 +1,18 @@
 //! Which rows go through an MLP, and with which factor.
 
-use std::ops::Range;
+use std::{iter::repeat, ops::Range};
 
 use super::BLOCK_ROWS;
+use crate::simd;
+
+/// How many rows before it is copied a row is asked for: they lie in L3 or memory, in no order that the processor
+/// could guess.
+const AHEAD: usize = 32;
+
+/// The next `len` floats of `free`, which keeps the rest.
+pub(crate) fn take<'a>(free: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
+    free.split_off_mut(..len).expect("buffers are cut in as many rows as they have")
+}
 
 /// The rows of one MLP: all tokens for a dense one, those that the router sent it for an expert.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +49,16 @@ impl Rows<'_> {
             Self::Tokens { .. } => &tokens[range.start * d..range.end * d],
             Self::Assigned { assignments, top_k, .. } => {
                 let rows = &mut buffer[..range.len() * d];
-                for (row, assignment) in rows.chunks_exact_mut(d).zip(&assignments[range]) {
+                let row_of = |assignment: &u32| {
                     let token = *assignment as usize / top_k;
-                    row.copy_from_slice(&tokens[token * d..(token + 1) * d]);
+                    &tokens[token * d..(token + 1) * d]
+                };
+                let ahead = assignments.iter().skip(range.start + AHEAD).map(Some).chain(repeat(None));
+                for ((row, assignment), ahead) in rows.chunks_exact_mut(d).zip(&assignments[range]).zip(ahead) {
+                    if let Some(ahead) = ahead {
+                        simd::prefetch(row_of(ahead));
+                    }
+                    row.copy_from_slice(row_of(assignment));
                 }
                 rows
             }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::Dispatch;
 use crate::{
     gemm::Write,
-    mlp::{self, BLOCK_ROWS, Group, Join, Mlp, PackedMlp, Rows, backward_groups, forward_block, forward_onto},
+    mlp::{self, BLOCK_ROWS, Group, Join, Mlp, PackedMlp, Rows, backward_groups, forward_block, forward_onto, take},
     scratch,
     simd::simd,
 };
@@ -132,22 +132,23 @@ fn routed_rows(u: &[f32], mixture: &Mixture<'_>, multiplier: f32, saved: Option<
     let Experts { n_experts, d, f, .. } = mixture.experts;
     let packed_len = PackedMlp::len(d, f);
     scratch::with(n_experts * packed_len, |buffer| {
-        let buffers = buffer.par_chunks_mut(packed_len).enumerate();
-        let packed: Vec<_> = buffers.map(|(e, buffer)| PackedMlp::pack(&mixture.experts.expert(e), buffer)).collect();
-        let mut blocks = Vec::new();
-        let (mut y, mut saved) = (y, saved);
-        for (e, packed) in packed.iter().enumerate() {
-            let rows = mixture.rows(e, multiplier);
-            for block in Rows::blocks(0..rows.count()) {
-                let y = y.split_off_mut(..block.len() * d).expect("a row for each slot");
-                let saved = saved
-                    .as_mut()
-                    .map(|saved| saved.split_off_mut(..block.len() * 2 * f).expect("a row for each slot"));
-                blocks.push((packed, rows, block.start, saved, y));
+        // one entry to the thread pool for both
+        rayon::scope(|_| {
+            let buffers = buffer.par_chunks_mut(packed_len).enumerate();
+            let pack = |(e, buffer)| PackedMlp::pack(&mixture.experts.expert(e), buffer);
+            let packed: Vec<_> = buffers.map(pack).collect();
+            let mut blocks = Vec::new();
+            let (mut y, mut saved) = (y, saved);
+            for (e, packed) in packed.iter().enumerate() {
+                let rows = mixture.rows(e, multiplier);
+                for block in Rows::blocks(0..rows.count()) {
+                    let saved = saved.as_mut().map(|saved| take(saved, block.len() * 2 * f));
+                    blocks.push((packed, rows, block.start, saved, take(&mut y, block.len() * d)));
+                }
             }
-        }
-        blocks.into_par_iter().with_max_len(1).for_each(|(packed, rows, first, saved, y)| {
-            forward_block(packed, &rows, first, u, saved, y, Write::Set);
+            blocks.into_par_iter().with_max_len(1).for_each(|(packed, rows, first, saved, y)| {
+                forward_block(packed, &rows, first, u, saved, y, Write::Set);
+            });
         });
     });
 }
@@ -239,8 +240,8 @@ pub fn backward(
                         gate_up: routed
                             .as_mut()
                             .map(|saved| saved.split_off(..count * 2 * f).expect("a row for each slot")),
-                        d_x: d_x.split_off_mut(..count * d).expect("a row for each slot"),
-                        d_factors: d_factors.split_off_mut(..count).expect("one for each slot"),
+                        d_x: take(&mut d_x, count * d),
+                        d_factors: take(&mut d_factors, count),
                         d_w_in,
                         d_w_out,
                     }

@@ -50,7 +50,7 @@ pub fn route(
             |((u, logits), (ids, weights))| {
                 let rows = u.len() / d;
                 gemm_packed(Matrix::new(u, rows, d), router, MatrixMut::new(logits, rows, n_experts), Write::Set);
-                scratch::with(LANES * n_experts, |tile| choose_rows(logits, n_experts, top_k, tile, ids, weights));
+                choose(logits, n_experts, top_k, ids, weights);
             },
         );
     });
@@ -63,6 +63,11 @@ fn assert_shapes(u: &[f32], router: &[f32], n_experts: usize, top_k: usize, chos
     let tokens = u.len() / d;
     assert_eq!((u.len(), chosen), (tokens * d, tokens * top_k), "u of rows of {d}, {top_k} experts a token");
     (tokens, d)
+}
+
+/// The ids and weights [rows, k] of `logits` [rows, e].
+pub(super) fn choose(logits: &[f32], n_experts: usize, top_k: usize, ids: &mut [u32], weights: &mut [f32]) {
+    scratch::with(LANES * n_experts, |tile| choose_rows(logits, n_experts, top_k, tile, ids, weights));
 }
 
 simd! {
@@ -120,8 +125,8 @@ fn next_best(tile: &[[f32; LANES]], previous: &([i32; LANES], [i32; LANES])) -> 
     let mut best = ([i32::MIN; LANES], [NONE; LANES]);
     for (id, logits) in tile.iter().enumerate() {
         let id = id as i32;
-        for lane in 0..LANES {
-            let key = key(logits[lane]);
+        for (lane, logit) in logits.iter().enumerate() {
+            let key = key(*logit);
             let (previous_key, previous_id) = (previous.0[lane], previous.1[lane]);
             let left = (key < previous_key) | ((key == previous_key) & (id > previous_id));
             let better = left & ((key > best.0[lane]) | (best.1[lane] == NONE));

@@ -1,6 +1,6 @@
 use crate::{
     check::{assert_close, wide},
-    moe::{route, route_backward},
+    moe::{route, route::choose, route_backward},
     reference,
     simd::{Level, with_level},
     test_data::{for_thread_counts, uniform},
@@ -99,44 +99,48 @@ fn every_thread_count_gives_the_same_bits() {
     assert!(found.iter().all(|x| *x == found[0]));
 }
 
-/// Logits are the tokens' own numbers where the router is the identity.
-fn identity(e: usize) -> Vec<f32> {
-    (0..e * e).map(|i| if i % (e + 1) == 0 { 1.0 } else { 0.0 }).collect()
+/// Ids and weights of rows of logits.
+fn chosen(logits: &[f32], e: usize, k: usize) -> (Vec<u32>, Vec<f32>) {
+    let rows = logits.len() / e;
+    let (mut ids, mut weights) = (vec![u32::MAX; rows * k], vec![0.0; rows * k]);
+    choose(logits, e, k, &mut ids, &mut weights);
+    (ids, weights)
 }
 
 #[test]
 fn ties_go_to_the_lower_index() {
-    let u = [1.0, 2.0, 2.0, 1.0, 0.0, -0.0, 0.0, -0.0, 3.0, 3.0, 3.0, 3.0];
+    let logits = [1.0, 2.0, 2.0, 1.0, -0.0, 0.0, -0.0, 0.0, 3.0, 3.0, 3.0, 3.0];
     for level in Level::available() {
-        let found = with_level(level, 1, || run(&u, &identity(4), 4, 3));
-        assert_eq!(found.ids, [1, 2, 0, 0, 1, 2, 0, 1, 2], "{level:?}");
+        let (ids, _) = with_level(level, 1, || chosen(&logits, 4, 3));
+        assert_eq!(ids, [1, 2, 0, 0, 1, 2, 0, 1, 2], "{level:?}");
     }
 }
 
 #[test]
 fn numbers_that_are_not_finite_still_give_different_experts() {
-    let bad = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30];
+    let largest_nan = f32::from_bits(0x7fff_ffff);
+    let numbers = [f32::NAN, -largest_nan, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, largest_nan, 0.5];
     let (e, k) = (6, 4);
-    for router in [identity(e), vec![f32::NAN; e * e], vec![0.0; e * e]] {
-        let u: Vec<f32> = (0..40 * e).map(|i| if i % 7 == 0 { 0.5 } else { bad[i * 5 % 6] }).collect();
-        for level in Level::available() {
-            let found = with_level(level, 2, || run(&u, &router, e, k));
-            for ids in found.ids.chunks(k) {
-                let mut sorted = ids.to_vec();
-                sorted.sort_unstable();
-                sorted.dedup();
-                assert!(sorted.len() == k && sorted[k - 1] < e as u32, "{level:?}: {ids:?}");
-            }
-            run_backward(&u, &router, k, &found, None);
+    let logits: Vec<f32> = (0..999 * e).map(|i| numbers[i * i % 1009 % numbers.len()]).collect();
+    for level in Level::available() {
+        let (ids, _) = with_level(level, 1, || chosen(&logits, e, k));
+        for (ids, logits) in ids.chunks(k).zip(logits.chunks(e)) {
+            let mut sorted = ids.to_vec();
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert!(sorted.len() == k && sorted[k - 1] < e as u32, "{level:?}: {ids:?} of {logits:?}");
         }
     }
+    let (u, router) = (vec![f32::NAN; 40 * e], vec![1.0; e * e]);
+    let routed = run(&u, &router, e, k);
+    assert!(routed.weights.iter().all(|w| w.is_nan()));
+    run_backward(&u, &router, k, &routed, None);
 }
 
 #[test]
 fn extreme_logits_keep_their_softmax() {
-    let u = [1e4, -1e4, 1e4, 3e38, -3e38, 0.0];
-    let found = run(&u, &identity(3), 3, 2);
-    assert_eq!((&found.ids[..], &found.weights[..]), (&[0, 2, 0, 2][..], &[0.5, 0.5, 1.0, 0.0][..]));
+    let found = chosen(&[1e4, -1e4, 1e4, 3e38, -3e38, 0.0], 3, 2);
+    assert_eq!(found, (vec![0, 2, 0, 2], vec![0.5, 0.5, 1.0, 0.0]));
 }
 
 #[test]
