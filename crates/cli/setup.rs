@@ -30,7 +30,11 @@ pub fn apply(args: &DeviceArgs, run: &mut RunConfig) {
 
 /// The device of a run, its worker threads started.
 pub fn device(run: &RunConfig) -> Result<Device> {
-    rayon::ThreadPoolBuilder::new().num_threads(run.threads).build_global().context("cannot start worker threads")?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(run.threads)
+        .use_current_thread()
+        .build_global()
+        .context("cannot start worker threads")?;
     let name = &run.device;
     by_name(name).ok_or_else(|| {
         anyhow!(

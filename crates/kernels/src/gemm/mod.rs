@@ -100,7 +100,8 @@ pub fn par_gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>
     }
 }
 
-/// A weight gradient: few elements, each a long sum. Every task adds up its part of k, so that it reads A and B once.
+/// A weight gradient: few elements, each a long sum. Every task adds up its part of k, so that it reads A and B once; too
+/// few rows of A share B to make packing it worth while.
 fn par_gemm_long(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>) {
     assert_eq!((a.rows, b.cols, a.cols), (c.rows, c.cols, b.rows), "shapes of A·B");
     let (m, n, k) = (c.rows, c.cols, b.rows);
@@ -110,9 +111,7 @@ fn par_gemm_long(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_
         sums.par_chunks_exact_mut((m * n).max(1)).enumerate().for_each(|(part, sum)| {
             let (start, count) = (part * k_per_task, k_per_task.min(k - part * k_per_task));
             let (a, b) = (a.col_range(start, count), b.row_range(start, count));
-            scratch::with(Packed::len(count, n), |buffer| {
-                gemm_packed(a, Packed::pack(b, buffer), MatrixMut::new(sum, m, n), Write::Set);
-            });
+            gemm(a, b, MatrixMut::new(sum, m, n), Write::Set);
         });
         let sums = &*sums;
         let row_stride = c.row_stride;
@@ -189,68 +188,80 @@ fn multiply(a: Matrix<'_>, b: Rhs<'_>, c: MatrixMut<'_>, write: Write<'_>) {
         });
         return;
     }
-    let MatrixMut { data: c, row_stride: c_row, .. } = c;
-    for from in (0..b.k).step_by(K_BLOCK) {
-        let k = K_BLOCK.min(b.k - from);
+    let transposed = a.row_stride == 1 && a.col_stride > NR;
+    let mut c = c;
+    // packed groups of A and a panel of B share L1
+    let k_block = if transposed { K_BLOCK / 2 } else { K_BLOCK };
+    for from in (0..b.k).step_by(k_block) {
+        let k = k_block.min(b.k - from);
         let write = if from > 0 { Write::Add } else { write };
-        if a.row_stride == 1 && a.col_stride > NR {
+        let block = a.col_range(from, k);
+        if transposed {
             // a transposed A whose k are far apart: bring the rows of each tile together, k by k
-            scratch::with(a.rows.div_ceil(MR) * MR * k, |packed_a| {
-                pack_transposed(&a, from, k, packed_a);
-                for_tiles(packed_a, a.rows, 1, MR, Some(MR * k), &b, from, k, c, c_row, write);
+            scratch::with(a.rows.div_ceil(MR) * MR * k, |packed| {
+                pack_transposed(&block, packed);
+                for_tiles(Lhs::Packed(packed), Ahead::of_cols(&a, from + k), &b, from, k, &mut c, write);
             });
         } else {
-            let data = &a.data[from * a.col_stride..];
-            for_tiles(data, a.rows, a.row_stride, a.col_stride, None, &b, from, k, c, c_row, write);
+            let ahead = if from == 0 { Ahead::of_rows(&a) } else { Ahead::nothing() };
+            for_tiles(Lhs::InPlace(block), ahead, &b, from, k, &mut c, write);
         }
     }
 }
 
-/// All tiles of C for one block of k. `group_stride`: distance between groups of MR rows of A if they are packed.
-#[expect(clippy::too_many_arguments, reason = "three matrices and their strides")]
+/// The left operand of one block of k as the tiles read it.
+enum Lhs<'a> {
+    /// By broadcasts where it lies.
+    InPlace(Matrix<'a>),
+    /// In groups of MR rows, each k by k.
+    Packed(&'a [f32]),
+}
+
+/// All tiles of C for one block of k.
 #[expect(unsafe_code, reason = "tiles work on pointers")]
 fn for_tiles(
-    a: &[f32],
-    m: usize,
-    a_row: usize,
-    a_col: usize,
-    group_stride: Option<usize>,
+    a: Lhs<'_>,
+    mut ahead: Ahead<'_>,
     b: &Rhs<'_>,
     from: usize,
     k: usize,
-    c: &mut [f32],
-    c_row: usize,
+    c: &mut MatrixMut<'_>,
     write: Write<'_>,
 ) {
     let level = simd::level();
+    let (m, c_row) = (c.rows, c.row_stride);
+    let (data, a_row, a_col) = match &a {
+        Lhs::InPlace(a) => (a.data, a.row_stride, a.col_stride),
+        Lhs::Packed(data) => (*data, 1, MR),
+    };
     // as even as possible: a last group of one row would leave most of the registers idle
-    let groups = m.div_ceil(MR);
-    let even = m.div_ceil(groups);
+    let even = m.div_ceil(m.div_ceil(MR));
     for (panel, col) in (0..b.n).step_by(NR).enumerate() {
         let n = NR.min(b.n - col);
         let mut row = 0;
         while row < m {
-            let (rows, a_start) = match group_stride {
-                Some(stride) => (MR.min(m - row), row / MR * stride),
-                None => (even.min(m - row), row * a_row),
+            let (rows, a_start) = match a {
+                Lhs::InPlace(_) => (even.min(m - row), row * a_row),
+                Lhs::Packed(_) => (MR.min(m - row), row * k),
             };
             let b_start = panel * b.panel_stride + from * b.row_stride;
             let c_start = row * c_row + col;
-            assert!(a_start + (rows - 1) * a_row + (k - 1) * a_col < a.len());
+            assert!(a_start + (rows - 1) * a_row + (k - 1) * a_col < data.len());
             assert!(b_start + (k - 1) * b.row_stride + n <= b.data.len());
             let c_end = c_start + (rows - 1) * c_row + n;
-            assert!(c_end <= c.len());
-            let c_tile = c[c_start..].as_mut_ptr();
+            assert!(c_end <= c.data.len());
+            let c_tile = c.data[c_start..].as_mut_ptr();
             let base = match write {
                 Write::Set => std::ptr::null(),
                 Write::Add => c_tile.cast_const(),
                 Write::Onto(base) => base[c_start..c_end].as_ptr(),
             };
-            // SAFETY: the assertions above and the slice of the base are the bounds that a tile asks for, and `level` is this processor's.
+            // SAFETY: the assertions above and the slice of the base are the bounds that a tile asks for, and `level` is
+            // this processor's.
             unsafe {
                 let tile = Tile {
                     k,
-                    a: a.as_ptr().add(a_start),
+                    a: data.as_ptr().add(a_start),
                     a_row,
                     a_col,
                     b: b.data.as_ptr().add(b_start),
@@ -260,11 +271,43 @@ fn for_tiles(
                     m: rows,
                     n,
                     base,
+                    ahead: ahead.take(k / tile::K_PER_LINE),
                 };
                 tile::run(level, &tile);
             }
             row += rows;
         }
+    }
+}
+
+/// What will be read of A after these tiles. They keep the arithmetic busy and leave memory idle, so each asks for a
+/// few lines of it; asking for many at once would stall.
+struct Ahead<'a> {
+    data: &'a [f32],
+}
+
+impl<'a> Ahead<'a> {
+    fn nothing() -> Self {
+        Self { data: &[] }
+    }
+
+    /// As many rows as `a` has, after its last: the next task's, often on the same thread.
+    fn of_rows(a: &Matrix<'a>) -> Self {
+        let len = a.rows * a.row_stride;
+        Self { data: a.data.get(len..).map_or(&[], |rest| &rest[..len.min(rest.len())]) }
+    }
+
+    /// The next block of k, from column `from`, of a transposed `a`.
+    fn of_cols(a: &Matrix<'a>, from: usize) -> Self {
+        let until = a.data.len().min((from + K_BLOCK) * a.col_stride);
+        Self { data: a.data.get(from * a.col_stride..until).unwrap_or(&[]) }
+    }
+
+    /// The next `lines` cache lines.
+    fn take(&mut self, lines: usize) -> *const f32 {
+        let (now, later) = self.data.split_at(self.data.len().min(lines * tile::LINE));
+        self.data = later;
+        now.as_ptr()
     }
 }
 

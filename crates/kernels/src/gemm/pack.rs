@@ -125,18 +125,18 @@ fn transpose_8x8(_: &[f32], _: usize, _: &mut [f32]) {
     unreachable!("no level above the portable one");
 }
 
-/// Copy columns `from..from + k` of A in groups of MR rows, each group k by k.
-pub(super) fn pack_transposed(a: &Matrix<'_>, from: usize, k: usize, packed: &mut [f32]) {
+/// Copy a transposed A in groups of MR rows, each group k by k.
+pub(super) fn pack_transposed(a: &Matrix<'_>, packed: &mut [f32]) {
     let (full, rest) = (a.rows / MR, a.rows % MR);
-    for i in 0..k {
-        let row = &a.data[(from + i) * a.col_stride..][..a.rows];
+    for i in 0..a.cols {
+        let row = &a.data[i * a.col_stride..][..a.rows];
         let (groups, last) = row.as_chunks::<MR>();
         for (group, values) in groups.iter().enumerate() {
-            let start = (group * k + i) * MR;
+            let start = (group * a.cols + i) * MR;
             packed[start..start + MR].copy_from_slice(values);
         }
         if rest > 0 {
-            packed[(full * k + i) * MR..][..rest].copy_from_slice(last);
+            packed[(full * a.cols + i) * MR..][..rest].copy_from_slice(last);
         }
     }
 }

@@ -27,10 +27,16 @@ pub(super) struct Tile {
     pub n: usize,
     /// What the product is added to, laid out as C (it may be C), or null.
     pub base: *const f32,
+    /// What later tiles will read: a line of it is asked for every K_PER_LINE steps of k. Any address will do.
+    pub ahead: *const f32,
 }
 
 /// Rows of a tile at most.
 pub(super) const MR: usize = 12;
+/// Steps of k between two lines that are asked for ahead.
+pub(super) const K_PER_LINE: usize = 4;
+/// Floats of a cache line.
+pub(super) const LINE: usize = 16;
 /// Columns of a tile at most, and of a packed panel.
 pub(super) const NR: usize = 32;
 
@@ -95,7 +101,10 @@ unsafe fn avx512_wide<const M: usize>(tile: &Tile, mask: u16) {
     }
     // SAFETY: passed on to the caller of `run`; the mask leaves out the columns that C and B do not have.
     unsafe {
-        for _ in 0..tile.k {
+        for step in 0..tile.k {
+            if step % K_PER_LINE == 0 {
+                _mm_prefetch::<_MM_HINT_T1>(tile.ahead.wrapping_add(step / K_PER_LINE * LINE).cast());
+            }
             let b0 = _mm512_loadu_ps(b);
             let b1 = _mm512_maskz_loadu_ps(mask, b.add(16));
             for (r, acc) in acc.iter_mut().enumerate() {
