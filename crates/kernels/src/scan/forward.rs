@@ -1,16 +1,18 @@
 //! The scan forward in time.
 
+#![expect(unsafe_code, reason = "heads are columns of the same rows")]
+
 use rayon::prelude::*;
 
 use super::{
     ROUND, ScanInput, ScanShape,
-    chunk::row_products,
+    combine::row_products,
     gates::{CHUNK, Gates},
     rows::RowsMut,
     sweep::{self, Sweep, Time},
     transpose,
 };
-use crate::{scratch, simd};
+use crate::scratch;
 
 /// Parallel tasks at least, if there are so many heads.
 const TASKS: usize = 16;
@@ -53,7 +55,6 @@ pub fn scan(shape: &ScanShape, input: &ScanInput<'_>, y: &mut [f32], last: Optio
             }
             if let Some(last) = last {
                 for (head, state) in states.chunks_exact(state_len).enumerate() {
-                    #[expect(unsafe_code, reason = "tasks own their sequence")]
                     // SAFETY: a row a head of a sequence, of which this task is the only one.
                     let last = unsafe { last.slice(sequence * heads + head, state_len) };
                     transpose(state, shape.d_state, shape.d_head, last);
@@ -75,8 +76,9 @@ fn scan_chunk(
 ) {
     let mut gates = Gates::new();
     let (mut bc, mut gamma) = ([0.0; CHUNK], [0.0; CHUNK]);
-    // all of a task's heads are of one group
-    row_products(shape.b_rows(input.xbc, row, first), shape.c_rows(input.xbc, row, first), &mut bc[..len]);
+    let (b, c) = (shape.b_rows(input.xbc, row, first), shape.c_rows(input.xbc, row, first));
+    // SAFETY: `assert_fits` checked the rows, which all heads of a task share: they are of one group.
+    unsafe { row_products(b, c, &mut bc[..len]) };
     for (head, state) in (first..).zip(states.chunks_exact_mut(shape.state_len())) {
         gates.fill(input.raw_steps(row, head).take(len), input.dt_bias[head], input.decay_rate(head));
         for ((gamma, delta), bc) in gamma.iter_mut().zip(&gates.delta).zip(&bc) {
@@ -87,22 +89,21 @@ fn scan_chunk(
             len,
             rows: shape.d_state,
             lanes: shape.d_head,
-            k: shape.b_rows(input.xbc, row, head),
+            k: b,
             v: shape.x_rows(input.xbc, row, head),
-            w: shape.c_rows(input.xbc, row, head),
+            w: c,
             out: y.at(row, head * shape.d_head),
+            next: None,
             add: false,
             alpha: &gates.input,
             beta: &gates.scale,
             gamma: Some(&gamma),
             carry: &gates.carry,
+            bounds: gates.bounds(),
             from: state.as_ptr(),
             to: state.as_mut_ptr(),
         };
-        #[expect(unsafe_code, reason = "a sweep works on pointers")]
-        // SAFETY: the level is this processor's; `assert_fits` checked the rows; no other task has these heads' columns.
-        unsafe {
-            sweep::run(simd::level(), &sweep);
-        }
+        // SAFETY: `assert_fits` checked the rows; no other task has these heads' columns.
+        unsafe { sweep::run(&sweep) };
     }
 }

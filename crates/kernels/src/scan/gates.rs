@@ -34,12 +34,24 @@ pub(super) struct Gates {
     pub input: [f32; CHUNK],
     /// What settles the scale before each position, and after the last: 1 where there is nothing to do.
     pub carry: [f32; CHUNK + 1],
+    /// Where spans of one scale begin, and where the last ends; see [`bounds`](Self::bounds).
+    bounds: [usize; CHUNK + 1],
+    n_spans: usize,
 }
 
 impl Gates {
     pub fn new() -> Self {
         let zeros = [0.0; CHUNK];
-        Self { argument: zeros, delta: zeros, scale: zeros, inverse: zeros, input: zeros, carry: [0.0; CHUNK + 1] }
+        Self {
+            argument: zeros,
+            delta: zeros,
+            scale: zeros,
+            inverse: zeros,
+            input: zeros,
+            carry: [0.0; CHUNK + 1],
+            bounds: [0; CHUNK + 1],
+            n_spans: 0,
+        }
     }
 
     /// Fill in the gates of a head with decay rate `a` < 0 whose raw steps are `raw`, at most [`CHUNK`].
@@ -51,15 +63,27 @@ impl Gates {
         }
         step_sizes(&self.argument, a, &mut self.delta, &mut self.scale);
         let mut scale = 1.0;
-        for (decay, carry) in self.scale[..len].iter_mut().zip(&mut self.carry) {
-            let next = scale * *decay;
-            let settle = next < MIN_SCALE;
-            *carry = if settle { carried(next) } else { 1.0 };
-            scale = if settle { 1.0 } else { next };
+        self.n_spans = 1;
+        for (t, (decay, carry)) in self.scale[..len].iter_mut().zip(&mut self.carry).enumerate() {
+            scale *= *decay;
+            *carry = 1.0;
+            if scale < MIN_SCALE {
+                *carry = carried(scale);
+                scale = 1.0;
+                self.bounds[self.n_spans] = t;
+                self.n_spans += usize::from(t > 0);
+            }
             *decay = scale;
         }
         self.carry[len] = carried(scale);
+        self.bounds[self.n_spans] = len;
         ratios(&self.delta, &self.scale, &mut self.inverse, &mut self.input);
+    }
+
+    /// The positions at which spans of one scale begin, from 0, then the length: the scale is settled at the inner ones,
+    /// and perhaps at the first.
+    pub fn bounds(&self) -> &[usize] {
+        &self.bounds[..=self.n_spans]
     }
 }
 

@@ -7,6 +7,9 @@
 
 use crate::simd::{Base, Isa, mul_add};
 
+/// The most lanes of any set.
+pub(super) const MAX_LANES: usize = 16;
+
 /// A vector of [`N`](Self::N) lanes.
 ///
 /// # Safety
@@ -21,13 +24,28 @@ pub(super) trait Lanes: Copy {
     unsafe fn load_part(from: *const f32, lanes: usize) -> Self;
     unsafe fn store(self, to: *mut f32);
     unsafe fn store_part(self, to: *mut f32, lanes: usize);
+    /// Σ of the lanes of each of the first [`N`](Self::N) of `rows`, lane i that of row i.
+    unsafe fn sums(rows: &[Self; MAX_LANES]) -> Self;
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     /// self·b + c
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
+    /// The first `lanes`, then zeros; any number of lanes ≥ 1.
+    #[inline(always)]
+    unsafe fn load_up_to(from: *const f32, lanes: usize) -> Self {
+        // SAFETY: the caller's.
+        unsafe { if lanes < Self::N { Self::load_part(from, lanes) } else { Self::load(from) } }
+    }
+    #[inline(always)]
+    unsafe fn store_up_to(self, to: *mut f32, lanes: usize) {
+        // SAFETY: the caller's.
+        unsafe { if lanes < Self::N { self.store_part(to, lanes) } else { self.store(to) } }
+    }
     /// Ask for the cache line at an address, which need not exist.
     unsafe fn prefetch(_address: *const f32) {}
+    /// The same, to write there.
+    unsafe fn prefetch_to_write(_address: *const f32) {}
 }
 
 /// What any processor has: four lanes, the width of SSE2 and NEON.
@@ -76,6 +94,14 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn sums(rows: &[Self; MAX_LANES]) -> Self {
+        Self(std::array::from_fn(|i| {
+            let [a, b, c, d] = rows[i].0;
+            (a + c) + (b + d)
+        }))
+    }
+
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         self.map(other, |a, b| a + b)
     }
@@ -98,6 +124,46 @@ impl Lanes for Portable {
     }
 }
 
+/// Define a function whose body is compiled for the vectors of every [`Level`](crate::simd::Level).
+macro_rules! lanes {
+    (
+        $(#[$meta:meta])*
+        $vis:vis unsafe fn $name:ident<$lanes:ident>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block
+    ) => {
+        $(#[$meta])*
+        $vis unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            unsafe fn body<$lanes: $crate::scan::lanes::Lanes>($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+            unsafe fn avx512($($arg: $ty),*) $(-> $ret)? {
+                // SAFETY: the caller's.
+                unsafe { body::<$crate::scan::lanes::Avx512>($($arg),*) }
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2($($arg: $ty),*) $(-> $ret)? {
+                // SAFETY: the caller's.
+                unsafe { body::<$crate::scan::lanes::Avx2>($($arg),*) }
+            }
+
+            // SAFETY: `level` returned a level that this processor was found to have; the rest is the caller's.
+            unsafe {
+                match $crate::simd::level() {
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::simd::Level::Avx512 => avx512($($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::simd::Level::Avx2 => avx2($($arg),*),
+                    _ => body::<$crate::scan::lanes::Portable>($($arg),*),
+                }
+            }
+        }
+    };
+}
+pub(super) use lanes;
+
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Avx2, Avx512};
 
@@ -105,7 +171,7 @@ pub(super) use x86::{Avx2, Avx512};
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::Lanes;
+    use super::{Lanes, MAX_LANES};
 
     /// Eight lanes of AVX2 with FMA.
     #[derive(Clone, Copy)]
@@ -119,6 +185,20 @@ mod x86 {
             debug_assert!(lanes <= 8);
             // SAFETY: 8 elements from 8 − lanes lie within 16.
             unsafe { _mm256_loadu_si256(ONES_THEN_ZEROS.as_ptr().add(8 - lanes).cast()) }
+        }
+
+        /// Σ of each half of four rows from row `i`: those of the four side by side in every half.
+        #[inline(always)]
+        unsafe fn sums_of_4(rows: &[Self; MAX_LANES], i: usize) -> __m256 {
+            let [a, b, c, d] = [rows[i].0, rows[i + 1].0, rows[i + 2].0, rows[i + 3].0];
+            // SAFETY: the caller's.
+            unsafe {
+                let ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                let cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+                let (ab, cd) = (_mm256_castps_pd(ab), _mm256_castps_pd(cd));
+                let (low, high) = (_mm256_unpacklo_pd(ab, cd), _mm256_unpackhi_pd(ab, cd));
+                _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
+            }
         }
     }
 
@@ -152,6 +232,14 @@ mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn sums(rows: &[Self; MAX_LANES]) -> Self {
+            unsafe {
+                let (p, q) = (Self::sums_of_4(rows, 0), Self::sums_of_4(rows, 4));
+                Self(_mm256_add_ps(_mm256_permute2f128_ps::<0x20>(p, q), _mm256_permute2f128_ps::<0x31>(p, q)))
+            }
+        }
+
+        #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
             unsafe { Self(_mm256_add_ps(self.0, other.0)) }
         }
@@ -175,6 +263,11 @@ mod x86 {
         unsafe fn prefetch(address: *const f32) {
             unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
         }
+
+        #[inline(always)]
+        unsafe fn prefetch_to_write(address: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(address.cast()) }
+        }
     }
 
     /// Sixteen lanes of AVX-512.
@@ -186,6 +279,27 @@ mod x86 {
         fn mask(lanes: usize) -> __mmask16 {
             debug_assert!(lanes <= 16);
             ((1u32 << lanes) - 1) as u16
+        }
+
+        /// Σ of each quarter of four rows from row `i`: those of the four side by side in every quarter.
+        #[inline(always)]
+        unsafe fn sums_of_4(rows: &[Self; MAX_LANES], i: usize) -> __m512 {
+            let [a, b, c, d] = [rows[i].0, rows[i + 1].0, rows[i + 2].0, rows[i + 3].0];
+            // SAFETY: the caller's.
+            unsafe {
+                let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+                let (low, high) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
+                _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
+            }
+        }
+
+        /// Quarters 0 and 2 of `p` and of `q`, plus their quarters 1 and 3.
+        #[inline(always)]
+        unsafe fn fold(p: __m512, q: __m512) -> __m512 {
+            // SAFETY: the caller's.
+            unsafe { _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(p, q), _mm512_shuffle_f32x4::<0xdd>(p, q)) }
         }
     }
 
@@ -219,6 +333,15 @@ mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn sums(rows: &[Self; MAX_LANES]) -> Self {
+            unsafe {
+                let low = Self::fold(Self::sums_of_4(rows, 0), Self::sums_of_4(rows, 4));
+                let high = Self::fold(Self::sums_of_4(rows, 8), Self::sums_of_4(rows, 12));
+                Self(Self::fold(low, high))
+            }
+        }
+
+        #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
             unsafe { Self(_mm512_add_ps(self.0, other.0)) }
         }
@@ -241,6 +364,11 @@ mod x86 {
         #[inline(always)]
         unsafe fn prefetch(address: *const f32) {
             unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn prefetch_to_write(address: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(address.cast()) }
         }
     }
 }

@@ -16,21 +16,23 @@
 //! ```text
 //! G_t = a_{t+1} · G_{t+1} + dy_t ⊗ C_t
 //! dC_t = S_tᵀ·dy_t     dB_t = Δ_t·G_tᵀ·x_t     d(Δx)_t = G_t·B_t     (dB and dC summed over the heads of a group)
-//! u_t = ∂L/∂ log a_t = a_t·⟨G_t, S_{t−1}⟩ = u_{t+1} + dy_t·S_t·C_t − Δ_t·x_t·d(Δx)_t
+//! u_t = ∂L/∂ log a_t = a_t·⟨G_t, S_{t−1}⟩ = u_{t+1} + ⟨dy_t, a_t·S_{t−1}·C_t⟩ − Δ_t·⟨x_t, a_{t+1}·G_{t+1}·B_t⟩
 //! ```
 //!
-//! The last line takes the decay's gradient from numbers at hand instead of a product of two states a position. It starts
-//! anew from ⟨G, S⟩ at the end of every chunk, so that rounding does not add up along the sequence.
+//! The last line takes the decay's gradient from numbers at hand instead of a product of two states a position. What x_t
+//! and dy_t add to S_t and G_t would cancel in it, and is left out, so that a fast decay has an exact gradient too. The
+//! sum starts anew from ⟨G, S⟩ at the end of every chunk: rounding does not add up along the sequence.
 //!
 //! Tasks are sequences and blocks of their heads, cut by the shape alone.
 
 mod backward;
-mod chunk;
+mod combine;
 mod forward;
 mod gates;
 mod lanes;
 mod rows;
 mod sequence;
+mod slopes;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -43,7 +45,7 @@ use rows::Rows;
 
 /// Positions that the blocks of heads of a sequence go through side by side, so that they find each other's rows in the
 /// cache; a multiple of the chunk.
-const ROUND: usize = 1024;
+const ROUND: usize = 128;
 
 /// Sizes of a scan, none of them zero; `n_groups` divides `n_heads`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +121,7 @@ impl ScanShape {
     /// The most heads a task can have so that there are at least `tasks` tasks, if possible; divides a group.
     fn heads_per_task(&self, tasks: usize) -> usize {
         let group = self.heads_per_group();
-        let fits = |heads: &usize| group % heads == 0 && self.batch * self.n_heads / heads >= tasks;
+        let fits = |heads: &usize| group.is_multiple_of(*heads) && self.batch * self.n_heads / heads >= tasks;
         (1..=group).rev().find(fits).unwrap_or(1)
     }
 }

@@ -18,10 +18,10 @@ impl<'a> Rows<'a> {
         Self { data: &data[row * stride + column..], stride, width }
     }
 
-    /// Row `row`.
+    /// The rows from `row` on.
     #[inline(always)]
-    pub fn row(&self, row: usize) -> &'a [f32] {
-        &self.data[row * self.stride..][..self.width]
+    pub fn from(self, row: usize) -> Self {
+        Self { data: &self.data[row * self.stride..], ..self }
     }
 
     /// The start of row `row`, which need not exist.

@@ -8,13 +8,14 @@ use rayon::prelude::*;
 
 use super::{
     ROUND, ScanInput, ScanShape,
-    chunk::{Slopes, add_rows, inner_product, input_gradient, row_products},
+    combine::{combine, inner_product, row_products, sum_parts},
     gates::{CHUNK, Gates},
     rows::{Rows, RowsMut},
+    slopes::Slopes,
     sweep::{self, Sweep, Time},
     transpose,
 };
-use crate::{scratch, simd};
+use crate::scratch;
 
 /// Parallel tasks at least, if there are so many heads. More than one a group of a sequence cost a sum of their dB, dC.
 const TASKS: usize = 16;
@@ -158,7 +159,8 @@ impl<'a> Sequence<'a> {
                     for chunk in chunks.rev() {
                         let (xbc, row) = (self.input.xbc, self.row(chunk));
                         let (b, c) = (self.shape.b_rows(xbc, row, first), self.shape.c_rows(xbc, row, first));
-                        row_products(b, c, &mut work.slopes.bc[..self.chunk_len(chunk)]);
+                        // SAFETY: `scan_backward` checked the rows, which the heads share: they are of one group.
+                        unsafe { row_products(b, c, &mut work.slopes.bc[..self.chunk_len(chunk)]) };
                         heads.clone().for_each(|head| self.reverse(&part(chunk, head), &mut work));
                     }
                     if start == 0 {
@@ -256,22 +258,26 @@ impl<'a> Sequence<'a> {
             v: b,
             w: dy,
             out: RowsMut::new(rows, shape.d_state),
+            next: None,
             add: false,
             alpha: &gates.input,
             beta: &gates.scale,
             gamma: None,
             carry: &gates.carry,
+            bounds: gates.bounds(),
             from: self.ends.row(state),
             to: self.ends.row(state + 1),
         };
-        // SAFETY: the level is this processor's; `scan_backward` checked the slices; the ends are this head's, whose task
-        // this is.
-        unsafe { sweep::run(simd::level(), &sweep) };
+        // SAFETY: `scan_backward` checked the slices; the ends are this head's, whose task this is.
+        unsafe { sweep::run(&sweep) };
         let past = Rows::new(rows, shape.d_state, 0, 0, shape.d_state);
-        // SAFETY: a row of this head, which this task owns.
-        row_products(c, past, unsafe { self.dy_past.slice(head * self.chunks + chunk, len) });
-        slopes.fill_x_dy(x, dy, gates, len);
-        add_rows(past, &slopes.delta_x_dy[..len], b, shared, add);
+        // SAFETY: as above; `dy_past` is a row of this head, `shared` this task's own part of the gradient of C.
+        unsafe {
+            row_products(c, past, self.dy_past.slice(head * self.chunks + chunk, len));
+            row_products(x, dy, &mut slopes.x_dy[..len]);
+            slopes.fill_delta_x_dy(gates);
+            combine((past, &[1.0; CHUNK][..len]), (b, &slopes.delta_x_dy[..len]), shared, add);
+        }
     }
 
     /// All other gradients: G backwards in time.
@@ -287,7 +293,6 @@ impl<'a> Sequence<'a> {
         let dy = shape.y_rows(upstream.y, row, head);
         let a = input.decay_rate(head);
         gates.fill(input.raw_steps(row, head).take(len), input.dt_bias[head], a);
-        slopes.fill_x_dy(x, dy, gates, len);
         // SAFETY: rows of this head, which this task owns.
         let (after, end, dy_past, sums) = unsafe {
             (
@@ -297,7 +302,8 @@ impl<'a> Sequence<'a> {
                 self.out.sums.slice(self.sequence * shape.n_heads + head, SUMS),
             )
         };
-        let u_end = inner_product(after, end);
+        // SAFETY: as in `forward`.
+        let u_end = unsafe { inner_product(after, end) };
 
         let to_input = Sweep {
             time: Time::Reverse,
@@ -308,16 +314,23 @@ impl<'a> Sequence<'a> {
             v: dy,
             w: b,
             out: RowsMut::new(rows, shape.d_head),
+            next: None,
             add: false,
             alpha: &gates.scale,
             beta: &gates.inverse,
             gamma: None,
             carry: &gates.carry,
+            bounds: gates.bounds(),
             from: self.after_np.row(head),
             to: self.after_np.row(head),
         };
         // SAFETY: as in `forward`.
-        unsafe { sweep::run(simd::level(), &to_input) };
+        unsafe {
+            sweep::run(&to_input);
+            row_products(x, dy, &mut slopes.x_dy[..len]);
+        }
+        slopes.fill_delta_x_dy(gates);
+        let d_x = self.out.xbc.at(row, head * shape.d_head);
         let to_b = Sweep {
             rows: shape.d_head,
             lanes: shape.d_state,
@@ -327,19 +340,22 @@ impl<'a> Sequence<'a> {
             out: shared,
             add,
             beta: &gates.input,
+            next: Some(d_x),
             gamma: Some(&slopes.delta_x_dy),
             from: after.as_ptr(),
             to: after.as_mut_ptr(),
             ..to_input
         };
         // SAFETY: as in `forward`; `shared` is this task's own part of the gradient of B.
-        unsafe { sweep::run(simd::level(), &to_b) };
+        unsafe { sweep::run(&to_b) };
 
         let future = Rows::new(rows, shape.d_head, 0, 0, shape.d_head);
-        row_products(x, future, &mut slopes.x_future[..len]);
         slopes.fill_to_x(gates, input.d_skip[head]);
-        let d_x = self.out.xbc.at(row, head * shape.d_head);
-        input_gradient(future, &gates.delta[..len], &slopes.to_x[..len], dy, d_x);
+        // SAFETY: as in `forward`; `d_x` are columns of this head.
+        unsafe {
+            row_products(x, future, &mut slopes.x_future[..len]);
+            combine((future, &gates.delta[..len]), (dy, &slopes.to_x[..len]), d_x, false);
+        }
 
         let of_chunk = slopes.fill_raw(gates, dy_past, a, u_end);
         sums.iter_mut().zip(of_chunk).for_each(|(sum, of_chunk)| *sum += of_chunk);
@@ -352,21 +368,12 @@ impl<'a> Sequence<'a> {
     /// Adds up the blocks' gradients of B or C in a chunk.
     fn add_partials(self, partials: RowsMut<'_>, chunk: usize, round: usize, time: Time) {
         let (n, per_group) = (self.shape.d_state, self.shape.heads_per_group() / self.heads_per_task);
-        let len = self.chunk_len(chunk);
         for group in 0..self.shape.n_groups {
             let column = self.shared_column(group * self.shape.heads_per_group(), time);
+            let parts = partials.at(group * per_group * ROUND + (chunk - round) * CHUNK, 0);
             let sum = self.out.xbc.at(self.row(chunk), column);
-            for t in 0..len {
-                // SAFETY: this task owns the chunk's sum.
-                let sum = unsafe { sum.slice(t, n) };
-                sum.fill(0.0);
-                for block in group * per_group..(group + 1) * per_group {
-                    let row = block * ROUND + (chunk - round) * CHUNK + t;
-                    // SAFETY: all tasks that wrote the partials of the round are done.
-                    let partial = unsafe { partials.slice(row, n) };
-                    sum.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += *partial);
-                }
-            }
+            // SAFETY: the tasks that wrote the partials are done, and this one owns the chunk's sum.
+            unsafe { sum_parts((parts, n), per_group, ROUND, self.chunk_len(chunk), sum) };
         }
     }
 }
