@@ -12,7 +12,8 @@ use itera_kernels::bf16;
 use crate::{
     array::Array,
     buffers,
-    saved::{SavedDtype, keep, release, saved_dtype},
+    ledger::{keep, release},
+    saved::{SavedDtype, saved_dtype},
 };
 
 /// A value that a forward pass keeps for its backward pass.

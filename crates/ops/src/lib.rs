@@ -20,6 +20,8 @@ mod embedding;
 mod function;
 #[cfg(feature = "flex")]
 mod kept;
+#[cfg(feature = "flex")]
+mod ledger;
 mod linear;
 mod mamba2;
 mod mixture;
