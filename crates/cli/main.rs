@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    itera_kernels::memory::keep_freed();
     let args = args::Args::parse();
     setup::logging();
     let result = match args.command {

@@ -68,9 +68,18 @@ impl LanguageModel {
         take.out
     }
 
-    /// The model with each weight passed through `update`, which gets its index and values.
-    pub fn map_parameters(self, update: &mut dyn FnMut(usize, &mut [f32])) -> Self {
-        self.map(&mut Update { index: 0, update })
+    /// Change the weights in place: `update` gets the values of each, in the order of [`Self::parameters`].
+    ///
+    /// Nothing is copied unless a clone of the model is alive.
+    pub fn update(&mut self, update: impl FnOnce(&mut [Vec<f32>])) {
+        let (config, device) = (self.config().clone(), self.device());
+        let mut take = TakeValues { out: Vec::new() };
+        std::mem::replace(self, Self::hollow(&config, &device)).map(&mut take);
+        let mut values = take.out;
+        update(&mut values);
+        let mut values = values.into_iter();
+        *self = Self::from_tensors(&config, &device, &mut |_, _| values.next().expect("as many as there were"))
+            .expect("their lengths are those they had");
     }
 }
 
@@ -129,18 +138,15 @@ impl ModuleVisitor for TakeGradients<'_> {
     }
 }
 
-struct Update<'a> {
-    index: usize,
-    update: &'a mut dyn FnMut(usize, &mut [f32]),
+struct TakeValues {
+    out: Vec<Vec<f32>>,
 }
 
-impl ModuleMapper for Update<'_> {
+impl ModuleMapper for TakeValues {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let (device, shape) = (tensor.device(), tensor.dims().to_vec());
-        let mut values = values(tensor.inner());
-        (self.update)(self.index, &mut values);
-        self.index += 1;
-        Param::from_mapped_value(id, leaf(values, shape, &device), mapper)
+        let nothing = Tensor::zeros([1; D], &tensor.device());
+        self.out.push(values(tensor.inner()));
+        Param::from_mapped_value(id, nothing, mapper)
     }
 }

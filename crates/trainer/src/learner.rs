@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use itera_config::Config;
 use itera_data::{Dataset, Sampler};
-use itera_kernels::norm::{sum_of_squares, tree_sum};
+use itera_kernels::norm::sum_of_all_squares;
 use itera_model::{Dropout, LanguageModel};
+use itera_ops::buffers;
 
 use crate::{objective::losses, optimizer::AdamW, update::Update};
 
@@ -40,14 +41,15 @@ impl Learner<'_> {
             if gradients.is_empty() {
                 gradients = micro_gradients;
             } else {
-                for (sum, gradient) in gradients.iter_mut().zip(&micro_gradients) {
-                    sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+                for (sum, gradient) in gradients.iter_mut().zip(micro_gradients) {
+                    sum.iter_mut().zip(&gradient).for_each(|(sum, g)| *sum += g);
+                    buffers::give(gradient);
                 }
             }
             update.times.backward += clock.lap();
         }
-        let squares: Vec<f64> = gradients.iter().map(|g| sum_of_squares(g)).collect();
-        update.grad_norm = tree_sum(&squares).sqrt() * share;
+        let slices: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
+        update.grad_norm = sum_of_all_squares(&slices).sqrt() * share;
         if update.is_finite() {
             // torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1
             let clip = match train.grad_clip_norm {
@@ -55,9 +57,9 @@ impl Learner<'_> {
                 max => (max / (update.grad_norm + 1e-6)).min(1.0),
             };
             let number = step - skipped + 1;
-            let model = self.model.clone();
-            self.model = self.optimizer.step(model, &gradients, (clip * share) as f32, number, lr, train);
+            self.optimizer.step(&mut self.model, &gradients, (clip * share) as f32, number, lr, train);
         }
+        gradients.into_iter().for_each(buffers::give);
         update.times.optimizer = clock.lap();
         update
     }

@@ -1,7 +1,7 @@
 //! gradients → AdamW over all tensors
 
 use itera_config::{ModelConfig, TrainConfig};
-use itera_kernels::adamw::{self, adamw_step};
+use itera_kernels::adamw::{self, Parameter, adamw_steps};
 use itera_model::LanguageModel;
 
 /// Moments of AdamW (arXiv 1711.05101), f32, one vector a tensor in the order of [`ModelConfig::tensors`].
@@ -31,19 +31,26 @@ impl AdamW {
     /// Update number `update` (from 1): move `model` by `grad_scale · gradients` at rate `lr`.
     pub fn step(
         &mut self,
-        model: LanguageModel,
+        model: &mut LanguageModel,
         gradients: &[Vec<f32>],
         grad_scale: f32,
         update: u64,
         lr: f64,
         config: &TrainConfig,
-    ) -> LanguageModel {
+    ) {
         let TrainConfig { beta1, beta2, eps, weight_decay, .. } = *config;
-        model.map_parameters(&mut |index, values| {
-            let weight_decay = if self.decays[index] { weight_decay } else { 0.0 };
-            let hyper = adamw::AdamW { lr, beta1, beta2, eps, weight_decay };
-            let (first, second) = (&mut self.first[index], &mut self.second[index]);
-            adamw_step(values, &gradients[index], first, second, update, grad_scale, &hyper);
-        })
+        let hyper = adamw::AdamW { lr, beta1, beta2, eps, weight_decay };
+        let moments = self.first.iter_mut().zip(&mut self.second).zip(&self.decays);
+        model.update(|weights| {
+            let tensors = weights.iter_mut().zip(gradients).zip(moments);
+            let parameters = tensors.map(|((values, grad), ((m, v), decays))| Parameter {
+                values,
+                grad,
+                m,
+                v,
+                decays: *decays,
+            });
+            adamw_steps(parameters.collect(), update, grad_scale, &hyper);
+        });
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use itera_config::TrainConfig;
 use itera_data::TokenBatch;
 use itera_formats::hf;
-use itera_kernels::norm::{sum_of_squares, tree_sum};
+use itera_kernels::norm::sum_of_all_squares;
 use itera_model::LanguageModel;
 use itera_testkit::assert_close;
 use itera_trainer::{AdamW, losses};
@@ -47,11 +47,11 @@ fn curve_of(case: &str) -> Vec<(&'static str, Vec<f32>, Vec<f32>)> {
         let value = |t: Option<burn::tensor::Tensor<1>>| t.map_or(0.0, |t| t.into_scalar::<f32>());
         let (ce, lb, z) = (value(Some(loss.cross_entropy)), value(loss.load_balance), value(loss.z));
         let gradients = model.gradients(loss.total.backward());
-        let squares: Vec<f64> = gradients.iter().map(|g| sum_of_squares(g)).collect();
-        let norm = tree_sum(&squares).sqrt();
+        let slices: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
+        let norm = sum_of_all_squares(&slices).sqrt();
         found.push([ce, lb, z, norm as f32]);
         let clip = (1.0 / (norm + 1e-6)).min(1.0);
-        model = optimizer.step(model, &gradients, clip as f32, step, train.lr, &train);
+        optimizer.step(&mut model, &gradients, clip as f32, step, train.lr, &train);
     }
 
     let curve = numbers["train_curve"].as_array().expect("train_curve");
