@@ -6,27 +6,44 @@ use std::{
 };
 
 use anyhow::Result;
-use itera_config::ModelConfig;
+use itera_config::{Config, ModelConfig, Precision, SavedActivations};
 
 use crate::{args, setup};
 
 pub fn run(args: args::Model) -> Result<ExitCode> {
     let config = setup::config(&args.config)?;
-    let context_len = config.train.seq_len;
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", json(&config.model, context_len))?;
+        writeln!(out, "{}", json(&config))?;
     } else {
-        print(&mut out, &config.model, context_len)?;
+        print(&mut out, &config)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn json(model: &ModelConfig, context_len: usize) -> serde_json::Value {
+/// What training saves for its backward pass, by the settings that decide it, the plainest first.
+fn saved_activations(model: &ModelConfig) -> [(&'static str, Precision, bool, SavedActivations); 4] {
+    [
+        ("f32", Precision::F32, false),
+        ("bf16", Precision::Bf16, false),
+        ("f32_checkpointed", Precision::F32, true),
+        ("bf16_checkpointed", Precision::Bf16, true),
+    ]
+    .map(|(name, precision, checkpointed)| {
+        (name, precision, checkpointed, model.saved_activations(precision, checkpointed))
+    })
+}
+
+fn json(config: &Config) -> serde_json::Value {
+    let (model, context_len) = (&config.model, config.train.seq_len);
     let tensors: Vec<_> = model
         .tensors()
         .into_iter()
         .map(|t| serde_json::json!({ "name": t.name, "shape": t.shape, "role": format!("{:?}", t.role), "params": t.n_params() }))
+        .collect();
+    let saved: serde_json::Map<_, _> = saved_activations(model)
+        .into_iter()
+        .map(|(name, _, _, saved)| (name.into(), serde_json::json!(saved)))
         .collect();
     serde_json::json!({
         "tensors": tensors,
@@ -35,10 +52,12 @@ fn json(model: &ModelConfig, context_len: usize) -> serde_json::Value {
         "weight_bytes_f32": model.weight_bytes_f32(),
         "context_len": context_len,
         "flops_per_token": model.flops_per_token(context_len),
+        "saved_activations": saved,
     })
 }
 
-fn print(out: &mut impl Write, model: &ModelConfig, context_len: usize) -> io::Result<()> {
+fn print(out: &mut impl Write, config: &Config) -> io::Result<()> {
+    let (model, context_len) = (&config.model, config.train.seq_len);
     let tensors = model.tensors();
     let width = tensors.iter().map(|t| t.name.len()).max().unwrap_or(0);
     writeln!(out, "{:width$}  {:>18}  {:>10}  {:>10}  role", "tensor", "shape", "parameters", "bytes f32")?;
@@ -54,5 +73,18 @@ fn print(out: &mut impl Write, model: &ModelConfig, context_len: usize) -> io::R
         out,
         "forward            {} FLOPs a token, in a context of {context_len}",
         model.flops_per_token(context_len)
-    )
+    )?;
+    writeln!(out)?;
+    writeln!(out, "saved for backward, bytes         a token  a sequence  recomputed")?;
+    for (_, precision, checkpointed, saved) in saved_activations(model) {
+        let SavedActivations { bytes_per_token, bytes_per_sequence, recomputed_bytes_per_token } = saved;
+        let what = format!("{precision:?}").to_lowercase() + if checkpointed { ", gradient checkpointing" } else { "" };
+        let here = (precision, checkpointed) == (config.train.precision, config.train.gradient_checkpointing);
+        let mark = if here { "  ← [train]" } else { "" };
+        writeln!(
+            out,
+            "{what:<29}  {bytes_per_token:>10}  {bytes_per_sequence:>10}  {recomputed_bytes_per_token:>10}{mark}"
+        )?;
+    }
+    Ok(())
 }

@@ -77,6 +77,10 @@ fn what_a_configuration_holds_can_be_seen_without_training() {
     assert_eq!(Some(listed), model["total_params"].as_u64());
     let table = here.ok(&["model", "--config", &config]);
     assert!(table.contains("layers.0.mamba.in_proj") && table.contains(&listed.to_string()), "{table}");
+    let saved = |what: &str| model["saved_activations"][what]["bytes_per_token"].as_u64().expect("bytes");
+    assert!(saved("f32") > saved("bf16") && saved("bf16") > saved("bf16_checkpointed"), "{model}");
+    let chosen = table.lines().find(|line| line.ends_with("← [train]")).expect("the settings of the configuration");
+    assert!(chosen.starts_with("f32 ") && chosen.contains(&saved("f32").to_string()), "{table}");
 
     let small = ["--set", "data.builtin_bytes=100000", "--set", "model.vocab_size=400"];
     let data = ["data", "--config", &config, "--json"];

@@ -15,6 +15,7 @@
 //! # Ok::<(), itera_config::ConfigError>(())
 //! ```
 
+mod activations;
 mod checks;
 mod config;
 mod counts;
@@ -26,9 +27,10 @@ mod rules;
 mod shape;
 mod train;
 
+pub use activations::SavedActivations;
 pub use config::{Config, RunConfig};
 pub use data::{DataConfig, TokenizerConfig, TokenizerKind};
 pub use error::{ConfigError, Fault, Problem};
 pub use model::{LayerKind, ModelConfig, PositionEmbedding};
 pub use shape::{TensorRole, TensorSpec};
-pub use train::{CheckpointConfig, EvalConfig, LogConfig, Schedule, TrainConfig};
+pub use train::{CheckpointConfig, EvalConfig, LogConfig, Precision, Schedule, TrainConfig};

@@ -12,6 +12,17 @@ pub enum Schedule {
     Wsd,
 }
 
+/// Type of the numbers that training keeps. Arithmetic and master weights are f32 in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision throughout.
+    #[default]
+    F32,
+    /// bfloat16 for what the forward pass saves for the backward pass, and for the weights that others read.
+    Bf16,
+}
+
 /// `[train]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -50,6 +61,10 @@ pub struct TrainConfig {
     pub z_loss_coef: f64,
     /// Consecutive non-finite steps after which the run stops.
     pub max_skipped_steps: u64,
+    /// `f32` or `bf16`.
+    pub precision: Precision,
+    /// Whether backward computes each block a second time instead of reading what forward saved (arXiv 1604.06174).
+    pub gradient_checkpointing: bool,
 }
 
 impl Default for TrainConfig {
@@ -72,6 +87,8 @@ impl Default for TrainConfig {
             load_balance_coef: 0.01,
             z_loss_coef: 0.001,
             max_skipped_steps: 10,
+            precision: Precision::F32,
+            gradient_checkpointing: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use itera_config::{Config, ModelConfig, TensorRole};
+use itera_config::{Config, ModelConfig, Precision, SavedActivations, TensorRole};
 use proptest::prelude::*;
 
 fn model(overrides: &[&str]) -> ModelConfig {
@@ -166,5 +166,30 @@ proptest! {
         // one more token of context: each attention layer sees half a position more in the mean
         let longer = model.flops_per_token(context_len + 1) - model.flops_per_token(context_len);
         prop_assert_eq!(longer, 2 * d_model as u64);
+    }
+}
+
+/// Three mamba layers and one of attention; `crates/trainer/tests/memory.rs` holds the formula to what is measured.
+#[test]
+fn saved_activations_by_hand() {
+    let model = ModelConfig::default();
+    let mamba = 128 + 128 + 584 + 320 + 256 + 256 + 128 + 128 + 2 * 3 * 128;
+    let attention = 128 + 128 + 256 + 128 + 128 + 128 + 2 * 3 * 128;
+    for (precision, bytes) in [(Precision::F32, 4), (Precision::Bf16, 2)] {
+        // expert weights and logsumexp are f32, as are router logits and the last norm outside of the layers
+        let (mamba, attention) = (mamba * bytes + 2 * 4, attention * bytes + (2 + 4) * 4);
+        let outside = 128 * bytes + 128 * 4 + 4 * 4 * 4;
+        let whole = SavedActivations {
+            bytes_per_token: 3 * mamba + attention + outside,
+            bytes_per_sequence: 3 * 4 * (3 * 320 + 256 * 32),
+            recomputed_bytes_per_token: 0,
+        };
+        assert_eq!(model.saved_activations(precision, false), whole);
+        let checkpointed = SavedActivations {
+            bytes_per_token: 4 * 128 * 4 + outside,
+            bytes_per_sequence: 0,
+            recomputed_bytes_per_token: mamba,
+        };
+        assert_eq!(model.saved_activations(precision, true), checkpointed);
     }
 }

@@ -5,7 +5,7 @@ use burn::{
     tensor::Tensor,
 };
 use itera_config::{LayerKind, ModelConfig};
-use itera_ops::{Routing, rms_norm};
+use itera_ops::{Recomputable, Routing, recompute, rms_norm};
 
 use crate::{
     attention::Attention,
@@ -88,5 +88,27 @@ impl Block {
             }
             None => (self.shared.forward(u, residual), state, None),
         }
+    }
+
+    /// [`Self::forward`] over a whole sequence, of which only `x` is kept for the backward pass: that computes the rest
+    /// again (arXiv 1604.06174). Same numbers and gradients; `state` gets none.
+    pub fn forward_recomputed(
+        &self,
+        x: Tensor<3>,
+        state: LayerState,
+        dropout: Option<&mut Dropout>,
+    ) -> (Tensor<3>, LayerState, Option<Routing>) {
+        let (before, state) = (dropout.as_deref().cloned(), state.inner());
+        let output = recompute(self, x, move |block: &Self, x| {
+            let mut dropout = before.clone();
+            let (y, state, routing) = block.forward(x, state.clone(), false, dropout.as_mut());
+            let (side, expert_ids) = routing.map(|routing| (routing.logits, routing.expert_ids)).unzip();
+            Recomputable { y, side, rest: (state.inner(), expert_ids, dropout) }
+        });
+        let Recomputable { y, side, rest: (state, expert_ids, after) } = output;
+        if let (Some(dropout), Some(after)) = (dropout, after) {
+            *dropout = after;
+        }
+        (y, state, side.zip(expert_ids).map(|(logits, expert_ids)| Routing { logits, expert_ids }))
     }
 }

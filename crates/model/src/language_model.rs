@@ -7,7 +7,14 @@ use burn::{
 use itera_config::ModelConfig;
 use itera_ops::{Routing, embedding, head_cross_entropy, linear, rms_norm};
 
-use crate::{block::Block, dropout::Dropout, error::ModelError, init, parameters::Source, state::State};
+use crate::{
+    block::Block,
+    dropout::Dropout,
+    error::ModelError,
+    init,
+    parameters::Source,
+    state::{LayerState, State},
+};
 
 /// The whole model.
 #[derive(Module, Debug)]
@@ -88,8 +95,14 @@ impl LanguageModel {
     ///
     /// # Shapes
     /// `ids`: [b, l], `state` of b sequences → hidden [b, l, d]
-    pub fn forward(&self, ids: Tensor<2, Int>, state: State, dropout: Option<&mut Dropout>) -> LmOutput {
-        self.run(ids, state, false, dropout)
+    pub fn forward(&self, ids: Tensor<2, Int>, state: State, mut dropout: Option<&mut Dropout>) -> LmOutput {
+        self.run(ids, state, |block, x, state| block.forward(x, state, false, dropout.as_deref_mut()))
+    }
+
+    /// [`Self::forward`] with less memory and more time until the gradients are there: of each layer only the input is
+    /// kept, and the backward pass computes the rest again. Same numbers; no gradient goes through `state`.
+    pub fn forward_recomputed(&self, ids: Tensor<2, Int>, state: State, mut dropout: Option<&mut Dropout>) -> LmOutput {
+        self.run(ids, state, |block, x, state| block.forward_recomputed(x, state, dropout.as_deref_mut()))
     }
 
     /// One position by the recurrent form.
@@ -97,15 +110,20 @@ impl LanguageModel {
     /// # Shapes
     /// `ids`: `[b]`, `state` of b sequences → hidden [b, 1, d]
     pub fn step(&self, ids: Tensor<1, Int>, state: State) -> LmOutput {
-        self.run(ids.unsqueeze_dim(1), state, true, None)
+        self.run(ids.unsqueeze_dim(1), state, |block, x, state| block.forward(x, state, true, None))
     }
 
-    fn run(&self, ids: Tensor<2, Int>, state: State, recurrent: bool, mut dropout: Option<&mut Dropout>) -> LmOutput {
+    fn run(
+        &self,
+        ids: Tensor<2, Int>,
+        state: State,
+        mut forward: impl FnMut(&Block, Tensor<3>, LayerState) -> (Tensor<3>, LayerState, Option<Routing>),
+    ) -> LmOutput {
         let mut x = embedding(self.embed.val(), ids, self.config.embedding_multiplier);
         let mut routings = Vec::new();
         let mut layers = Vec::with_capacity(self.layers.len());
         for (block, state) in self.layers.iter().zip(state.layers) {
-            let (y, state, routing) = block.forward(x, state, recurrent, dropout.as_deref_mut());
+            let (y, state, routing) = forward(block, x, state);
             x = y;
             layers.push(state);
             routings.extend(routing);

@@ -13,6 +13,16 @@ pub enum LayerState {
     Attention(Option<PastKeysValues>),
 }
 
+impl LayerState {
+    /// The same numbers without autodiff.
+    pub(crate) fn inner(self) -> Self {
+        match self {
+            Self::Mamba(Mamba2State { conv, ssm }) => Self::Mamba(Mamba2State { conv: conv.inner(), ssm: ssm.inner() }),
+            Self::Attention(past) => Self::Attention(past.map(|(keys, values)| (keys.inner(), values.inner()))),
+        }
+    }
+}
+
 /// Memory of a whole model: a plain value, cloned to fork a text.
 #[derive(Clone, Debug)]
 pub struct State {

@@ -72,9 +72,7 @@ pub(crate) fn apply<F: Function<N, M>, const N: usize, const M: usize>(
     match context {
         DispatchAutodiffContext::Disabled => {
             let inputs = inputs.map(|input| Array::from_flex(flex(input)));
-            forward_untracked(&function, inputs).map(|output| {
-                <DispatchTensor as DispatchKindConversion<Flex>>::from_backend(BackendTensor::Float(output.into_flex()))
-            })
+            forward_untracked(&function, inputs).map(constant)
         }
         DispatchAutodiffContext::Enabled(GradientCheckpointingStrategy::Disabled) => {
             apply_autodiff::<F, NoCheckpointing, N, M>(function, inputs)
@@ -89,6 +87,19 @@ const WRONG_DEVICE: &str = "all inputs of a fused operator are float tensors of 
 
 fn flex(tensor: DispatchTensor) -> FlexTensor {
     <DispatchTensor as DispatchKindConversion<Flex>>::try_into_backend(tensor).expect(WRONG_DEVICE).float()
+}
+
+/// A tensor without autodiff.
+pub(crate) fn constant(values: Array) -> DispatchTensor {
+    <DispatchTensor as DispatchKindConversion<Flex>>::from_backend(BackendTensor::Float(values.into_flex()))
+}
+
+/// The elements of a tensor without autodiff.
+///
+/// # Panics
+/// Unless it is an f32 tensor for which [`fused`] holds.
+pub(crate) fn array<const D: usize>(tensor: Tensor<D>) -> Array {
+    Array::from_flex(flex(tensor.into_dispatch()))
 }
 
 fn forward_untracked<F: Function<N, M>, const N: usize, const M: usize>(

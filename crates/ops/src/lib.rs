@@ -26,6 +26,7 @@ mod linear;
 mod mamba2;
 mod mixture;
 mod norm;
+mod recompute;
 mod saved;
 
 pub use attention::{AttentionShape, PastKeysValues, Rope, causal_attention};
@@ -35,6 +36,7 @@ pub use linear::{linear, linear_residual};
 pub use mamba2::{Mamba2Shape, Mamba2State, Mamba2Weights, mamba2};
 pub use mixture::{MixtureWeights, MlpWeights, Routing, mixture, mlp, router_losses};
 pub use norm::rms_norm;
+pub use recompute::{MAX_WEIGHTS, Recomputable, recompute};
 pub use saved::{SavedDtype, saved_bytes, saved_dtype, with_saved_dtype};
 
 /// The values of a tensor of token ids, row by row.

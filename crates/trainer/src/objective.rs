@@ -1,9 +1,10 @@
 //! model, batch → the parts of the loss
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use itera_config::TrainConfig;
+use itera_config::{Precision, TrainConfig};
 use itera_data::TokenBatch;
 use itera_model::{Dropout, LanguageModel, auxiliary_losses, tokens_per_expert};
+use itera_ops::{SavedDtype, with_saved_dtype};
 
 /// The loss of a batch and what it is made of. Only `cross_entropy` is a measure of the model.
 #[derive(Clone, Debug)]
@@ -21,14 +22,34 @@ pub struct LossParts {
 }
 
 /// `cross_entropy + load_balance_coef · load_balance + z_loss_coef · z` of a batch.
+///
+/// `config` also says in which type activations are saved for the backward pass, and whether only those between layers.
 pub fn losses(
     model: &LanguageModel,
     batch: &TokenBatch,
     config: &TrainConfig,
     dropout: Option<&mut Dropout>,
 ) -> LossParts {
+    let saved = match config.precision {
+        Precision::F32 => SavedDtype::F32,
+        Precision::Bf16 => SavedDtype::Bf16,
+    };
+    with_saved_dtype(saved, || forward(model, batch, config, dropout))
+}
+
+fn forward(
+    model: &LanguageModel,
+    batch: &TokenBatch,
+    config: &TrainConfig,
+    dropout: Option<&mut Dropout>,
+) -> LossParts {
     let device = model.device();
-    let output = model.forward(ids(batch, &batch.inputs, &device), model.initial_state(batch.batch_size), dropout);
+    let (inputs, state) = (ids(batch, &batch.inputs, &device), model.initial_state(batch.batch_size));
+    let output = if config.gradient_checkpointing {
+        model.forward_recomputed(inputs, state, dropout)
+    } else {
+        model.forward(inputs, state, dropout)
+    };
     let cross_entropy = model.nats(output.hidden, ids(batch, &batch.targets, &device)).mean();
     let (load_balance, z) = auxiliary_losses(&output.routings).map(|losses| (losses.load_balance, losses.z)).unzip();
     let mut total = cross_entropy.clone();
