@@ -26,7 +26,7 @@ use burn::{
     tensor::{DType, Device, GradientCheckpointingStrategy, Shape, Tensor},
 };
 
-use crate::{array::Array, buffers, saved::saved_bytes};
+use crate::{array::Array, buffers, composite, saved::saved_bytes};
 
 /// An operator with `N` tensors in, `M` tensors out and a backward pass of its own.
 ///
@@ -51,9 +51,9 @@ pub(crate) fn only(grads: [Option<Array>; 1]) -> Array {
     grad.expect("backward runs when an output has a gradient")
 }
 
-/// Whether fused operators can compute on the device and the type of `x`.
+/// Whether fused operators can compute on the device and the type of `x`, and may.
 pub(crate) fn fused<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && x.device() == Device::flex()
+    x.dtype() == DType::F32 && x.device() == Device::flex() && !composite::is_only()
 }
 
 /// The outputs of `function`, in the autodiff graph if an input is. A tensor without autodiff among others with it is

@@ -3,6 +3,8 @@
 //! They are what devices without a fused operator run, and the oracle of every fused operator of the same name. The
 //! smaller ones (convolution, scan, gated norm, SwiGLU) are the parts that a fused operator does in one go.
 
+use std::cell::Cell;
+
 mod attention;
 mod conv;
 mod cross_entropy;
@@ -24,3 +26,28 @@ pub use mixture::{experts, mixture, mlp, route, router_losses};
 pub use norm::{gated_rms_norm, rms_norm};
 pub use scan::{ScanInput, chunked_scan, recurrent_step};
 pub use swiglu::swiglu;
+
+thread_local! {
+    static ONLY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Run `f` with the composite of every operator in the place of its fused form, on any device: for tests and
+/// comparisons.
+///
+/// It holds for the operators that `f` calls on this thread; their backward pass may run after it.
+pub fn only<T>(f: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ONLY.set(self.0);
+        }
+    }
+    let _restore = Restore(ONLY.replace(true));
+    f()
+}
+
+/// Whether this thread is inside [`only`].
+#[cfg(feature = "flex")]
+pub(crate) fn is_only() -> bool {
+    ONLY.get()
+}
