@@ -3,6 +3,7 @@
 //! ```text
 //! run/checkpoints/step-001200/   config.json model.safetensors tokenizer.json …   opened by anyone
 //!                                trainer/optimizer.safetensors                    moments m.*, v.*
+//!                                trainer/weights.safetensors                      f32, where model.safetensors is bf16
 //!                                trainer/state.json                               step, counters, sha256 of all
 //! run/last, run/best  →  checkpoints/step-…
 //! ```
@@ -14,6 +15,7 @@ mod error;
 mod identity;
 mod model_dir;
 mod store;
+mod trainer_files;
 mod verify;
 
 pub use error::CheckpointError;

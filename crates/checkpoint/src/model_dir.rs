@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use itera_config::Precision;
 use itera_formats::TensorRef;
 use itera_formats::hf::{self, SpecialIds};
 use itera_model::LanguageModel;
@@ -21,16 +22,21 @@ pub struct OpenedModel {
     pub dir: PathBuf,
 }
 
-/// Write the files that `transformers` opens into `dir`, which exists.
+/// Write the files that `transformers` opens into `dir`, which exists, with the weights in `precision`.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn write_model(dir: &Path, model: &LanguageModel, tokenizer: &Tokenizer) -> Result<(), CheckpointError> {
+pub fn write_model(
+    dir: &Path,
+    model: &LanguageModel,
+    tokenizer: &Tokenizer,
+    precision: Precision,
+) -> Result<(), CheckpointError> {
     let parameters = model.parameters();
     let tensors: Vec<TensorRef<'_>> =
         parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
     let special = SpecialIds { bos: tokenizer.bos().0, eos: tokenizer.eos().0, pad: tokenizer.pad().0 };
-    hf::write_model_dir(dir, model.config(), &special, &tensors)?;
+    hf::write_model_dir(dir, model.config(), &special, &tensors, precision)?;
     tokenizer.write_dir(dir, model.config().max_seq_len)?;
     Ok(())
 }

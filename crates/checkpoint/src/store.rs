@@ -6,8 +6,8 @@ use std::{
 };
 
 use burn::tensor::Device;
-use itera_formats::TensorRef;
-use itera_model::{LanguageModel, Parameter};
+use itera_config::Precision;
+use itera_model::LanguageModel;
 use itera_tokenizer::Tokenizer;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -15,10 +15,9 @@ use crate::{
     error::{CheckpointError, io},
     identity::Identity,
     model_dir::{open_model, write_model},
-    verify::{self, TRAINER_DIR, damaged},
+    trainer_files::{read_master_weights, read_moments, write_master_weights, write_moments},
+    verify::{self, TRAINER_DIR},
 };
-
-const OPTIMIZER_FILE: &str = "trainer/optimizer.safetensors";
 
 /// Begins the name of what is not published yet, or no longer.
 const STAGING_PREFIX: &str = ".step-";
@@ -30,6 +29,8 @@ pub struct Snapshot<'a, S> {
     pub step: u64,
     /// The model.
     pub model: &'a LanguageModel,
+    /// How others get its weights. The run itself goes on from what they are.
+    pub precision: Precision,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
     /// First moments, in the order of the model's parameters.
@@ -100,8 +101,12 @@ impl CheckpointStore {
     ) -> Result<PathBuf, CheckpointError> {
         let trainer = staging.join(TRAINER_DIR);
         fs::create_dir_all(&trainer).map_err(io("create", &trainer))?;
-        write_model(staging, snapshot.model, snapshot.tokenizer)?;
-        write_moments(staging, &snapshot)?;
+        write_model(staging, snapshot.model, snapshot.tokenizer, snapshot.precision)?;
+        let parameters = snapshot.model.parameters();
+        if snapshot.precision != Precision::F32 {
+            write_master_weights(staging, &parameters)?;
+        }
+        write_moments(staging, &parameters, snapshot.first_moments, snapshot.second_moments)?;
         verify::seal(staging, snapshot.identity, snapshot.state)?;
         sync_dir(&trainer)?;
         sync_dir(staging)?;
@@ -156,8 +161,18 @@ impl CheckpointStore {
         if let Some((what, difference)) = saved.difference(identity) {
             return Err(CheckpointError::Foreign { path: path.into(), what, difference });
         }
-        let model = open_model(path, device)?.model;
-        let (first_moments, second_moments) = read_moments(path, &model.parameters())?;
+        let rounded = open_model(path, device)?.model;
+        let specs = rounded.config().tensors();
+        let (first_moments, second_moments) = read_moments(path, &specs)?;
+        let model = match read_master_weights(path, &specs)? {
+            Some(weights) => {
+                let mut weights = weights.into_iter();
+                LanguageModel::from_tensors(rounded.config(), device, &mut |_, _| {
+                    weights.next().expect("the reader returns one for each tensor of the configuration")
+                })?
+            }
+            None => rounded,
+        };
         Ok(Loaded { model, first_moments, second_moments, state })
     }
 
@@ -267,40 +282,6 @@ impl CheckpointStore {
 
 fn name(step: u64) -> String {
     format!("step-{step:06}")
-}
-
-fn write_moments<S>(dir: &Path, snapshot: &Snapshot<'_, S>) -> Result<(), CheckpointError> {
-    let parameters = snapshot.model.parameters();
-    let names: Vec<(String, String)> =
-        parameters.iter().map(|p| (format!("m.{}", p.name), format!("v.{}", p.name))).collect();
-    let mut tensors = Vec::new();
-    for ((parameter, (m, v)), (first, second)) in
-        parameters.iter().zip(&names).zip(snapshot.first_moments.iter().zip(snapshot.second_moments))
-    {
-        tensors.push(TensorRef { name: m, shape: &parameter.shape, data: first });
-        tensors.push(TensorRef { name: v, shape: &parameter.shape, data: second });
-    }
-    itera_formats::write_safetensors(&dir.join(OPTIMIZER_FILE), &tensors)?;
-    Ok(())
-}
-
-type Moments = Vec<Vec<f32>>;
-
-fn read_moments(dir: &Path, parameters: &[Parameter]) -> Result<(Moments, Moments), CheckpointError> {
-    let path = dir.join(OPTIMIZER_FILE);
-    let mut tensors: std::collections::HashMap<String, Vec<f32>> =
-        itera_formats::read_safetensors(&path)?.into_iter().map(|tensor| (tensor.name, tensor.data)).collect();
-    let mut take = |prefix: &str| -> Result<Moments, CheckpointError> {
-        let moments = parameters.iter().map(|parameter| {
-            let name = format!("{prefix}.{}", parameter.name);
-            tensors
-                .remove(&name)
-                .filter(|moment| moment.len() == parameter.values.len())
-                .ok_or_else(|| damaged(&path, format!("it has no `{name}` of {} values", parameter.values.len())))
-        });
-        moments.collect()
-    };
-    Ok((take("m")?, take("v")?))
 }
 
 fn remove(dir: &Path) -> Result<(), CheckpointError> {

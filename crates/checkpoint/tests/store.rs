@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use burn::tensor::Device;
-use itera_checkpoint::{CheckpointError, CheckpointStore, Identity, Snapshot};
-use itera_config::Config;
+use itera_checkpoint::{CheckpointError, CheckpointStore, Identity, Snapshot, open_model};
+use itera_config::{Config, Precision};
 use itera_model::LanguageModel;
 use itera_tokenizer::Tokenizer;
 
@@ -50,6 +50,7 @@ impl Run {
         let snapshot = Snapshot {
             step,
             model: &self.model,
+            precision: self.config.train.precision,
             tokenizer: &self.tokenizer,
             first_moments: &moments,
             second_moments: &moments,
@@ -83,6 +84,34 @@ fn what_was_saved_is_loaded_and_saving_a_step_again_replaces_it() {
     let last = run.store().last().expect("a list").expect("a checkpoint");
     assert_eq!(run.load(&last.path).expect("whole"), "two");
     assert_eq!(fs::read_dir(run.checkpoints()).expect("a list").count(), 1, "nothing is left of the first");
+}
+
+#[test]
+fn bf16_is_what_others_read_and_not_what_the_run_goes_on_from() {
+    let mut run = Run::new();
+    run.config.train.precision = Precision::Bf16;
+    run.save(1, "state");
+    let dir = run.checkpoints().join("step-000001");
+    assert_eq!(run.load(&dir).expect("whole"), "state");
+
+    let opened = open_model(&dir, &Device::flex()).expect("a model").model.parameters();
+    for (rounded, exact) in opened.iter().zip(run.model.parameters()) {
+        // bfloat16 has the upper half of the bits, the last of them rounded
+        assert!(rounded.values.iter().all(|value| value.to_bits() << 16 == 0), "{}", exact.name);
+        let off = |(rounded, exact): (&f32, &f32)| (rounded - exact).abs() > exact.abs() / 256.0;
+        assert!(!rounded.values.iter().zip(&exact.values).any(off), "{}", exact.name);
+    }
+    assert_ne!(opened, run.model.parameters(), "weights that nothing is lost of test nothing");
+    let config = fs::read_to_string(dir.join("config.json")).expect("config.json");
+    assert!(config.contains("\"dtype\": \"bfloat16\""), "{config}");
+
+    let masters = dir.join("trainer/weights.safetensors");
+    fs::remove_file(&masters).expect("master weights");
+    let error = run.load(&dir).expect_err("a file is missing").to_string();
+    assert!(error.contains("weights.safetensors"), "{error}");
+    run.config.train.precision = Precision::F32;
+    run.save(2, "state");
+    assert!(!run.checkpoints().join("step-000002/trainer/weights.safetensors").exists(), "the same weights twice");
 }
 
 #[test]
@@ -156,6 +185,8 @@ fn another_configuration_is_named_key_by_key_and_another_place_is_refused() {
     run.config.train.lr = 0.002;
     run.config.run.threads = 7;
     run.load(&path).expect("threads decide no byte");
+    run.config.train.gradient_checkpointing = true;
+    run.load(&path).expect("neither does what backward computes again");
 
     let other = Run::new();
     fs::create_dir_all(other.checkpoints()).expect("a directory");

@@ -1,4 +1,4 @@
-//! named tensors of f32 ⇄ a safetensors file.
+//! named tensors ⇄ a safetensors file.
 //!
 //! ```text
 //! [8 bytes: header length n] [n bytes: JSON of name → dtype, shape, offsets] [the numbers, little-endian, no gaps]
@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::Path;
 
 use half::{bf16, f16};
+use itera_config::Precision;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
@@ -55,23 +56,31 @@ impl Tensor {
     }
 }
 
-/// Writes tensors as F32, atomically. The order of `tensors` does not show in the file.
+/// Writes tensors as F32 or, rounded to nearest, ties to even, as BF16; atomically. The order of `tensors` does not show
+/// in the file.
 ///
 /// # Errors
 ///
 /// If a name occurs twice, a shape does not fit its numbers, or the file cannot be written.
-pub fn write_safetensors(path: &Path, tensors: &[TensorRef<'_>]) -> Result<()> {
+pub fn write_safetensors(path: &Path, tensors: &[TensorRef<'_>], precision: Precision) -> Result<()> {
     let mut tensors = tensors.to_vec();
     tensors.sort_by_key(|tensor| tensor.name);
-    let header = header_of(path, &tensors)?;
+    let header = header_of(path, &tensors, precision)?;
     publish(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
-        tensors.iter().try_for_each(|tensor| write_numbers(file, tensor.data))
+        tensors.iter().try_for_each(|tensor| match precision {
+            Precision::F32 => write_numbers(file, tensor.data, f32::to_le_bytes),
+            Precision::Bf16 => write_numbers(file, tensor.data, |number| bf16::from_f32(number).to_le_bytes()),
+        })
     })
 }
 
-fn header_of(path: &Path, tensors: &[TensorRef<'_>]) -> Result<Vec<u8>> {
+fn header_of(path: &Path, tensors: &[TensorRef<'_>], precision: Precision) -> Result<Vec<u8>> {
+    let (dtype, number_bytes) = match precision {
+        Precision::F32 => (Dtype::F32, size_of::<f32>()),
+        Precision::Bf16 => (Dtype::BF16, size_of::<bf16>()),
+    };
     let invalid = |problem: String| FormatError::Header { path: path.to_owned(), problem };
     if let Some(twins) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
         return Err(invalid(format!("tensor `{}` was given twice", twins[0].name)));
@@ -83,11 +92,8 @@ fn header_of(path: &Path, tensors: &[TensorRef<'_>]) -> Result<Vec<u8>> {
             return Err(invalid(format!("tensor `{name}` was given {} numbers for shape {shape:?}", data.len())));
         }
         let start = end;
-        end += size_of_val(data);
-        infos.push((
-            name.to_owned(),
-            TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets: (start, end) },
-        ));
+        end += data.len() * number_bytes;
+        infos.push((name.to_owned(), TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (start, end) }));
     }
     // transformers refuses a file that does not say which framework laid its tensors out
     let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
@@ -100,11 +106,15 @@ fn header_of(path: &Path, tensors: &[TensorRef<'_>]) -> Result<Vec<u8>> {
     Ok(header)
 }
 
-fn write_numbers(file: &mut dyn Write, numbers: &[f32]) -> std::io::Result<()> {
-    let mut bytes = Vec::with_capacity(CHUNK_LEN * size_of::<f32>());
+fn write_numbers<const N: usize>(
+    file: &mut dyn Write,
+    numbers: &[f32],
+    to_bytes: impl Fn(f32) -> [u8; N],
+) -> std::io::Result<()> {
+    let mut bytes = Vec::with_capacity(CHUNK_LEN * N);
     for chunk in numbers.chunks(CHUNK_LEN) {
         bytes.clear();
-        bytes.extend(chunk.iter().flat_map(|number| number.to_le_bytes()));
+        bytes.extend(chunk.iter().flat_map(|number| to_bytes(*number)));
         file.write_all(&bytes)?;
     }
     Ok(())
@@ -197,7 +207,7 @@ mod tests {
     fn written(tensors: &[TensorRef<'_>]) -> Vec<u8> {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("file");
-        write_safetensors(&path, tensors).expect("written");
+        write_safetensors(&path, tensors, Precision::F32).expect("written");
         std::fs::read(path).expect("read")
     }
 
@@ -245,6 +255,24 @@ mod tests {
         let (header_len, metadata) = safetensors::SafeTensors::read_metadata(&bytes).expect("valid");
         assert_eq!(metadata.metadata().as_ref().and_then(|about| about.get("format")).map(String::as_str), Some("pt"));
         assert_eq!(header_len % LENGTH_BYTES, 0, "numbers start at a multiple of their size");
+    }
+
+    #[test]
+    fn bf16_is_written_as_the_nearest_and_read_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        // above 1 come 1 + 2⁻⁷ and 1 + 2⁻⁶: ties go to the even one
+        let numbers = [1.0, 1.0 + 0.6 / 128.0, 1.0 + 0.5 / 128.0, 1.0 + 1.5 / 128.0, -3.4e38, f32::NAN];
+        let nearest = [1.0, 1.0 + 1.0 / 128.0, 1.0, 1.0 + 2.0 / 128.0, f32::NEG_INFINITY];
+        let tensor = |name, shape, data| TensorRef { name, shape, data };
+        write_safetensors(&path, &[tensor("b", &[6], &numbers), tensor("a", &[0], &[])], Precision::Bf16)
+            .expect("written");
+        let bytes = std::fs::read(&path).expect("bytes");
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("valid");
+        assert_eq!(file.tensor("b").expect("a tensor").dtype(), Dtype::BF16);
+        let found = read(&bytes).expect("readable");
+        assert_eq!((found[0].data.len(), &found[1].data[..5]), (0, &nearest[..]));
+        assert!(found[1].data[5].is_nan());
     }
 
     #[test]
@@ -317,7 +345,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let one = |name, shape| TensorRef { name, shape, data: &[1.0] };
         for tensors in [vec![one("twin", &[1]), one("twin", &[1])], vec![one("misfit", &[2])]] {
-            let error = write_safetensors(&dir.path().join("file"), &tensors).expect_err("refused").to_string();
+            let error =
+                write_safetensors(&dir.path().join("file"), &tensors, Precision::F32).expect_err("refused").to_string();
             assert!(error.contains(tensors[0].name), "{error}");
         }
         assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);

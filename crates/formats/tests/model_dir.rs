@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use itera_config::{ModelConfig, PositionEmbedding};
+use itera_config::{ModelConfig, PositionEmbedding, Precision};
 use itera_formats::hf::{SpecialIds, read_model_dir, write_model_dir};
 use itera_formats::{Tensor, TensorRef, read_safetensors, write_safetensors};
 use itera_testkit::uniform;
@@ -27,7 +27,7 @@ fn random_tensors(config: &ModelConfig) -> Vec<Tensor> {
 
 fn write(dir: &Path, config: &ModelConfig, tensors: &[Tensor]) -> itera_formats::Result<()> {
     let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
-    write_model_dir(dir, config, &SPECIAL, &refs)
+    write_model_dir(dir, config, &SPECIAL, &refs, Precision::F32)
 }
 
 /// A directory with the weights of `small()`, changed.
@@ -37,7 +37,8 @@ fn changed(change: impl FnOnce(&mut Vec<Tensor>)) -> TempDir {
     let weights = dir.path().join("model.safetensors");
     let mut tensors = read_safetensors(&weights).expect("read");
     change(&mut tensors);
-    write_safetensors(&weights, &tensors.iter().map(Tensor::as_ref).collect::<Vec<_>>()).expect("written");
+    let tensors: Vec<_> = tensors.iter().map(Tensor::as_ref).collect();
+    write_safetensors(&weights, &tensors, Precision::F32).expect("written");
     dir
 }
 

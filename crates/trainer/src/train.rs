@@ -321,6 +321,7 @@ impl<'a> Run<'a> {
         let path = self.store.save(Snapshot {
             step: self.state.step,
             model: &self.learner.model,
+            precision: self.job.config.train.precision,
             tokenizer: &self.job.data.tokenizer,
             first_moments: &self.learner.optimizer.first,
             second_moments: &self.learner.optimizer.second,

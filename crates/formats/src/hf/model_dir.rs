@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use itera_config::{ModelConfig, TensorSpec};
+use itera_config::{ModelConfig, Precision, TensorSpec};
 use serde_json::Value;
 
 use super::{SpecialIds, config_json, generation_config_json, names, parse_config};
@@ -31,7 +31,7 @@ pub struct HfModel {
 }
 
 /// Writes `config.json`, `generation_config.json` and `model.safetensors`, each atomically, into a directory that is
-/// created if absent. Tensors are given by our names, in any order.
+/// created if absent. Tensors are given by our names, in any order, and written in `precision`.
 ///
 /// # Errors
 ///
@@ -42,6 +42,7 @@ pub fn write_model_dir(
     config: &ModelConfig,
     special_ids: &SpecialIds,
     tensors: &[TensorRef<'_>],
+    precision: Precision,
 ) -> Result<()> {
     config.validate()?;
     let weights = dir.join(WEIGHTS);
@@ -55,9 +56,9 @@ pub fn write_model_dir(
         .map(|((name, shape), tensor)| TensorRef { name, shape, data: tensor.data })
         .collect();
     fs::create_dir_all(dir).map_err(io("create", dir))?;
-    write_safetensors(&weights, &renamed)?;
+    write_safetensors(&weights, &renamed, precision)?;
     write_json(&dir.join(GENERATION_CONFIG), &generation_config_json(config, special_ids))?;
-    write_json(&dir.join(CONFIG), &config_json(config, special_ids))
+    write_json(&dir.join(CONFIG), &config_json(config, special_ids, precision))
 }
 
 /// Reads a model directory, ours or one that `transformers` wrote.
