@@ -1,43 +1,58 @@
 //! hidden · headᵀ / scaling → softmax → nats of the target, and the gradients of both operands.
 //!
 //! ```text
-//! slab of tokens, few enough that its weights stay in L3
-//!   block of 32 tokens (a task):   z = head·hᵀ → e = exp(z − max z), s = Σ e      product 1
-//!                                  nats = max z + ln s − z[target];  e[target] −= s
-//!                                  d_hidden = eᵀ·head · u/(s·scaling)             product 2
-//!   rows of the head (a task):     d_head += e · (hidden·u/(s·scaling))           product 3
+//! slab of tokens, few enough that their weights stay in L3
+//!   block of 32 tokens (a task), over ranges of the vocabulary:
+//!       z = head·hᵀ → e = exp(z − max z), s = Σ e, g = Σ eᵀ·head            products 1 and 2
+//!       nats = max z + ln s − z[target],  d_hidden = (g/s − head[target])·u/scaling
+//!   rows of the head (a task):
+//!       d_head += e·(h/s·u/scaling),  d_head[target] −= h·u/scaling          product 3
 //! ```
 //!
-//! With p = e/s, ∂nats/∂z = p − 1[target] (the softmax's derivative), so both gradients are products with the same e;
-//! the token's factor u/(s·scaling), u the upstream gradient, goes onto the narrow side. Logits exist for one slab at a
-//! time, never [t, v]; computing the gradients at once saves the fourth product that a later backward would spend on
-//! computing the logits again.
+//! With p = e/s and the upstream gradient u, ∂nats/∂z = p − 1[target] (the softmax's derivative), so both gradients are
+//! products with the same e; what belongs to a token, u/(s·scaling), goes onto the narrow side. Logits exist for one
+//! slab at a time, never [t, v]; taking the gradients at once saves the fourth product that a later backward would
+//! spend on computing the logits again.
 //!
 //! Logits are kept transposed, a row for each entry of the vocabulary: the head is read as it is stored, the tokens of
-//! a block lie side by side in vector lanes, and sums over the vocabulary need no shuffles.
+//! a block lie side by side in vector lanes, and sums over the vocabulary need no shuffles. A range is as much of e as
+//! stays in L2 beside its rows of the head. Each range's e stands under the maximum so far (as in FlashAttention, arXiv
+//! 2205.14135 §3.1); what came before a larger one fades by the exponential of the difference.
 
+mod block;
 mod slab;
+
+use std::ops::{Range, RangeInclusive};
 
 use rayon::prelude::*;
 
 use crate::{
     gemm::{Matrix, MatrixMut, Packed, Write, gemm_packed},
     scratch,
-    softmax::{self, LANES},
+    softmax::LANES,
 };
-use slab::{Slab, exp_and_sum_twice};
+use block::Outputs;
+use slab::Slab;
+
+/// Entries of the vocabulary whose weights a block computes at once; their rows of the head stay in L2 for product 2 and
+/// for the other panels.
+const RANGE: usize = 8 * HEAD_ROWS;
+
+/// Panels of [`LANES`] tokens that a block takes through each range, and its tokens.
+const PANELS: usize = 2;
+const BLOCK: usize = PANELS * LANES;
+
+/// Rows of the head that one task of product 3 takes.
+const HEAD_ROWS: usize = 96;
 
 /// Elements of e in a slab: 8 MiB.
 const SLAB_LEN: usize = 1 << 21;
 
-/// Tokens of a slab, at least and at most.
-const SLAB_TOKENS: std::ops::RangeInclusive<usize> = 128..=512;
+/// Tokens of a slab.
+const SLAB_TOKENS: RangeInclusive<usize> = 256..=512;
 
 /// Elements beside each row of a slab; without them rows would share the same few sets of the caches.
 const SLAB_PAD: usize = 16;
-
-/// Rows of the head that one task of product 3 takes.
-const HEAD_ROWS: usize = 96;
 
 /// What is compared with what.
 #[derive(Clone, Copy, Debug)]
@@ -92,10 +107,6 @@ impl<'a> HeadCrossEntropy<'a> {
         self.head.len() / self.d_model
     }
 
-    fn head(&self) -> Matrix<'a> {
-        Matrix::new(self.head, self.vocab(), self.d_model)
-    }
-
     fn check(&self) {
         let (tokens, vocab, d) = (self.tokens(), self.vocab(), self.d_model);
         assert!(d > 0 && self.hidden.len() == tokens * d, "hidden vectors: {tokens} tokens of width {d}");
@@ -107,66 +118,18 @@ impl<'a> HeadCrossEntropy<'a> {
     /// Tokens of a slab, a function of the shapes alone.
     fn slab_tokens(&self) -> usize {
         let fitting = SLAB_LEN / self.vocab().max(1);
-        fitting.clamp(*SLAB_TOKENS.start(), *SLAB_TOKENS.end()).min(self.tokens()).next_multiple_of(LANES)
+        fitting.clamp(*SLAB_TOKENS.start(), *SLAB_TOKENS.end()).min(self.tokens()).next_multiple_of(BLOCK)
     }
 
-    /// Product 1: exp(z − max z) of the tokens from `start` into `e` and its sums into `sums`.
-    ///
-    /// # Shapes
-    /// `nats`: `[tokens]`, at most [`LANES`]; `e`: [v, LANES]
-    fn exponentials(&self, start: usize, nats: &mut [f32], e: &mut [f32], slab: Option<&mut Slab<'_>>) -> [f32; LANES] {
-        let (tokens, vocab, d) = (nats.len(), self.vocab(), self.d_model);
-        let targets = &self.targets[start..start + tokens];
-        scratch::with_parts([LANES * d, Packed::len(d, LANES)], |[hidden, packed]| {
-            let inverse = self.scaling.recip();
-            hidden[tokens * d..].fill(0.0);
-            let rows = hidden.iter_mut().zip(&self.hidden[start * d..][..tokens * d]);
-            rows.for_each(|(scaled, h)| *scaled = h * inverse);
-            let hidden_t = Packed::pack(Matrix::new(hidden, LANES, d).t(), packed);
-            gemm_packed(self.head(), hidden_t, MatrixMut::new(e, vocab, LANES), Write::Set);
-        });
-        let max = softmax::max(e, &[f32::NEG_INFINITY; LANES]);
-        for (lane, (nats, target)) in nats.iter_mut().zip(targets).enumerate() {
-            *nats = max[lane] - e[*target as usize * LANES + lane];
-        }
-        let sums = match slab {
-            Some(slab) => exp_and_sum_twice(e, &max, slab),
-            None => softmax::exp_and_sum(e, &max),
-        };
-        nats.iter_mut().zip(sums).for_each(|(nats, sum)| *nats += sum.ln());
-        sums
+    /// Parts of the vocabulary that are computed at once.
+    fn ranges(&self) -> usize {
+        self.vocab().div_ceil(RANGE)
     }
 
-    /// Products 1 and 2 for the tokens from `start`; leaves the scaled rows of hidden for product 3 in `scaled`.
-    #[expect(clippy::too_many_arguments, reason = "a task's share of each operand")]
-    fn backward_hidden(
-        &self,
-        upstream: Upstream<'_>,
-        start: usize,
-        head: Packed<'_>,
-        nats: &mut [f32],
-        d_hidden: &mut [f32],
-        scaled: &mut [f32],
-        mut slab: Slab<'_>,
-    ) {
-        let (tokens, vocab, d) = (nats.len(), self.vocab(), self.d_model);
-        scratch::with(vocab * LANES, |e| {
-            let sums = self.exponentials(start, nats, e, Some(&mut slab));
-            for (lane, target) in self.targets[start..start + tokens].iter().enumerate() {
-                let target = *target as usize;
-                e[target * LANES + lane] -= sums[lane];
-                slab.write_row(target, e[target * LANES..].first_chunk().expect("a row of e"));
-            }
-            let e_t = Matrix::strided(e, tokens, vocab, 1, LANES);
-            gemm_packed(e_t, head, MatrixMut::new(d_hidden, tokens, d), Write::Set);
-            let hidden = self.hidden[start * d..].chunks_exact(d);
-            let rows = d_hidden.chunks_exact_mut(d).zip(scaled.chunks_exact_mut(d)).zip(hidden);
-            for (row, (((d_hidden, scaled), hidden), sum)) in rows.zip(sums).enumerate() {
-                let factor = upstream.of(start + row) / (sum * self.scaling);
-                d_hidden.iter_mut().for_each(|g| *g *= factor);
-                scaled.iter_mut().zip(hidden).for_each(|(s, h)| *s = h * factor);
-            }
-        });
+    /// Rows of the head in a range.
+    fn head_range(&self, range: usize) -> Matrix<'a> {
+        let start = range * RANGE;
+        Matrix::new(self.head, self.vocab(), self.d_model).row_range(start, RANGE.min(self.vocab() - start))
     }
 }
 
@@ -182,11 +145,7 @@ impl<'a> HeadCrossEntropy<'a> {
 pub fn forward(input: &HeadCrossEntropy<'_>, nats: &mut [f32]) {
     input.check();
     assert_eq!(nats.len(), input.tokens(), "one number a token");
-    nats.par_chunks_mut(LANES).enumerate().for_each(|(block, nats)| {
-        scratch::with(input.vocab() * LANES, |e| {
-            input.exponentials(block * LANES, nats, e, None);
-        });
-    });
+    nats.par_chunks_mut(BLOCK).enumerate().for_each(|(block, nats)| block::nats(input, block * BLOCK, nats));
 }
 
 /// Nats of each target, and the gradients of `Σ_t upstream[t]·nats[t]`.
@@ -221,36 +180,74 @@ pub fn forward_backward(
         }
         return;
     }
-    let slab_tokens = input.slab_tokens();
+    let (slab_tokens, ranges) = (input.slab_tokens(), input.ranges());
     let stride = slab_tokens + SLAB_PAD;
-    let lens = [Packed::len(vocab, d), vocab * stride, slab_tokens * d, Packed::len(slab_tokens, d)];
-    scratch::with_parts(lens, |[head, slab, scaled, packed]| {
-        let head = Packed::par_pack(input.head(), head);
+    let packed_len = Packed::len(slab_tokens, d);
+    let lens = [vocab * stride, slab_tokens * ranges, packed_len * ranges];
+    scratch::with_parts(lens, |[slab, factors, scaled]| {
         let slabs = nats.chunks_mut(slab_tokens).zip(d_hidden.chunks_mut(slab_tokens * d)).enumerate();
         for (index, (nats, d_hidden)) in slabs {
             let (start, tokens) = (index * slab_tokens, nats.len());
-            let scaled = &mut scaled[..tokens * d];
-            let columns = Slab::columns(slab, stride).take(tokens.div_ceil(LANES)).collect::<Vec<_>>();
-            let outputs = nats.par_chunks_mut(LANES).zip(d_hidden.par_chunks_mut(LANES * d));
-            let outputs = outputs.zip(scaled.par_chunks_mut(LANES * d)).zip(columns);
-            outputs.enumerate().for_each(|(block, (((nats, d_hidden), scaled), columns))| {
-                input.backward_hidden(upstream, start + block * LANES, head, nats, d_hidden, scaled, columns);
+            let mut columns: Vec<_> = Slab::columns(slab, stride).collect();
+            let outputs = nats.par_chunks_mut(BLOCK).zip(d_hidden.par_chunks_mut(BLOCK * d));
+            let outputs = outputs.zip(factors.par_chunks_mut(BLOCK * ranges)).zip(columns.par_chunks_mut(PANELS));
+            outputs.enumerate().for_each(|(block, (((nats, d_hidden), factors), slabs))| {
+                let outputs = Outputs { nats, d_hidden, factors, slabs };
+                block::gradients(input, upstream, start + block * BLOCK, outputs);
             });
 
-            let scaled = Packed::par_pack(Matrix::new(scaled, tokens, d), packed);
+            let scaled: Vec<_> = (scaled.par_chunks_exact_mut(packed_len).enumerate())
+                .map(|(range, scaled)| input.scale_and_pack(start, tokens, factors, range, scaled))
+                .collect();
             let tasks = slab.par_chunks(HEAD_ROWS * stride).zip(d_head.par_chunks_mut(HEAD_ROWS * d));
             tasks.enumerate().for_each(|(task, (e, d_head))| {
-                let rows = d_head.len() / d;
+                let (first, rows) = (task * HEAD_ROWS, d_head.len() / d);
                 let write = match write_head {
                     _ if index > 0 => Write::Add,
-                    Write::Onto(base) => Write::Onto(&base[task * HEAD_ROWS * d..]),
+                    Write::Onto(base) => Write::Onto(&base[first * d..]),
                     first => first,
                 };
                 let e = Matrix::strided(e, rows, tokens, stride, 1);
-                gemm_packed(e, scaled, MatrixMut::new(d_head, rows, d), write);
+                gemm_packed(e, scaled[first / RANGE], MatrixMut::new(d_head, rows, d), write);
+                input.subtract_targets(upstream, start..start + tokens, first..first + rows, d_head);
             });
         }
     });
+}
+
+impl HeadCrossEntropy<'_> {
+    /// The right operand of product 3 for the rows of one range: hidden under the range's factors.
+    fn scale_and_pack<'b>(
+        &self,
+        start: usize,
+        tokens: usize,
+        factors: &[f32],
+        range: usize,
+        packed: &'b mut [f32],
+    ) -> Packed<'b> {
+        let d = self.d_model;
+        scratch::with(tokens * d, |scaled| {
+            let rows = scaled.chunks_exact_mut(d).zip(self.hidden[start * d..].chunks_exact(d));
+            for (token, (scaled, hidden)) in rows.enumerate() {
+                let factor = factors[(token / LANES * self.ranges() + range) * LANES + token % LANES];
+                scaled.iter_mut().zip(hidden).for_each(|(scaled, h)| *scaled = factor * h);
+            }
+            Packed::pack(Matrix::new(scaled, tokens, d), packed)
+        })
+    }
+
+    /// The part of the gradient of the head's `rows` that comes from the 1 of ∂nats/∂z, for some `tokens`.
+    fn subtract_targets(&self, upstream: Upstream<'_>, tokens: Range<usize>, rows: Range<usize>, d_head: &mut [f32]) {
+        let d = self.d_model;
+        for token in tokens {
+            let target = self.targets[token] as usize;
+            if rows.contains(&target) {
+                let factor = upstream.of(token) / self.scaling;
+                let gradient = &mut d_head[(target - rows.start) * d..][..d];
+                gradient.iter_mut().zip(&self.hidden[token * d..]).for_each(|(g, h)| *g -= factor * h);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl<'a> Slab<'a> {
 
     #[inline(always)]
     #[expect(unsafe_code, reason = "see SAFETY")]
-    pub(super) fn write_row(&mut self, row: usize, values: &[f32; LANES]) {
+    fn write_row(&mut self, row: usize, values: &[f32; LANES]) {
         assert!(row < self.rows);
         // SAFETY: the row is one of the slab's, checked above, and this block's columns lie inside it since
         // (block + 1)·LANES ≤ stride.
@@ -42,8 +42,13 @@ impl<'a> Slab<'a> {
 }
 
 simd! {
-    /// [`exp_and_sum`](crate::softmax::exp_and_sum) that writes the exponentials into `slab` too.
-    pub(super) fn exp_and_sum_twice<S>(z: &mut [f32], max: &[f32; LANES], slab: &mut Slab<'_>) -> [f32; LANES] {
-        exp_sum_and::<S>(z, max, |row, values| slab.write_row(row, values))
+    /// [`exp_and_sum`](crate::softmax::exp_and_sum) that writes the exponentials into rows from `first` of `slab` too.
+    pub(super) fn exp_and_sum_twice<S>(
+        z: &mut [f32],
+        max: &[f32; LANES],
+        first: usize,
+        slab: &mut Slab<'_>,
+    ) -> [f32; LANES] {
+        exp_sum_and::<S>(z, max, |row, values| slab.write_row(first + row, values))
     }
 }

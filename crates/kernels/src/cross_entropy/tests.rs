@@ -15,8 +15,8 @@ const SHAPES: [(usize, usize, usize); 10] = [
     (31, 33, 17),
     (32, 7, 96),
     (33, 128, 97),
-    (64, 12, 1000),
-    (130, 9, SLAB_LEN / 128 + 3),
+    (64, 12, RANGE + 1),
+    (260, 9, SLAB_LEN / 256 + 3),
     (545, 8, 40),
 ];
 
@@ -135,7 +135,7 @@ fn twin_is_the_slope_of_its_forward() {
 
 #[test]
 fn every_thread_count_gives_the_same_bits() {
-    let case = Case::new((150, 20, SLAB_LEN / 128 + 3), 1.0);
+    let case = Case::new((300, 20, SLAB_LEN / 256 + 3), 1.0);
     let results = for_thread_counts(|| (case.nats(), case.gradients(Upstream::Same(1.0))));
     assert!(results.iter().all(|result| *result == results[0]));
     assert_eq!(results[0].0, results[0].1[0], "with and without gradients");
@@ -143,12 +143,12 @@ fn every_thread_count_gives_the_same_bits() {
 
 #[test]
 fn extreme_logits_are_exact() {
-    // logits 10⁴·head, all exact: token 0 is sure and right, token 1 sure and wrong, token 2 torn between two
-    let (d, v) = (2, 37);
+    // logits 10⁴·head, all exact: token 0 is sure and right, token 1 sure and wrong, token 2 torn between two ranges
+    let (d, v) = (2, RANGE + 37);
     let mut head = vec![0.0; v * d];
-    (head[3 * d], head[5 * d], head[9 * d + 1], head[36 * d + 1]) = (1.0, -1.0, 1.0, 1.0);
+    (head[3 * d], head[5 * d], head[9 * d + 1], head[(v - 1) * d + 1]) = (1.0, -1.0, 1.0, 1.0);
     let hidden = vec![1e4, 0.0, 1e4, 0.0, 0.0, 1e4];
-    let case = Case { hidden, head, d, targets: vec![3, 5, 36], scaling: 1.0, upstream: vec![1.0; 3] };
+    let case = Case { hidden, head, d, targets: vec![3, 5, v as i32 - 1], scaling: 1.0, upstream: vec![1.0; 3] };
     let ln_2 = std::f32::consts::LN_2;
     for level in Level::available() {
         let [nats, d_hidden, d_head] = with_level(level, 1, || case.gradients(Upstream::Same(1.0)));
@@ -156,7 +156,7 @@ fn extreme_logits_are_exact() {
         assert_eq!(d_hidden, [0.0, 0.0, 2.0, 0.0, 0.0, 0.0], "{level:?}");
         let mut expected = vec![0.0; v * d];
         (expected[3 * d], expected[5 * d]) = (1e4, -1e4);
-        (expected[9 * d + 1], expected[36 * d + 1]) = (5e3, -5e3);
+        (expected[9 * d + 1], expected[(v - 1) * d + 1]) = (5e3, -5e3);
         assert_eq!(d_head, expected, "{level:?}");
     }
 }

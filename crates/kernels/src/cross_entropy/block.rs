@@ -1,0 +1,137 @@
+//! One block of tokens against the whole vocabulary.
+
+use super::{HeadCrossEntropy, LANES, PANELS, RANGE, Slab, Upstream, slab::exp_and_sum_twice};
+use crate::{
+    gemm::{Matrix, MatrixMut, Packed, Write, gemm, gemm_packed},
+    scratch, softmax,
+};
+
+/// A block's share of the results.
+pub(super) struct Outputs<'a, 'b> {
+    /// `[tokens]`
+    pub nats: &'a mut [f32],
+    /// [tokens, d]
+    pub d_hidden: &'a mut [f32],
+    /// [panels, ranges, LANES]: what the weights of a range are to be multiplied by.
+    pub factors: &'a mut [f32],
+    /// The columns for the weights of each panel.
+    pub slabs: &'a mut [Slab<'b>],
+}
+
+/// What is known of the distributions of a block's tokens after some ranges.
+struct Distributions {
+    max: [f32; LANES],
+    sum: [f32; LANES],
+    /// The target's logit.
+    hit: [f32; LANES],
+}
+
+impl Distributions {
+    /// −ln p of the targets.
+    fn write_nats(&self, nats: &mut [f32]) {
+        for (lane, nats) in nats.iter_mut().enumerate() {
+            *nats = self.max[lane] - self.hit[lane] + self.sum[lane].ln();
+        }
+    }
+}
+
+/// Nats of the tokens from `start`.
+pub(super) fn nats(input: &HeadCrossEntropy<'_>, start: usize, nats: &mut [f32]) {
+    let found = over_ranges(input, start, nats.len(), |_, _, e, max| softmax::exp_and_sum(e, max), |_, _, _, _, _| ());
+    found.iter().zip(nats.chunks_mut(LANES)).for_each(|(found, nats)| found.write_nats(nats));
+}
+
+/// Nats of the tokens from `start`, their weights, and the gradient of hidden.
+pub(super) fn gradients(input: &HeadCrossEntropy<'_>, upstream: Upstream<'_>, start: usize, outputs: Outputs<'_, '_>) {
+    let Outputs { nats, d_hidden, factors, slabs } = outputs;
+    let (tokens, d, ranges) = (nats.len(), input.d_model, input.ranges());
+    let (factors, _) = factors.as_chunks_mut::<LANES>();
+    let found = over_ranges(
+        input,
+        start,
+        tokens,
+        |range, panel, e, max| exp_and_sum_twice(e, max, range * RANGE, &mut slabs[panel]),
+        |range, panel, e, max, fading| {
+            let count = LANES.min(tokens - panel * LANES);
+            let d_hidden = &mut d_hidden[panel * LANES * d..][..count * d];
+            if range > 0 {
+                for (d_hidden, fading) in d_hidden.chunks_exact_mut(d).zip(fading) {
+                    d_hidden.iter_mut().for_each(|g| *g *= fading);
+                }
+            }
+            let e_t = Matrix::strided(e, count, e.len() / LANES, 1, LANES);
+            let write = if range == 0 { Write::Set } else { Write::Add };
+            gemm(e_t, input.head_range(range), MatrixMut::new(d_hidden, count, d), write);
+            factors[panel * ranges + range] = *max;
+        },
+    );
+    let panels = found.iter().zip(nats.chunks_mut(LANES)).zip(d_hidden.chunks_mut(LANES * d));
+    for (panel, (((found, nats), d_hidden), factors)) in panels.zip(factors.chunks_exact_mut(ranges)).enumerate() {
+        found.write_nats(nats);
+        let first = start + panel * LANES;
+        for (lane, d_hidden) in d_hidden.chunks_exact_mut(d).enumerate() {
+            let per_weight = upstream.of(first + lane) / input.scaling;
+            let factor = per_weight / found.sum[lane];
+            let target = &input.head[input.targets[first + lane] as usize * d..];
+            d_hidden.iter_mut().zip(target).for_each(|(g, w)| *g = factor * *g - per_weight * w);
+        }
+        for factors in factors {
+            let fading = softmax::weights(factors, &found.max);
+            for (lane, (factor, fading)) in factors.iter_mut().zip(fading).enumerate().take(nats.len()) {
+                *factor = upstream.of(first + lane) / (found.sum[lane] * input.scaling) * fading;
+            }
+        }
+    }
+}
+
+/// Product 1 for the tokens from `start`, range by range and panel by panel of [`LANES`] tokens:
+/// `weigh(range, panel, z, max)` turns the logits into e and sums them, `each(range, panel, e, max, fading)` sees e
+/// under the maximum `max` of this and earlier ranges, and by what e under the earlier maximum fades.
+fn over_ranges(
+    input: &HeadCrossEntropy<'_>,
+    start: usize,
+    tokens: usize,
+    mut weigh: impl FnMut(usize, usize, &mut [f32], &[f32; LANES]) -> [f32; LANES],
+    mut each: impl FnMut(usize, usize, &[f32], &[f32; LANES], &[f32; LANES]),
+) -> [Distributions; PANELS] {
+    let d = input.d_model;
+    let mut found =
+        [const { Distributions { max: [f32::NEG_INFINITY; LANES], sum: [0.0; LANES], hit: [0.0; LANES] } }; PANELS];
+    let packed_len = Packed::len(d, LANES);
+    let lens = [LANES * d, PANELS * packed_len, RANGE.min(input.vocab()) * LANES];
+    scratch::with_parts(lens, |[hidden, packed, e]| {
+        let inverse = input.scaling.recip();
+        let mut panels = Vec::with_capacity(PANELS);
+        for (panel, packed) in packed.chunks_exact_mut(packed_len).enumerate().take(tokens.div_ceil(LANES)) {
+            let first = panel * LANES;
+            let count = LANES.min(tokens - first);
+            hidden[count * d..].fill(0.0);
+            let rows = hidden.iter_mut().zip(&input.hidden[(start + first) * d..][..count * d]);
+            rows.for_each(|(scaled, h)| *scaled = h * inverse);
+            let targets = &input.targets[start + first..][..count];
+            panels.push((Packed::pack(Matrix::new(hidden, LANES, d).t(), packed), targets));
+        }
+        for range in 0..input.ranges() {
+            let head = input.head_range(range);
+            let rows = head.shape().0;
+            let e = &mut e[..rows * LANES];
+            for (panel, ((hidden_t, targets), found)) in panels.iter().zip(&mut found).enumerate() {
+                gemm_packed(head, *hidden_t, MatrixMut::new(e, rows, LANES), Write::Set);
+                for (lane, target) in targets.iter().enumerate() {
+                    if let Some(row) = (*target as usize).checked_sub(range * RANGE).filter(|row| *row < rows) {
+                        found.hit[lane] = e[row * LANES + lane];
+                    }
+                }
+                let max = softmax::max(e, &found.max);
+                let fading = softmax::weights(&found.max, &max);
+                let part = weigh(range, panel, e, &max);
+                for lane in 0..LANES {
+                    found.sum[lane] = found.sum[lane] * fading[lane] + part[lane];
+                }
+                found.max = max;
+                each(range, panel, e, &max, &fading);
+            }
+        }
+    });
+    found
+}
