@@ -12,7 +12,9 @@
 //! [`Work`](support::Work) and the call.
 
 mod adamw;
+mod attention;
 mod conv;
+mod cross_entropy;
 mod embedding;
 mod gated_norm;
 mod norm;

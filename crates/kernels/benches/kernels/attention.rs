@@ -1,0 +1,44 @@
+//! Causal grouped-query attention with rotary positions, and backward.
+
+use divan::Bencher;
+use itera_kernels::attention::{Attention, Rope, Saved, backward, forward};
+
+use crate::support::{Shape, Work, bench, uniform};
+
+const SHAPES: [Shape<5>; 2] = [
+    Shape([("b", 16), ("l", 256), ("h", 4), ("kv", 2), ("w", 32)]),
+    Shape([("b", 1), ("l", 4096), ("h", 4), ("kv", 2), ("w", 32)]),
+];
+
+fn op(shape: &Shape<5>) -> Attention {
+    let [batch, len, n_heads, n_kv_heads, d_head] = shape.sizes();
+    Attention { batch, len, past: 0, n_heads, n_kv_heads, d_head, scale: (d_head as f32).sqrt().recip() }
+}
+
+/// Operations of one of the products of scores, those above the diagonal left out.
+fn product(op: &Attention) -> usize {
+    op.batch * op.n_heads * op.len * (op.len + 1) * op.d_head
+}
+
+#[divan::bench(args = SHAPES)]
+fn attention(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
+    let op = op(shape);
+    let (positions, rope) = (op.batch * op.len, Rope::new(1e4, op.d_head, op.len));
+    let qkv = uniform(positions * op.qkv_width(), -1.0, 1.0, 1);
+    let (mut y, mut logsumexp) = (vec![0.0; positions * op.y_width()], vec![0.0; positions * op.n_heads]);
+    let work = Work { floats: qkv.len() + y.len(), flops: 2 * product(&op) };
+    bench(bencher, work, || forward(&op, Some(&rope), &qkv, &mut y, &mut logsumexp));
+}
+
+#[divan::bench(args = SHAPES)]
+fn attention_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
+    let op = op(shape);
+    let (positions, rope) = (op.batch * op.len, Rope::new(1e4, op.d_head, op.len));
+    let qkv = uniform(positions * op.qkv_width(), -1.0, 1.0, 1);
+    let (mut y, mut logsumexp) = (vec![0.0; positions * op.y_width()], vec![0.0; positions * op.n_heads]);
+    forward(&op, Some(&rope), &qkv, &mut y, &mut logsumexp);
+    let (d_y, mut d_qkv) = (uniform(y.len(), -1.0, 1.0, 2), vec![0.0; qkv.len()]);
+    let work = Work { floats: 2 * (qkv.len() + y.len()), flops: 5 * product(&op) };
+    let saved = Saved { qkv: &qkv, y: &y, logsumexp: &logsumexp };
+    bench(bencher, work, || backward(&op, Some(&rope), saved, &d_y, &mut d_qkv));
+}
