@@ -17,9 +17,12 @@ mod conv;
 mod cross_entropy;
 mod embedding;
 mod gated_norm;
+mod mlp;
+mod moe;
 mod norm;
 mod residual;
 mod rms_norm;
+mod scan;
 mod support;
 mod swiglu;
 

@@ -124,8 +124,9 @@ lanes! {
         for t in 0..len {
             for lane in (0..width).step_by(V::N) {
                 let left = width - lane;
-                // SAFETY: `left` lanes of row t.
+                // SAFETY: `left` lanes of row t; a prefetch may be of anything.
                 unsafe {
+                    V::prefetch_to_write(out.row(t + AHEAD).wrapping_add(lane));
                     let mut sum = V::load_up_to(parts.row(t).add(lane), left);
                     for i in 1..count {
                         sum = sum.add(V::load_up_to(parts.row(i * distance + t).add(lane), left));

@@ -8,8 +8,8 @@
 //!
 //! arXiv 2405.21060 eq. 1, with Δ folded into x and a head's state [p, n]. The paper computes it by chunks, as products
 //! of q×q matrices, because its processors multiply matrices far faster than they do anything else. A CPU does not: with
-//! the decay out of the way (see [`gates`]) the recurrence itself is two fused multiply-adds an element of the state and
-//! position, all of them in registers (see [`sweep`]), fewer than any chunked form, and there is no chunk length.
+//! the decay out of the way (see `gates`) the recurrence itself is two fused multiply-adds an element of the state and
+//! position, all of them in registers (see `sweep`), fewer than any chunked form, and there is no chunk length.
 //!
 //! Backward keeps nothing but the inputs. With G_t = ∂L/∂S_t, which obeys the same recurrence backwards in time,
 //!

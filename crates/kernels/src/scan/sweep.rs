@@ -69,8 +69,8 @@ pub(super) struct Sweep<'a> {
 /// States below 2⁻¹⁰⁰ become zero when they are rescaled: they are added to this and lose what is below its last bit.
 const FLUSH: f32 = 1.0 / (1u128 << 76) as f32;
 
-/// Rows that memory gets to fetch the next operands: some 500 cycles.
-const AHEAD: usize = 16;
+/// Rows by which operands are asked for ahead: some 1,500 cycles.
+const AHEAD: usize = 48;
 
 /// Chains in which the sum over the rows of a tile runs, so that none waits for its own additions.
 const SUMS: usize = 4;
