@@ -7,8 +7,12 @@ use itera_checkpoint::open_model;
 use itera_config::Config;
 use itera_data::Dataset;
 use itera_model::Parameter;
-use itera_testkit::max_difference;
+use itera_ops::composite;
+use itera_testkit::{assert_close, max_difference};
 use itera_trainer::{Job, Outcome, Resume, RunEnd, StopFlag, TrainError, time_steps, train};
+
+/// The bar of the project for loss curves.
+const CURVE: f64 = 1e-3;
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -130,4 +134,19 @@ fn steps_that_are_timed_are_those_of_a_run() {
     let losses = |dir: &Path| -> Vec<f64> { rows(dir).iter().map(|row| row.loss_nats).collect() };
     assert_eq!(losses(&dir), losses(&fixture.dir.path().join("run")));
     assert!(rows(&dir).iter().all(|row| row.val_bpb.is_none()), "nothing is validated meanwhile");
+}
+
+#[test]
+fn fused_operators_train_as_their_composites_do() {
+    let fixture = Fixture::new();
+    let losses = |name: &str| -> Vec<f32> {
+        let config = fixture.config(name, &["train.steps=30", "log.every_steps=1", "eval.every_steps=30"]);
+        fixture.run(&config, Resume::No).expect("it trains");
+        let rows = itera_metrics::read_records(&fixture.dir.path().join(name).join("metrics.jsonl")).expect("metrics");
+        rows.iter().map(|row| row.loss_nats as f32).collect()
+    };
+    let (fused, composite) = (losses("fused"), composite::only(|| losses("composite")));
+    assert_eq!(fused.len(), 30);
+    assert_ne!(fused, composite, "sums in another order round otherwise");
+    assert_close("loss curve", &fused, &composite, CURVE);
 }

@@ -1,10 +1,10 @@
 //! head_cross_entropy
 
-use burn::tensor::{Int, Tensor, TensorData};
-use itera_ops::head_cross_entropy;
-use itera_testkit::F32_REORDERED;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use itera_ops::{composite, head_cross_entropy};
+use itera_testkit::{F32_REORDERED, assert_close, uniform};
 
-use crate::case::{Case, Output};
+use crate::case::{Case, values};
 
 /// Tokens, d_model, vocabulary.
 const SHAPES: [[usize; 3]; 8] =
@@ -32,34 +32,29 @@ fn nats_that_weigh_differently_are_those_of_the_composite() {
 }
 
 #[test]
-fn their_mean_and_their_sum_are_those_of_the_composite() {
-    for (shape, scaling) in SHAPES.into_iter().flat_map(|shape| [(shape, 1.0), (shape, 3.0)]) {
-        // one output, weighed: of the mean a part, of the sum every token the same
-        let reductions: [fn(Tensor<1>) -> Tensor<1>; 3] = [Tensor::mean, |t| t.mean().mul_scalar(0.25), Tensor::sum];
-        for reduce in reductions {
-            case(shape, scaling).check(|inputs| vec![Output::from(reduce(nats(shape, scaling, inputs)))]);
-        }
-    }
-}
-
-#[test]
-fn the_gradients_found_along_with_the_loss_are_those_of_the_mean() {
-    use burn::tensor::Device;
-    use itera_ops::composite;
-    use itera_testkit::{assert_close, uniform};
-
-    // the weighted sums of `Case` never ask for exactly the mean
+fn the_gradients_of_a_mean_a_part_of_it_and_a_sum_are_those_of_the_composite() {
     let device = Device::flex().autodiff();
-    for shape @ [t, d, v] in SHAPES {
+    for (shape @ [t, d, v], scaling) in SHAPES.into_iter().flat_map(|shape| [(shape, 1.0), (shape, 3.0)]) {
         let leaf = |len, seed| Tensor::<1>::from_floats(uniform(len, -1.0, 1.0, seed).as_slice(), &device);
         let leaves = [leaf(t * d, 1).require_grad(), leaf(v * d, 2).require_grad()];
-        let run = || {
-            let grads = nats(shape, 1.5, &leaves).mean().backward();
-            leaves.each_ref().map(|leaf| crate::case::values(leaf.grad(&grads).expect("tracked")))
-        };
-        let (found, expected) = (run(), composite::only(run));
-        for (found, expected) in found.iter().zip(&expected) {
-            assert_close(&format!("mean, {shape:?}"), found, expected, F32_REORDERED);
+        let mean: fn(Tensor<1>) -> Tensor<1> = Tensor::mean;
+        // every token weighs the same: what it weighs is taken out of the gradients again
+        for (weight, reduce) in [
+            (1.0 / t as f32, mean),
+            (0.25 / t as f32, |nats| nats.mean().mul_scalar(0.25)),
+            (1.0, Tensor::sum),
+            (-2.0, |nats| nats.sum().mul_scalar(-2.0)),
+        ] {
+            let run = || {
+                let grads = reduce(nats(shape, scaling, &leaves)).backward();
+                leaves.each_ref().map(|leaf| {
+                    let grad = values(leaf.grad(&grads).expect("tracked"));
+                    grad.into_iter().map(|g| g / weight).collect::<Vec<_>>()
+                })
+            };
+            for (found, expected) in run().iter().zip(&composite::only(run)) {
+                assert_close(&format!("{shape:?}, tokens weigh {weight}"), found, expected, F32_REORDERED);
+            }
         }
     }
 }
