@@ -201,9 +201,8 @@ fn collect(op: &Attention, rope: Option<&Rope>, [d_q, d_k, d_v]: [&[f32]; 3], d_
                 value.copy_from_slice(&d_v[at(kv) * w..][..w]);
             }
             if let Some(rope) = rope {
-                for head in queries.chunks_exact_mut(w).chain(keys.chunks_exact_mut(w)) {
-                    rope.rotate_back(head, position);
-                }
+                rope.rotate_back(queries, position);
+                rope.rotate_back(keys, position);
             }
         }
     });

@@ -97,15 +97,16 @@ impl Attention {
     fn load_queries(&self, rope: Option<&Rope>, qkv: &[f32], start: usize, head: usize, queries: &mut [f32]) {
         let count = LANES.min(self.len - start);
         let rows = qkv[start * self.qkv_width()..].chunks_exact(self.qkv_width());
-        for (i, (query, row)) in queries.chunks_exact_mut(self.d_head).zip(rows).take(count).enumerate() {
+        let (queries, beyond) = queries.split_at_mut(count * self.d_head);
+        beyond.fill(0.0);
+        for (query, row) in queries.chunks_exact_mut(self.d_head).zip(rows) {
             for (query, q) in query.iter_mut().zip(&row[head * self.d_head..]) {
                 *query = self.scale * q;
             }
-            if let Some(rope) = rope {
-                rope.rotate(query, self.past + start + i);
-            }
         }
-        queries[count * self.d_head..].fill(0.0);
+        if let Some(rope) = rope {
+            rope.rotate(queries, self.past + start);
+        }
     }
 }
 
@@ -139,12 +140,12 @@ pub fn keys_and_values(
         past_values.copy_from_slice(&past.1[index * past_len..][..past_len]);
         let rows = qkv[sequence * op.qkv_len()..].chunks_exact(op.qkv_width());
         let outputs = keys.chunks_exact_mut(op.d_head).zip(values.chunks_exact_mut(op.d_head));
-        for (position, ((key, value), row)) in outputs.zip(rows).enumerate() {
+        for ((key, value), row) in outputs.zip(rows) {
             key.copy_from_slice(&row[(op.n_heads + head) * op.d_head..][..op.d_head]);
             value.copy_from_slice(&row[(op.n_heads + op.n_kv_heads + head) * op.d_head..][..op.d_head]);
-            if let Some(rope) = rope {
-                rope.rotate(key, op.past + position);
-            }
+        }
+        if let Some(rope) = rope {
+            rope.rotate(keys, op.past);
         }
     });
 }

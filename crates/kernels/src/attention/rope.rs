@@ -41,29 +41,38 @@ impl Rope {
         2 * self.half
     }
 
-    /// Turn `x` by the angles of `position`.
-    pub(super) fn rotate(&self, x: &mut [f32], position: usize) {
-        let (cos, sin) = self.row(position);
-        turn(x, cos, sin, 1.0);
+    /// Turn `rows` by the angles of consecutive positions from `start`.
+    pub(super) fn rotate(&self, rows: &mut [f32], start: usize) {
+        turn(rows, &self.turns[start * 2 * self.half..], self.half);
     }
 
-    /// Turn `x` back: the transpose of [`Rope::rotate`], and its gradient.
-    pub(super) fn rotate_back(&self, x: &mut [f32], position: usize) {
-        let (cos, sin) = self.row(position);
-        turn(x, cos, sin, -1.0);
-    }
-
-    fn row(&self, position: usize) -> (&[f32], &[f32]) {
-        self.turns[position * 2 * self.half..][..2 * self.half].split_at(self.half)
+    /// Turn `rows` back by the angles of one `position`: the transpose of [`Rope::rotate`], and its gradient.
+    pub(super) fn rotate_back(&self, rows: &mut [f32], position: usize) {
+        turn_back(rows, &self.turns[position * 2 * self.half..], self.half);
     }
 }
 
 simd! {
-    fn turn<S>(x: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
-        let (x1, x2) = x.split_at_mut(cos.len());
-        for (((x1, x2), cos), sin) in x1.iter_mut().zip(x2).zip(cos).zip(sin) {
-            let sin = direction * sin;
-            (*x1, *x2) = (mul_add::<S>(*x1, *cos, -*x2 * sin), mul_add::<S>(*x2, *cos, *x1 * sin));
+    /// Row i by row i of `turns`.
+    fn turn<S>(rows: &mut [f32], turns: &[f32], half: usize) {
+        for (row, turns) in rows.chunks_exact_mut(2 * half).zip(turns.chunks_exact(2 * half)) {
+            let ((x1, x2), (cos, sin)) = (row.split_at_mut(half), turns.split_at(half));
+            for (((x1, x2), cos), sin) in x1.iter_mut().zip(x2).zip(cos).zip(sin) {
+                (*x1, *x2) = (mul_add::<S>(*x1, *cos, -*x2 * sin), mul_add::<S>(*x2, *cos, *x1 * sin));
+            }
+        }
+    }
+}
+
+simd! {
+    /// Every row by the first row of `turns`, the other way.
+    fn turn_back<S>(rows: &mut [f32], turns: &[f32], half: usize) {
+        let (cos, sin) = turns[..2 * half].split_at(half);
+        for row in rows.chunks_exact_mut(2 * half) {
+            let (x1, x2) = row.split_at_mut(half);
+            for (((x1, x2), cos), sin) in x1.iter_mut().zip(x2).zip(cos).zip(sin) {
+                (*x1, *x2) = (mul_add::<S>(*x1, *cos, *x2 * sin), mul_add::<S>(*x2, *cos, -*x1 * sin));
+            }
         }
     }
 }
