@@ -1,6 +1,6 @@
 //! What a checkpoint belongs to.
 
-use itera_config::{CheckpointConfig, Config, LogConfig, RunConfig};
+use itera_config::{CheckpointConfig, Config, LogConfig, Precision, RunConfig};
 use itera_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity of a run. Directory, threads, device, gradient checkpointing, TensorBoard and the checkpoints kept
-    /// may change between resumes; anything else makes another run.
+    /// The identity of a run. Directory, threads, device, TensorBoard and the checkpoints kept may change between
+    /// resumes, and gradient checkpointing where activations are saved in f32; anything else makes another run.
     pub fn new(config: &Config, tokenizer: &Tokenizer, corpus: &str) -> Self {
         Self { config: deciding(config).to_toml(), tokenizer: tokenizer.fingerprint(), corpus: corpus.to_owned() }
     }
@@ -46,8 +46,8 @@ fn deciding(config: &Config) -> Config {
     let mut config = config.clone();
     config.run = RunConfig { seed: config.run.seed, ..RunConfig::default() };
     config.data.cache_dir = itera_config::DataConfig::default().cache_dir;
-    // backward computes the same gradients with and without, bit for bit
-    config.train.gradient_checkpointing = false;
+    // in f32, backward computes the same gradients with and without, bit for bit
+    config.train.gradient_checkpointing &= config.train.precision != Precision::F32;
     config.checkpoint = CheckpointConfig::default();
     config.log = LogConfig { every_steps: config.log.every_steps, ..LogConfig::default() };
     config

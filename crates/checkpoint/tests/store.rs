@@ -187,6 +187,12 @@ fn another_configuration_is_named_key_by_key_and_another_place_is_refused() {
     run.load(&path).expect("threads decide no byte");
     run.config.train.gradient_checkpointing = true;
     run.load(&path).expect("neither does what backward computes again");
+    run.config.train.precision = Precision::Bf16;
+    run.save(2, "");
+    run.config.train.gradient_checkpointing = false;
+    let error = run.load(&run.checkpoints().join("step-000002")).expect_err("other gradients").to_string();
+    assert!(error.contains("gradient_checkpointing = true → gradient_checkpointing = false"), "{error}");
+    run.config.train.precision = Precision::F32;
 
     let other = Run::new();
     fs::create_dir_all(other.checkpoints()).expect("a directory");

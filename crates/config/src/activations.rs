@@ -10,7 +10,8 @@
 //! | losses | router logits e * a layer, x d, norm d * |
 //!
 //! A mamba layer keeps its initial state as well, a few f32 a sequence. With gradient checkpointing (arXiv 1604.06174) a
-//! layer keeps x alone, in f32 so that it routes its tokens as before, and the rest exists for one layer at a time.
+//! layer keeps x alone, in f32 so that it routes its tokens as before, and the rest exists for one layer at a time, also
+//! in f32.
 
 use serde::Serialize;
 
@@ -55,17 +56,17 @@ impl ModelConfig {
     pub fn saved_activations(&self, precision: Precision, gradient_checkpointing: bool) -> SavedActivations {
         let (d, e, activation) = (self.d_model as u64, self.n_experts as u64, precision.bytes());
         let layers: Vec<Kept> = self.layer_kinds().into_iter().map(|kind| self.kept(kind)).collect();
-        let of_layer = |kept: &Kept| kept.activations * activation + kept.exact * F32_BYTES;
+        let of_layer = |activation: u64| move |kept: &Kept| kept.activations * activation + kept.exact * F32_BYTES;
         let outside = d * activation + d * F32_BYTES + layers.len() as u64 * e * F32_BYTES;
         if gradient_checkpointing {
             return SavedActivations {
                 bytes_per_token: outside + layers.len() as u64 * d * F32_BYTES,
                 bytes_per_sequence: 0,
-                recomputed_bytes_per_token: layers.iter().map(of_layer).max().unwrap_or(0),
+                recomputed_bytes_per_token: layers.iter().map(of_layer(F32_BYTES)).max().unwrap_or(0),
             };
         }
         SavedActivations {
-            bytes_per_token: outside + layers.iter().map(of_layer).sum::<u64>(),
+            bytes_per_token: outside + layers.iter().map(of_layer(activation)).sum::<u64>(),
             bytes_per_sequence: layers.iter().map(|kept| kept.state * F32_BYTES).sum(),
             recomputed_bytes_per_token: 0,
         }

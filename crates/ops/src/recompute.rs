@@ -19,12 +19,12 @@ pub struct Recomputable<T> {
 /// Most weights of a module that is recomputed.
 pub const MAX_WEIGHTS: usize = 15;
 
-/// `forward(module, x)`, of which only `x` is saved for the backward pass: that runs `forward` again, with activations
-/// saved as they would have been the first time.
+/// `forward(module, x)`, of which only `x` is saved for the backward pass: that runs `forward` again.
 ///
 /// `forward` is a function of its arguments alone, gives the same bits each time, and sees no other tensor with a
-/// gradient. Outputs and gradients are those of a plain call, bit for bit. A device without fused operators makes the
-/// plain call.
+/// gradient. Outputs are those of a plain call, bit for bit, and so are gradients where activations are saved in f32.
+/// What is computed again is always saved in f32: it lives for one module at a time, and copies in another type would
+/// stand beside it. A device without fused operators makes the plain call.
 ///
 /// # Panics
 /// If `module` has more than [`MAX_WEIGHTS`] weights.
@@ -55,7 +55,7 @@ mod flex {
         array::Array,
         function::{Function, apply, array, constant},
         kept::Kept,
-        saved::{SavedDtype, saved_dtype, with_saved_dtype},
+        saved::{SavedDtype, with_saved_dtype},
     };
 
     const INPUTS: usize = 1 + MAX_WEIGHTS;
@@ -73,8 +73,7 @@ mod flex {
         let inputs = [(); INPUTS].map(|()| inputs.next().unwrap_or_else(|| constant(nothing())));
 
         let rest = Arc::new(Mutex::new(None));
-        let dtype = saved_dtype();
-        let function = Recompute { module: without_graph(module), n_weights, forward, dtype, rest: Arc::clone(&rest) };
+        let function = Recompute { module: without_graph(module), n_weights, forward, rest: Arc::clone(&rest) };
         let [y, side] = apply(function, inputs);
         let (has_side, rest) =
             rest.lock().unwrap_or_else(PoisonError::into_inner).take().expect("forward leaves what else there is");
@@ -87,8 +86,6 @@ mod flex {
         module: M,
         n_weights: usize,
         forward: F,
-        /// How activations are saved when `forward` runs again.
-        dtype: SavedDtype,
         /// Where the first run leaves whether there is a side, and the rest.
         rest: Arc<Mutex<Option<(bool, T)>>>,
     }
@@ -133,7 +130,7 @@ mod flex {
         }
 
         fn backward(&self, saved: Saved, grads: [Option<Array>; 2], wanted: [bool; INPUTS]) -> [Option<Array>; INPUTS] {
-            let (x, module, output) = with_saved_dtype(self.dtype, || self.run(&saved.inputs, wanted));
+            let (x, module, output) = with_saved_dtype(SavedDtype::F32, || self.run(&saved.inputs, wanted));
             let outputs = [Some(output.y.into_dispatch()), output.side.map(Tensor::into_dispatch)];
             let mut outputs = outputs.into_iter().zip(&grads);
             // what the loss does not depend on is not gone back through
