@@ -139,14 +139,18 @@ fn steps_that_are_timed_are_those_of_a_run() {
 #[test]
 fn fused_operators_train_as_their_composites_do() {
     let fixture = Fixture::new();
-    let losses = |name: &str| -> Vec<f32> {
-        let config = fixture.config(name, &["train.steps=30", "log.every_steps=1", "eval.every_steps=30"]);
-        fixture.run(&config, Resume::No).expect("it trains");
-        let rows = itera_metrics::read_records(&fixture.dir.path().join(name).join("metrics.jsonl")).expect("metrics");
-        rows.iter().map(|row| row.loss_nats as f32).collect()
-    };
-    let (fused, composite) = (losses("fused"), composite::only(|| losses("composite")));
-    assert_eq!(fused.len(), 30);
-    assert_ne!(fused, composite, "sums in another order round otherwise");
-    assert_close("loss curve", &fused, &composite, CURVE);
+    // rounding may send a token to another expert, and from there curves part; with no expert to choose they do not
+    for (what, routing, bar) in [("top 2", "model.top_k=2", CURVE), ("all experts", "model.top_k=4", 1e-5)] {
+        let losses = |form: &str| -> Vec<f32> {
+            let name = format!("{form}, {what}");
+            let changes = [routing, "train.steps=30", "log.every_steps=1", "eval.every_steps=30"];
+            fixture.run(&fixture.config(&name, &changes), Resume::No).expect("it trains");
+            let rows = itera_metrics::read_records(&fixture.dir.path().join(name).join("metrics.jsonl"));
+            rows.expect("metrics").iter().map(|row| row.loss_nats as f32).collect()
+        };
+        let (fused, composite) = (losses("fused"), composite::only(|| losses("composite")));
+        assert_eq!(fused.len(), 30);
+        assert_ne!(fused, composite, "sums in another order round otherwise");
+        assert_close(&format!("loss curve, {what}"), &fused, &composite, bar);
+    }
 }
