@@ -43,13 +43,8 @@ impl AdamW {
         let moments = self.first.iter_mut().zip(&mut self.second).zip(&self.decays);
         model.update(|weights| {
             let tensors = weights.iter_mut().zip(gradients).zip(moments);
-            let parameters = tensors.map(|((values, grad), ((m, v), decays))| Parameter {
-                values,
-                grad,
-                m,
-                v,
-                decays: *decays,
-            });
+            let parameters =
+                tensors.map(|((values, grad), ((m, v), decays))| Parameter { values, grad, m, v, decays: *decays });
             adamw_steps(parameters.collect(), update, grad_scale, &hyper);
         });
     }
