@@ -1,7 +1,7 @@
 //! Gradients of several MLPs at once, each over rows of its own.
 //!
 //! ```text
-//! MLP → tasks of up to TASK_BLOCKS blocks → d_x rows, one partial d_w a task → partials added in order
+//! MLP → tasks of some TASK_BLOCKS blocks → d_x rows, one partial d_w a task → partials added in order
 //! ```
 //!
 //! Weight gradients are sums over all rows of an MLP. A task adds up those of its rows block by block while x, d_y and
@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{gemm::Write, scratch};
 
-/// Blocks of one task at most.
+/// Blocks of one task, unless an MLP has so many rows that it would be cut in more than MAX_TASKS: partials take memory.
 const TASK_BLOCKS: usize = 6;
+const MAX_TASKS: usize = 16;
 
 /// Elements of a weight gradient that one task adds up over the partials.
 const SUM_CHUNK: usize = 1 << 12;
@@ -54,10 +55,9 @@ pub(crate) fn backward(u: &[f32], d_out: &[f32], mut groups: Vec<Group<'_>>) {
     let partials_len: usize = groups.iter().map(|group| (tasks_of(&group.rows) - 1) * group.mlp.len()).sum();
     let again = |group: &Group<'_>| group.gate_up.is_none() && group.rows.count() > 0;
     let packed_len: usize = groups.iter().filter(|group| again(group)).map(|group| group.mlp.packed_len()).sum();
-    scratch::with(partials_len + packed_len, |buffer| {
+    scratch::with_parts([partials_len, packed_len], |[partials, mut free]| {
         // one entry to the thread pool for all that follows
         rayon::scope(|_| {
-            let (partials, mut free) = buffer.split_at_mut(partials_len);
             {
                 let mut partials = &mut *partials;
                 let mut tasks = Vec::new();
@@ -83,7 +83,7 @@ pub(crate) fn backward(u: &[f32], d_out: &[f32], mut groups: Vec<Group<'_>>) {
 
 /// Tasks of a group: at least one, which writes the zeros of an expert without tokens.
 fn tasks_of(rows: &Rows<'_>) -> usize {
-    rows.count().div_ceil(TASK_BLOCKS * BLOCK_ROWS).max(1)
+    rows.count().div_ceil(TASK_BLOCKS * BLOCK_ROWS).clamp(1, MAX_TASKS)
 }
 
 /// Cut `group` in tasks of nearly as many blocks each. The first adds up its weight gradients in place.

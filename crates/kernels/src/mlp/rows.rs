@@ -37,7 +37,8 @@ impl Rows<'_> {
         range.clone().step_by(BLOCK_ROWS).map(move |start| start..range.end.min(start + BLOCK_ROWS))
     }
 
-    /// Rows `range` of this MLP's input out of `tokens` [t, d]: in place, or gathered in `buffer`.
+    /// Rows `range` of this MLP's input out of `tokens` [t, d]: gathered in `buffer`, or in place with all after them,
+    /// which a product asks for ahead.
     pub(crate) fn read<'b>(
         &self,
         tokens: &'b [f32],
@@ -46,7 +47,7 @@ impl Rows<'_> {
         buffer: &'b mut [f32],
     ) -> &'b [f32] {
         match self {
-            Self::Tokens { .. } => &tokens[range.start * d..range.end * d],
+            Self::Tokens { .. } => &tokens[range.start * d..],
             Self::Assigned { assignments, top_k, .. } => {
                 let rows = &mut buffer[..range.len() * d];
                 let row_of = |assignment: &u32| {

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Tokens around a block and a task, widths around a vector and a panel: (t, d, f).
-const SHAPES: [(usize, usize, usize); 9] = [
+const SHAPES: [(usize, usize, usize); 10] = [
     (0, 4, 3),
     (1, 1, 1),
     (1, 33, 17),
@@ -17,6 +17,7 @@ const SHAPES: [(usize, usize, usize); 9] = [
     (575, 5, 3),
     (577, 8, 4),
     (1300, 3, 9),
+    (10_001, 2, 3),
 ];
 
 struct Case {

@@ -157,11 +157,16 @@ simd! {
     /// out = residual + Σ_k rows[slot of (token, k)], in order of k. `rows`: [slots, d], `out`: [tokens, d]
     fn sum_slots<S>(rows: &[f32], slots: &[u32], top_k: usize, d: usize, residual: Option<&[f32]>, out: &mut [f32]) {
         for (i, (out, slots)) in out.chunks_exact_mut(d).zip(slots.chunks_exact(top_k)).enumerate() {
+            let first = &rows[slots[0] as usize * d..][..d];
             match residual {
-                Some(residual) => out.copy_from_slice(&residual[i * d..(i + 1) * d]),
-                None => out.fill(0.0),
+                Some(residual) => {
+                    for ((out, residual), row) in out.iter_mut().zip(&residual[i * d..][..d]).zip(first) {
+                        *out = residual + row;
+                    }
+                }
+                None => out.copy_from_slice(first),
             }
-            add_slots(rows, slots, out);
+            add_slots(rows, &slots[1..], out);
         }
     }
 }
