@@ -41,7 +41,11 @@ pub fn swiglu_backward(gate_up: &[f32], d_out: &[f32], f: usize, d_gate_up: &mut
 #[track_caller]
 fn assert_lengths(gate_up: &[f32], f: usize, out: &[f32]) {
     assert!(f > 0, "SwiGLU of no channels");
-    assert!(out.len().is_multiple_of(f) && gate_up.len() == 2 * out.len(), "{} of rows of 2 · {f} floats", gate_up.len());
+    assert!(
+        out.len().is_multiple_of(f) && gate_up.len() == 2 * out.len(),
+        "{} of rows of 2 · {f} floats",
+        gate_up.len()
+    );
 }
 
 simd! {
