@@ -107,8 +107,8 @@ fn transpose_8x8(columns: &[f32], stride: usize, rows: &mut [f32]) {
                     _mm256_shuffle_ps::<0xee>(high[2 * j], high[2 * j + 1]),
                 ]
             });
-            for i in 0..4 {
-                let (left, right) = (quarters[0][i], quarters[1][i]);
+            let [left, right] = quarters;
+            for (i, (left, right)) in left.into_iter().zip(right).enumerate() {
                 _mm256_storeu_ps(to.add(i * NR), _mm256_permute2f128_ps::<0x20>(left, right));
                 _mm256_storeu_ps(to.add((i + 4) * NR), _mm256_permute2f128_ps::<0x31>(left, right));
             }
