@@ -32,7 +32,6 @@ mod scratch;
 pub mod simd;
 mod softmax;
 mod sums;
-pub mod swiglu;
 
 /// Elements that one task handles: 64 KiB of `f32`, small enough for a core's L2 and large enough to hide the
 /// cost of scheduling it.

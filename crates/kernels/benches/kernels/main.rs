@@ -24,7 +24,6 @@ mod residual;
 mod rms_norm;
 mod scan;
 mod support;
-mod swiglu;
 
 fn main() {
     divan::main();

@@ -16,7 +16,7 @@ mod norm;
 mod residual;
 mod rms_norm;
 mod scan;
-mod swiglu;
+mod silu;
 
 pub use adamw::adamw_step;
 pub use attention::{attention, attention_backward, keys_and_values};
@@ -32,4 +32,4 @@ pub use norm::sum_of_squares;
 pub use residual::add_scaled;
 pub use rms_norm::{rms_norm, rms_norm_backward};
 pub use scan::{ScanInput, scan, scan_backward};
-pub use swiglu::{silu, silu_derivative, swiglu, swiglu_backward};
+pub(crate) use silu::{silu, silu_derivative};
