@@ -21,6 +21,8 @@ pub enum Level {
     Avx2,
     /// x86-64 with AVX-512 F, VL, BW and DQ.
     Avx512,
+    /// The same with BF16: dot products of pairs of bfloat16, at twice the speed of f32 on some processors.
+    Avx512Bf16,
 }
 
 impl Level {
@@ -34,7 +36,7 @@ impl Level {
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq");
             if avx2 && avx512 {
-                return Self::Avx512;
+                return if is_x86_feature_detected!("avx512bf16") { Self::Avx512Bf16 } else { Self::Avx512 };
             }
             if avx2 {
                 return Self::Avx2;
@@ -45,7 +47,8 @@ impl Level {
 
     /// Every level that this processor can run, from the slowest.
     pub fn available() -> Vec<Self> {
-        [Self::Portable, Self::Avx2, Self::Avx512].into_iter().filter(|level| *level <= Self::detect()).collect()
+        let all = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+        all.into_iter().filter(|level| *level <= Self::detect()).collect()
     }
 
     /// The name by which `ITERA_SIMD` asks for this level.
@@ -54,12 +57,13 @@ impl Level {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512bf16",
         }
     }
 }
 
 /// The level in use: the best of this processor, or a lower one that the environment variable `ITERA_SIMD` names
-/// (`avx512`, `avx2`, `portable`).
+/// (`avx512bf16`, `avx512`, `avx2`, `portable`).
 pub fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     if let Some(level) = FORCED.get() {
@@ -134,7 +138,7 @@ macro_rules! simd {
             match $crate::simd::level() {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: `level` returned a level that this processor was found to have.
-                $crate::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::simd::Level::Avx512Bf16 | $crate::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: as above.
                 $crate::simd::Level::Avx2 => unsafe { avx2($($arg),*) },

@@ -52,7 +52,7 @@ pub(super) unsafe fn run(level: Level, tile: &Tile) {
     unsafe {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => avx512(tile),
+            Level::Avx512Bf16 | Level::Avx512 => avx512(tile),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => avx2(tile),
             _ => portable::<crate::simd::Base>(tile),

@@ -153,7 +153,7 @@ macro_rules! lanes {
             unsafe {
                 match $crate::simd::level() {
                     #[cfg(target_arch = "x86_64")]
-                    $crate::simd::Level::Avx512 => avx512($($arg),*),
+                    $crate::simd::Level::Avx512Bf16 | $crate::simd::Level::Avx512 => avx512($($arg),*),
                     #[cfg(target_arch = "x86_64")]
                     $crate::simd::Level::Avx2 => avx2($($arg),*),
                     _ => body::<$crate::scan::lanes::Portable>($($arg),*),
