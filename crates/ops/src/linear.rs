@@ -39,7 +39,10 @@ pub fn linear_residual<const D: usize>(
 
 #[cfg(feature = "flex")]
 mod flex {
-    use itera_kernels::gemm::{Matrix, MatrixMut, Write, par_gemm};
+    use itera_kernels::{
+        gemm::{Matrix, MatrixMut, Write, par_gemm},
+        scale::scale,
+    };
 
     use crate::{
         array::Array,
@@ -131,7 +134,7 @@ mod flex {
             return w;
         }
         let mut scaled = buffers::take(w.len());
-        scaled.iter_mut().zip(&*w).for_each(|(scaled, w)| *scaled = factor * w);
+        scale(&w, factor, &mut scaled);
         Array::new(scaled, w.shape().clone())
     }
 }

@@ -20,8 +20,8 @@ mod gated_norm;
 mod mlp;
 mod moe;
 mod norm;
-mod residual;
 mod rms_norm;
+mod scale;
 mod scan;
 mod support;
 

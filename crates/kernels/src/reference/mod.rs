@@ -13,8 +13,8 @@ mod gemm;
 mod mlp;
 mod moe;
 mod norm;
-mod residual;
 mod rms_norm;
+mod scale;
 mod scan;
 mod silu;
 
@@ -29,7 +29,7 @@ pub use gemm::gemm;
 pub use mlp::{Mlp, MlpGradients, mlp, mlp_backward};
 pub use moe::{ExpertGradients, Routed, experts, experts_backward, route, route_backward, router_losses};
 pub use norm::sum_of_squares;
-pub use residual::add_scaled;
 pub use rms_norm::{rms_norm, rms_norm_backward};
+pub use scale::scale;
 pub use scan::{ScanInput, scan, scan_backward};
 pub(crate) use silu::{silu, silu_derivative};

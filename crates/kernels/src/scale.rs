@@ -1,0 +1,57 @@
+//! x → m·x
+
+use rayon::prelude::*;
+
+use crate::{CHUNK_LEN, simd::simd};
+
+/// `out = m·x`.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn scale(x: &[f32], m: f32, out: &mut [f32]) {
+    assert_eq!(out.len(), x.len(), "m·x of different lengths");
+    x.par_chunks(CHUNK_LEN).zip(out.par_chunks_mut(CHUNK_LEN)).for_each(|(x, out)| scale_chunk(x, m, out));
+}
+
+simd! {
+    /// [`scale`] on this thread.
+    fn scale_chunk<S>(x: &[f32], m: f32, out: &mut [f32]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = m * x;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::{assert_close, wide},
+        reference,
+        simd::{Level, with_level},
+        test_data::{AWKWARD_LENGTHS, for_thread_counts, uniform},
+    };
+
+    #[test]
+    fn agrees_with_the_twin_at_awkward_lengths() {
+        for n in AWKWARD_LENGTHS {
+            let x = uniform(n, 1);
+            for level in Level::available() {
+                let mut out = vec![f32::NAN; n];
+                with_level(level, 2, || scale(&x, 0.3, &mut out));
+                assert_close(&out, &reference::scale(&wide(&x), 0.3f32.into()), 1e-7, (n, level));
+            }
+        }
+    }
+
+    #[test]
+    fn every_thread_count_gives_the_same_bits() {
+        let x = uniform(3 * CHUNK_LEN + 5, 1);
+        let results = for_thread_counts(|| {
+            let mut out = vec![0.0; x.len()];
+            scale(&x, 0.7, &mut out);
+            out
+        });
+        assert!(results.iter().all(|result| *result == results[0]));
+    }
+}
