@@ -1,11 +1,10 @@
-//! RMSNorm over rows, alone or with the residual addition before it.
+//! RMSNorm over rows.
 //!
 //! ```text
-//! x ─────────────→ x / √(mean(x²) + ε) · w → y
-//! x + m·branch → x_out ↗
+//! x → x / √(mean(x²) + ε) · w → y
 //! ```
 //!
-//! Backward needs x (or x_out) and nothing else: the mean square of a row costs less than reading it from memory.
+//! Backward needs x and nothing else: the mean square of a row costs less than reading it from memory.
 
 use rayon::prelude::*;
 
@@ -26,21 +25,6 @@ pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
     assert_rows(w, &[x, y]);
     let block = ROWS * w.len().max(1);
     x.par_chunks(block).zip(y.par_chunks_mut(block)).for_each(|(x, y)| rms_norm_rows(x, w, eps, y));
-}
-
-/// `x_out = x + m·branch` and `y` its [`rms_norm`], in one pass.
-///
-/// # Shapes
-/// `x`, `branch`, `x_out`, `y`: [t, d], `w`: `[d]`
-///
-/// # Panics
-/// As [`rms_norm`].
-pub fn add_rms_norm(x: &[f32], branch: &[f32], m: f32, w: &[f32], eps: f32, x_out: &mut [f32], y: &mut [f32]) {
-    assert_rows(w, &[x, branch, x_out, y]);
-    let block = ROWS * w.len().max(1);
-    let inputs = x.par_chunks(block).zip(branch.par_chunks(block));
-    let outputs = x_out.par_chunks_mut(block).zip(y.par_chunks_mut(block));
-    inputs.zip(outputs).for_each(|((x, branch), (x_out, y))| add_rms_norm_rows(x, branch, m, w, eps, x_out, y));
 }
 
 /// Gradients of [`rms_norm`] at `x` for the gradient `dy` of its output: `dx`, stored or added as `write` says, and `dw`.
@@ -83,7 +67,7 @@ fn assert_rows(w: &[f32], slices: &[&[f32]]) {
 
 simd! {
     /// [`rms_norm`] on this thread.
-    pub fn rms_norm_rows<S>(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+    fn rms_norm_rows<S>(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
         let d = w.len().max(1);
         for (x, y) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)) {
             let r = inverse_rms(dot::<S>(x, x), d, eps);
@@ -93,21 +77,8 @@ simd! {
 }
 
 simd! {
-    /// [`add_rms_norm`] on this thread.
-    pub fn add_rms_norm_rows<S>(x: &[f32], branch: &[f32], m: f32, w: &[f32], eps: f32, x_out: &mut [f32], y: &mut [f32]) {
-        let d = w.len().max(1);
-        let inputs = x.chunks_exact(d).zip(branch.chunks_exact(d));
-        let outputs = x_out.chunks_exact_mut(d).zip(y.chunks_exact_mut(d));
-        for ((x, branch), (x_out, y)) in inputs.zip(outputs) {
-            let r = inverse_rms(add_row::<S>(x, branch, m, x_out), d, eps);
-            scale_row(x_out, r, w, y);
-        }
-    }
-}
-
-simd! {
     /// [`rms_norm_backward`] on this thread, where `dw` is added to.
-    pub fn rms_norm_backward_rows<S>(
+    fn rms_norm_backward_rows<S>(
         x: &[f32], w: &[f32], dy: &[f32], eps: f32, write: Write<'_>, dx: &mut [f32], dw: &mut [f32],
     ) {
         let d = w.len().max(1);
@@ -156,26 +127,6 @@ fn scale_row(x: &[f32], r: f32, w: &[f32], y: &mut [f32]) {
     }
 }
 
-/// `x_out = x + m·branch`, and Σ x_out², in one pass over slices of one length.
-#[inline(always)]
-fn add_row<S: Isa>(x: &[f32], branch: &[f32], m: f32, x_out: &mut [f32]) -> f32 {
-    let mut squares = [0.0; LANES];
-    let (x, x_rest) = x.as_chunks::<LANES>();
-    let (branch, branch_rest) = branch.as_chunks::<LANES>();
-    let (x_out, x_out_rest) = x_out.as_chunks_mut::<LANES>();
-    for ((x_out, x), branch) in x_out.iter_mut().zip(x).zip(branch) {
-        for i in 0..LANES {
-            x_out[i] = mul_add::<S>(m, branch[i], x[i]);
-            squares[i] = mul_add::<S>(x_out[i], x_out[i], squares[i]);
-        }
-    }
-    for (i, ((x_out, x), branch)) in x_out_rest.iter_mut().zip(x_rest).zip(branch_rest).enumerate() {
-        *x_out = mul_add::<S>(m, *branch, *x);
-        squares[i] = mul_add::<S>(*x_out, *x_out, squares[i]);
-    }
-    lane_sum(squares)
-}
-
 /// Σ x² and Σ dy·w·x, in one pass over slices of one length.
 #[inline(always)]
 pub(crate) fn square_and_slope<S: Isa>(x: &[f32], w: &[f32], dy: &[f32]) -> [f32; 2] {
@@ -215,20 +166,12 @@ mod tests {
     #[test]
     fn outputs_agree_with_the_twin() {
         for (t, d) in SHAPES {
-            let (x, branch, w) = (uniform(t * d, 1), uniform(t * d, 2), uniform(d, 3));
+            let (x, w) = (uniform(t * d, 1), uniform(d, 3));
             for level in Level::available() {
                 let mut y = vec![f32::NAN; t * d];
                 with_level(level, 2, || rms_norm(&x, &w, EPS, &mut y));
                 let slow = reference::rms_norm(&wide(&x), &wide(&w), f64::from(EPS));
                 assert_close(&y, &slow, 1e-6, ("y", t, d, level));
-
-                let mut x_out = vec![f32::NAN; t * d];
-                y.fill(f32::NAN);
-                with_level(level, 2, || add_rms_norm(&x, &branch, 0.7, &w, EPS, &mut x_out, &mut y));
-                let sum: Vec<f64> =
-                    wide(&x).iter().zip(wide(&branch)).map(|(x, b)| x + f64::from(0.7f32) * b).collect();
-                assert_close(&x_out, &sum, 1e-6, ("x_out", t, d, level));
-                assert_close(&y, &reference::rms_norm(&sum, &wide(&w), f64::from(EPS)), 1e-6, ("y", t, d, level));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! RMSNorm, with the residual addition and backward.
+//! RMSNorm, and backward.
 
 use divan::Bencher;
 use itera_kernels::gemm::Write;
@@ -14,16 +14,6 @@ fn rms_norm(bencher: Bencher<'_, '_>, shape: &Shape<2>) {
     let (x, w, mut y) = (uniform(t * d, -1.0, 1.0, 1), uniform(d, -1.0, 1.0, 2), vec![0.0; t * d]);
     let work = Work { floats: 2 * t * d, flops: 4 * t * d };
     bench(bencher, work, || itera_kernels::rms_norm::rms_norm(&x, &w, EPS, &mut y));
-}
-
-#[divan::bench(args = SHAPES)]
-fn add_rms_norm(bencher: Bencher<'_, '_>, shape: &Shape<2>) {
-    let [t, d] = shape.sizes();
-    let (x, branch) = (uniform(t * d, -1.0, 1.0, 1), uniform(t * d, -1.0, 1.0, 2));
-    let (w, mut x_out, mut y) = (uniform(d, -1.0, 1.0, 3), vec![0.0; t * d], vec![0.0; t * d]);
-    bench(bencher, Work { floats: 4 * t * d, flops: 6 * t * d }, || {
-        itera_kernels::rms_norm::add_rms_norm(&x, &branch, 0.5, &w, EPS, &mut x_out, &mut y);
-    });
 }
 
 #[divan::bench(args = SHAPES)]
