@@ -19,17 +19,12 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// All columns of a matrix of `width` columns.
-    pub fn dense(width: usize) -> Self {
-        Self { stride: width, start: 0, width }
-    }
-
     /// The range of row `row` of `data`.
     ///
     /// # Panics
     /// If `data` has no such row or the range leaves it.
     #[inline(always)]
-    pub fn row(self, data: &[f32], row: usize) -> &[f32] {
+    pub(crate) fn row(self, data: &[f32], row: usize) -> &[f32] {
         &data[row * self.stride..][..self.stride][self.start..][..self.width]
     }
 
@@ -38,7 +33,7 @@ impl Columns {
     /// # Panics
     /// As [`row`](Self::row).
     #[inline(always)]
-    pub fn row_mut(self, data: &mut [f32], row: usize) -> &mut [f32] {
+    pub(crate) fn row_mut(self, data: &mut [f32], row: usize) -> &mut [f32] {
         &mut data[row * self.stride..][..self.stride][self.start..][..self.width]
     }
 
@@ -61,7 +56,8 @@ mod tests {
         assert_eq!(columns.row(&data, 1), [8.0, 9.0, 10.0]);
         columns.row_mut(&mut data, 0).fill(-1.0);
         assert_eq!(data[..6], [0.0, 1.0, -1.0, -1.0, -1.0, 5.0]);
-        assert_eq!(Columns::dense(4).row(&data, 2), [8.0, 9.0, 10.0, 11.0]);
+        let all = Columns { stride: 4, start: 0, width: 4 };
+        assert_eq!(all.row(&data, 2), [8.0, 9.0, 10.0, 11.0]);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Sorted {
 
 simd! {
     /// [`embedding`] on this thread, for ids known to be rows of the table.
-    pub(crate) fn embedding_rows<S>(ids: &[i32], table: &[f32], d: usize, m: f32, y: &mut [f32]) {
+    fn embedding_rows<S>(ids: &[i32], table: &[f32], d: usize, m: f32, y: &mut [f32]) {
         for (id, y) in ids.iter().zip(y.chunks_exact_mut(d)) {
             for (y, x) in y.iter_mut().zip(&table[*id as usize * d..][..d]) {
                 *y = m * x;

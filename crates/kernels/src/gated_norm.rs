@@ -101,14 +101,14 @@ pub fn gated_norm_backward(
         let outputs = du.par_chunks_mut(ROWS * i).zip(d_projected.par_chunks_mut(ROWS * op.dz.stride));
         let tasks = inputs.zip(outputs.zip(partials.par_chunks_mut(i)));
         tasks.for_each(|(((u, projected), dy), ((du, d_projected), dw))| {
-            gated_norm_backward_rows(op, u, projected, w, dy, du, d_projected, dw);
+            scratch::with(i, |v| gated_norm_backward_rows(op, u, projected, w, dy, du, d_projected, dw, v));
         });
     });
 }
 
 simd! {
     /// [`gated_norm`] on this thread.
-    pub fn gated_norm_rows<S>(op: &GatedNorm, u: &[f32], projected: &[f32], w: &[f32], y: &mut [f32]) {
+    fn gated_norm_rows<S>(op: &GatedNorm, u: &[f32], projected: &[f32], w: &[f32], y: &mut [f32]) {
         let width = op.width();
         for (row, (u, y)) in u.chunks_exact(op.z.width).zip(y.chunks_exact_mut(op.z.width)).enumerate() {
             let z = op.z.row(projected, row);
@@ -125,23 +125,9 @@ simd! {
     }
 }
 
-/// [`gated_norm_backward`] on this thread, where `dw` is added to.
-#[expect(clippy::too_many_arguments, reason = "a kernel takes its slices and its sizes")]
-pub fn gated_norm_backward_rows(
-    op: &GatedNorm,
-    u: &[f32],
-    projected: &[f32],
-    w: &[f32],
-    dy: &[f32],
-    du: &mut [f32],
-    d_projected: &mut [f32],
-    dw: &mut [f32],
-) {
-    scratch::with(op.z.width, |v| backward_rows(op, u, projected, w, dy, du, d_projected, dw, v));
-}
-
 simd! {
-    fn backward_rows<S>(
+    /// [`gated_norm_backward`] on this thread, where `dw` is added to; `v` is memory for a row.
+    fn gated_norm_backward_rows<S>(
         op: &GatedNorm,
         u: &[f32],
         projected: &[f32],

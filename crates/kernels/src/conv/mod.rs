@@ -14,8 +14,7 @@ mod rows;
 mod tests;
 
 use rayon::prelude::*;
-
-pub(crate) use rows::{
+use rows::{
     Sequence, SequenceGradient, backward_memory, conv_backward_rows, conv_backward_state, conv_rows, with_kernel,
 };
 

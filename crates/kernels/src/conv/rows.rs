@@ -9,7 +9,7 @@ use crate::{
 
 /// The taps as rows of channels.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kernel<'a> {
+pub(super) struct Kernel<'a> {
     /// [k, ch]
     by_tap: &'a [f32],
     bias: &'a [f32],
@@ -24,7 +24,7 @@ impl<'a> Kernel<'a> {
 }
 
 /// Call `f` with the taps `w` [ch, k] turned to rows.
-pub(crate) fn with_kernel(op: &CausalConv, w: &[f32], bias: &[f32], f: impl FnOnce(Kernel<'_>)) {
+pub(super) fn with_kernel(op: &CausalConv, w: &[f32], bias: &[f32], f: impl FnOnce(Kernel<'_>)) {
     let channels = op.x.width;
     scratch::with(op.taps * channels, |by_tap| {
         for (c, w) in w.chunks_exact(op.taps).enumerate() {
@@ -38,14 +38,14 @@ pub(crate) fn with_kernel(op: &CausalConv, w: &[f32], bias: &[f32], f: impl FnOn
 
 /// The inputs of one sequence.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sequence<'a> {
+pub(super) struct Sequence<'a> {
     x: &'a [f32],
     state: Option<&'a [f32]>,
 }
 
 impl<'a> Sequence<'a> {
     /// Sequence `b` of the batch.
-    pub(crate) fn new(op: &CausalConv, x: &'a [f32], state: Option<&'a [f32]>, b: usize) -> Self {
+    pub(super) fn new(op: &CausalConv, x: &'a [f32], state: Option<&'a [f32]>, b: usize) -> Self {
         let (rows, carried) = (op.len * op.x.stride, op.carried() * op.x.width);
         Self { x: &x[b * rows..][..rows], state: state.map(|state| &state[b * carried..][..carried]) }
     }
@@ -65,14 +65,14 @@ impl<'a> Sequence<'a> {
 
 /// The gradients of the outputs of one sequence.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SequenceGradient<'a> {
+pub(super) struct SequenceGradient<'a> {
     dy: &'a [f32],
     d_next: Option<&'a [f32]>,
 }
 
 impl<'a> SequenceGradient<'a> {
     /// Sequence `b` of the batch.
-    pub(crate) fn new(op: &CausalConv, dy: &'a [f32], d_next: Option<&'a [f32]>, b: usize) -> Self {
+    pub(super) fn new(op: &CausalConv, dy: &'a [f32], d_next: Option<&'a [f32]>, b: usize) -> Self {
         let (rows, carried) = (op.len * op.x.width, op.carried() * op.x.width);
         Self { dy: &dy[b * rows..][..rows], d_next: d_next.map(|next| &next[b * carried..][..carried]) }
     }
@@ -173,7 +173,7 @@ fn gradient_pass<S: Isa, const N: usize, const Q: usize>(
 
 simd! {
     /// Positions `start..` of one sequence, as many as `y` has rows; `seen` [rows + k−1, ch] is memory for a moment.
-    pub(crate) fn conv_rows<S>(
+    pub(super) fn conv_rows<S>(
         op: &CausalConv,
         kernel: Kernel<'_>,
         sequence: Sequence<'_>,
@@ -194,7 +194,7 @@ simd! {
     /// add to `d_kernel` [k+1, ch]: the gradient of the taps, then of the bias.
     ///
     /// The sums of the k − 1 positions after them see these inputs too. `memory` has [`backward_memory`] floats.
-    pub(crate) fn conv_backward_rows<S>(
+    pub(super) fn conv_backward_rows<S>(
         op: &CausalConv,
         kernel: Kernel<'_>,
         sequence: Sequence<'_>,
@@ -228,7 +228,7 @@ simd! {
 }
 
 /// Floats of memory for [`conv_backward_rows`] of `rows` positions.
-pub(crate) fn backward_memory(op: &CausalConv, rows: usize) -> usize {
+pub(super) fn backward_memory(op: &CausalConv, rows: usize) -> usize {
     (2 * (rows + op.carried()) + op.carried()) * op.x.width
 }
 
@@ -255,7 +255,7 @@ fn sum_gradients<S: Isa>(
 
 simd! {
     /// The gradient of the state [k−1, ch] of one sequence; `memory` has [`backward_memory`] floats of no rows.
-    pub(crate) fn conv_backward_state<S>(
+    pub(super) fn conv_backward_state<S>(
         op: &CausalConv,
         kernel: Kernel<'_>,
         sequence: Sequence<'_>,

@@ -123,7 +123,7 @@ fn every_thread_count_gives_the_same_bits() {
 fn the_state_continues_a_sequence() {
     let (whole, split, channels, taps) = (90, 31, 6, 4);
     let Inputs { x, w, bias, .. } = inputs(shape(1, whole, channels, taps));
-    let dense = Columns::dense(channels);
+    let dense = Columns { stride: channels, start: 0, width: channels };
     let run = |x: &[f32], state: Option<&[f32]>| {
         let op = CausalConv { len: x.len() / channels, taps, x: dense, dx: dense };
         let (mut y, mut next) = (vec![f32::NAN; x.len()], vec![f32::NAN; (taps - 1) * channels]);
