@@ -13,15 +13,11 @@ use std::{
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
-use burn::tensor::Tensor;
-#[cfg(feature = "flex")]
-use {crate::array::Array, burn::tensor::DType};
-
 /// Shorter buffers (16 KiB) come from the heap without a page fault; pooling them gains nothing.
 const SHORTEST: usize = 4096;
 
 /// Buffers lent between two trims of a process that does not train.
-pub const TAKES_PER_TRIM: usize = 4096;
+pub(crate) const TAKES_PER_TRIM: usize = 4096;
 
 #[derive(Default)]
 struct Shelf {
@@ -45,7 +41,7 @@ fn pool() -> MutexGuard<'static, Pool> {
 }
 
 /// A buffer of `len` elements with arbitrary contents: write every element before reading any.
-pub fn take(len: usize) -> Vec<f32> {
+pub(crate) fn take(len: usize) -> Vec<f32> {
     if len >= SHORTEST {
         let mut pool = pool();
         pool.takes_since_trim += 1;
@@ -58,15 +54,13 @@ pub fn take(len: usize) -> Vec<f32> {
             return buffer;
         }
     }
-    #[cfg_attr(not(feature = "flex"), expect(unused_mut, reason = "only kernels know how memory is mapped"))]
     let mut fresh = vec![0.0; len];
-    #[cfg(feature = "flex")]
     itera_kernels::memory::prefer_huge(&mut fresh);
     fresh
 }
 
 /// Let a later [`take`] of the same length have `buffer`, or free it where the pool did not lend one.
-pub fn give(buffer: Vec<f32>) {
+pub(crate) fn give(buffer: Vec<f32>) {
     if buffer.len() < SHORTEST || buffer.capacity() != buffer.len() {
         return;
     }
@@ -79,7 +73,7 @@ pub fn give(buffer: Vec<f32>) {
 }
 
 /// Free every buffer that lay here unused since the last trim.
-pub fn trim() {
+pub(crate) fn trim() {
     let mut pool = pool();
     pool.takes_since_trim = 0;
     pool.shelves.retain(|_, shelf| {
@@ -91,7 +85,6 @@ pub fn trim() {
 }
 
 /// [`trim`] if more than [`TAKES_PER_TRIM`] buffers were lent since the last.
-#[cfg(feature = "flex")]
 pub(crate) fn trim_now_and_then() {
     if pool().takes_since_trim > TAKES_PER_TRIM {
         trim();
@@ -99,25 +92,14 @@ pub(crate) fn trim_now_and_then() {
 }
 
 /// Free everything that lies here.
-pub fn clear() {
+#[cfg(test)]
+pub(crate) fn clear() {
     pool().shelves.clear();
 }
 
-/// Give the storage of `tensor` back, if this is its last handle and the device is `flex`: for gradients that were
-/// used, and whatever else is dropped outside of fused operators.
-pub fn recycle<const D: usize>(tensor: Tensor<D>) {
-    #[cfg(feature = "flex")]
-    if let Ok(tensor) = tensor.try_into_primitive::<burn::backend::Flex>()
-        && tensor.dtype() == DType::F32
-    {
-        drop(Array::from_flex(tensor));
-    }
-    #[cfg(not(feature = "flex"))]
-    drop(tensor);
-}
-
 /// Bytes that lie here unused.
-pub fn free_bytes() -> usize {
+#[cfg(test)]
+pub(crate) fn free_bytes() -> usize {
     pool().shelves.iter().map(|(len, shelf)| len * shelf.free.len() * size_of::<f32>()).sum()
 }
 

@@ -11,7 +11,8 @@
 #[cfg(feature = "flex")]
 mod array;
 mod attention;
-pub mod buffers;
+#[cfg(feature = "flex")]
+mod buffers;
 pub mod composite;
 mod cross_entropy;
 pub mod device;
@@ -39,6 +40,14 @@ pub use norm::rms_norm;
 pub use recompute::{MAX_WEIGHTS, Recomputable, recompute};
 pub use saved::{SavedDtype, saved_bytes, saved_dtype, with_saved_dtype};
 
+/// Let a later operator have the memory of `values` that are not needed any more, as gradients after their step.
+pub fn recycle(values: Vec<f32>) {
+    #[cfg(feature = "flex")]
+    buffers::give(values);
+    #[cfg(not(feature = "flex"))]
+    drop(values);
+}
+
 /// The values of a tensor of token ids, row by row.
 #[cfg(feature = "flex")]
 fn ids<const D: usize>(ids: burn::tensor::Tensor<D, burn::tensor::Int>) -> Vec<i32> {
@@ -47,7 +56,7 @@ fn ids<const D: usize>(ids: burn::tensor::Tensor<D, burn::tensor::Int>) -> Vec<i
 
 /// The buffers and the count of what is saved are one a process, and a harness may run tests as threads of one:
 /// a test that looks at them holds this.
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 fn alone() -> std::sync::MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -6,7 +6,7 @@ use itera_config::Config;
 use itera_data::{Dataset, Sampler};
 use itera_kernels::norm::sum_of_all_squares;
 use itera_model::{Dropout, LanguageModel};
-use itera_ops::buffers;
+use itera_ops::recycle;
 
 use crate::{objective::losses, optimizer::AdamW, update::Update};
 
@@ -43,7 +43,7 @@ impl Learner<'_> {
             } else {
                 for (sum, gradient) in gradients.iter_mut().zip(micro_gradients) {
                     sum.iter_mut().zip(&gradient).for_each(|(sum, g)| *sum += g);
-                    buffers::give(gradient);
+                    recycle(gradient);
                 }
             }
             update.times.backward += clock.lap();
@@ -59,7 +59,7 @@ impl Learner<'_> {
             let number = step - skipped + 1;
             self.optimizer.step(&mut self.model, &gradients, (clip * share) as f32, number, lr, train);
         }
-        gradients.into_iter().for_each(buffers::give);
+        gradients.into_iter().for_each(recycle);
         update.times.optimizer = clock.lap();
         update
     }
