@@ -1,0 +1,222 @@
+//! One query a head over the keys and values of the positions so far, its own included.
+//!
+//! ```text
+//! keys    [⌈seen/16⌉, kv_heads·w, 16]   the position varies fastest: scores of 16 positions in vector lanes
+//! values  [seen, kv_heads·w]            the channel varies fastest: y adds whole vectors
+//!
+//! runs of 256 positions:  z = q·kᵀ·scale → e = exp(z − max z) → y = (y + Σ e·v) / Σ e
+//! ```
+//!
+//! A maximum that grows from run to run takes what came before down with it, as in FlashAttention (arXiv 2205.14135).
+
+use super::load;
+use crate::{
+    simd::{Isa, exp, mul_add, simd},
+    sums::{LANES, lane_sum},
+};
+
+/// Positions whose keys lie side by side.
+pub const KEY_BLOCK: usize = LANES;
+
+/// Blocks of keys whose scores exist at once.
+const RUN: usize = 16;
+
+/// Sizes of causal grouped-query attention (arXiv 1706.03762 eq. 1, 2305.13245).
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionStep {
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key/value heads; each serves n_heads / n_kv_heads query heads.
+    pub n_kv_heads: usize,
+    /// Width of a head (w).
+    pub d_head: usize,
+    /// Factor on the scores.
+    pub scale: f32,
+}
+
+/// `y = softmax(q·kᵀ·scale)·v` of each head.
+///
+/// # Shapes
+/// `queries`, `y`: [heads·w]; `keys`: [⌈seen/16⌉, kv_heads·w, 16], whatever stands after the last position;
+/// `values`: [seen, kv_heads·w]
+///
+/// # Panics
+/// If the lengths do not fit, or there is no position.
+pub fn attention_step(op: &AttentionStep, queries: &[f32], keys: &[f32], values: &[f32], y: &mut [f32]) {
+    let AttentionStep { n_heads, n_kv_heads, d_head, .. } = *op;
+    assert!(n_kv_heads > 0 && n_heads.is_multiple_of(n_kv_heads) && d_head > 0, "sizes of {op:?}");
+    let (kv, seen) = (n_kv_heads * d_head, values.len() / (n_kv_heads * d_head));
+    assert!(seen > 0 && values.len() == seen * kv, "values of rows of {kv}: {}", values.len());
+    assert_eq!(keys.len(), seen.div_ceil(KEY_BLOCK) * kv * KEY_BLOCK, "keys of {seen} positions");
+    assert_eq!([queries.len(), y.len()], [n_heads * d_head; 2], "queries and output");
+    attend(op, queries, keys, values, y);
+}
+
+simd! {
+    fn attend<S>(op: &AttentionStep, queries: &[f32], keys: &[f32], values: &[f32], y: &mut [f32]) {
+        let (w, kv) = (op.d_head, op.n_kv_heads * op.d_head);
+        let per_kv = op.n_heads / op.n_kv_heads;
+        for (head, (query, y)) in queries.chunks_exact(w).zip(y.chunks_exact_mut(w)).enumerate() {
+            let column = head / per_kv * w;
+            let (mut largest, mut sum) = (f32::NEG_INFINITY, 0.0);
+            y.fill(0.0);
+            for (keys, values) in keys.chunks(RUN * kv * KEY_BLOCK).zip(values.chunks(RUN * KEY_BLOCK * kv)) {
+                let mut z = [[f32::NEG_INFINITY; KEY_BLOCK]; RUN];
+                let seen = values.len() / kv;
+                for (z, keys) in z.iter_mut().zip(keys.chunks_exact(kv * KEY_BLOCK)) {
+                    *z = scores::<S>(query, &keys[column * KEY_BLOCK..], op.scale);
+                }
+                z.as_flattened_mut()[seen..].fill(f32::NEG_INFINITY);
+                let before = largest;
+                largest = z.as_flattened().iter().fold(before, |largest, z| if *z > largest { *z } else { largest });
+                let fade = exp::<S>(before - largest);
+                y.iter_mut().for_each(|y| *y *= fade);
+                let mut sums = [0.0; KEY_BLOCK];
+                for z in &mut z[..seen.div_ceil(KEY_BLOCK)] {
+                    for (z, sum) in z.iter_mut().zip(&mut sums) {
+                        *z = exp::<S>(*z - largest);
+                        *sum += *z;
+                    }
+                }
+                sum = sum * fade + lane_sum(sums);
+                let weights = &z.as_flattened()[..seen];
+                add_values::<S>(weights, values, kv, column, y);
+            }
+            y.iter_mut().for_each(|y| *y /= sum);
+        }
+    }
+}
+
+/// q·kᵀ·scale of a block of keys [w, 16].
+#[inline(always)]
+fn scores<S: Isa>(query: &[f32], keys: &[f32], scale: f32) -> [f32; KEY_BLOCK] {
+    // two sums at a time: a chain of multiply-adds waits for each of its links
+    let mut sums = [[0.0; KEY_BLOCK]; 2];
+    for (channel, (q, keys)) in query.iter().zip(keys.as_chunks::<KEY_BLOCK>().0).enumerate() {
+        let sum = &mut sums[channel % 2];
+        for (sum, key) in sum.iter_mut().zip(keys) {
+            *sum = mul_add::<S>(*q, *key, *sum);
+        }
+    }
+    std::array::from_fn(|lane| (sums[0][lane] + sums[1][lane]) * scale)
+}
+
+/// y += Σ weight·value, over the columns of `values` [seen, kv] from `column`.
+#[inline(always)]
+fn add_values<S: Isa>(weights: &[f32], values: &[f32], kv: usize, column: usize, y: &mut [f32]) {
+    let whole = y.len() - y.len() % LANES;
+    for at in (0..whole).step_by(LANES) {
+        add_value_lanes::<S, LANES>(weights, values, kv, column + at, &mut y[at..at + LANES]);
+    }
+    for at in whole..y.len() {
+        add_value_lanes::<S, 1>(weights, values, kv, column + at, &mut y[at..at + 1]);
+    }
+}
+
+#[inline(always)]
+fn add_value_lanes<S: Isa, const N: usize>(weights: &[f32], values: &[f32], kv: usize, column: usize, y: &mut [f32]) {
+    let mut sum = load::<N>(y);
+    for (weight, row) in weights.iter().zip(values.chunks_exact(kv)) {
+        let value = load::<N>(&row[column..]);
+        for lane in 0..N {
+            sum[lane] = mul_add::<S>(*weight, value[lane], sum[lane]);
+        }
+    }
+    y.copy_from_slice(&sum);
+}
+
+simd! {
+    /// Turn heads by the angles of their position (arXiv 2104.09864, §3.4.2): the first half of each against the second.
+    ///
+    /// # Shapes
+    /// `heads`: [any number, w]; `turns`: `[w]`, cosines and then sines of the angles of the pairs of channels
+    ///
+    /// # Panics
+    /// If w is odd, or the heads are not whole.
+    pub fn turn<S>(heads: &mut [f32], turns: &[f32]) {
+        let w = turns.len();
+        assert!(w > 0 && w.is_multiple_of(2) && heads.len().is_multiple_of(w), "heads of {w} channels: {}", heads.len());
+        let (cos, sin) = turns.split_at(w / 2);
+        for head in heads.chunks_exact_mut(w) {
+            let (first, second) = head.split_at_mut(w / 2);
+            for (((x1, x2), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                (*x1, *x2) = (mul_add::<S>(*x1, *cos, -*x2 * sin), mul_add::<S>(*x2, *cos, *x1 * sin));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        attention::Attention,
+        check::{assert_close, wide},
+        reference,
+        simd::{Level, with_level},
+        test_data::uniform,
+    };
+
+    /// The queries of the last of `seen` positions, and all keys and values as the twin wants them.
+    fn case(op: &AttentionStep, seen: usize) -> (Attention, Vec<f32>) {
+        let AttentionStep { n_heads, n_kv_heads, d_head, scale } = *op;
+        let op = Attention { batch: 1, len: seen, past: 0, n_heads, n_kv_heads, d_head, scale };
+        (op, uniform(seen * op.qkv_width(), seen as u64).iter().map(|x| 4.0 * x).collect())
+    }
+
+    /// Keys and values in the order of this module, NaN after the last key.
+    fn stored(op: &AttentionStep, qkv: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
+        let (kv, seen) = (op.n_kv_heads * op.d_head, qkv.len() / width);
+        let mut keys = vec![f32::NAN; seen.div_ceil(KEY_BLOCK) * kv * KEY_BLOCK];
+        let mut values = vec![];
+        for (position, row) in qkv.chunks(width).enumerate() {
+            let (row, value) = row[op.n_heads * op.d_head..].split_at(kv);
+            values.extend_from_slice(value);
+            for (channel, key) in row.iter().enumerate() {
+                keys[(position / KEY_BLOCK * kv + channel) * KEY_BLOCK + position % KEY_BLOCK] = *key;
+            }
+        }
+        (keys, values)
+    }
+
+    #[test]
+    fn agrees_with_the_last_query_of_the_twin() {
+        for (n_heads, n_kv_heads, d_head) in [(1, 1, 1), (4, 2, 32), (3, 1, 17), (2, 2, 8)] {
+            let op = AttentionStep { n_heads, n_kv_heads, d_head, scale: 0.3 };
+            for seen in [1, 15, 16, 17, 255, 256, 257, 600] {
+                let (sequence, qkv) = case(&op, seen);
+                let (keys, values) = reference::keys_and_values(&sequence, None, &wide(&qkv), (&[], &[]));
+                let last = Attention { len: 1, past: seen - 1, ..sequence };
+                let row = &qkv[(seen - 1) * sequence.qkv_width()..];
+                let (expected, _) = reference::attention(&last, None, &wide(row), &keys, &values);
+                let (keys, values) = stored(&op, &qkv, sequence.qkv_width());
+                for level in Level::available() {
+                    let mut y = vec![f32::NAN; n_heads * d_head];
+                    with_level(level, 1, || attention_step(&op, &row[..n_heads * d_head], &keys, &values, &mut y));
+                    assert_close(&y, &expected, 2e-5, (op, seen, level));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_turn_is_that_of_complex_numbers() {
+        for w in [2, 6, 34] {
+            let (mut heads, angles) = (uniform(3 * w, 1), uniform(w / 2, 2));
+            let turns: Vec<f32> = angles.iter().map(|a| a.cos()).chain(angles.iter().map(|a| a.sin())).collect();
+            let expected: Vec<f64> = heads
+                .chunks(w)
+                .flat_map(|head| {
+                    let turned = |j: usize| {
+                        let (angle, re, im) = (f64::from(angles[j]), f64::from(head[j]), f64::from(head[w / 2 + j]));
+                        (re * angle.cos() - im * angle.sin(), im * angle.cos() + re * angle.sin())
+                    };
+                    let (re, im): (Vec<f64>, Vec<f64>) = (0..w / 2).map(turned).unzip();
+                    [re, im].concat()
+                })
+                .collect();
+            turn(&mut heads, &turns);
+            assert_close(&heads, &expected, 1e-6, w);
+        }
+    }
+}

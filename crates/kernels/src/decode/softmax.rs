@@ -1,0 +1,119 @@
+//! logits → nats of one token, likelihoods of all
+
+use crate::{
+    simd::{Isa, exp, simd},
+    sums::{LANES, lane_sum},
+};
+
+/// Terms summed in f32 before their sum joins the others in f64: with a large vocabulary, rounding stays that of a
+/// short sum.
+const RUN: usize = 1 << 12;
+
+simd! {
+    /// Nats that the token `target` costs: ln Σ eˣ − x\[target\].
+    ///
+    /// # Panics
+    /// If there is no such token.
+    pub fn nats<S>(logits: &[f32], target: usize) -> f64 {
+        let largest = largest(logits);
+        let sum: f64 = logits.chunks(RUN).map(|run| f64::from(run_of_exp::<S>(run, largest, 1.0, |_, _| ()))).sum();
+        sum.ln() + f64::from(largest) - f64::from(logits[target])
+    }
+}
+
+simd! {
+    /// `weights = e^((x − max x)·scale)`: likelihoods relative to the most likely token's. Returns their sum.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn likelihoods<S>(logits: &[f32], scale: f32, weights: &mut [f32]) -> f64 {
+        assert_eq!(logits.len(), weights.len(), "a weight for each logit");
+        let largest = largest(logits);
+        let runs = logits.chunks(RUN).zip(weights.chunks_mut(RUN));
+        let sums = runs.map(|(logits, weights)| {
+            f64::from(run_of_exp::<S>(logits, largest, scale, |at, terms| {
+                weights[at..at + terms.len()].copy_from_slice(terms);
+            }))
+        });
+        sums.sum()
+    }
+}
+
+/// The largest number; −∞ if there is none.
+#[inline(always)]
+fn largest(x: &[f32]) -> f32 {
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for block in blocks {
+        for (lane, x) in lanes.iter_mut().zip(block) {
+            *lane = if *x > *lane { *x } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |largest, x| if *x > largest { *x } else { largest })
+}
+
+/// Σ e^((x − largest)·scale), whose terms `each` gets with their position.
+#[inline(always)]
+fn run_of_exp<S: Isa>(x: &[f32], largest: f32, scale: f32, mut each: impl FnMut(usize, &[f32])) -> f32 {
+    let mut lanes = [0.0; LANES];
+    for (block, x) in x.chunks(LANES).enumerate() {
+        let mut terms = [f32::NEG_INFINITY; LANES];
+        terms[..x.len()].copy_from_slice(x);
+        for (lane, term) in lanes.iter_mut().zip(&mut terms) {
+            *term = exp::<S>((*term - largest) * scale);
+            *lane += *term;
+        }
+        each(block * LANES, &terms[..x.len()]);
+    }
+    lane_sum(lanes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::{assert_close, wide},
+        simd::{Level, with_level},
+        test_data::uniform,
+    };
+
+    fn logits(v: usize) -> Vec<f32> {
+        uniform(v, 1).iter().map(|x| 12.0 * x).collect()
+    }
+
+    #[test]
+    fn nats_agree_with_their_definition() {
+        for v in [1, 15, 16, 17, RUN + 1] {
+            let x = logits(v);
+            let exact = wide(&x).iter().map(|x| x.exp()).sum::<f64>().ln();
+            for level in Level::available() {
+                for target in [0, v / 2, v - 1] {
+                    let found = with_level(level, 1, || nats(&x, target));
+                    assert!((found - (exact - f64::from(x[target]))).abs() < 1e-6, "{v}, {target}, {level:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nats_are_finite_where_exponentials_are_not() {
+        assert_eq!(nats(&[1e4, -1e4], 1), 2e4);
+        assert_eq!(nats(&[-1e4, -1e4], 1), std::f64::consts::LN_2);
+    }
+
+    #[test]
+    fn likelihoods_agree_with_their_definition() {
+        for v in [1, 15, 16, 17, RUN + 1] {
+            let x = logits(v);
+            let top = x.iter().fold(f64::MIN, |top, x| top.max(f64::from(*x)));
+            let expected: Vec<f64> = x.iter().map(|x| ((f64::from(*x) - top) * 1.25).exp()).collect();
+            for level in Level::available() {
+                let mut weights = vec![f32::NAN; v];
+                let sum = with_level(level, 1, || likelihoods(&x, 1.25, &mut weights));
+                assert_close(&weights, &expected, 1e-6, (v, level));
+                let exact: f64 = expected.iter().sum();
+                assert!((sum / exact - 1.0).abs() < 1e-6, "{v}, {level:?}: {sum} against {exact}");
+            }
+        }
+    }
+}
