@@ -58,12 +58,13 @@ pub struct Parameter<'a> {
 /// # Panics
 ///
 /// If the slices of a parameter differ in length or `step` is 0.
-pub fn adamw_steps(parameters: Vec<Parameter<'_>>, step: u64, grad_scale: f32, hyper: &AdamW) {
+pub fn adamw_step(parameters: Vec<Parameter<'_>>, step: u64, grad_scale: f32, hyper: &AdamW) {
     let decaying = Coefficients::new(hyper, step, grad_scale);
     let still = Coefficients::new(&AdamW { weight_decay: 0.0, ..*hyper }, step, grad_scale);
     let mut chunks = Vec::new();
-    for Parameter { values, grad, m, v, decays } in parameters {
-        assert_arguments(values, grad, m, v, step);
+    for parameter in parameters {
+        assert_arguments(&parameter, step);
+        let Parameter { values, grad, m, v, decays } = parameter;
         let coefficients = if decays { &decaying } else { &still };
         let moments = m.chunks_mut(CHUNK_LEN).zip(v.chunks_mut(CHUNK_LEN));
         let tensor = values.chunks_mut(CHUNK_LEN).zip(grad.chunks(CHUNK_LEN)).zip(moments);
@@ -72,30 +73,13 @@ pub fn adamw_steps(parameters: Vec<Parameter<'_>>, step: u64, grad_scale: f32, h
     chunks.into_par_iter().for_each(|(coefficients, values, grad, m, v)| update(coefficients, values, grad, m, v));
 }
 
-/// [`adamw_steps`] for one tensor, to which the decay of `hyper` applies.
-///
-/// # Panics
-///
-/// If the slices differ in length or `step` is 0.
-pub fn adamw_step(
-    param: &mut [f32],
-    grad: &[f32],
-    m: &mut [f32],
-    v: &mut [f32],
-    step: u64,
-    grad_scale: f32,
-    hyper: &AdamW,
-) {
-    adamw_steps(vec![Parameter { values: param, grad, m, v, decays: true }], step, grad_scale, hyper);
-}
-
 /// The contract that the kernel shares with its twin.
-pub(crate) fn assert_arguments(param: &[f32], grad: &[f32], m: &[f32], v: &[f32], step: u64) {
+pub(crate) fn assert_arguments(Parameter { values, grad, m, v, .. }: &Parameter<'_>, step: u64) {
     assert!(step >= 1, "AdamW counts steps from 1");
     assert!(
-        [grad.len(), m.len(), v.len()] == [param.len(); 3],
-        "AdamW slices differ in length: param {}, grad {}, m {}, v {}",
-        param.len(),
+        [grad.len(), m.len(), v.len()] == [values.len(); 3],
+        "AdamW slices differ in length: values {}, grad {}, m {}, v {}",
+        values.len(),
         grad.len(),
         m.len(),
         v.len()
@@ -154,15 +138,23 @@ mod tests {
 
     const HYPER: AdamW = AdamW { lr: 2e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
 
-    type Step = fn(&mut [f32], &[f32], &mut [f32], &mut [f32], u64, f32, &AdamW);
+    type Step = fn(Vec<Parameter<'_>>, u64, f32, &AdamW);
 
-    /// Parameters and moments after `steps` steps of `step_fn` on `n` elements.
-    fn trained(step_fn: Step, n: usize, steps: u64) -> [Vec<f32>; 3] {
-        let (mut param, mut m, mut v) = (uniform(n, 1), vec![0.0; n], vec![0.0; n]);
+    /// The parameters of a model of one tensor.
+    fn only<'a>([values, m, v]: [&'a mut [f32]; 3], grad: &'a [f32]) -> Vec<Parameter<'a>> {
+        vec![Parameter { values, grad, m, v, decays: true }]
+    }
+
+    /// A tensor of `n` elements that decays and one that does not, with their moments, after `steps` steps of `step_fn`.
+    fn trained(step_fn: Step, n: usize, steps: u64) -> [[Vec<f32>; 3]; 2] {
+        let mut tensors = [1, 2].map(|seed| [uniform(n, seed), vec![0.0; n], vec![0.0; n]]);
         for step in 1..=steps {
-            step_fn(&mut param, &uniform(n, 1 + step), &mut m, &mut v, step, 0.7, &HYPER);
+            let grad = &uniform(n, 2 + step)[..];
+            let parameters = tensors.iter_mut().zip([true, false]);
+            let parameters = parameters.map(|([values, m, v], decays)| Parameter { values, grad, m, v, decays });
+            step_fn(parameters.collect(), step, 0.7, &HYPER);
         }
-        [param, m, v]
+        tensors
     }
 
     /// Five steps of some three roundings each, of numbers around 1: 15 · 2⁻²⁴ at most.
@@ -170,7 +162,7 @@ mod tests {
     fn agrees_with_its_twin_at_awkward_lengths() {
         for n in AWKWARD_LENGTHS {
             let (fast, slow) = (trained(adamw_step, n, 5), trained(reference::adamw_step, n, 5));
-            for (fast, slow) in fast.iter().flatten().zip(slow.iter().flatten()) {
+            for (fast, slow) in fast.iter().flatten().flatten().zip(slow.iter().flatten().flatten()) {
                 assert!((fast - slow).abs() <= 15.0 * f32::EPSILON / 2.0, "length {n}: {fast} against {slow}");
             }
         }
@@ -200,10 +192,10 @@ mod tests {
             let grad = &*grad;
             Parameter { values, grad, m, v, decays: i % 2 == 0 }
         });
-        adamw_steps(parameters.collect(), 2, 0.7, &HYPER);
+        adamw_step(parameters.collect(), 2, 0.7, &HYPER);
         for (i, [values, grad, m, v]) in alone.iter_mut().enumerate() {
             let weight_decay = if i % 2 == 0 { HYPER.weight_decay } else { 0.0 };
-            adamw_step(values, grad, m, v, 2, 0.7, &AdamW { weight_decay, ..HYPER });
+            adamw_step(only([values, m, v], grad), 2, 0.7, &AdamW { weight_decay, ..HYPER });
         }
         assert_eq!(together, alone);
     }
@@ -228,11 +220,11 @@ mod tests {
             [0.032_551_25, 0.003_83, 0.008_561_251, 9.262_5e-20, 2.315_625],
         ];
         for step_fn in [adamw_step, reference::adamw_step] as [Step; 2] {
-            let (mut param, mut m, mut v) = ([0.5, -1.25, 3.0, 0.0, -0.01], [0.0; 5], [0.0; 5]);
+            let mut state = [[0.5, -1.25, 3.0, 0.0, -0.01], [0.0; 5], [0.0; 5]];
             for (step, grad) in (1..).zip(&GRADS) {
-                step_fn(&mut param, grad, &mut m, &mut v, step, 1.0, &HYPER);
+                step_fn(only(state.each_mut().map(|x| &mut x[..]), grad), step, 1.0, &HYPER);
             }
-            for (ours, torch) in [param, m, v].iter().flatten().zip(TORCH.iter().flatten()) {
+            for (ours, torch) in state.iter().flatten().zip(TORCH.iter().flatten()) {
                 assert!((ours - torch).abs() <= 1e-6 * torch.abs(), "{ours} against {torch} of torch");
             }
         }
@@ -241,15 +233,15 @@ mod tests {
     #[test]
     fn first_step_moves_by_lr_against_the_sign_of_the_gradient() {
         let hyper = AdamW { weight_decay: 0.0, eps: 0.0, ..HYPER };
-        let (mut param, mut m, mut v) = ([1.0, 1.0], [0.0; 2], [0.0; 2]);
-        adamw_step(&mut param, &[3.0, -0.001], &mut m, &mut v, 1, 1.0, &hyper);
+        let mut param = [1.0, 1.0];
+        adamw_step(only([&mut param, &mut [0.0; 2], &mut [0.0; 2]], &[3.0, -0.001]), 1, 1.0, &hyper);
         assert!((param[0] - (1.0 - 2e-3)).abs() < 1e-6 && (param[1] - (1.0 + 2e-3)).abs() < 1e-6, "{param:?}");
     }
 
     #[test]
     fn zero_gradient_only_decays() {
         let (mut param, mut m, mut v) = ([2.0], [0.0], [0.0]);
-        adamw_step(&mut param, &[0.0], &mut m, &mut v, 1, 1.0, &HYPER);
+        adamw_step(only([&mut param, &mut m, &mut v], &[0.0]), 1, 1.0, &HYPER);
         assert_eq!(param, [2.0 * (1.0 - 2e-4)]);
         assert_eq!((m, v), ([0.0], [0.0]));
     }
@@ -257,6 +249,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "differ in length")]
     fn slices_of_different_lengths_are_refused() {
-        adamw_step(&mut [0.0; 2], &[0.0; 2], &mut [0.0; 2], &mut [0.0; 1], 1, 1.0, &HYPER);
+        adamw_step(only([&mut [0.0; 2], &mut [0.0; 2], &mut [0.0; 1]], &[0.0; 2]), 1, 1.0, &HYPER);
     }
 }

@@ -1,7 +1,7 @@
 //! gradients → AdamW over all tensors
 
 use itera_config::{ModelConfig, TrainConfig};
-use itera_kernels::adamw::{self, Parameter, adamw_steps};
+use itera_kernels::adamw::{self, Parameter, adamw_step};
 use itera_model::LanguageModel;
 
 /// Moments of AdamW (arXiv 1711.05101), f32, one vector a tensor in the order of [`ModelConfig::tensors`].
@@ -45,7 +45,7 @@ impl AdamW {
             let tensors = weights.iter_mut().zip(gradients).zip(moments);
             let parameters =
                 tensors.map(|((values, grad), ((m, v), decays))| Parameter { values, grad, m, v, decays: *decays });
-            adamw_steps(parameters.collect(), update, grad_scale, &hyper);
+            adamw_step(parameters.collect(), update, grad_scale, &hyper);
         });
     }
 }
