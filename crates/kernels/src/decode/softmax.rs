@@ -17,7 +17,7 @@ simd! {
     pub fn nats<S>(logits: &[f32], target: usize) -> f64 {
         let largest = largest(logits);
         let sum: f64 = logits.chunks(RUN).map(|run| f64::from(run_of_exp::<S>(run, largest, 1.0, |_, _| ()))).sum();
-        sum.ln() + f64::from(largest) - f64::from(logits[target])
+        sum.ln() + (f64::from(largest) - f64::from(logits[target]))
     }
 }
 
