@@ -10,7 +10,6 @@
 use rayon::prelude::*;
 
 use crate::{
-    gemm::Write,
     simd::{mul_add, simd},
     sums::ROWS,
 };
@@ -29,27 +28,18 @@ pub fn embedding(ids: &[i32], table: &[f32], d: usize, m: f32, y: &mut [f32]) {
     blocks.for_each(|(ids, y)| embedding_rows(ids, table, d, m, y));
 }
 
-/// Gradient of [`embedding`] with respect to its table, for the gradient `dy` of its output, stored or added as `write`
-/// says.
+/// Gradient of [`embedding`] with respect to its table, for the gradient `dy` of its output.
 ///
 /// # Shapes
 /// `ids`: `[t]`, each in 0..v; `dy`: [t, d]; `d_table`: [v, d]
 ///
 /// # Panics
 /// As [`embedding`].
-pub fn embedding_backward(ids: &[i32], dy: &[f32], d: usize, m: f32, d_table: &mut [f32], write: Write<'_>) {
+pub fn embedding_backward(ids: &[i32], dy: &[f32], d: usize, m: f32, d_table: &mut [f32]) {
     assert_ids(ids, d_table.len(), d);
     assert_eq!(dy.len(), ids.len() * d, "{} rows of {d} floats", ids.len());
-    if let Write::Onto(base) = write {
-        assert_eq!(base.len(), d_table.len(), "the gradient to add to");
-    }
     let sorted = Sorted::new(ids, d_table.len() / d);
     d_table.par_chunks_mut(ROWS * d).enumerate().for_each(|(block, d_table)| {
-        match write {
-            Write::Set => d_table.fill(0.0),
-            Write::Add => {}
-            Write::Onto(base) => d_table.copy_from_slice(&base[block * ROWS * d..][..d_table.len()]),
-        }
         sum_rows(&sorted, block * ROWS, dy, d, m, d_table);
     });
 }
@@ -110,9 +100,10 @@ simd! {
 }
 
 simd! {
-    /// Add to the rows of ids `first..` their part of the gradient.
+    /// The rows of the gradient of ids `first..`.
     fn sum_rows<S>(sorted: &Sorted, first: usize, dy: &[f32], d: usize, m: f32, d_table: &mut [f32]) {
         for (id, row) in (first..).zip(d_table.chunks_exact_mut(d)) {
+            row.fill(0.0);
             for position in sorted.of(id) {
                 for (row, dy) in row.iter_mut().zip(&dy[*position as usize * d..][..d]) {
                     *row = mul_add::<S>(m, *dy, *row);
@@ -152,22 +143,17 @@ mod tests {
     #[test]
     fn agrees_with_the_twin() {
         for (ids, v, d) in cases() {
-            let (table, dy, base) = (uniform(v * d, 1), uniform(ids.len() * d, 2), uniform(v * d, 3));
+            let (table, dy) = (uniform(v * d, 1), uniform(ids.len() * d, 2));
             let slow = reference::embedding(&ids, &wide(&table), d, 3.0);
+            let slow_d_table = reference::embedding_backward(&ids, &wide(&dy), v, d, 3.0);
             for level in Level::available() {
-                let mut y = vec![f32::NAN; ids.len() * d];
-                with_level(level, 2, || embedding(&ids, &table, d, 3.0, &mut y));
+                let (mut y, mut d_table) = (vec![f32::NAN; ids.len() * d], vec![f32::NAN; v * d]);
+                with_level(level, 2, || {
+                    embedding(&ids, &table, d, 3.0, &mut y);
+                    embedding_backward(&ids, &dy, d, 3.0, &mut d_table);
+                });
                 assert_close(&y, &slow, 1e-7, ("y", ids.len(), v, d, level));
-                for write in [Write::Set, Write::Add, Write::Onto(&base)] {
-                    let mut d_table = base.clone();
-                    if !matches!(write, Write::Add) {
-                        d_table.fill(f32::NAN);
-                    }
-                    let mut slow = if matches!(write, Write::Set) { vec![0.0; v * d] } else { wide(&base) };
-                    reference::embedding_backward(&ids, &wide(&dy), d, 3.0, &mut slow);
-                    with_level(level, 2, || embedding_backward(&ids, &dy, d, 3.0, &mut d_table, write));
-                    assert_close(&d_table, &slow, 1e-5, ("d_table", ids.len(), v, d, level));
-                }
+                assert_close(&d_table, &slow_d_table, 1e-5, ("d_table", ids.len(), v, d, level));
             }
         }
     }
@@ -175,8 +161,7 @@ mod tests {
     #[test]
     fn twin_is_the_slope_of_its_forward() {
         let (ids, table, dy) = ([2, 0, 2], wide(&uniform(3 * 2, 1)), wide(&uniform(3 * 2, 2)));
-        let mut d_table = vec![0.0; 6];
-        reference::embedding_backward(&ids, &dy, 2, 0.5, &mut d_table);
+        let d_table = reference::embedding_backward(&ids, &dy, 3, 2, 0.5);
         assert_gradient(|table| inner(&reference::embedding(&ids, table, 2, 0.5), &dy), &table, &d_table, "d_table");
     }
 
@@ -186,7 +171,7 @@ mod tests {
         let dy = uniform(ids.len() * d, 1);
         let results = for_thread_counts(|| {
             let mut d_table = vec![f32::NAN; v * d];
-            embedding_backward(&ids, &dy, d, 1.0, &mut d_table, Write::Set);
+            embedding_backward(&ids, &dy, d, 1.0, &mut d_table);
             d_table
         });
         assert!(results.iter().all(|result| *result == results[0]));
@@ -201,6 +186,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "id Some(-1)")]
     fn a_negative_id_is_refused() {
-        embedding_backward(&[-1], &[0.0; 2], 2, 1.0, &mut [0.0; 10], Write::Set);
+        embedding_backward(&[-1], &[0.0; 2], 2, 1.0, &mut [0.0; 10]);
     }
 }

@@ -9,7 +9,6 @@
 use rayon::prelude::*;
 
 use crate::{
-    gemm::Write,
     simd::{Isa, mul_add, simd},
     sums::{LANES, ROWS, dot, lane_sum, over_tasks},
 };
@@ -27,7 +26,7 @@ pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
     x.par_chunks(block).zip(y.par_chunks_mut(block)).for_each(|(x, y)| rms_norm_rows(x, w, eps, y));
 }
 
-/// Gradients of [`rms_norm`] at `x` for the gradient `dy` of its output: `dx`, stored or added as `write` says, and `dw`.
+/// Gradients of [`rms_norm`] at `x` for the gradient `dy` of its output.
 ///
 /// With `r = 1/√(mean(x²) + ε)` and `g = dy·w`: `dx = r·g − x·r³·mean(g·x)`, `dw = Σ_t dy·x·r`.
 ///
@@ -36,24 +35,15 @@ pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn rms_norm_backward(x: &[f32], w: &[f32], dy: &[f32], eps: f32, write: Write<'_>, dx: &mut [f32], dw: &mut [f32]) {
+pub fn rms_norm_backward(x: &[f32], w: &[f32], dy: &[f32], eps: f32, dx: &mut [f32], dw: &mut [f32]) {
     assert_rows(w, &[x, dy, dx]);
     assert_eq!(dw.len(), w.len(), "dw");
-    if let Write::Onto(other) = write {
-        assert_eq!(other.len(), x.len(), "the gradient to add to");
-    }
     let d = w.len().max(1);
     let block = ROWS * d;
     over_tasks(x.len().div_ceil(block), dw, |partials| {
         let inputs = x.par_chunks(block).zip(dy.par_chunks(block));
         let outputs = dx.par_chunks_mut(block).zip(partials.par_chunks_mut(d));
-        inputs.zip(outputs).enumerate().for_each(|(i, ((x, dy), (dx, dw)))| {
-            let write = match write {
-                Write::Onto(other) => Write::Onto(&other[i * block..][..x.len()]),
-                write => write,
-            };
-            rms_norm_backward_rows(x, w, dy, eps, write, dx, dw);
-        });
+        inputs.zip(outputs).for_each(|((x, dy), (dx, dw))| rms_norm_backward_rows(x, w, dy, eps, dx, dw));
     });
 }
 
@@ -78,36 +68,17 @@ simd! {
 
 simd! {
     /// [`rms_norm_backward`] on this thread, where `dw` is added to.
-    fn rms_norm_backward_rows<S>(
-        x: &[f32], w: &[f32], dy: &[f32], eps: f32, write: Write<'_>, dx: &mut [f32], dw: &mut [f32],
-    ) {
+    fn rms_norm_backward_rows<S>(x: &[f32], w: &[f32], dy: &[f32], eps: f32, dx: &mut [f32], dw: &mut [f32]) {
         let d = w.len().max(1);
         let rows = x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
-        for (row, ((x, dy), dx)) in rows.enumerate() {
+        for ((x, dy), dx) in rows {
             let [xx, gx] = square_and_slope::<S>(x, w, dy);
             let r = inverse_rms(xx, d, eps);
             let along_x = -r * r * r * gx / d as f32;
-            let both = |dw: &mut f32, ((x, w), dy): ((&f32, &f32), &f32)| {
+            let inputs = x.iter().zip(w).zip(dy);
+            for ((dx, dw), ((x, w), dy)) in dx.iter_mut().zip(dw.iter_mut()).zip(inputs) {
+                *dx = mul_add::<S>(along_x, *x, r * w * dy);
                 *dw = mul_add::<S>(r * x, *dy, *dw);
-                mul_add::<S>(along_x, *x, r * w * dy)
-            };
-            let places = dx.iter_mut().zip(dw.iter_mut()).zip(x.iter().zip(w).zip(dy));
-            match write {
-                Write::Set => {
-                    for ((dx, dw), inputs) in places {
-                        *dx = both(dw, inputs);
-                    }
-                }
-                Write::Add => {
-                    for ((dx, dw), inputs) in places {
-                        *dx += both(dw, inputs);
-                    }
-                }
-                Write::Onto(other) => {
-                    for (((dx, dw), inputs), other) in places.zip(&other[row * d..][..d]) {
-                        *dx = other + both(dw, inputs);
-                    }
-                }
             }
         }
     }
@@ -179,21 +150,13 @@ mod tests {
     #[test]
     fn gradients_agree_with_the_twin() {
         for (t, d) in SHAPES {
-            let (x, dy, w, residual) = (uniform(t * d, 1), uniform(t * d, 2), uniform(d, 3), uniform(t * d, 4));
+            let (x, dy, w) = (uniform(t * d, 1), uniform(t * d, 2), uniform(d, 3));
             let (slow_dx, slow_dw) = reference::rms_norm_backward(&wide(&x), &wide(&w), &wide(&dy), f64::from(EPS));
             for level in Level::available() {
-                for onto in [Write::Set, Write::Add, Write::Onto(&residual)] {
-                    let nothing = matches!(onto, Write::Set);
-                    let (mut dx, mut dw) = (residual.clone(), vec![f32::NAN; d]);
-                    if !matches!(onto, Write::Add) {
-                        dx.fill(f32::NAN);
-                    }
-                    with_level(level, 2, || rms_norm_backward(&x, &w, &dy, EPS, onto, &mut dx, &mut dw));
-                    let base = if nothing { vec![0.0; t * d] } else { wide(&residual) };
-                    let slow: Vec<f64> = base.iter().zip(&slow_dx).map(|(base, dx)| base + dx).collect();
-                    assert_close(&dx, &slow, 3e-6, ("dx", t, d, level, nothing));
-                    assert_close(&dw, &slow_dw, 1e-5, ("dw", t, d, level));
-                }
+                let (mut dx, mut dw) = (vec![f32::NAN; t * d], vec![f32::NAN; d]);
+                with_level(level, 2, || rms_norm_backward(&x, &w, &dy, EPS, &mut dx, &mut dw));
+                assert_close(&dx, &slow_dx, 3e-6, ("dx", t, d, level));
+                assert_close(&dw, &slow_dw, 1e-5, ("dw", t, d, level));
             }
         }
     }
@@ -213,7 +176,7 @@ mod tests {
         let results = for_thread_counts(|| {
             let (mut y, mut dx, mut dw) = (vec![0.0; t * d], vec![0.0; t * d], vec![0.0; d]);
             rms_norm(&x, &w, EPS, &mut y);
-            rms_norm_backward(&x, &w, &dy, EPS, Write::Set, &mut dx, &mut dw);
+            rms_norm_backward(&x, &w, &dy, EPS, &mut dx, &mut dw);
             [y, dx, dw]
         });
         assert!(results.iter().all(|result| *result == results[0]));
@@ -222,7 +185,7 @@ mod tests {
     #[test]
     fn a_row_of_zeros_has_finite_gradients() {
         let (mut dx, mut dw) = ([f32::NAN; 20], [f32::NAN; 20]);
-        rms_norm_backward(&[0.0; 20], &[1.0; 20], &[1.0; 20], EPS, Write::Set, &mut dx, &mut dw);
+        rms_norm_backward(&[0.0; 20], &[1.0; 20], &[1.0; 20], EPS, &mut dx, &mut dw);
         assert!(dx.iter().all(|x| (x * EPS.sqrt() - 1.0).abs() < 1e-6) && dw == [0.0; 20], "{dx:?}");
     }
 }

@@ -20,7 +20,7 @@ pub fn embedding(table_vd: Tensor<2>, ids: Tensor<2, Int>, multiplier: f64) -> T
 
 #[cfg(feature = "flex")]
 mod flex {
-    use itera_kernels::{embedding, gemm::Write};
+    use itera_kernels::embedding;
 
     use crate::{
         array::Array,
@@ -49,7 +49,7 @@ mod flex {
         fn backward(&self, table_len: usize, grads: [Option<Array>; 1], _: [bool; 1]) -> [Option<Array>; 1] {
             let dy = only(grads);
             let mut d_table = buffers::take(table_len);
-            embedding::embedding_backward(&self.ids, &dy, dy.width(), self.multiplier, &mut d_table, Write::Set);
+            embedding::embedding_backward(&self.ids, &dy, dy.width(), self.multiplier, &mut d_table);
             [Some(d_table.into())]
         }
     }

@@ -20,7 +20,7 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, w_d: Tensor<1>, eps: f64) -> Tenso
 
 #[cfg(feature = "flex")]
 mod flex {
-    use itera_kernels::{gemm::Write, rms_norm};
+    use itera_kernels::rms_norm;
 
     use crate::{
         array::Array,
@@ -46,7 +46,7 @@ mod flex {
         fn backward(&self, (x, w): Self::Saved, grads: [Option<Array>; 1], wanted: [bool; 2]) -> [Option<Array>; 2] {
             let (dy, w) = (only(grads), w.read());
             let (mut dx, mut dw) = (buffers::take(dy.len()), buffers::take(w.len()));
-            rms_norm::rms_norm_backward(&x.read(), &w, &dy, self.eps, Write::Set, &mut dx, &mut dw);
+            rms_norm::rms_norm_backward(&x.read(), &w, &dy, self.eps, &mut dx, &mut dw);
             // the kernel finds both in one pass
             let [dx, dw] = [dx, dw].map(Array::from);
             [wanted[0].then_some(dx), wanted[1].then_some(dw)]

@@ -15,7 +15,7 @@ pub fn rms_norm(x: &[f64], w: &[f64], eps: f64) -> Vec<f64> {
     y
 }
 
-/// Twin of [`rms_norm_backward`](crate::rms_norm::rms_norm_backward), without what it adds the gradient to: `(dx, dw)`.
+/// Twin of [`rms_norm_backward`](crate::rms_norm::rms_norm_backward): `(dx, dw)`.
 ///
 /// ∂yⱼ/∂xᵢ = wⱼ·(δᵢⱼ/rms − xᵢ·xⱼ/(d·rms³)).
 ///
