@@ -1,0 +1,91 @@
+//! What the kinds with blocks have in common: a block is groups of integer codes with a scale, sometimes a minimum.
+//!
+//! ```text
+//! bytes of a block → codes [i8; LEN], scale(group), minimum → code·scale (+ minimum)
+//! ```
+
+/// Elements of the largest block.
+pub(crate) const MAX_LEN: usize = 64;
+
+/// A kind of block. `block` is always [`Block::BYTES`] bytes.
+pub(crate) trait Block {
+    /// Elements.
+    const LEN: usize;
+    /// Bytes.
+    const BYTES: usize;
+    /// Elements that share a scale.
+    const GROUP: usize = Self::LEN;
+    /// Whether there is a minimum.
+    const HAS_MINIMUM: bool = false;
+
+    /// The first [`Block::LEN`] of the result: what each element is in units of the scale.
+    fn codes(block: &[u8]) -> [i8; MAX_LEN];
+
+    /// The scale of the `group`-th [`Block::GROUP`] elements.
+    fn scale(block: &[u8], group: usize) -> f32;
+
+    /// What is added to every element, where [`Block::HAS_MINIMUM`].
+    fn minimum(_block: &[u8]) -> f32 {
+        0.0
+    }
+
+    /// Round [`Block::LEN`] numbers.
+    fn encode(x: &[f32], block: &mut [u8]);
+}
+
+/// [`dequantize`](super::dequantize) for one kind.
+pub(super) fn decode<B: Block>(bytes: &[u8], out: &mut [f32]) {
+    for (block, out) in bytes.chunks_exact(B::BYTES).zip(out.chunks_exact_mut(B::LEN)) {
+        decode_block::<B>(block, out);
+    }
+}
+
+/// The [`Block::LEN`] numbers of one block.
+#[inline(always)]
+pub(crate) fn decode_block<B: Block>(block: &[u8], out: &mut [f32]) {
+    let codes = B::codes(block);
+    let minimum = B::minimum(block);
+    for (group, (out, codes)) in out.chunks_exact_mut(B::GROUP).zip(codes.chunks_exact(B::GROUP)).enumerate() {
+        let scale = B::scale(block, group);
+        for (out, &code) in out.iter_mut().zip(codes) {
+            let product = f32::from(code) * scale;
+            // adding a minimum of 0 would turn −0 into 0
+            *out = if B::HAS_MINIMUM { product + minimum } else { product };
+        }
+    }
+}
+
+/// [`quantize`](super::quantize) for one kind.
+pub(super) fn encode<B: Block>(x: &[f32], bytes: &mut [u8]) {
+    for (x, block) in x.chunks_exact(B::LEN).zip(bytes.chunks_exact_mut(B::BYTES)) {
+        B::encode(x, block);
+    }
+}
+
+/// 1 / x, or 0 for 0: by what a block is multiplied that has nothing but zeros.
+pub(super) fn reciprocal_or_zero(x: f32) -> f32 {
+    if x == 0.0 { 0.0 } else { 1.0 / x }
+}
+
+/// The element of largest magnitude, sign and all; the first of equals, NaN left out, 0 if none is left.
+pub(super) fn extreme(x: &[f32]) -> f32 {
+    x.iter().fold(0.0, |extreme: f32, &x| if x.abs() > extreme.abs() { x } else { extreme })
+}
+
+/// Two 4-bit codes a byte: the first half of a group in the low nibbles, the second half in the high ones.
+pub(super) fn pack_nibbles(codes: &[u8], bytes: &mut [u8]) {
+    let (low, high) = codes.split_at(bytes.len());
+    for ((byte, low), high) in bytes.iter_mut().zip(low).zip(high) {
+        *byte = low & 15 | high << 4;
+    }
+}
+
+/// Undo [`pack_nibbles`], each code going through `value`.
+#[inline(always)]
+pub(super) fn unpack_nibbles(bytes: &[u8], out: &mut [i8], value: impl Fn(u8) -> i8) {
+    let (low, high) = out.split_at_mut(bytes.len());
+    for ((byte, low), high) in bytes.iter().zip(low).zip(high) {
+        *low = value(byte & 15);
+        *high = value(byte >> 4);
+    }
+}

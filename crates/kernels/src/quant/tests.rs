@@ -1,0 +1,135 @@
+//! What holds of every kind, and the numbers that `gguf` and llama.cpp computed.
+
+use std::path::Path;
+
+use super::*;
+use crate::test_data::uniform;
+
+fn golden(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/quant").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn golden_f32(name: &str) -> Vec<f32> {
+    golden(name).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+fn dequantized(kind: Kind, bytes: &[u8]) -> Vec<f32> {
+    let mut out = vec![0.5; bytes.len() / kind.block_bytes() * kind.block_len()];
+    dequantize(kind, bytes, &mut out);
+    out
+}
+
+fn quantized(kind: Kind, x: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0xaa; kind.row_bytes(x.len()).expect("whole blocks")];
+    quantize(kind, x, &mut bytes);
+    bytes
+}
+
+#[test]
+fn any_block_stands_for_what_gguf_reads_from_it() {
+    for kind in Kind::all() {
+        let found = dequantized(kind, &golden(&format!("{}.blocks", kind.name())));
+        let expected = golden_f32(&format!("{}.values", kind.name()));
+        assert_eq!(found.len(), expected.len());
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+            assert!(same, "{kind:?} at {i}: {found} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn numbers_are_rounded_to_the_blocks_that_llama_cpp_writes() {
+    let x = golden_f32("input.f32");
+    for kind in Kind::all() {
+        let (found, expected) = (quantized(kind, &x), golden(&format!("{}.rounded", kind.name())));
+        let size = kind.block_bytes();
+        for (i, (found, expected)) in found.chunks(size).zip(expected.chunks(size)).enumerate() {
+            assert_eq!(found, expected, "{kind:?}, block {i}: {:?}", &x[i * kind.block_len()..][..kind.block_len()]);
+        }
+        assert_eq!(found.len(), expected.len());
+    }
+}
+
+#[test]
+fn no_input_is_refused() {
+    let corners = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e-45, -1e-38, 0.0, -0.0, 70_000.0];
+    for kind in Kind::all() {
+        for (i, &corner) in corners.iter().enumerate() {
+            for among in [vec![corner; 64], uniform(64, i as u64)] {
+                let mut x = among;
+                x[17] = corner;
+                let back = dequantized(kind, &quantized(kind, &x));
+                let finite = x.iter().all(|x| x.abs() < 60.0 || x.is_nan() && kind.block_len() > 1);
+                let all_nan = x.iter().all(|x| x.is_nan());
+                assert!(!finite || all_nan || back.iter().all(|x| x.is_finite()), "{kind:?} of {corner}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_number_is_off_by_no_more_than_its_kind_allows() {
+    // the largest of |x| at most 1, so that this is half a step, or what the f16 of the scale loses of it
+    let allowed = |kind| match kind {
+        Kind::F32 => 0.0,
+        Kind::F16 => 2f32.powi(-12),
+        Kind::Bf16 => 2f32.powi(-9),
+        Kind::Q8_0 => 0.5 / 127.0 + 5e-4,
+        Kind::Q4_0 => 1.0 / 8.0 + 5e-4,
+        Kind::Q4_1 => 0.5 * 2.0 / 15.0 + 5e-4,
+        Kind::Q5_0 => 1.0 / 16.0 + 5e-4,
+        Kind::Q5_1 => 0.5 * 2.0 / 31.0 + 5e-4,
+        Kind::Iq4Nl => 0.14,
+        Kind::Mxfp4 | Kind::Nvfp4 => 0.26,
+    };
+    let x = uniform(64 * 50, 3);
+    for kind in Kind::all() {
+        let back = dequantized(kind, &quantized(kind, &x));
+        let worst = x.iter().zip(&back).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+        assert!(worst <= allowed(kind), "{kind:?} is off by {worst}");
+        assert!(worst >= allowed(kind) / 2.0, "{kind:?} is off by no more than {worst}");
+    }
+}
+
+#[test]
+fn rounding_again_changes_nothing_where_the_scale_stays() {
+    // the scale of these is a power of two or taken from an element that is kept
+    for kind in [Kind::F32, Kind::F16, Kind::Bf16, Kind::Mxfp4, Kind::Nvfp4] {
+        let once = dequantized(kind, &quantized(kind, &uniform(64 * 20, 4)));
+        assert_eq!(dequantized(kind, &quantized(kind, &once)), once, "{kind:?}");
+    }
+}
+
+#[test]
+fn rows_are_whole_blocks() {
+    for kind in Kind::all() {
+        assert_eq!(kind.row_bytes(0), Some(0));
+        assert_eq!(kind.row_bytes(128), Some(128 / kind.block_len() * kind.block_bytes()));
+        assert_eq!(kind.row_bytes(33).is_some(), kind.block_len() == 1);
+    }
+    assert_eq!(Kind::F32.row_bytes(usize::MAX / 3), None);
+}
+
+#[test]
+fn a_matrix_is_exactly_its_rows() {
+    let bytes = quantized(Kind::Q4_1, &uniform(5 * 64, 5));
+    let w = QuantMatrix::new(Kind::Q4_1, 5, 64, &bytes).expect("five rows");
+    assert_eq!((w.kind(), w.rows(), w.cols(), w.bytes()), (Kind::Q4_1, 5, 64, &bytes[..]));
+    let part = w.row_range(2, 3);
+    assert_eq!((part.rows(), part.row(1)), (3, &bytes[3 * 40..4 * 40]));
+    assert_eq!(w.row_range(5, 0).bytes(), &[]);
+
+    let short = QuantMatrix::new(Kind::Q4_1, 5, 64, &bytes[1..]).expect_err("a byte is missing");
+    assert_eq!(short.to_string(), "5 × 64 numbers of q4_1 take 200 bytes, there are 199");
+    let ragged = QuantMatrix::new(Kind::Q4_1, 5, 63, &bytes).expect_err("half a block");
+    assert_eq!(ragged.to_string(), "5 × 63 numbers cannot be q4_1: a row must be a multiple of 32");
+    assert!(matches!(QuantMatrix::new(Kind::F32, usize::MAX, 64, &bytes), Err(MatrixError::Shape { .. })));
+}
+
+#[test]
+#[should_panic(expected = "rows 4.. + 2 of 5")]
+fn rows_past_the_end_are_refused() {
+    QuantMatrix::new(Kind::F16, 5, 1, &[0; 10]).expect("five rows").row_range(4, 2);
+}
