@@ -15,11 +15,13 @@ mod atomic;
 mod error;
 pub mod hf;
 mod mapped;
+mod model_file;
 mod tensors;
 
 pub use atomic::write_atomic;
 pub use error::FormatError;
 pub use mapped::MappedFile;
+pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
 pub use tensors::{Tensor, TensorRef, read_safetensors, write_safetensors};
 
 /// What the functions of this crate return.

@@ -8,10 +8,12 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
-use half::{bf16, f16};
+use half::bf16;
 use itera_config::Precision;
+use itera_kernels::quant::{Kind, dequantize};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
@@ -131,22 +133,41 @@ pub fn read_safetensors(path: &Path) -> Result<Vec<Tensor>> {
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Tensor>> {
+    let (tensors, numbers) = index(path, bytes)?;
+    let read = |Indexed { name, kind, shape, range }: Indexed| {
+        let mut data = vec![0.0; shape.iter().product()];
+        dequantize(kind, &numbers[range], &mut data);
+        Tensor { name, shape, data }
+    };
+    Ok(tensors.into_iter().map(read).collect())
+}
+
+/// Where a tensor lies in a file.
+pub(crate) struct Indexed {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) shape: Vec<usize>,
+    /// Its bytes, counted from the end of the header.
+    pub(crate) range: Range<usize>,
+}
+
+/// The tensors of a file in order of name, and the bytes that they lie in; ranges are within those.
+pub(crate) fn index<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Vec<Indexed>, &'a [u8])> {
     let (metadata, numbers) = split(path, bytes)?;
     let mut names = metadata.offset_keys();
     names.sort();
-    names
-        .into_iter()
-        .map(|name| {
-            let TensorInfo { dtype, shape, data_offsets: (start, end) } =
-                metadata.info(&name).expect("the header lists its own names").clone();
-            let data = to_f32(dtype, &numbers[start..end]).ok_or_else(|| FormatError::Dtype {
-                path: path.to_owned(),
-                tensor: name.clone(),
-                dtype: dtype.to_string(),
-            })?;
-            Ok(Tensor { name, shape, data })
-        })
-        .collect()
+    let place = |name: String| {
+        let TensorInfo { dtype, shape, data_offsets: (start, end) } =
+            metadata.info(&name).expect("the header lists its own names").clone();
+        let kind = match dtype {
+            Dtype::F32 => Kind::F32,
+            Dtype::F16 => Kind::F16,
+            Dtype::BF16 => Kind::Bf16,
+            _ => return Err(FormatError::Dtype { path: path.to_owned(), tensor: name, dtype: dtype.to_string() }),
+        };
+        Ok(Indexed { name, kind, shape, range: start..end })
+    };
+    Ok((names.into_iter().map(place).collect::<Result<_>>()?, numbers))
 }
 
 /// The header, which is found valid, and the bytes behind it, which are as many as it says.
@@ -175,20 +196,9 @@ fn split<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Metadata, &'a [u8])> {
     })
 }
 
-fn to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes.as_chunks().0.iter().map(|&bytes| number(bytes)).collect()
-    }
-    match dtype {
-        Dtype::F32 => Some(numbers(bytes, f32::from_le_bytes)),
-        Dtype::F16 => Some(numbers(bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
-        Dtype::BF16 => Some(numbers(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use half::f16;
     use proptest::prelude::*;
     use safetensors::tensor::TensorView;
 

@@ -8,9 +8,11 @@
 mod config;
 mod model_dir;
 pub mod names;
+mod open;
 mod settings;
 
 pub use config::{config_json, generation_config_json, parse_config};
+pub(crate) use model_dir::of_model;
 pub use model_dir::{HfModel, read_model_dir, write_model_dir};
 
 /// Ids of the special tokens, as `config.json` states them.

@@ -12,9 +12,9 @@ use super::{SpecialIds, config_json, generation_config_json, names, parse_config
 use crate::error::io;
 use crate::{FormatError, Result, Tensor, TensorRef, read_safetensors, write_atomic, write_safetensors};
 
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
-const WEIGHTS: &str = "model.safetensors";
+pub(super) const WEIGHTS: &str = "model.safetensors";
 
 /// Longest `config.json` that is read: a hundred times the longest in use.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -44,10 +44,8 @@ pub fn write_model_dir(
     tensors: &[TensorRef<'_>],
     precision: Precision,
 ) -> Result<()> {
-    config.validate()?;
     let weights = dir.join(WEIGHTS);
-    let given = tensors.iter().map(|tensor| (tensor.name.to_owned(), *tensor));
-    let tensors = in_order(&weights, config, given, |spec, tensor| (tensor.shape.to_vec(), spec.shape.clone()))?;
+    let tensors = of_model(&weights, config, tensors)?;
 
     let renamed: Vec<_> = config.tensors().iter().map(hf_name_and_shape).collect();
     let renamed: Vec<_> = renamed
@@ -82,13 +80,20 @@ pub fn read_model_dir(dir: &Path) -> Result<HfModel> {
     Ok(HfModel { config, special_ids, tensors })
 }
 
-fn hf_name_and_shape(spec: &TensorSpec) -> (String, Vec<usize>) {
+pub(super) fn hf_name_and_shape(spec: &TensorSpec) -> (String, Vec<usize>) {
     let name = names::to_hf(&spec.name).expect("every tensor of the family has a published name");
     (name, names::hf_shape(&spec.name, &spec.shape))
 }
 
+/// Tensors by our names, found to be exactly those of a valid configuration, in its order. Errors name `path`.
+pub(crate) fn of_model<'a>(path: &Path, config: &ModelConfig, tensors: &[TensorRef<'a>]) -> Result<Vec<TensorRef<'a>>> {
+    config.validate()?;
+    let given = tensors.iter().map(|tensor| (tensor.name.to_owned(), *tensor));
+    in_order(path, config, given, |spec, tensor| (tensor.shape.to_vec(), spec.shape.clone()))
+}
+
 /// The tensors that the configuration demands, in its order; `shapes` gives the found and the expected one.
-fn in_order<T>(
+pub(super) fn in_order<T>(
     path: &Path,
     config: &ModelConfig,
     tensors: impl Iterator<Item = (String, T)>,
@@ -125,7 +130,7 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
     write_atomic(path, format!("{value:#}\n").as_bytes())
 }
 
-fn read_config(path: &Path) -> Result<(ModelConfig, SpecialIds)> {
+pub(super) fn read_config(path: &Path) -> Result<(ModelConfig, SpecialIds)> {
     let file = fs::File::open(path).map_err(io("read", path))?;
     let mut text = Vec::new();
     file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut text).map_err(io("read", path))?;

@@ -1,0 +1,172 @@
+//! A trained model, open: what it is, and its weights as they lie in its file.
+//!
+//! ```text
+//! directory: config.json, model.safetensors, tokenizer.json ─┐                 ┌─ config, special_ids, rotary_pairs
+//!                                                            ├─▶ ModelFile ────┼─ matrix(name): rows, still packed
+//!                                                            │   (mapped)      ├─ vector(name): f32
+//! tensors in memory ─────────────────────────────────────────┘                 └─ tokenizer()
+//! ```
+
+mod pieces;
+mod weights;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use itera_config::ModelConfig;
+use itera_kernels::quant::{Kind, QuantMatrix};
+
+use crate::error::io;
+use crate::hf::{self, SpecialIds};
+use crate::{FormatError, MappedFile, Result, TensorRef};
+pub(crate) use pieces::pieces_of;
+pub(crate) use weights::Weights;
+
+/// A model file or directory, mapped. Opening it checks every name, shape and size; nothing is expanded but the
+/// vectors, which are small.
+///
+/// Every source answers to the same names. Matrices are `[rows, cols]`, a row after the other, and are multiplied
+/// with a vector of `cols` numbers (d = d_model, i = d_inner, f = d_expert; `ModelConfig` has the others):
+///
+/// ```text
+/// embed [v, d]    head [v, d], the embedding where they are tied
+/// layers.{l}.mamba.in_proj [d_in_proj, d]    .mamba.out_proj [d, i]
+/// layers.{l}.attention.q_proj [d, d]   .k_proj [kv, d]   .v_proj [kv, d]   .o_proj [d, d]
+/// layers.{l}.moe.{expert}.gate [f, d]  .up [f, d]        .out [d, f]              absent if dense
+/// layers.{l}.shared.gate [d_shared, d] .up [d_shared, d] .out [d, d_shared]
+/// ```
+///
+/// An MLP is `out · (silu(gate · x) ⊙ (up · x))`. Vectors, and the few small matrices that are never packed, are f32,
+/// the last dimension varying fastest:
+///
+/// ```text
+/// norm [d]    layers.{l}.mixer_norm [d]    layers.{l}.ffn_norm [d]    layers.{l}.moe.router [e, d]
+/// layers.{l}.mamba.conv_weight [channels, d_conv]  .conv_bias [channels]  .dt_bias [h]  .d_skip [h]  .norm [i]
+/// layers.{l}.mamba.a [h]: −exp(a_log), so that a state decays by exp(a·Δ)
+/// ```
+///
+/// Rows of a matrix begin where the file has them: a multiple of 4 bytes in all usual files, which is not promised.
+#[derive(Debug)]
+pub struct ModelFile {
+    path: PathBuf,
+    bytes: Bytes,
+    opened: Opened,
+}
+
+/// What the matrices lie in.
+#[derive(Debug)]
+pub(crate) enum Bytes {
+    Mapped(MappedFile),
+    Owned(Vec<u8>),
+}
+
+/// Which two numbers of an attention head a rotary embedding turns together: rows of `q_proj` and `k_proj` differ in
+/// order between files. Without rotary embedding the order shows nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotaryPairs {
+    /// Number j and number j + (head width)/2, in a Hugging Face directory.
+    Halves,
+    /// Numbers 2j and 2j + 1, in GGUF.
+    Neighbours,
+}
+
+/// What `itera_tokenizer::Tokenizer` is made from.
+#[derive(Debug)]
+pub enum TokenizerSource {
+    /// The contents of a `tokenizer.json`.
+    Json(Vec<u8>),
+}
+
+/// What was found in a file.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) config: ModelConfig,
+    pub(crate) special_ids: SpecialIds,
+    pub(crate) rotary_pairs: RotaryPairs,
+    pub(crate) weights: Weights,
+}
+
+impl ModelFile {
+    /// Opens a Hugging Face model directory.
+    ///
+    /// # Errors
+    ///
+    /// If a file is absent or damaged, asks for what has no counterpart here, or if its tensors are not exactly those
+    /// of its configuration.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_dir(path)
+    }
+
+    /// A model of tensors by the names of [`ModelConfig::tensors`], which are copied. It has no tokenizer.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is not valid or the tensors are not exactly those of it.
+    pub fn from_tensors(config: &ModelConfig, special_ids: SpecialIds, tensors: &[TensorRef<'_>]) -> Result<Self> {
+        let path = Path::new("the model in memory");
+        let tensors = hf::of_model(path, config, tensors)?;
+        let bytes: Vec<u8> = tensors.iter().flat_map(|tensor| tensor.data).flat_map(|x| x.to_le_bytes()).collect();
+        let mut weights = Weights::default();
+        let pieces = config.tensors().into_iter().flat_map(pieces_of);
+        pieces.fold(0, |start, piece| weights.add(piece, Kind::F32, start, &bytes));
+        weights.decays_from_logs();
+        let opened = Opened { config: config.clone(), special_ids, rotary_pairs: RotaryPairs::Halves, weights };
+        Ok(Self::new(path, Bytes::Owned(bytes), opened))
+    }
+
+    pub(crate) fn new(path: &Path, bytes: Bytes, opened: Opened) -> Self {
+        Self { path: path.to_owned(), bytes, opened }
+    }
+
+    /// The shape of the model; a valid configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.opened.config
+    }
+
+    /// Its special tokens.
+    pub fn special_ids(&self) -> SpecialIds {
+        self.opened.special_ids
+    }
+
+    /// The order of the rows of `q_proj` and `k_proj`.
+    pub fn rotary_pairs(&self) -> RotaryPairs {
+        self.opened.rotary_pairs
+    }
+
+    /// A matrix by the name in the table above, as it lies in the file.
+    ///
+    /// # Errors
+    ///
+    /// If the model has no matrix of this name.
+    pub fn matrix(&self, name: &str) -> Result<QuantMatrix<'_>> {
+        let name = if name == "head" && self.config().tie_embeddings { "embed" } else { name };
+        let bytes = match &self.bytes {
+            Bytes::Mapped(file) => file.bytes(),
+            Bytes::Owned(bytes) => bytes,
+        };
+        self.opened.weights.matrix(name, bytes).ok_or_else(|| self.missing(name))
+    }
+
+    /// A vector, or small matrix, by the name in the table above.
+    ///
+    /// # Errors
+    ///
+    /// If the model has no vector of this name.
+    pub fn vector(&self, name: &str) -> Result<&[f32]> {
+        self.opened.weights.vector(name).ok_or_else(|| self.missing(name))
+    }
+
+    /// What the tokenizer is made from.
+    ///
+    /// # Errors
+    ///
+    /// If the directory has no readable `tokenizer.json`.
+    pub fn tokenizer(&self) -> Result<TokenizerSource> {
+        let path = self.path.join("tokenizer.json");
+        fs::read(&path).map(TokenizerSource::Json).map_err(io("read", &path))
+    }
+
+    fn missing(&self, name: &str) -> FormatError {
+        FormatError::Names { path: self.path.clone(), missing: vec![name.to_owned()], unexpected: vec![] }
+    }
+}
