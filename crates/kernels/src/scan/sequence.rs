@@ -236,18 +236,25 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// C's gradient: S forward in time.
-    fn forward(self, part: &Part<'_>, work: &mut Work<'_>) {
+    /// A part's rows of x, B, C and dy; its gates are filled.
+    fn operands(self, part: &Part<'_>, gates: &mut Gates) -> [Rows<'a>; 4] {
         let Self { shape, input, upstream, .. } = self;
-        let Part { head, chunk, row, len, shared, add } = *part;
-        let Work { gates, slopes, rows } = work;
-        let [x, b, c] = [
+        let Part { head, row, len, .. } = *part;
+        gates.fill(input.raw_steps(row, head).take(len), input.dt_bias[head], input.decay_rate(head));
+        [
             shape.x_rows(input.xbc, row, head),
             shape.b_rows(input.xbc, row, head),
             shape.c_rows(input.xbc, row, head),
-        ];
-        let dy = shape.y_rows(upstream.y, row, head);
-        gates.fill(input.raw_steps(row, head).take(len), input.dt_bias[head], input.decay_rate(head));
+            shape.y_rows(upstream.y, row, head),
+        ]
+    }
+
+    /// C's gradient: S forward in time.
+    fn forward(self, part: &Part<'_>, work: &mut Work<'_>) {
+        let shape = self.shape;
+        let Part { head, chunk, len, shared, add, .. } = *part;
+        let Work { gates, slopes, rows } = work;
+        let [x, b, c, dy] = self.operands(part, gates);
         let state = head * (self.chunks + 1) + chunk;
         let sweep = Sweep {
             time: Time::Forward,
@@ -282,17 +289,10 @@ impl<'a> Sequence<'a> {
 
     /// All other gradients: G backwards in time.
     fn reverse(self, part: &Part<'_>, work: &mut Work<'_>) {
-        let Self { shape, input, upstream, .. } = self;
+        let Self { shape, input, .. } = self;
         let Part { head, chunk, row, len, shared, add } = *part;
         let Work { gates, slopes, rows } = work;
-        let [x, b, c] = [
-            shape.x_rows(input.xbc, row, head),
-            shape.b_rows(input.xbc, row, head),
-            shape.c_rows(input.xbc, row, head),
-        ];
-        let dy = shape.y_rows(upstream.y, row, head);
-        let a = input.decay_rate(head);
-        gates.fill(input.raw_steps(row, head).take(len), input.dt_bias[head], a);
+        let [x, b, c, dy] = self.operands(part, gates);
         // SAFETY: rows of this head, which this task owns.
         let (after, end, dy_past, sums) = unsafe {
             (
@@ -357,7 +357,7 @@ impl<'a> Sequence<'a> {
             combine((future, &gates.delta[..len]), (dy, &slopes.to_x[..len]), d_x, false);
         }
 
-        let of_chunk = slopes.fill_raw(gates, dy_past, a, u_end);
+        let of_chunk = slopes.fill_raw(gates, dy_past, input.decay_rate(head), u_end);
         sums.iter_mut().zip(of_chunk).for_each(|(sum, of_chunk)| *sum += of_chunk);
         for (t, d_raw) in slopes.raw[..len].iter().enumerate() {
             // SAFETY: a column of this head, which this task owns.
