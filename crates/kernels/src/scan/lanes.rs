@@ -173,6 +173,57 @@ mod x86 {
 
     use super::{Lanes, MAX_LANES};
 
+    // SAFETY of the bodies: the caller's, see the trait.
+    /// The methods of [`Lanes`] that are one instruction, of another name in each set.
+    macro_rules! instructions {
+        ($splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $mul_add:ident) => {
+            #[inline(always)]
+            unsafe fn splat(x: f32) -> Self {
+                unsafe { Self($splat(x)) }
+            }
+
+            #[inline(always)]
+            unsafe fn load(from: *const f32) -> Self {
+                unsafe { Self($load(from)) }
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, to: *mut f32) {
+                unsafe { $store(to, self.0) }
+            }
+
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                unsafe { Self($add(self.0, other.0)) }
+            }
+
+            #[inline(always)]
+            unsafe fn sub(self, other: Self) -> Self {
+                unsafe { Self($sub(self.0, other.0)) }
+            }
+
+            #[inline(always)]
+            unsafe fn mul(self, other: Self) -> Self {
+                unsafe { Self($mul(self.0, other.0)) }
+            }
+
+            #[inline(always)]
+            unsafe fn mul_add(self, b: Self, c: Self) -> Self {
+                unsafe { Self($mul_add(self.0, b.0, c.0)) }
+            }
+
+            #[inline(always)]
+            unsafe fn prefetch(address: *const f32) {
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+            }
+
+            #[inline(always)]
+            unsafe fn prefetch_to_write(address: *const f32) {
+                unsafe { _mm_prefetch::<_MM_HINT_ET0>(address.cast()) }
+            }
+        };
+    }
+
     /// Eight lanes of AVX2 with FMA.
     #[derive(Clone, Copy)]
     pub(in crate::scan) struct Avx2(__m256);
@@ -205,25 +256,19 @@ mod x86 {
     // SAFETY of the bodies: the caller's, see the trait.
     impl Lanes for Avx2 {
         const N: usize = 8;
-
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self {
-            unsafe { Self(_mm256_set1_ps(x)) }
-        }
-
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { Self(_mm256_loadu_ps(from)) }
-        }
+        instructions!(
+            _mm256_set1_ps,
+            _mm256_loadu_ps,
+            _mm256_storeu_ps,
+            _mm256_add_ps,
+            _mm256_sub_ps,
+            _mm256_mul_ps,
+            _mm256_fmadd_ps
+        );
 
         #[inline(always)]
         unsafe fn load_part(from: *const f32, lanes: usize) -> Self {
             unsafe { Self(_mm256_maskload_ps(from, Self::mask(lanes))) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            unsafe { _mm256_storeu_ps(to, self.0) }
         }
 
         #[inline(always)]
@@ -237,36 +282,6 @@ mod x86 {
                 let (p, q) = (Self::sums_of_4(rows, 0), Self::sums_of_4(rows, 4));
                 Self(_mm256_add_ps(_mm256_permute2f128_ps::<0x20>(p, q), _mm256_permute2f128_ps::<0x31>(p, q)))
             }
-        }
-
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            unsafe { Self(_mm256_add_ps(self.0, other.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn sub(self, other: Self) -> Self {
-            unsafe { Self(_mm256_sub_ps(self.0, other.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn mul(self, other: Self) -> Self {
-            unsafe { Self(_mm256_mul_ps(self.0, other.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn mul_add(self, b: Self, c: Self) -> Self {
-            unsafe { Self(_mm256_fmadd_ps(self.0, b.0, c.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn prefetch(address: *const f32) {
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-        }
-
-        #[inline(always)]
-        unsafe fn prefetch_to_write(address: *const f32) {
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(address.cast()) }
         }
     }
 
@@ -306,25 +321,19 @@ mod x86 {
     // SAFETY of the bodies: the caller's, see the trait.
     impl Lanes for Avx512 {
         const N: usize = 16;
-
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self {
-            unsafe { Self(_mm512_set1_ps(x)) }
-        }
-
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { Self(_mm512_loadu_ps(from)) }
-        }
+        instructions!(
+            _mm512_set1_ps,
+            _mm512_loadu_ps,
+            _mm512_storeu_ps,
+            _mm512_add_ps,
+            _mm512_sub_ps,
+            _mm512_mul_ps,
+            _mm512_fmadd_ps
+        );
 
         #[inline(always)]
         unsafe fn load_part(from: *const f32, lanes: usize) -> Self {
             unsafe { Self(_mm512_maskz_loadu_ps(Self::mask(lanes), from)) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            unsafe { _mm512_storeu_ps(to, self.0) }
         }
 
         #[inline(always)]
@@ -339,36 +348,6 @@ mod x86 {
                 let high = Self::fold(Self::sums_of_4(rows, 8), Self::sums_of_4(rows, 12));
                 Self(Self::fold(low, high))
             }
-        }
-
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            unsafe { Self(_mm512_add_ps(self.0, other.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn sub(self, other: Self) -> Self {
-            unsafe { Self(_mm512_sub_ps(self.0, other.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn mul(self, other: Self) -> Self {
-            unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn mul_add(self, b: Self, c: Self) -> Self {
-            unsafe { Self(_mm512_fmadd_ps(self.0, b.0, c.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn prefetch(address: *const f32) {
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-        }
-
-        #[inline(always)]
-        unsafe fn prefetch_to_write(address: *const f32) {
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(address.cast()) }
         }
     }
 }
