@@ -1,30 +1,92 @@
-//! y = W·x with W in the form it has in a file.
+//! y = W·x with W in the form it has in a file, for one vector or a batch of them.
 //!
 //! ```text
-//! row of blocks → 64 numbers at a time, as f32 → Σ number·x → y[row]
+//! x: [n, cols] → Activations: f32, or int8 with a scale for each 32     once for all matrices that read x
+//! W: rows of blocks ─┐
+//!   f32 activations  ├→ numbers of a block in registers, fused multiply-adds in 8 chains   ─┐
+//!   int8 activations ┴→ codes × codes, summed exactly in i32, times both scales            ─┴→ y: [n, rows]
 //! ```
+//!
+//! W is read once for 8 vectors of a batch; nothing of it is expanded but what is in registers.
+//!
+//! # What is equal to what
+//!
+//! - A row of y is the same bits whatever else is in the batch, and whichever rows of W are asked for.
+//! - **Exact** (f32 activations): element k goes to chain k mod 8, chains are fused multiply-adds in order of k, and are
+//!   joined as ((0+2)+(1+3)) + ((4+6)+(5+7)). Every level with fused multiply-add gives the same bits, and so does
+//!   aarch64; where there is none, the products are rounded too.
+//! - **Int8**: blocks in order, `y += (scale of W · scale of x) · (Σ codes · codes)`, then, for a kind with a minimum,
+//!   `y += minimum · (scale of x · Σ codes of x)`. Sums of codes are integers and nothing is fused, so every level and
+//!   every machine gives the same bits.
 
-use crate::quant::{QuantMatrix, dequantize};
+mod activations;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "instructions of sets that were detected, on operands whose sizes were checked")]
+mod x86;
 
-/// Elements of a row that are decoded at a time; every block length divides it.
-const STRIP: usize = 64;
+pub use activations::{Activations, Precision};
 
-/// `y = W·x`, x taken as it is.
+use crate::quant::QuantMatrix;
+use activations::{Int8, LANES};
+
+/// `y = W·x`, exact, without preparing x: for a vector that one matrix reads.
 ///
 /// # Panics
 /// If `x` is not a row's elements long, or `y` not the rows.
 pub fn matvec(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
     assert_eq!((x.len(), y.len()), (w.cols(), w.rows()), "operands of a {} × {} matrix", w.rows(), w.cols());
-    let strip_bytes = w.kind().block_bytes() * (STRIP / w.kind().block_len());
-    for (row, y) in y.iter_mut().enumerate() {
-        let strips = w.row(row).chunks(strip_bytes).zip(x.chunks(STRIP));
-        *y = strips.map(|(bytes, x)| strip(w, bytes, x)).sum();
+    tile(w, &Tile::Exact { x, lanes: 1 }, y);
+}
+
+/// `y[i] = W·x[i]` for each vector of the batch.
+///
+/// In int8 if these are [`Precision::Int8`] and W has codes; kinds that are floats are multiplied exactly.
+///
+/// # Shapes
+/// `x`: [n, cols], `y`: [n, rows]
+///
+/// # Panics
+/// If the vectors are not a row's elements long, or `y` not n times the rows.
+pub fn multiply(w: QuantMatrix<'_>, x: &Activations, y: &mut [f32]) {
+    assert_eq!(
+        (x.len(), y.len()),
+        (w.cols(), x.count() * w.rows()),
+        "operands of a {} × {} matrix",
+        w.rows(),
+        w.cols()
+    );
+    let coded = w.kind().block_len() > 1;
+    for (index, y) in y.chunks_mut((x.lanes() * w.rows()).max(1)).enumerate() {
+        tile(w, &x.tile(index, coded), y);
     }
 }
 
-fn strip(w: QuantMatrix<'_>, bytes: &[u8], x: &[f32]) -> f32 {
-    let mut numbers = [0.0; STRIP];
-    let numbers = &mut numbers[..x.len()];
-    dequantize(w.kind(), bytes, numbers);
-    numbers.iter().zip(x).map(|(w, x)| w * x).sum()
+/// One vector, or [`LANES`] of which y wants the first few, interleaved.
+enum Tile<'a> {
+    Exact {
+        /// [cols, lanes]
+        x: &'a [f32],
+        lanes: usize,
+    },
+    Int8 {
+        x: Int8<'a>,
+        lanes: usize,
+    },
 }
+
+fn tile(w: QuantMatrix<'_>, tile: &Tile<'_>, y: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(set) = x86::Set::in_use() {
+        return set.tile(w, tile, y);
+    }
+    match *tile {
+        Tile::Exact { x, lanes: 1 } => portable::exact::<1>(w, x, y),
+        Tile::Exact { x, .. } => portable::exact::<LANES>(w, x, y),
+        Tile::Int8 { x, lanes: 1 } => portable::int8::<1>(w, x, y),
+        Tile::Int8 { x, .. } => portable::int8::<LANES>(w, x, y),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,11 @@ impl<'a> QuantMatrix<'a> {
         self.cols
     }
 
+    /// Bytes of a row.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
     /// All rows.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes

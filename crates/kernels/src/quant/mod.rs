@@ -22,6 +22,8 @@ mod table;
 pub(crate) use block::Block;
 pub(crate) use linear::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 pub use matrix::{MatrixError, QuantMatrix};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use table::{E2M1, NON_LINEAR};
 pub(crate) use table::{Iq4Nl, Mxfp4, Nvfp4};
 
 /// How the numbers of a tensor are stored. Multi-byte fields are little-endian.
@@ -91,6 +93,7 @@ macro_rules! for_block {
         }
     };
 }
+pub(crate) use for_block;
 
 impl Kind {
     /// Every kind.

@@ -1,0 +1,196 @@
+//! Vectors as the kernels read them.
+//!
+//! ```text
+//! 1..=4 vectors   one after the other
+//! more            tiles of 8, interleaved: element k of all 8, or elements 4k..4k + 4 as int8, side by side
+//! int8            scale = max |x| / 127 of each 32, code = x / scale to the nearest, ties to even; Σ codes of each 16
+//! ```
+
+use super::Tile;
+use crate::simd::simd;
+
+/// Vectors of an interleaved tile: the f32 of an AVX2 register.
+pub(super) const LANES: usize = 8;
+/// Elements that share a scale.
+pub(super) const BLOCK: usize = 32;
+/// Elements whose codes are summed.
+pub(super) const SUM: usize = 16;
+/// Sums of a block.
+const SUMS: usize = BLOCK / SUM;
+/// Codes of a vector that lie side by side, the most that one instruction sums.
+pub(super) const QUAD: usize = 4;
+
+/// Vectors from which a tile pays although some of its lanes may be empty.
+const MIN_TILED: usize = 5;
+
+/// How activations take part in a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// As they are.
+    Exact,
+    /// Rounded to 8 bits in blocks of 32, where the weights have codes too.
+    Int8,
+}
+
+/// A batch of vectors, prepared once for all the matrices that they are multiplied by. Memory is kept between batches.
+#[derive(Clone, Debug)]
+pub struct Activations {
+    precision: Precision,
+    count: usize,
+    len: usize,
+    lanes: usize,
+    /// [tiles, len, lanes]
+    exact: Vec<f32>,
+    /// [tiles, blocks · 32 / 4, lanes, 4]
+    codes: Vec<i8>,
+    /// [tiles, blocks, lanes]
+    scales: Vec<f32>,
+    /// [tiles, blocks · 2, lanes]
+    sums: Vec<i32>,
+}
+
+/// A tile of codes, laid out as in [`Activations`].
+#[derive(Clone, Copy)]
+pub(super) struct Int8<'a> {
+    pub codes: &'a [i8],
+    pub scales: &'a [f32],
+    pub sums: &'a [i32],
+}
+
+impl Activations {
+    /// No vectors yet.
+    pub fn new(precision: Precision) -> Self {
+        let (exact, codes, scales, sums) = Default::default();
+        Self { precision, count: 0, len: 0, lanes: 1, exact, codes, scales, sums }
+    }
+
+    /// Take the vectors of `len` elements that lie one after the other in `x`.
+    ///
+    /// In int8 a block with a NaN or an infinity makes all that is multiplied by it NaN or infinite.
+    ///
+    /// # Panics
+    /// If `x` is not whole vectors.
+    pub fn set(&mut self, x: &[f32], len: usize) {
+        let count = if x.is_empty() { 0 } else { x.len() / len.max(1) };
+        assert_eq!(count * len, x.len(), "whole vectors of {len} elements");
+        (self.count, self.len) = (count, len);
+        self.lanes = if count < MIN_TILED { 1 } else { LANES };
+        let tiles = count.div_ceil(self.lanes);
+        self.exact.resize(tiles * self.lanes * len, 0.0);
+        if self.lanes == 1 {
+            self.exact.copy_from_slice(x);
+        } else {
+            let tiles = x.chunks(LANES * len).zip(self.exact.chunks_exact_mut(LANES * len));
+            tiles.for_each(|(x, tile)| interleave(x, len, tile));
+        }
+        // no kind with codes has rows of other lengths
+        if self.precision == Precision::Int8 && len.is_multiple_of(BLOCK) {
+            let blocks = len / BLOCK * self.lanes;
+            self.codes.resize(tiles * blocks * BLOCK, 0);
+            self.scales.resize(tiles * blocks, 0.0);
+            self.sums.resize(tiles * blocks * SUMS, 0);
+            for (index, x) in x.chunks_exact(len.max(1)).enumerate() {
+                let (tile, lane) = (index / self.lanes, index % self.lanes);
+                let codes = &mut self.codes[tile * blocks * BLOCK..][..blocks * BLOCK];
+                let scales = &mut self.scales[tile * blocks..][..blocks];
+                let sums = &mut self.sums[tile * blocks * SUMS..][..blocks * SUMS];
+                if self.lanes == 1 {
+                    round::one(x, lane, codes, scales, sums);
+                } else {
+                    round::among_lanes(x, lane, codes, scales, sums);
+                }
+            }
+        }
+    }
+
+    /// Vectors.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Elements of a vector.
+    #[expect(clippy::len_without_is_empty, reason = "the length of every vector, not the number of them")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Vectors of a tile.
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    /// The `index`-th [`Activations::lanes`] vectors, for weights that have codes or not.
+    pub(super) fn tile(&self, index: usize, coded: bool) -> Tile<'_> {
+        let lanes = self.lanes;
+        if self.precision == Precision::Int8 && coded {
+            let blocks = self.len / BLOCK * lanes;
+            let x = Int8 {
+                codes: &self.codes[index * blocks * BLOCK..][..blocks * BLOCK],
+                scales: &self.scales[index * blocks..][..blocks],
+                sums: &self.sums[index * blocks * SUMS..][..blocks * SUMS],
+            };
+            Tile::Int8 { x, lanes }
+        } else {
+            let floats = self.len * lanes;
+            Tile::Exact { x: &self.exact[index * floats..][..floats], lanes }
+        }
+    }
+}
+
+/// Put element k of `x`'s up to [`LANES`] vectors side by side.
+fn interleave(x: &[f32], len: usize, tile: &mut [f32]) {
+    for (lane, x) in x.chunks_exact(len).enumerate() {
+        for (x, among) in x.iter().zip(tile.chunks_exact_mut(LANES)) {
+            among[lane] = *x;
+        }
+    }
+}
+
+/// One vector to codes, `$lanes` of them interleaved.
+mod round {
+    use super::*;
+
+    macro_rules! round {
+        ($name:ident, $lanes:expr) => {
+            simd! {
+                pub(super) fn $name<S>(x: &[f32], lane: usize, codes: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
+                    vector::<{ $lanes }>(x, lane, codes, scales, sums)
+                }
+            }
+        };
+    }
+    round!(one, 1);
+    round!(among_lanes, LANES);
+
+    #[inline(always)]
+    fn vector<const N: usize>(x: &[f32], lane: usize, codes: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
+        let blocks = x.as_chunks::<BLOCK>().0.iter().zip(codes.chunks_exact_mut(BLOCK * N));
+        let scales = scales.chunks_exact_mut(N).zip(sums.chunks_exact_mut(SUMS * N));
+        for ((x, codes), (scales, sums)) in blocks.zip(scales) {
+            let (scale, rounded) = block(x);
+            scales[lane] = scale;
+            for (sums, rounded) in sums.chunks_exact_mut(N).zip(rounded.chunks_exact(SUM)) {
+                sums[lane] = rounded.iter().map(|&code| i32::from(code)).sum();
+            }
+            for (codes, rounded) in codes.chunks_exact_mut(QUAD * N).zip(rounded.chunks_exact(QUAD)) {
+                codes[lane * QUAD..][..QUAD].copy_from_slice(rounded);
+            }
+        }
+    }
+
+    /// The scale and the codes of one block.
+    #[inline(always)]
+    fn block(x: &[f32; BLOCK]) -> (f32, [i8; BLOCK]) {
+        // adding 1.5·2²³ leaves the nearest integer in the low bits of the sum
+        const ROUND: f32 = 12_582_912.0;
+        // magnitudes compare as integers do, and NaN is above them all
+        let largest = x.iter().fold(0, |largest: i32, x| largest.max((x.to_bits() & 0x7fff_ffff).cast_signed()));
+        let largest = f32::from_bits(largest.cast_unsigned());
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let mut codes = [0; BLOCK];
+        for (code, x) in codes.iter_mut().zip(x) {
+            *code = (x * inverse + ROUND).to_bits() as i8;
+        }
+        (largest / 127.0, codes)
+    }
+}

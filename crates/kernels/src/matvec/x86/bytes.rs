@@ -1,0 +1,57 @@
+//! Unsigned codes of W times signed codes of x, four neighbours to a lane.
+
+use std::arch::x86_64::*;
+
+/// A way to multiply bytes. Its functions are for code that is compiled for the features they name.
+pub(super) trait Dot {
+    /// `total` + products of `w`, whose codes are `offset` too large, with those of `x`, |x| ≤ 127.
+    ///
+    /// # Safety
+    /// The processor must have the features of the implementation.
+    unsafe fn add(total: __m256i, w: __m256i, x: __m256i, offset: i32) -> __m256i;
+
+    /// How many times the sum of `x` is still to be subtracted.
+    fn left_over(offset: i32) -> i32;
+}
+
+/// AVX-512 VNNI and VL: products of bytes added to 32 bits.
+pub(super) struct Vnni;
+
+impl Dot for Vnni {
+    #[inline(always)]
+    unsafe fn add(total: __m256i, w: __m256i, x: __m256i, _offset: i32) -> __m256i {
+        // SAFETY: passed on to the caller.
+        unsafe { _mm256_dpbusd_epi32(total, w, x) }
+    }
+
+    #[inline(always)]
+    fn left_over(offset: i32) -> i32 {
+        offset
+    }
+}
+
+/// AVX2: pairs of products in 16 bits, which must not overflow, then pairs of pairs.
+pub(super) struct MultiplyAdd;
+
+impl Dot for MultiplyAdd {
+    #[inline(always)]
+    unsafe fn add(total: __m256i, w: __m256i, x: __m256i, offset: i32) -> __m256i {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let pairs = if offset < 128 {
+                // codes of at most 31: 2·31·127 fits
+                _mm256_maddubs_epi16(w, x)
+            } else {
+                // |w| · (x with the sign of w): 2·128·127 fits
+                let w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+                _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
+            };
+            _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+
+    #[inline(always)]
+    fn left_over(offset: i32) -> i32 {
+        if offset < 128 { offset } else { 0 }
+    }
+}

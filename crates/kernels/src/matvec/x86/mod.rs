@@ -1,0 +1,160 @@
+//! Kernels by hand for AVX2, and for AVX-512 with its dot products of bytes.
+//!
+//! ```text
+//! one vector    8 rows at a time: a register of partial sums each, transposed and added to one register of 8 results
+//! 8 vectors     a lane each: an element of W to all lanes, no sums across lanes; some rows at a time share x
+//! ```
+//!
+//! Registers are 256 bits at both levels: rows are short, and what wider ones would save, the sums across them cost.
+//! AVX-512 brings twice as many registers, and one instruction in place of three for four products of bytes.
+
+mod bytes;
+mod exact;
+mod int8;
+mod kinds;
+mod sums;
+
+use std::arch::x86_64::{__m256, _mm256_storeu_ps};
+
+use super::{
+    Tile,
+    activations::{Int8, LANES},
+};
+use crate::{
+    quant::{Iq4Nl, Kind, Mxfp4, Nvfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantMatrix},
+    simd::{Level, level},
+};
+use bytes::{MultiplyAdd, Vnni};
+use kinds::{Bf16, Codes, F16, F32, Numbers};
+
+/// An instruction set with kernels here, which this processor was found to have.
+#[derive(Clone, Copy)]
+pub(super) enum Set {
+    Avx2,
+    Vnni,
+}
+
+impl Set {
+    /// The set for the level in use, if there is one.
+    #[inline]
+    pub(super) fn in_use() -> Option<Self> {
+        let level = level();
+        if level < Level::Avx2 || !is_x86_feature_detected!("f16c") {
+            return None;
+        }
+        let vnni = level >= Level::Avx512 && is_x86_feature_detected!("avx512vnni");
+        Some(if vnni { Self::Vnni } else { Self::Avx2 })
+    }
+
+    /// See [`super::tile`].
+    #[inline]
+    pub(super) fn tile(self, w: QuantMatrix<'_>, tile: &Tile<'_>, y: &mut [f32]) {
+        match w.kind() {
+            Kind::F32 => self.exact::<F32>(w, tile, y),
+            Kind::F16 => self.exact::<F16>(w, tile, y),
+            Kind::Bf16 => self.exact::<Bf16>(w, tile, y),
+            Kind::Q8_0 => self.either::<Q8_0>(w, tile, y),
+            Kind::Q4_0 => self.either::<Q4_0>(w, tile, y),
+            Kind::Q4_1 => self.either::<Q4_1>(w, tile, y),
+            Kind::Q5_0 => self.either::<Q5_0>(w, tile, y),
+            Kind::Q5_1 => self.either::<Q5_1>(w, tile, y),
+            Kind::Iq4Nl => self.either::<Iq4Nl>(w, tile, y),
+            Kind::Mxfp4 => self.either::<Mxfp4>(w, tile, y),
+            Kind::Nvfp4 => self.either::<Nvfp4>(w, tile, y),
+        }
+    }
+
+    #[inline(always)]
+    fn either<B: Codes>(self, w: QuantMatrix<'_>, tile: &Tile<'_>, y: &mut [f32]) {
+        let Tile::Int8 { x, lanes } = *tile else { return self.exact::<B>(w, tile, y) };
+        // SAFETY: a `Set` is made only where its features were detected.
+        unsafe {
+            match (self, lanes) {
+                (Self::Vnni, 1) => vnni_int8_one::<B>(w, x, y),
+                (Self::Vnni, _) => vnni_int8_many::<B>(w, x, y),
+                (Self::Avx2, 1) => avx2_int8_one::<B>(w, x, y),
+                (Self::Avx2, _) => avx2_int8_many::<B>(w, x, y),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn exact<K: Numbers>(self, w: QuantMatrix<'_>, tile: &Tile<'_>, y: &mut [f32]) {
+        let Tile::Exact { x, lanes } = *tile else { unreachable!("a kind without codes is multiplied exactly") };
+        // SAFETY: as above.
+        unsafe {
+            match (self, lanes) {
+                (_, 1) => avx2_exact_one::<K>(w, x, y),
+                (Self::Vnni, _) => vnni_exact_many::<K>(w, x, y),
+                (Self::Avx2, _) => avx2_exact_many::<K>(w, x, y),
+            }
+        }
+    }
+}
+
+/// Where `N` rows from `start` on begin, the last row standing in for those past it.
+#[inline(always)]
+fn rows<const N: usize>(w: QuantMatrix<'_>, start: usize) -> [*const u8; N] {
+    let mut rows = [w.bytes().as_ptr(); N];
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = row.wrapping_add((start + i).min(w.rows() - 1) * w.row_bytes());
+    }
+    rows
+}
+
+/// As many of eight numbers as `y` takes.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn store(x: __m256, y: &mut [f32]) {
+    let mut all = [0.0; LANES];
+    // SAFETY: both have room for eight.
+    unsafe {
+        if y.len() == LANES {
+            return _mm256_storeu_ps(y.as_mut_ptr(), x);
+        }
+        _mm256_storeu_ps(all.as_mut_ptr(), x);
+    }
+    for (y, x) in y.iter_mut().zip(all) {
+        *y = x;
+    }
+}
+
+/// Some rows of `y`, each with a vector a lane: `rows` of them at most, as many vectors as begin in `y`, which are
+/// `stride` apart.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn store_lanes<const N: usize>(x: &[__m256; N], rows: usize, y: &mut [f32], stride: usize) {
+    let mut all = [[0.0; LANES]; N];
+    for (x, row) in x.iter().zip(&mut all) {
+        // SAFETY: a row has room for eight.
+        unsafe { _mm256_storeu_ps(row.as_mut_ptr(), *x) };
+    }
+    for (lane, y) in y.chunks_mut(stride).enumerate() {
+        for (row, y) in all.iter().zip(y).take(rows) {
+            *y = row[lane];
+        }
+    }
+}
+
+/// Compile a kernel for an instruction set.
+macro_rules! compile {
+    ($features:literal, $name:ident<$kind:ident>($x:ty), $kernel:expr) => {
+        #[target_feature(enable = $features)]
+        fn $name<K: $kind>(w: QuantMatrix<'_>, x: $x, y: &mut [f32]) {
+            // SAFETY: as above.
+            unsafe { $kernel(w, x, y) }
+        }
+    };
+}
+
+compile!("avx2,fma,f16c", avx2_exact_one<Numbers>(&[f32]), exact::one::<K>);
+compile!("avx2,fma,f16c", avx2_exact_many<Numbers>(&[f32]), exact::many::<K, 1>);
+compile!("avx2,fma,f16c", avx2_int8_one<Codes>(Int8<'_>), int8::one::<K, MultiplyAdd>);
+compile!("avx2,fma,f16c", avx2_int8_many<Codes>(Int8<'_>), int8::many::<K, MultiplyAdd>);
+compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_exact_many<Numbers>(&[f32]), exact::many::<K, 3>);
+compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_one<Codes>(Int8<'_>), int8::one::<K, Vnni>);
+compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_many<Codes>(Int8<'_>), int8::many::<K, Vnni>);

@@ -1,0 +1,43 @@
+//! Eight registers of eight lanes → one register of their eight sums.
+//!
+//! ```text
+//! lanes 0 and 2, 1 and 3 of each half → those two → the halves        ((0+2)+(1+3)) + ((4+6)+(5+7))
+//! ```
+//!
+//! Two registers become one at each step, so that eight sums cost as many instructions as three.
+
+use std::arch::x86_64::*;
+
+/// The sum of each of `x`, in their order.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn of_floats(x: [__m256; 8]) -> __m256 {
+    let pair = |a, b| _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    let four = |a, b| {
+        let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
+        _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)))
+    };
+    let [a, b, c, d, e, f, g, h] = x;
+    let (low, high) = (four(pair(a, b), pair(c, d)), four(pair(e, f), pair(g, h)));
+    _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+}
+
+/// The sum of each of `x`, in their order.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn of_integers(x: [__m256i; 8]) -> __m256i {
+    let pair = |a, b| _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    let four = |a, b| _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+    let [a, b, c, d, e, f, g, h] = x;
+    let (low, high) = (four(pair(a, b), pair(c, d)), four(pair(e, f), pair(g, h)));
+    _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high))
+}
+
+/// The sums of eight registers lane by lane, by the same tree.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn of_chains(x: [__m256; 8]) -> __m256 {
+    let add = |a, b| _mm256_add_ps(a, b);
+    let [a, b, c, d, e, f, g, h] = x;
+    add(add(add(a, c), add(b, d)), add(add(e, g), add(f, h)))
+}
