@@ -24,6 +24,24 @@ pub enum FormatError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A GGUF file whose header breaks the rules of the format.
+    #[error("{} is no valid GGUF file: {field}, at byte {offset}, {problem}", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        field: String,
+        /// Where that begins.
+        offset: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A model that llama.cpp cannot run.
+    #[error("llama.cpp cannot run this model: {problem}; allow unsupported models to write it all the same")]
+    NotForLlamaCpp {
+        /// Why.
+        problem: String,
+    },
     /// A safetensors file is shorter or longer than its header says: it was cut, or something was appended.
     #[error(
         "{} is {size_bytes} bytes long, but its header describes {expected_bytes}{}; restore it from its source",

@@ -13,6 +13,7 @@
 
 mod atomic;
 mod error;
+pub mod gguf;
 pub mod hf;
 mod mapped;
 mod model_file;

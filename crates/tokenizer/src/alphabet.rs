@@ -27,18 +27,25 @@ pub(crate) fn letters() -> [char; 256] {
     })
 }
 
-/// The bytes that a vocabulary entry spells; `None` if one of its characters spells no byte.
-pub(crate) fn bytes_of(entry: &str) -> Option<Vec<u8>> {
-    entry.chars().map(byte_of).collect()
+/// letter → byte.
+pub(crate) struct Alphabet {
+    /// Byte of each letter up to the last, at the letter's own index.
+    bytes: [Option<u8>; N_LETTERS],
 }
 
-fn byte_of(letter: char) -> Option<u8> {
-    match u32::from(letter) {
-        own @ 0..FIRST_LETTER => u8::try_from(own).ok().filter(|&byte| prints(byte)),
-        letter => {
-            let rank = letter - FIRST_LETTER;
-            (rank < 256 - N_PRINTABLE).then(|| (0..=255).filter(|&byte| !prints(byte)).nth(rank as usize)).flatten()
-        }
+/// Just past the last letter.
+const N_LETTERS: usize = (FIRST_LETTER + 256 - N_PRINTABLE) as usize;
+
+impl Alphabet {
+    pub(crate) fn new() -> Self {
+        let mut bytes = [None; N_LETTERS];
+        (0..=255).zip(letters()).for_each(|(byte, letter)| bytes[letter as usize] = Some(byte));
+        Self { bytes }
+    }
+
+    /// The bytes that a vocabulary entry spells; `None` if one of its characters spells no byte.
+    pub(crate) fn bytes_of(&self, entry: &str) -> Option<Vec<u8>> {
+        entry.chars().map(|letter| self.bytes.get(letter as usize).copied().flatten()).collect()
     }
 }
 
@@ -48,10 +55,12 @@ mod tests {
 
     #[test]
     fn every_byte_has_one_letter() {
+        let alphabet = Alphabet::new();
         for (byte, letter) in letters().into_iter().enumerate() {
-            assert_eq!(bytes_of(&letter.to_string()), Some(vec![byte as u8]), "{letter:?}");
+            assert_eq!(alphabet.bytes_of(&letter.to_string()), Some(vec![byte as u8]), "{letter:?}");
         }
-        let spelled = (0..=0x1_0FFF).filter_map(char::from_u32).filter(|&c| byte_of(c).is_some()).count();
+        let is_letter = |c: &char| alphabet.bytes_of(&c.to_string()).is_some();
+        let spelled = (0..=0x1_0FFF).filter_map(char::from_u32).filter(is_letter).count();
         assert_eq!(spelled, 256);
     }
 

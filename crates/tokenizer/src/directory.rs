@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::{Result, Tokenizer, TokenizerError};
+use crate::{Result, TokenId, Tokenizer, TokenizerError};
 
 const TOKENIZER: &str = "tokenizer.json";
 const SETTINGS: &str = "tokenizer_config.json";
@@ -49,7 +49,8 @@ impl Tokenizer {
     }
 
     fn settings(&self, max_seq_len: usize) -> Value {
-        let special = |id| self.text_of_special(id);
+        let specials: Vec<&str> = self.spellings().collect();
+        let special = |id: TokenId| specials[id.index()];
         json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": max_seq_len,

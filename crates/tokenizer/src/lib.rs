@@ -34,6 +34,7 @@ mod directory;
 mod encoder;
 mod error;
 mod file;
+mod parts;
 mod stream;
 mod token;
 mod tokenizer;

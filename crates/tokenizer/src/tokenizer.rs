@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::encoder::Encoder;
-use crate::file::Parts;
+use crate::parts::Parts;
 use crate::words::{PIECE_LEN, pieces};
 use crate::{END_OF_TEXT, PAD, Result, TokenId, TokenizerError};
 
@@ -15,8 +15,7 @@ use crate::{END_OF_TEXT, PAD, Result, TokenId, TokenizerError};
 /// Shared between threads by reference; encoding takes no lock, and cuts a long text up among the threads.
 #[derive(Clone)]
 pub struct Tokenizer {
-    /// What is written to files.
-    inner: tokenizers::Tokenizer,
+    parts: Parts,
     encoder: Encoder,
     /// Text of each token as bytes; special tokens stand for none.
     bytes: Vec<Vec<u8>>,
@@ -28,15 +27,27 @@ impl Tokenizer {
     /// The tokenizer that needs no training: ids 0 and 1 are `<|endoftext|>` and `<|pad|>`, and
     /// byte `n` has id `n + 2`.
     pub fn byte() -> Self {
-        Self::from_parts(Parts::bytes_only()).expect("256 bytes and two special tokens make a tokenizer")
+        Self::of_parts(Parts::bytes_only()).expect("256 bytes and two special tokens make a tokenizer")
     }
 
-    pub(crate) fn from_parts(parts: Parts) -> Result<Self> {
+    /// The tokenizer of these tokens, spelled in the letters of the GPT-2 alphabet and in order of their ids, these pairs
+    /// to join, the most eager first, and these ids of tokens that stand for no text.
+    ///
+    /// # Errors
+    ///
+    /// For the reasons of [`Self::from_json`].
+    pub fn from_parts(tokens: &[&str], merges: &[[&str; 2]], specials: &[u32]) -> Result<Self> {
+        let tokens = tokens.iter().copied().map(str::to_owned).collect();
+        let specials = specials.iter().copied().map(TokenId).collect();
+        Self::of_parts(Parts::new(tokens, merges.iter().copied(), specials)?)
+    }
+
+    pub(crate) fn of_parts(parts: Parts) -> Result<Self> {
         let bytes = parts.token_bytes()?;
         let end_of_text = parts.special(END_OF_TEXT).ok_or(TokenizerError::NoEndOfText)?;
         let pad = parts.special(PAD).unwrap_or(end_of_text);
-        let encoder = parts.encoder(&bytes)?;
-        Ok(Self { inner: parts.into_tokenizer()?, encoder, bytes, end_of_text, pad })
+        let encoder = parts.encoder(&bytes);
+        Ok(Self { parts, encoder, bytes, end_of_text, pad })
     }
 
     /// The tokens of a text, in order. Nothing is added at either end.
@@ -94,7 +105,8 @@ impl Tokenizer {
 
     /// The `tokenizer.json` of this tokenizer, on one line. Equal tokenizers give equal bytes.
     pub fn to_json(&self) -> String {
-        self.inner.to_string(false).expect("a tokenizer of strings and numbers is representable as JSON")
+        let library = self.parts.to_library().expect("parts that agree make a tokenizer");
+        library.to_string(false).expect("a tokenizer of strings and numbers is representable as JSON")
     }
 
     /// SHA-256 of [`Self::to_json`] in hexadecimal: two tokenizers with the same one are interchangeable.
@@ -102,8 +114,19 @@ impl Tokenizer {
         format!("{:x}", Sha256::digest(self.to_json()))
     }
 
-    pub(crate) fn text_of_special(&self, id: TokenId) -> String {
-        self.inner.id_to_token(id.0).expect("special tokens are in the vocabulary")
+    /// Spelling of each token in order of its id, in the letters of the GPT-2 alphabet; special tokens as plain text.
+    pub fn spellings(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.parts.tokens.iter().map(String::as_str)
+    }
+
+    /// Pairs of spellings to join, the first the most eager.
+    pub fn merges(&self) -> impl Iterator<Item = [&str; 2]> {
+        self.parts.merge_texts()
+    }
+
+    /// Tokens that stand for no text.
+    pub fn specials(&self) -> &[TokenId] {
+        &self.parts.specials
     }
 }
 
@@ -133,7 +156,8 @@ mod tests {
 
     /// The ids by the library that training and files come from.
     fn theirs(tokenizer: &Tokenizer, text: &str) -> Vec<TokenId> {
-        let encoding = tokenizer.inner.encode_fast(text, false).expect("every byte has a token");
+        let library = tokenizer.parts.to_library().expect("a tokenizer");
+        let encoding = library.encode_fast(text, false).expect("every byte has a token");
         encoding.get_ids().iter().copied().map(TokenId).collect()
     }
 

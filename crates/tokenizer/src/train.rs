@@ -8,7 +8,7 @@ use tokenizers::AddedToken;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 
 use crate::alphabet::letters;
-use crate::file::Parts;
+use crate::parts::Parts;
 use crate::words::{PIECE_LEN, pieces, words};
 use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result, Tokenizer, TokenizerError};
 
@@ -31,7 +31,7 @@ impl Tokenizer {
         let failed = |error: tokenizers::Error| TokenizerError::Train(error.to_string());
         let mut model = BPE::default();
         trainer(vocab_size).do_train(&spelled_counts(documents), &mut model).map_err(failed)?;
-        let mut tokenizer = Parts::bytes_only().into_tokenizer()?;
+        let mut tokenizer = Parts::bytes_only().to_library()?;
         tokenizer.with_model(model);
         let json = tokenizer.to_string(false).map_err(failed)?;
         Self::from_json(json.as_bytes())
@@ -74,7 +74,7 @@ mod tests {
 
     /// What the trainer makes of documents that it splits and counts itself.
     fn theirs(documents: &[String], vocab_size: usize) -> String {
-        let mut tokenizer = Parts::bytes_only().into_tokenizer().expect("a tokenizer");
+        let mut tokenizer = Parts::bytes_only().to_library().expect("a tokenizer");
         let trainer = trainer(vocab_size);
         tokenizer.train(&mut TrainerWrapper::from(trainer), documents.iter()).expect("it trains");
         tokenizer.to_string(false).expect("JSON")

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::model_dir::{CONFIG, WEIGHTS, hf_name_and_shape, in_order, read_config};
 use super::names;
-use crate::model_file::{Bytes, Opened, RotaryPairs, Weights, pieces_of};
+use crate::model_file::{Bytes, Layout, Opened, Weights, pieces_of};
 use crate::tensors::{Indexed, index};
 use crate::{MappedFile, ModelFile, Result};
 
@@ -27,10 +27,6 @@ impl ModelFile {
             }
         }
         weights.decays_from_logs();
-        Ok(Self::new(
-            dir,
-            Bytes::Mapped(mapped),
-            Opened { config, special_ids, rotary_pairs: RotaryPairs::Halves, weights },
-        ))
+        Ok(Self::new(dir, Bytes::Mapped(mapped), Opened { config, special_ids, layout: Layout::HuggingFace, weights }))
     }
 }

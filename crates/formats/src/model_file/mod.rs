@@ -17,9 +17,10 @@ use itera_config::ModelConfig;
 use itera_kernels::quant::{Kind, QuantMatrix};
 
 use crate::error::io;
+use crate::gguf::{Gguf, Vocabulary};
 use crate::hf::{self, SpecialIds};
 use crate::{FormatError, MappedFile, Result, TensorRef};
-pub(crate) use pieces::pieces_of;
+pub(crate) use pieces::{Piece, pieces_of};
 pub(crate) use weights::Weights;
 
 /// A model file or directory, mapped. Opening it checks every name, shape and size; nothing is expanded but the
@@ -72,9 +73,18 @@ pub enum RotaryPairs {
 
 /// What `itera_tokenizer::Tokenizer` is made from.
 #[derive(Debug)]
-pub enum TokenizerSource {
+pub enum TokenizerSource<'a> {
     /// The contents of a `tokenizer.json`.
     Json(Vec<u8>),
+    /// What a GGUF file says, which takes less time.
+    Vocabulary(Vocabulary<'a>),
+}
+
+/// Which of the sources this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    HuggingFace,
+    Gguf,
 }
 
 /// What was found in a file.
@@ -82,19 +92,28 @@ pub enum TokenizerSource {
 pub(crate) struct Opened {
     pub(crate) config: ModelConfig,
     pub(crate) special_ids: SpecialIds,
-    pub(crate) rotary_pairs: RotaryPairs,
+    pub(crate) layout: Layout,
     pub(crate) weights: Weights,
 }
 
+impl Bytes {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Mapped(file) => file.bytes(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
 impl ModelFile {
-    /// Opens a Hugging Face model directory.
+    /// Opens a Hugging Face model directory, or a GGUF file.
     ///
     /// # Errors
     ///
     /// If a file is absent or damaged, asks for what has no counterpart here, or if its tensors are not exactly those
     /// of its configuration.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_dir(path)
+        if path.is_dir() { Self::open_dir(path) } else { Self::open_gguf(path) }
     }
 
     /// A model of tensors by the names of [`ModelConfig::tensors`], which are copied. It has no tokenizer.
@@ -110,7 +129,7 @@ impl ModelFile {
         let pieces = config.tensors().into_iter().flat_map(pieces_of);
         pieces.fold(0, |start, piece| weights.add(piece, Kind::F32, start, &bytes));
         weights.decays_from_logs();
-        let opened = Opened { config: config.clone(), special_ids, rotary_pairs: RotaryPairs::Halves, weights };
+        let opened = Opened { config: config.clone(), special_ids, layout: Layout::HuggingFace, weights };
         Ok(Self::new(path, Bytes::Owned(bytes), opened))
     }
 
@@ -130,7 +149,10 @@ impl ModelFile {
 
     /// The order of the rows of `q_proj` and `k_proj`.
     pub fn rotary_pairs(&self) -> RotaryPairs {
-        self.opened.rotary_pairs
+        match self.opened.layout {
+            Layout::HuggingFace => RotaryPairs::Halves,
+            Layout::Gguf => RotaryPairs::Neighbours,
+        }
     }
 
     /// A matrix by the name in the table above, as it lies in the file.
@@ -140,11 +162,7 @@ impl ModelFile {
     /// If the model has no matrix of this name.
     pub fn matrix(&self, name: &str) -> Result<QuantMatrix<'_>> {
         let name = if name == "head" && self.config().tie_embeddings { "embed" } else { name };
-        let bytes = match &self.bytes {
-            Bytes::Mapped(file) => file.bytes(),
-            Bytes::Owned(bytes) => bytes,
-        };
-        self.opened.weights.matrix(name, bytes).ok_or_else(|| self.missing(name))
+        self.opened.weights.matrix(name, self.bytes.as_slice()).ok_or_else(|| self.missing(name))
     }
 
     /// A vector, or small matrix, by the name in the table above.
@@ -160,8 +178,12 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// If the directory has no readable `tokenizer.json`.
-    pub fn tokenizer(&self) -> Result<TokenizerSource> {
+    /// If a directory has no readable `tokenizer.json`.
+    pub fn tokenizer(&self) -> Result<TokenizerSource<'_>> {
+        if self.opened.layout == Layout::Gguf {
+            let gguf = Gguf::parse(&self.path, self.bytes.as_slice())?;
+            return Vocabulary::parse(&self.path, &gguf).map(TokenizerSource::Vocabulary);
+        }
         let path = self.path.join("tokenizer.json");
         fs::read(&path).map(TokenizerSource::Json).map_err(io("read", &path))
     }

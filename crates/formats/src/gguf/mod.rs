@@ -1,0 +1,27 @@
+//! GGUF: one file with a model and its tokenizer, the format of llama.cpp.
+//!
+//! ```text
+//! config, special ids, vocabulary, tensors ──write_gguf──▶ file ──Gguf::parse──▶ metadata, tensor infos
+//!                                                           │
+//!                                                           └────ModelFile::open──▶ weights in place, vocabulary
+//! ```
+//!
+//! Architectures `granitehybrid`, `granitemoe` and `granite`, which llama.cpp runs. It would not run a dense model
+//! without attention as `mamba2` either, whose layers have no MLP.
+
+mod config;
+mod cursor;
+mod file;
+mod kinds;
+mod metadata;
+mod names;
+mod open;
+mod rotary;
+mod value;
+mod vocabulary;
+mod write;
+
+pub use file::{Entry, Gguf, TensorInfo};
+pub use value::{Array, Value};
+pub use vocabulary::Vocabulary;
+pub use write::{GgufSource, WrittenTensor, write_gguf};

@@ -1,0 +1,60 @@
+//! a GGUF file → [`ModelFile`], its weights left where they are.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::file::{Gguf, TensorInfo};
+use super::names::stored;
+use super::{Vocabulary, config};
+use crate::model_file::{Bytes, Layout, Opened, Weights};
+use crate::{FormatError, MappedFile, ModelFile, Result};
+
+impl ModelFile {
+    /// Opens a GGUF file, ours or one that llama.cpp's converter or quantiser made.
+    pub(crate) fn open_gguf(path: &Path) -> Result<Self> {
+        Self::of_gguf(path, Bytes::Mapped(MappedFile::open(path)?))
+    }
+
+    /// Opens the contents of a GGUF file.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn from_gguf(bytes: Vec<u8>) -> Result<Self> {
+        Self::of_gguf(Path::new("the file in memory"), Bytes::Owned(bytes))
+    }
+
+    fn of_gguf(path: &Path, bytes: Bytes) -> Result<Self> {
+        let gguf = Gguf::parse(path, bytes.as_slice())?;
+        let (config, special_ids) = config::parse(path, &gguf)?;
+        let mut found: HashMap<&str, &TensorInfo<'_>> =
+            gguf.tensors.iter().map(|tensor| (tensor.name, tensor)).collect();
+        let (mut weights, mut missing) = (Weights::default(), Vec::new());
+        for part in config.tensors().iter().flat_map(|spec| stored(&config, spec)) {
+            let Some(tensor) = found.remove(part.name.as_str()) else {
+                missing.push(part.name);
+                continue;
+            };
+            if plain(&tensor.shape) != plain(&part.shape) {
+                let (expected, found) = (part.shape, tensor.shape.clone());
+                return Err(FormatError::Shape { path: path.to_owned(), tensor: part.name, expected, found });
+            }
+            let pieces = part.pieces.into_iter();
+            pieces.fold(tensor.range.start, |start, piece| weights.add(piece, tensor.kind, start, bytes.as_slice()));
+        }
+        if !missing.is_empty() || !found.is_empty() {
+            let mut unexpected: Vec<_> = found.into_keys().map(str::to_owned).collect();
+            unexpected.sort();
+            return Err(FormatError::Names { path: path.to_owned(), missing, unexpected });
+        }
+        // what is not there until the tokenizer is asked for had better not be found missing then
+        Vocabulary::parse(path, &gguf)?;
+        drop(gguf);
+        Ok(Self::new(path, bytes, Opened { config, special_ids, layout: Layout::Gguf, weights }))
+    }
+}
+
+/// A shape without leading dimensions of one, which files leave away or not.
+fn plain(shape: &[usize]) -> &[usize] {
+    &shape[shape.iter().take_while(|size| **size == 1).count()..]
+}

@@ -1,0 +1,27 @@
+//! The order of the rows of queries and keys: a rotary embedding turns rows j and j + w/2 of a head of width w in
+//! Hugging Face models, rows 2j and 2j + 1 in GGUF. The converter reorders rows whether or not positions are rotated.
+
+/// Rows `[heads · width, cols]` in which the two of a pair lie half a head apart, in the order in which they are
+/// neighbours.
+pub(super) fn neighbours(rows: &[f32], width: usize, cols: usize) -> Vec<f32> {
+    let half = width / 2;
+    rows.chunks(width * cols)
+        .flat_map(|head| {
+            (0..half).flat_map(move |pair| [pair, half + pair]).map(move |row| &head[row * cols..][..cols])
+        })
+        .flatten()
+        .copied()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_a_head_are_interleaved() {
+        let rows: Vec<f32> = [0, 1, 2, 3, 10, 11, 12, 13].iter().flat_map(|row| [*row as f32, 0.5]).collect();
+        let firsts: Vec<f32> = neighbours(&rows, 4, 2).into_iter().step_by(2).collect();
+        assert_eq!(firsts, [0.0, 2.0, 1.0, 3.0, 10.0, 12.0, 11.0, 13.0]);
+    }
+}

@@ -1,0 +1,117 @@
+//! spellings, merges, special tokens → [`Parts`], found to agree → the encoder.
+//!
+//! Every tokenizer is built on this one path, whatever it was read from, and the trained one too.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::alphabet::{Alphabet, letters};
+use crate::encoder::Encoder;
+use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result, TokenId, TokenizerError};
+
+/// What makes one byte-level BPE different from another.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    /// Spelling of each token, in the letters of the byte alphabet; special tokens as plain text.
+    pub(crate) tokens: Vec<String>,
+    /// Left, right, joined: pairs to join, the first the most eager. No special token is among them.
+    merges: Vec<[TokenId; 3]>,
+    /// Tokens that stand for no text.
+    pub(crate) specials: Vec<TokenId>,
+}
+
+impl Parts {
+    /// # Errors
+    ///
+    /// If there are too many tokens, one is spelled twice or with foreign letters, a byte has none, a merge needs or makes
+    /// what is no token, or is listed twice.
+    pub(crate) fn new<'t>(
+        tokens: Vec<String>,
+        merges: impl Iterator<Item = [&'t str; 2]>,
+        specials: Vec<TokenId>,
+    ) -> Result<Self> {
+        let wrong = |problem: String| Err(TokenizerError::Vocabulary(problem));
+        if tokens.len() > MAX_VOCAB_SIZE {
+            return wrong(format!("{} entries; at most {MAX_VOCAB_SIZE} are supported", tokens.len()));
+        }
+        if let Some(id) = specials.iter().find(|id| id.index() >= tokens.len()) {
+            return wrong(format!("special token {id} is none of the {} tokens", tokens.len()));
+        }
+        let mut ids = FxHashMap::default();
+        for (id, token) in (0..).map(TokenId).zip(&tokens) {
+            if let Some(other) = ids.insert(token.as_str(), id) {
+                return wrong(format!("tokens {other} and {id} are both {token:?}"));
+            }
+        }
+        for id in &specials {
+            ids.remove(tokens[id.index()].as_str());
+        }
+        if let Some(letter) =
+            letters().into_iter().find(|letter| !ids.contains_key(letter.encode_utf8(&mut [0; 4]) as &str))
+        {
+            return wrong(format!("byte letter {letter:?} has no token; all 256 are needed"));
+        }
+        let (mut triples, mut seen, mut joined) = (Vec::new(), FxHashSet::default(), String::new());
+        for [left, right] in merges {
+            joined.clear();
+            joined.extend([left, right]);
+            let mut triple = [TokenId(0); 3];
+            for (id, part) in triple.iter_mut().zip([left, right, &joined]) {
+                match ids.get(part) {
+                    Some(known) => *id = *known,
+                    None => return wrong(format!("merge {left:?} + {right:?} needs {part:?}, which is no token")),
+                }
+            }
+            if !seen.insert([triple[0], triple[1]]) {
+                return wrong(format!("merge {left:?} + {right:?} is listed twice"));
+            }
+            triples.push(triple);
+        }
+        Ok(Self { tokens, merges: triples, specials })
+    }
+
+    /// The special tokens, the 256 bytes, and nothing joined.
+    pub(crate) fn bytes_only() -> Self {
+        let specials = [END_OF_TEXT, PAD].map(String::from);
+        let tokens = specials.into_iter().chain(letters().into_iter().map(String::from)).collect();
+        Self { tokens, merges: Vec::new(), specials: vec![TokenId(0), TokenId(1)] }
+    }
+
+    /// Id of the special token with this text.
+    pub(crate) fn special(&self, text: &str) -> Option<TokenId> {
+        self.specials.iter().copied().find(|id| self.text(*id) == text)
+    }
+
+    /// Spelling of a token of the vocabulary.
+    pub(crate) fn text(&self, id: TokenId) -> &str {
+        &self.tokens[id.index()]
+    }
+
+    /// The merges as spellings.
+    pub(crate) fn merge_texts(&self) -> impl Iterator<Item = [&str; 2]> {
+        self.merges.iter().map(|[left, right, _]| [self.text(*left), self.text(*right)])
+    }
+
+    /// The bytes that each token stands for.
+    ///
+    /// # Errors
+    ///
+    /// If a token is spelled with other letters than those of the bytes.
+    pub(crate) fn token_bytes(&self) -> Result<Vec<Vec<u8>>> {
+        let alphabet = Alphabet::new();
+        let specials: FxHashSet<_> = self.specials.iter().copied().collect();
+        let spelled = |(id, token): (u32, &String)| match specials.contains(&TokenId(id)) {
+            true => Ok(Vec::new()),
+            false => alphabet.bytes_of(token).ok_or_else(|| {
+                TokenizerError::Vocabulary(format!(
+                    "token {id}, {token:?}, has characters outside the byte-level alphabet"
+                ))
+            }),
+        };
+        (0..).zip(&self.tokens).map(spelled).collect()
+    }
+
+    /// The encoder; `texts` are the [`token_bytes`](Self::token_bytes).
+    pub(crate) fn encoder(&self, texts: &[Vec<u8>]) -> Encoder {
+        Encoder::new(texts, self.merges.iter().copied()).expect("all bytes have tokens, as was checked")
+    }
+}
