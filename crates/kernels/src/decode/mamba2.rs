@@ -265,7 +265,7 @@ mod tests {
         fn op(&self) -> Mamba2Step<'_> {
             let ScanShape { n_heads, d_head, d_state, n_groups, .. } = self.shape;
             let [conv_weight, conv_bias, dt_bias, a, d_skip, norm] = &self.weights;
-            let small = Mamba2Step {
+            Mamba2Step {
                 n_heads,
                 d_head,
                 d_state,
@@ -277,8 +277,7 @@ mod tests {
                 a,
                 d_skip,
                 norm,
-            };
-            small
+            }
         }
 
         fn run(&self, level: Level) -> [Vec<f32>; 3] {
