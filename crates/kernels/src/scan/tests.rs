@@ -131,6 +131,13 @@ impl Case {
     }
 }
 
+/// Every level with every decay of every shape.
+fn cases() -> impl Iterator<Item = (Level, Decay, Case)> {
+    let of_level =
+        |level| SHAPES.into_iter().flat_map(move |shape| DECAYS.map(|decay| (level, decay, Case::new(shape, decay))));
+    Level::available().into_iter().flat_map(of_level)
+}
+
 /// Fail unless `|fast − slow|` is within `tolerance` of the root mean square of `slow`.
 ///
 /// Sums of many terms of either sign are as exact as their terms, not as what is left of them.
@@ -148,50 +155,39 @@ fn assert_near(fast: &[f32], slow: &[f64], tolerance: f64, what: &str) {
 
 #[test]
 fn agrees_with_the_recurrence_at_every_level() {
-    for level in Level::available() {
-        for shape in SHAPES {
-            for decay in DECAYS {
-                let case = Case::new(shape, decay);
-                let [y, last] = with_level(level, 2, || case.forward());
-                let (slow_y, slow_last) = reference::scan(&case.shape, &case.reference());
-                let what = format!("{level:?} {decay:?} {shape:?}");
-                assert_near(&y, &slow_y, 1e-5, &format!("y, {what}"));
-                assert_near(&last, &slow_last, 1e-5, &format!("last states, {what}"));
-            }
-        }
+    for (level, decay, case) in cases() {
+        let [y, last] = with_level(level, 2, || case.forward());
+        let (slow_y, slow_last) = reference::scan(&case.shape, &case.reference());
+        let what = format!("{level:?} {decay:?} {:?}", case.shape);
+        assert_near(&y, &slow_y, 1e-5, &format!("y, {what}"));
+        assert_near(&last, &slow_last, 1e-5, &format!("last states, {what}"));
     }
 }
 
 #[test]
 fn gradients_agree_with_the_recurrence_at_every_level() {
-    for level in Level::available() {
-        for shape in SHAPES {
-            for decay in DECAYS {
-                let case = Case::new(shape, decay);
-                let [xbc, raw_dt, dt_bias, a_log, d_skip, state] = with_level(level, 2, || case.backward());
-                let slow =
-                    reference::scan_backward(&case.shape, &case.reference(), &wide(&case.dy), &wide(&case.d_last));
-                let steps: Vec<f32> =
-                    (0..case.shape.tokens()).flat_map(|token| case.columns().row(&raw_dt, token).to_vec()).collect();
-                let what = format!("{level:?} {decay:?} {shape:?}");
-                for (name, fast, slow) in [
-                    ("x | B | C", xbc, slow.xbc),
-                    ("dt", steps, slow.raw_dt),
-                    ("dt_bias", dt_bias, slow.dt_bias),
-                    ("a_log", a_log, slow.a_log),
-                    ("D", d_skip, slow.d_skip),
-                    ("states", state, slow.state),
-                ] {
-                    // a sum of terms of either sign, each of them a difference
-                    let tolerance = if name == "a_log" && decay == Decay::Fast { 1e-3 } else { 3e-5 };
-                    assert_near(&fast, &slow, tolerance, &format!("gradient of {name}, {what}"));
-                }
-                for (i, x) in raw_dt.iter().enumerate() {
-                    let column = i % (case.shape.n_heads + BESIDE);
-                    let beside = column < 1 || column > case.shape.n_heads;
-                    assert_eq!(x.is_nan(), beside, "column {column} of the gradient of dt, {what}");
-                }
-            }
+    for (level, decay, case) in cases() {
+        let [xbc, raw_dt, dt_bias, a_log, d_skip, state] = with_level(level, 2, || case.backward());
+        let slow = reference::scan_backward(&case.shape, &case.reference(), &wide(&case.dy), &wide(&case.d_last));
+        let steps: Vec<f32> =
+            (0..case.shape.tokens()).flat_map(|token| case.columns().row(&raw_dt, token).to_vec()).collect();
+        let what = format!("{level:?} {decay:?} {:?}", case.shape);
+        for (name, fast, slow) in [
+            ("x | B | C", xbc, slow.xbc),
+            ("dt", steps, slow.raw_dt),
+            ("dt_bias", dt_bias, slow.dt_bias),
+            ("a_log", a_log, slow.a_log),
+            ("D", d_skip, slow.d_skip),
+            ("states", state, slow.state),
+        ] {
+            // a sum of terms of either sign, each of them a difference
+            let tolerance = if name == "a_log" && decay == Decay::Fast { 1e-3 } else { 3e-5 };
+            assert_near(&fast, &slow, tolerance, &format!("gradient of {name}, {what}"));
+        }
+        for (i, x) in raw_dt.iter().enumerate() {
+            let column = i % (case.shape.n_heads + BESIDE);
+            let beside = column < 1 || column > case.shape.n_heads;
+            assert_eq!(x.is_nan(), beside, "column {column} of the gradient of dt, {what}");
         }
     }
 }
