@@ -70,7 +70,9 @@ impl<'a> Vocabulary<'a> {
         }
         let specials = (0..tokens.len()).filter(|id| !has_type(*id, NORMAL)).map(|id| id as u32).collect();
         let pair = |line: &'a str| line.split_once(' ').map(|(left, right)| [left, right]);
-        let merges = texts(gguf, MERGES)?.into_iter().map(pair).collect::<Option<Vec<_>>>();
+        // the converter leaves a list without items away
+        let lines = if gguf.entry(MERGES).is_some() { texts(gguf, MERGES)? } else { vec![] };
+        let merges = lines.into_iter().map(pair).collect::<Option<Vec<_>>>();
         let merges = merges.ok_or_else(|| gguf.unsupported(MERGES, "pairs of tokens with a space between"))?;
         Ok(Self { tokens, merges, specials })
     }

@@ -1,0 +1,139 @@
+//! Headers that no program would write.
+
+use std::path::Path;
+
+use itera_formats::ModelFile;
+use itera_formats::gguf::{Gguf, Value};
+
+/// A file under construction.
+#[derive(Clone, Default)]
+struct Header(Vec<u8>);
+
+impl Header {
+    fn start(n_tensors: u64, n_entries: u64) -> Self {
+        Self(b"GGUF".to_vec()).u32(3).u64(n_tensors).u64(n_entries)
+    }
+
+    fn u32(mut self, number: u32) -> Self {
+        self.0.extend(number.to_le_bytes());
+        self
+    }
+
+    fn u64(mut self, number: u64) -> Self {
+        self.0.extend(number.to_le_bytes());
+        self
+    }
+
+    fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.extend(bytes);
+        self
+    }
+
+    fn text(self, text: &str) -> Self {
+        self.u64(text.len() as u64).bytes(text.as_bytes())
+    }
+
+    /// A tensor of f32 whose dimensions are given as files have them, the innermost first.
+    fn tensor(self, name: &str, dims: &[u64], offset: u64) -> Self {
+        let header = self.text(name).u32(dims.len() as u32);
+        dims.iter().fold(header, |header, size| header.u64(*size)).u32(0).u64(offset)
+    }
+
+    fn data(mut self, n_bytes: usize) -> Self {
+        self.0.resize(self.0.len().next_multiple_of(32) + n_bytes, 0);
+        self
+    }
+
+    fn refusal(&self) -> String {
+        Gguf::parse(Path::new("hostile.gguf"), &self.0).map(drop).expect_err("refused").to_string()
+    }
+}
+
+const U32: u32 = 4;
+const BOOL: u32 = 7;
+const TEXT: u32 = 8;
+const ARRAY: u32 = 9;
+
+#[test]
+fn what_breaks_the_format_is_named_with_its_place() {
+    let entry = |key: &str, kind: u32| Header::start(0, 1).text(key).u32(kind);
+    let one = |dims: &[u64], offset| Header::start(1, 0).tensor("w", dims, offset).data(64);
+    let many = u64::from(u32::MAX);
+    let cases = [
+        (Header(b"GGML\x03\0\0\0".to_vec()), "the magic number, at byte 0"),
+        (Header(b"GGUF".to_vec()).u32(1).data(64), "the version, at byte 4, is 1"),
+        (Header::start(many, 0).data(64), "the number of tensors, at byte 8, is 4294967295"),
+        (Header::start(0, u64::MAX).data(64), "the number of metadata entries, at byte 16"),
+        (Header::start(0, 1).u64(u64::MAX).data(64), "the length of the key of metadata entry 0, at byte 24"),
+        (Header::start(0, 1).u64(2).bytes(b"\xff\xfe").data(64), "entry 0, at byte 32, is not valid UTF-8"),
+        (entry("k", 13).data(64), "the type of `k`, at byte 33, is 13"),
+        (entry("k", BOOL).bytes(&[2]).data(64), "`k`, at byte 37, is 2, neither true nor false"),
+        (entry("k", TEXT).u64(u64::MAX).data(64), "the length of `k`, at byte 37"),
+        (entry("k", ARRAY).u32(ARRAY).data(64), "`k`, at byte 37, is an array of arrays"),
+        (entry("k", ARRAY).u32(U32).u64(1 << 62).data(64), "the number of items of `k`, at byte 41"),
+        (entry("k", ARRAY).u32(TEXT).u64(2).text("a").u64(99).data(0), "the length of item 1 of `k`"),
+        (Header::start(0, 2).text("k").u32(BOOL).bytes(&[0]).text("k").u32(BOOL).bytes(&[0]).data(0), "given twice"),
+        (entry("general.alignment", U32).u32(0).data(0), "`general.alignment`, at byte 24, is 0"),
+        (entry("general.alignment", U32).u32(48).data(0), "is 48, not a power of two"),
+        (entry("general.alignment", TEXT).text("32").data(0), "is \"32\""),
+        (one(&[1, 1, 1, 1, 1], 0), "the number of dimensions of tensor `w`, at byte 33, is 5"),
+        (one(&[1 << 63, 1 << 63], 0), "the shape of tensor `w`"),
+        (one(&[1 << 62, 4, 0], 0), "the shape of tensor `w`"),
+        (one(&[17], 0), "leaves 64 bytes for 68"),
+        (one(&[1], 32), "the offset of tensor `w`, at byte 49, is 32 where 0 was expected"),
+        (one(&[1], u64::MAX), "is 18446744073709551615"),
+        (one(&[8], 0), "32 bytes that belong to nothing"),
+        (
+            Header::start(1, 0).text("w").u32(1).u64(1).u32(12).u64(0).data(64),
+            "the type of tensor `w`, at byte 45, is 12",
+        ),
+        (Header::start(1, 0).text("w").u32(1).u64(33).u32(8).u64(0).data(64), "not whole blocks of 32"),
+        (Header::start(2, 0).tensor("w", &[8], 0).tensor("w", &[8], 32).data(64), "tensor `w`, at byte"),
+        (Header::start(2, 0).tensor("v", &[8], 0).tensor("w", &[8], 0).data(64), "`w`, at byte 82, is 0 where 32"),
+    ];
+    for (header, named) in cases {
+        let error = header.refusal();
+        assert!(error.starts_with("hostile.gguf") && error.contains(named), "{named}: {error}");
+    }
+}
+
+#[test]
+fn an_unusual_file_is_read() {
+    let header = Header::start(3, 3)
+        .text("general.alignment")
+        .u32(U32)
+        .u32(8)
+        .text("")
+        .u32(ARRAY)
+        .u32(1)
+        .u64(3)
+        .bytes(&[1, 0xff, 0x80])
+        .text("f")
+        .u32(12)
+        .bytes(&0.1_f64.to_le_bytes())
+        .tensor("scalar", &[], 0)
+        .tensor("empty", &[0, 7], 8)
+        .tensor("é", &[3, 1], 8);
+    let padded = header.0.len().next_multiple_of(8);
+    let mut file = header.0;
+    file.resize(padded + 20, 0);
+    let gguf = Gguf::parse(Path::new("file"), &file).expect("valid");
+    let Some(Value::Array(items)) = gguf.entry("").map(|entry| entry.value) else { panic!("an array") };
+    assert_eq!(items.iter().collect::<Vec<_>>(), [Value::Signed(1), Value::Signed(-1), Value::Signed(-128)]);
+    assert_eq!(gguf.entry("f").map(|entry| entry.value), Some(Value::Float(0.1)));
+    let tensors: Vec<_> = gguf.tensors.iter().map(|t| (t.name, &t.shape[..], t.range.clone())).collect();
+    let at = |start: usize, end: usize| padded + start..padded + end;
+    assert_eq!(tensors, [("scalar", &[][..], at(0, 4)), ("empty", &[7, 0], at(8, 8)), ("é", &[1, 3], at(8, 20))]);
+}
+
+#[test]
+fn a_file_of_no_model_of_this_family_is_refused() {
+    for (header, named) in [
+        (Header::start(0, 0).data(0), "`general.architecture` is absent"),
+        (Header::start(0, 1).text("general.architecture").u32(TEXT).text("llama").data(0), "\"llama\" at byte 24"),
+        (Header::start(0, 1).text("general.architecture").u32(TEXT).text("granite").data(0), "`granite.block_count`"),
+    ] {
+        let error = ModelFile::from_gguf(header.0).expect_err("refused").to_string();
+        assert!(error.contains("the file in memory") && error.contains(named), "{error}");
+    }
+}

@@ -1,0 +1,7 @@
+//! GGUF files: what is written is read, llama.cpp's converter agrees, and damage is told, never suffered.
+
+mod converter;
+mod damage;
+mod hostile;
+mod round_trip;
+mod support;

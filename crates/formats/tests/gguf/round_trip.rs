@@ -1,0 +1,148 @@
+//! model → file → the same model, rounded as its kind says.
+
+use itera_config::ModelConfig;
+use itera_formats::gguf::{GgufSource, Vocabulary, write_gguf};
+use itera_formats::{ModelFile, RotaryPairs, Tensor, TensorRef, TokenizerSource};
+use itera_kernels::quant::{Kind, dequantize, quantize};
+
+use crate::support::{SPECIAL, numbers, random_tensors, small, sorts, spellings, vocabulary, write};
+
+/// What becomes of numbers in the kind that the writer gives to rows of this length.
+fn rounded(kind: Kind, rows: &[f32], cols: usize) -> Vec<f32> {
+    let kind = if kind.row_bytes(cols).is_some() { kind } else { Kind::F16 };
+    let mut bytes = vec![0; rows.len() / kind.block_len() * kind.block_bytes()];
+    let mut back = vec![0.0; rows.len()];
+    quantize(kind, rows, &mut bytes);
+    dequantize(kind, &bytes, &mut back);
+    back
+}
+
+/// The rows of queries or keys, each pair of a head side by side.
+fn paired(rows: &[f32], width: usize, cols: usize) -> Vec<f32> {
+    let row = |head: usize, at: usize| rows[(head * width + at) * cols..][..cols].to_vec();
+    let heads = rows.len() / width / cols;
+    (0..heads).flat_map(|h| (0..width).flat_map(move |at| row(h, at % 2 * width / 2 + at / 2))).collect()
+}
+
+fn check(config: &ModelConfig, kind: Kind) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.gguf");
+    let tensors = random_tensors(config);
+    let written = write(&path, config, &tensors, kind).expect("written");
+
+    let model = ModelFile::open(&path).expect("opened");
+    assert_eq!((model.config(), model.special_ids()), (config, SPECIAL));
+    assert_eq!(model.rotary_pairs(), RotaryPairs::Neighbours);
+    let spellings = spellings();
+    let Ok(TokenizerSource::Vocabulary(found)) = model.tokenizer() else { panic!("a vocabulary") };
+    assert_eq!(found, vocabulary(&spellings), "without the tokens that fill it up");
+
+    let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let exact = ModelFile::from_tensors(config, SPECIAL, &refs).expect("a model");
+    let (mut n_matrices, mut n_vectors) = (0, 0);
+    for name in names(config) {
+        if let Ok(matrix) = exact.matrix(&name) {
+            n_matrices += 1;
+            let mut expected = numbers(matrix);
+            if name.ends_with(".q_proj") || name.ends_with(".k_proj") {
+                expected = paired(&expected, config.d_attention_head(), config.d_model);
+            }
+            let found = numbers(model.matrix(&name).expect("a matrix"));
+            assert_eq!(found, rounded(kind, &expected, matrix.cols()), "{name}");
+        } else {
+            n_vectors += 1;
+            let expected = exact.vector(&name).expect("a vector");
+            assert_eq!(model.vector(&name).expect("a vector"), expected, "{name}");
+        }
+    }
+    assert!(n_matrices > 10 && n_vectors > 6);
+
+    let (n_params, size): (Vec<_>, Vec<_>) = written.iter().map(|tensor| (tensor.n_params, tensor.size_bytes)).unzip();
+    assert_eq!(n_params.iter().sum::<usize>(), config.total_params());
+    let file_bytes = std::fs::metadata(&path).expect("metadata").len() as usize;
+    let header_bytes = file_bytes - size.iter().map(|bytes| bytes.next_multiple_of(32)).sum::<usize>();
+    assert!((4_000..12_000).contains(&header_bytes), "{header_bytes}");
+}
+
+/// Every name that a model answers to.
+fn names(config: &ModelConfig) -> Vec<String> {
+    let experts = |mlp: &str, parts: &[&str]| -> Vec<String> {
+        (0..config.n_experts).flat_map(|e| parts.iter().map(move |part| format!("{mlp}.{e}.{part}"))).collect()
+    };
+    let name_of = |name: String| match name.rsplit_once('.') {
+        Some((mlp, "w_in")) if mlp.ends_with("moe") => experts(mlp, &["gate", "up"]),
+        Some((mlp, "w_out")) if mlp.ends_with("moe") => experts(mlp, &["out"]),
+        Some((mlp, "w_in")) => vec![format!("{mlp}.gate"), format!("{mlp}.up")],
+        Some((mlp, "w_out")) => vec![format!("{mlp}.out")],
+        Some((mixer, "a_log")) => vec![format!("{mixer}.a")],
+        _ => vec![name],
+    };
+    let tensors = config.tensors().into_iter().flat_map(|spec| name_of(spec.name));
+    tensors.chain(["head".to_owned()]).collect()
+}
+
+#[test]
+fn every_sort_of_model_round_trips_in_f32() {
+    sorts().iter().for_each(|config| check(config, Kind::F32));
+}
+
+#[test]
+fn every_kind_is_rounded_as_it_says() {
+    Kind::all().into_iter().for_each(|kind| check(&small(), kind));
+}
+
+#[test]
+fn equal_models_give_equal_bytes_whatever_the_order() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (config, tensors) = (small(), random_tensors(&small()));
+    let bytes = |tensors: &[Tensor]| {
+        write(&dir.path().join("file"), &config, tensors, Kind::Q8_0).expect("written");
+        std::fs::read(dir.path().join("file")).expect("read")
+    };
+    let reversed: Vec<_> = tensors.iter().rev().cloned().collect();
+    assert_eq!(bytes(&tensors), bytes(&reversed));
+    assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 1);
+}
+
+#[test]
+fn what_llama_cpp_cannot_run_is_refused_unless_allowed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.gguf");
+    for (config, named) in [
+        (ModelConfig { attention_layers: vec![], ..small() }, "no layer is attention"),
+        (ModelConfig { expand: 1, ..small() }, "model.expand"),
+        (ModelConfig { n_layers: 513, ..small() }, "512 layers"),
+        (ModelConfig { n_experts: 513, d_expert: 1, ..small() }, "512 experts"),
+    ] {
+        let tensors = random_tensors(&config);
+        let error = write(&path, &config, &tensors, Kind::F32).expect_err("refused").to_string();
+        assert!(error.contains(named) && error.contains("allow"), "{error}");
+        assert!(!path.exists());
+    }
+    let config = ModelConfig { attention_layers: vec![], n_kv_heads: 4, ..small() };
+    let (spellings, tensors) = (spellings(), random_tensors(&config));
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let vocabulary = &vocabulary(&spellings);
+    let source = GgufSource { name: "", config: &config, special_ids: SPECIAL, vocabulary, tensors: &tensors };
+    write_gguf(&path, &source, Kind::F32, true).expect("allowed");
+    assert_eq!(*ModelFile::open(&path).expect("opened").config(), config);
+}
+
+#[test]
+fn what_contradicts_itself_is_not_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.gguf");
+    let (config, tensors, spellings) = (small(), random_tensors(&small()), spellings());
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let good = vocabulary(&spellings);
+    let long = Vocabulary { tokens: vec!["a"; 263], ..good.clone() };
+    let stray = Vocabulary { specials: vec![260], ..good.clone() };
+    for (tensors, vocabulary, named) in
+        [(&tensors[1..], &good, "`embed`"), (&tensors[..], &long, "263 tokens"), (&tensors[..], &stray, "260")]
+    {
+        let source = GgufSource { name: "", config: &config, special_ids: SPECIAL, vocabulary, tensors };
+        let error = write_gguf(&path, &source, Kind::F32, false).expect_err("refused").to_string();
+        assert!(error.contains(named), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
+}
