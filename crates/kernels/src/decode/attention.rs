@@ -125,25 +125,48 @@ fn add_value_lanes<S: Isa, const N: usize>(weights: &[f32], values: &[f32], kv: 
     y.copy_from_slice(&sum);
 }
 
+/// Which two channels of a head are turned together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairs {
+    /// Channel j and channel j + w/2.
+    Halves,
+    /// Channels 2j and 2j + 1.
+    Neighbours,
+}
+
 simd! {
-    /// Turn heads by the angles of their position (arXiv 2104.09864, §3.4.2): the first half of each against the second.
+    /// Turn heads by the angles of their position (arXiv 2104.09864, §3.4.2).
     ///
     /// # Shapes
     /// `heads`: [any number, w]; `turns`: `[w]`, cosines and then sines of the angles of the pairs of channels
     ///
     /// # Panics
     /// If w is odd, or the heads are not whole.
-    pub fn turn<S>(heads: &mut [f32], turns: &[f32]) {
+    pub fn turn<S>(heads: &mut [f32], turns: &[f32], pairs: Pairs) {
         let w = turns.len();
         assert!(w > 0 && w.is_multiple_of(2) && heads.len().is_multiple_of(w), "heads of {w} channels: {}", heads.len());
         let (cos, sin) = turns.split_at(w / 2);
         for head in heads.chunks_exact_mut(w) {
-            let (first, second) = head.split_at_mut(w / 2);
-            for (((x1, x2), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
-                (*x1, *x2) = (mul_add::<S>(*x1, *cos, -*x2 * sin), mul_add::<S>(*x2, *cos, *x1 * sin));
+            match pairs {
+                Pairs::Halves => {
+                    let (first, second) = head.split_at_mut(w / 2);
+                    for (((x1, x2), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                        (*x1, *x2) = turned::<S>(*x1, *x2, *cos, *sin);
+                    }
+                }
+                Pairs::Neighbours => {
+                    for (([x1, x2], cos), sin) in head.as_chunks_mut().0.iter_mut().zip(cos).zip(sin) {
+                        (*x1, *x2) = turned::<S>(*x1, *x2, *cos, *sin);
+                    }
+                }
             }
         }
     }
+}
+
+#[inline(always)]
+fn turned<S: Isa>(x1: f32, x2: f32, cos: f32, sin: f32) -> (f32, f32) {
+    (mul_add::<S>(x1, cos, -x2 * sin), mul_add::<S>(x2, cos, x1 * sin))
 }
 
 #[cfg(test)]
@@ -202,21 +225,24 @@ mod tests {
     #[test]
     fn a_turn_is_that_of_complex_numbers() {
         for w in [2, 6, 34] {
-            let (mut heads, angles) = (uniform(3 * w, 1), uniform(w / 2, 2));
+            let (heads, angles) = (uniform(3 * w, 1), uniform(w / 2, 2));
             let turns: Vec<f32> = angles.iter().map(|a| a.cos()).chain(angles.iter().map(|a| a.sin())).collect();
-            let expected: Vec<f64> = heads
-                .chunks(w)
-                .flat_map(|head| {
-                    let turned = |j: usize| {
-                        let (angle, re, im) = (f64::from(angles[j]), f64::from(head[j]), f64::from(head[w / 2 + j]));
-                        (re * angle.cos() - im * angle.sin(), im * angle.cos() + re * angle.sin())
-                    };
-                    let (re, im): (Vec<f64>, Vec<f64>) = (0..w / 2).map(turned).unzip();
-                    [re, im].concat()
-                })
-                .collect();
-            turn(&mut heads, &turns);
-            assert_close(&heads, &expected, 1e-6, w);
+            for pairs in [Pairs::Halves, Pairs::Neighbours] {
+                let at = |j| if pairs == Pairs::Halves { [j, w / 2 + j] } else { [2 * j, 2 * j + 1] };
+                let mut expected = wide(&heads);
+                for head in expected.chunks_mut(w) {
+                    for (j, angle) in wide(&angles).into_iter().enumerate() {
+                        let [re, im] = at(j).map(|channel| head[channel]);
+                        head[at(j)[0]] = re * angle.cos() - im * angle.sin();
+                        head[at(j)[1]] = im * angle.cos() + re * angle.sin();
+                    }
+                }
+                for level in Level::available() {
+                    let mut found = heads.clone();
+                    with_level(level, 1, || turn(&mut found, &turns, pairs));
+                    assert_close(&found, &expected, 1e-6, (w, pairs, level));
+                }
+            }
         }
     }
 }

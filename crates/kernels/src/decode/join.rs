@@ -1,4 +1,4 @@
-//! x + m·Σ branches → x → rms_norm → u
+//! x + m·branch → x → rms_norm → u
 
 use crate::{
     simd::{mul_add, simd},
@@ -6,25 +6,27 @@ use crate::{
 };
 
 simd! {
-    /// `x ← x + m·Σ branches` and `u = x / √(mean(x²) + ε) · w`: where one branch of the model ends and the next begins.
+    /// `x ← x + m·branch` and `u = x / √(mean(x²) + ε) · w`, a row at a time: where one branch of the model ends and the
+    /// next begins. Nothing is added if there is no branch.
     ///
     /// # Shapes
-    /// `x`, `w`, `u`: `[d]`; `branches`: [any number, d]
+    /// `x`, `u`: [t, d]; `branch`: [t, d] or empty; `w`: `[d]`
     ///
     /// # Panics
     /// If the lengths do not fit.
-    pub fn join_norm<S>(x: &mut [f32], branches: &[f32], m: f32, w: &[f32], eps: f32, u: &mut [f32]) {
-        let d = x.len();
-        assert!(d > 0 && branches.len().is_multiple_of(d), "branches of {d} floats: {}", branches.len());
-        assert_eq!([w.len(), u.len()], [d; 2], "gain and output");
-        for branch in branches.chunks_exact(d) {
-            for (x, y) in x.iter_mut().zip(branch) {
-                *x = mul_add::<S>(m, *y, *x);
-            }
+    pub fn join_norm<S>(x: &mut [f32], branch: &[f32], m: f32, w: &[f32], eps: f32, u: &mut [f32]) {
+        let d = w.len();
+        assert!(d > 0 && x.len().is_multiple_of(d), "rows of {d} floats: {}", x.len());
+        assert!(branch.is_empty() || branch.len() == x.len(), "a branch of {} floats for {}", branch.len(), x.len());
+        assert_eq!(u.len(), x.len(), "output");
+        for (x, y) in x.iter_mut().zip(branch) {
+            *x = mul_add::<S>(m, *y, *x);
         }
-        let r = 1.0 / (dot::<S>(x, x) / d as f32 + eps).sqrt();
-        for ((u, x), w) in u.iter_mut().zip(&*x).zip(w) {
-            *u = x * r * w;
+        for (x, u) in x.chunks_exact(d).zip(u.chunks_exact_mut(d)) {
+            let r = 1.0 / (dot::<S>(x, x) / d as f32 + eps).sqrt();
+            for ((u, x), w) in u.iter_mut().zip(x).zip(w) {
+                *u = x * r * w;
+            }
         }
     }
 }
@@ -41,16 +43,18 @@ mod tests {
 
     #[test]
     fn agrees_with_the_sum_and_its_norm() {
-        for (d, branches) in [(1, 0), (1, 1), (15, 2), (16, 1), (17, 3), (128, 1)] {
-            let (x, y, w) = (uniform(d, 1), uniform(d * branches, 2), uniform(d, 3));
-            let sum =
-                |i: usize| f64::from(x[i]) + 0.5 * y.iter().skip(i).step_by(d).map(|y| f64::from(*y)).sum::<f64>();
-            let sums: Vec<f64> = (0..d).map(sum).collect();
+        for (t, d, has_branch) in
+            [(1, 1, false), (1, 1, true), (2, 15, true), (1, 16, true), (3, 17, false), (2, 128, true)]
+        {
+            let (x, w) = (uniform(t * d, 1), uniform(d, 3));
+            let branch = if has_branch { uniform(t * d, 2) } else { vec![] };
+            let mut sums = wide(&x);
+            sums.iter_mut().zip(&branch).for_each(|(sum, y)| *sum += 0.5 * f64::from(*y));
             for level in Level::available() {
-                let (mut found, mut u) = (x.clone(), vec![f32::NAN; d]);
-                with_level(level, 1, || join_norm(&mut found, &y, 0.5, &w, 1e-5, &mut u));
-                assert_close(&found, &sums, 1e-6, (d, branches, level));
-                assert_close(&u, &rms_norm(&sums, &wide(&w), f64::from(1e-5f32)), 1e-5, (d, branches, level));
+                let (mut found, mut u) = (x.clone(), vec![f32::NAN; t * d]);
+                with_level(level, 1, || join_norm(&mut found, &branch, 0.5, &w, 1e-5, &mut u));
+                assert_close(&found, &sums, 1e-6, (t, d, level));
+                assert_close(&u, &rms_norm(&sums, &wide(&w), f64::from(1e-5f32)), 1e-5, (t, d, level));
             }
         }
     }

@@ -1,10 +1,10 @@
 //! What a position goes through between its matrix–vector products: one call a stage, one thread, no memory of its own.
 //!
 //! ```text
-//! x += m·branches → rms_norm → u                                                              join_norm
+//! x += m·branch   → rms_norm → u                                                              join_norm
 //! z | x B C | dt ← window, state → conv + silu → recurrence → gate, norm → y                  mamba2_step
 //! q | k | v → turn → keys and values → softmax(q·kᵀ)·v                                        attention_step
-//! logits → the top k and their weights          gate, up → silu(gate)·up                      choose, swiglu
+//! u → logits → the top k, their weights           gate, up → silu(gate)·up                      route, swiglu
 //! logits → what a token costs, how likely each is                                             nats, likelihoods
 //! ```
 //!
@@ -18,10 +18,10 @@ mod router;
 mod softmax;
 mod swiglu;
 
-pub use attention::{AttentionStep, KEY_BLOCK, attention_step, turn};
+pub use attention::{AttentionStep, KEY_BLOCK, Pairs, attention_step, turn};
 pub use join::join_norm;
 pub use mamba2::{Mamba2Step, mamba2_step};
-pub use router::choose;
+pub use router::route;
 pub use softmax::{likelihoods, nats};
 pub use swiglu::swiglu;
 

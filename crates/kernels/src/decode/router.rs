@@ -1,6 +1,9 @@
-//! logits → the k largest → softmax over them
+//! u → logits → the k largest → softmax over them
 
-use crate::simd::{exp, simd};
+use crate::{
+    simd::{Isa, exp, simd},
+    sums::dot,
+};
 
 simd! {
     /// The experts with the largest logits (ties to the lower index), from the largest, and a softmax over the chosen
@@ -9,28 +12,37 @@ simd! {
     /// Logits that are not numbers still give different ids; their weights are NaN.
     ///
     /// # Shapes
-    /// `logits`: `[e]`, `ids`, `weights`: `[k]`
+    /// `u`: `[d]`, `router`: [e, d], `logits`: `[e]`, written on the way, `ids`, `weights`: `[k]`
     ///
     /// # Panics
-    /// Unless 0 < k ≤ e and there are as many weights as ids.
-    pub fn choose<S>(logits: &[f32], ids: &mut [u32], weights: &mut [f32]) {
+    /// If the lengths do not fit, or unless 0 < k ≤ e.
+    pub fn route<S>(u: &[f32], router: &[f32], logits: &mut [f32], ids: &mut [u32], weights: &mut [f32]) {
         assert!((1..=logits.len()).contains(&ids.len()), "{} of {} experts", ids.len(), logits.len());
+        assert_eq!(router.len(), logits.len() * u.len(), "a router of {} × {}", logits.len(), u.len());
         assert_eq!(ids.len(), weights.len(), "a weight for each expert chosen");
-        let mut previous = i64::MAX;
-        for (id, weight) in ids.iter_mut().zip(&mut *weights) {
-            let ranks = logits.iter().zip(0..).map(|(logit, e)| rank(*logit, e));
-            previous = ranks.fold(i64::MIN, |best, rank| if rank < previous { best.max(rank) } else { best });
-            *id = u32::MAX - previous as u32;
-            *weight = logits[*id as usize];
+        for (logit, row) in logits.iter_mut().zip(router.chunks_exact(u.len())) {
+            *logit = dot::<S>(row, u);
         }
-        let (largest, mut sum) = (weights[0], 0.0);
-        for weight in &mut *weights {
-            *weight = exp::<S>(*weight - largest);
-            sum += *weight;
-        }
-        for weight in weights {
-            *weight /= sum;
-        }
+        choose::<S>(logits, ids, weights);
+    }
+}
+
+#[inline(always)]
+fn choose<S: Isa>(logits: &[f32], ids: &mut [u32], weights: &mut [f32]) {
+    let mut previous = i64::MAX;
+    for (id, weight) in ids.iter_mut().zip(&mut *weights) {
+        let ranks = logits.iter().zip(0..).map(|(logit, e)| rank(*logit, e));
+        previous = ranks.fold(i64::MIN, |best, rank| if rank < previous { best.max(rank) } else { best });
+        *id = u32::MAX - previous as u32;
+        *weight = logits[*id as usize];
+    }
+    let (largest, mut sum) = (weights[0], 0.0);
+    for weight in &mut *weights {
+        *weight = exp::<S>(*weight - largest);
+        sum += *weight;
+    }
+    for weight in weights {
+        *weight /= sum;
     }
 }
 
@@ -53,32 +65,40 @@ mod tests {
         test_data::uniform,
     };
 
-    fn chosen(logits: &[f32], k: usize, level: Level) -> (Vec<u32>, Vec<f32>) {
+    fn chosen(u: &[f32], router: &[f32], k: usize, level: Level) -> (Vec<u32>, Vec<f32>) {
+        let mut logits = vec![f32::NAN; router.len() / u.len()];
         let (mut ids, mut weights) = (vec![u32::MAX; k], vec![f32::NAN; k]);
-        with_level(level, 1, || choose(logits, &mut ids, &mut weights));
+        with_level(level, 1, || route(u, router, &mut logits, &mut ids, &mut weights));
         (ids, weights)
     }
 
     #[test]
-    fn agrees_with_the_twin_ties_included() {
-        for (e, k) in [(1, 1), (4, 2), (7, 7), (17, 3), (64, 8)] {
-            for (seed, levels) in [(1, 1e6), (2, 2.0), (3, 1.0)] {
-                // few levels make many ties
-                let logits: Vec<f32> = uniform(e, seed).iter().map(|x| (x * levels).round() * 3.0 / levels).collect();
-                let one = reference::route(&[1.0], &wide(&logits), e, k);
-                for level in Level::available() {
-                    let (ids, weights) = chosen(&logits, k, level);
-                    assert_eq!(ids, one.expert_ids, "{k} of {e}, {levels} levels, {level:?}");
-                    assert_close(&weights, &one.expert_weights, 1e-6, (e, k, level));
-                }
+    fn agrees_with_the_twin() {
+        for (d, e, k) in [(1, 1, 1), (15, 4, 2), (16, 7, 7), (17, 17, 3), (128, 64, 8)] {
+            let (u, router) = (uniform(d, 1), uniform(e * d, 2));
+            let expected = reference::route(&wide(&u), &wide(&router), e, k);
+            for level in Level::available() {
+                let (ids, weights) = chosen(&u, &router, k, level);
+                assert_eq!(ids, expected.expert_ids, "{k} of {e}, {level:?}");
+                assert_close(&weights, &expected.expert_weights, 1e-5, (e, k, level));
             }
+        }
+    }
+
+    #[test]
+    fn ties_go_to_the_lower_index() {
+        // few different logits make many ties
+        let router: Vec<f32> = uniform(40, 3).iter().map(|x| (3.0 * x).round()).collect();
+        let expected = reference::route(&[1.0], &wide(&router), 40, 20);
+        for level in Level::available() {
+            assert_eq!(chosen(&[1.0], &router, 20, level).0, expected.expert_ids, "{level:?}");
         }
     }
 
     #[test]
     fn logits_that_are_no_numbers_still_give_different_experts() {
         for level in Level::available() {
-            let (mut ids, _) = chosen(&[f32::NAN, f32::NEG_INFINITY, f32::NAN, -f32::NAN], 4, level);
+            let (mut ids, _) = chosen(&[1.0], &[f32::NAN, f32::NEG_INFINITY, f32::NAN, -f32::NAN], 4, level);
             ids.sort_unstable();
             assert_eq!(ids, [0, 1, 2, 3]);
         }

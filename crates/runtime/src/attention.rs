@@ -1,0 +1,89 @@
+//! u → q | k | v → turned, remembered → softmax(q·kᵀ)·v → o_proj
+//!
+//! Each of several states by one query, or one state by a chunk of them; the same function.
+
+use itera_config::ModelConfig;
+use itera_kernels::{
+    attention::{self, attend},
+    decode::{attention_step, turn},
+};
+
+use crate::{
+    forward::Past,
+    mamba::MISMATCH,
+    network::{Attention, Rope},
+    state::{KeysValues, LayerState},
+    workspace::{Chunk, Workspace, sized},
+};
+
+/// The mixer of layer `index` on the rows of `work.u`, into `work.branch`.
+pub(crate) fn mix(
+    layer: &Attention<'_>,
+    rope: Option<&Rope>,
+    config: &ModelConfig,
+    index: usize,
+    past: &mut Past<'_, '_>,
+    work: &mut Workspace,
+) {
+    let rows = past.rows();
+    let (d, w) = (config.d_model, layer.sizes.d_head);
+    let kv = layer.sizes.n_kv_heads * w;
+    let u = &work.u[..rows * d];
+    let queries = &mut work.projected[..rows * d];
+    let (keys, values) = (&mut work.key[..rows * kv], &mut work.value[..rows * kv]);
+    let mut input = work.linear.input(past.form(), u, d);
+    input.times(layer.q_proj, queries);
+    input.times(layer.k_proj, keys);
+    input.times(layer.v_proj, values);
+    if let Some(rope) = rope {
+        let heads = queries.chunks_exact_mut(d).zip(keys.chunks_exact_mut(kv));
+        for ((query, key), turns) in heads.zip(work.turns.chunks_exact(w)) {
+            turn(query, turns, rope.pairs);
+            turn(key, turns, rope.pairs);
+        }
+    }
+
+    let mixed = &mut work.mixed[..rows * d];
+    let new = keys.chunks_exact(kv).zip(values.chunks_exact(kv));
+    match past {
+        Past::Steps(states) => {
+            let queries = queries.chunks_exact(d).zip(mixed.chunks_exact_mut(d));
+            for ((state, (key, value)), (query, y)) in states.iter_mut().zip(new).zip(queries) {
+                let LayerState::Attention(past) = &mut state.layers[index] else { unreachable!("{MISMATCH}") };
+                past.push(key, value);
+                attention_step(&layer.sizes, query, past.keys(), past.values(), y);
+            }
+        }
+        Past::Chunk(state, _) => {
+            let LayerState::Attention(past) = &mut state.layers[index] else { unreachable!("{MISMATCH}") };
+            new.for_each(|(key, value)| past.push(key, value));
+            attend_chunk(layer, past, queries, &mut work.chunk, mixed);
+        }
+    }
+    work.linear.input(past.form(), mixed, d).times(layer.o_proj, &mut work.branch[..rows * d]);
+}
+
+/// The last positions of `past`, whose `queries` [l, d] are given, over all of it.
+fn attend_chunk(layer: &Attention<'_>, past: &KeysValues, queries: &[f32], chunk: &mut Chunk, mixed: &mut [f32]) {
+    let sizes = &layer.sizes;
+    let d = sizes.n_heads * sizes.d_head;
+    let len = queries.len() / d;
+    let op = attention::Attention {
+        batch: 1,
+        len,
+        past: past.seen() - len,
+        n_heads: sizes.n_heads,
+        n_kv_heads: sizes.n_kv_heads,
+        d_head: sizes.d_head,
+        scale: sizes.scale,
+    };
+    let (keys, values) = (sized(&mut chunk.keys, op.keys_len()), sized(&mut chunk.values, op.keys_len()));
+    past.write_by_head(sizes.d_head, keys, values);
+    // keys and values are read from where they were just written, not from these rows
+    let qkv = sized(&mut chunk.qkv, len * op.qkv_width());
+    for (row, query) in qkv.chunks_exact_mut(op.qkv_width()).zip(queries.chunks_exact(d)) {
+        row[..d].copy_from_slice(query);
+    }
+    let logsumexp = sized(&mut chunk.logsumexp, len * sizes.n_heads);
+    attend(&op, None, qkv, (keys, values), mixed, logsumexp);
+}

@@ -1,0 +1,93 @@
+//! y = x·Wᵀ for rows of x, W packed as in its file.
+//!
+//! ```text
+//! steps   rows of x, prepared once → products with packed rows of W            a row's bits depend on nothing else
+//! chunk   panels of 64 rows of W → f32 → packed → matrix product, all threads  nor here, but they are others
+//! ```
+//!
+//! A panel is the only part of W that is ever in f32.
+
+use itera_kernels::{
+    gemm::{Matrix, MatrixMut, Packed, Write, par_gemm_packed},
+    matvec::{Activations, Precision, multiply},
+    quant::{QuantMatrix, dequantize},
+};
+
+use crate::workspace::sized;
+
+/// Rows of W that are expanded at a time.
+const PANEL: usize = 64;
+
+/// By which kernels rows are multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Few rows, against W as it is packed.
+    Steps,
+    /// Enough rows to make expanding W worth while.
+    Chunk,
+}
+
+/// Memory for the input of products, and for a panel.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    activations: Activations,
+    panel: Vec<f32>,
+    packed: Vec<f32>,
+}
+
+impl Scratch {
+    pub(crate) fn new(precision: Precision) -> Self {
+        Self { activations: Activations::new(precision), panel: vec![], packed: vec![] }
+    }
+
+    /// Rows of `k` numbers, to be multiplied by one or several matrices.
+    pub(crate) fn input<'a>(&'a mut self, form: Form, x: &'a [f32], k: usize) -> Input<'a> {
+        if form == Form::Steps {
+            self.activations.set(x, k);
+        }
+        Input { form, x, k, scratch: self }
+    }
+}
+
+/// Rows that are ready to be multiplied.
+pub(crate) struct Input<'a> {
+    form: Form,
+    x: &'a [f32],
+    k: usize,
+    scratch: &'a mut Scratch,
+}
+
+impl Input<'_> {
+    /// `y = x·Wᵀ`.
+    ///
+    /// # Shapes
+    /// `w`: [o, k], x: [t, k], `y`: [t, o]
+    pub(crate) fn times(&mut self, w: QuantMatrix<'_>, y: &mut [f32]) {
+        match self.form {
+            Form::Steps => multiply(w, &self.scratch.activations, y),
+            Form::Chunk => self.times_panels(w, y),
+        }
+    }
+
+    fn times_panels(&mut self, w: QuantMatrix<'_>, y: &mut [f32]) {
+        let (outputs, k) = (w.rows(), self.k);
+        let x = Matrix::new(self.x, self.x.len() / k, k);
+        let (rows, _) = x.shape();
+        let packed = sized(&mut self.scratch.packed, Packed::len(k, PANEL));
+        for start in (0..outputs).step_by(PANEL) {
+            let count = PANEL.min(outputs - start);
+            let panel = sized(&mut self.scratch.panel, count * k);
+            dequantize(w.kind(), w.row_range(start, count).bytes(), panel);
+            let packed = Packed::pack(Matrix::new(panel, count, k).t(), packed);
+            par_gemm_packed(x, packed, MatrixMut::strided(&mut y[start..], rows, count, outputs), Write::Set);
+        }
+    }
+}
+
+/// Row `index` of W times `m`.
+pub(crate) fn lookup(w: QuantMatrix<'_>, index: usize, m: f32, y: &mut [f32]) {
+    dequantize(w.kind(), w.row(index), y);
+    if m != 1.0 {
+        y.iter_mut().for_each(|y| *y *= m);
+    }
+}

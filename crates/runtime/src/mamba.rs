@@ -1,0 +1,106 @@
+//! u → in_proj → z | x B C | dt → conv, recurrence or scan, gated norm → out_proj
+//!
+//! Each of several states by one step of the recurrence, or one state by a chunk of tokens; the same function.
+
+use itera_config::ModelConfig;
+use itera_kernels::{
+    columns::Columns,
+    conv::{CausalConv, causal_conv_silu},
+    decode::mamba2_step,
+    gated_norm::{GatedNorm, gated_norm},
+    scan::{ScanInput, ScanShape, scan},
+};
+
+use crate::{
+    forward::Past,
+    network::Mamba,
+    state::LayerState,
+    workspace::{Chunk, Workspace, sized},
+};
+
+/// The mixer of layer `index` on the rows of `work.u`, into `work.branch`.
+pub(crate) fn mix(
+    mamba: &Mamba<'_>,
+    config: &ModelConfig,
+    index: usize,
+    past: &mut Past<'_, '_>,
+    work: &mut Workspace,
+) {
+    let rows = past.rows();
+    let (d, i, width) = (config.d_model, config.d_inner(), config.d_in_proj());
+    let (projected, mixed) = (&mut work.projected[..rows * width], &mut work.mixed[..rows * i]);
+    work.linear.input(past.form(), &work.u[..rows * d], d).times(mamba.in_proj, projected);
+    match past {
+        Past::Steps(states) => {
+            let step = mamba.step(config);
+            for ((state, projected), y) in
+                states.iter_mut().zip(projected.chunks_exact_mut(width)).zip(mixed.chunks_exact_mut(i))
+            {
+                let LayerState::Mamba { window, ssm } = &mut state.layers[index] else { unreachable!("{MISMATCH}") };
+                mamba2_step(&step, projected, window, ssm, y);
+            }
+        }
+        Past::Chunk(state, len) => {
+            let LayerState::Mamba { window, ssm } = &mut state.layers[index] else { unreachable!("{MISMATCH}") };
+            mix_chunk(mamba, config, *len, projected, window, ssm, &mut work.chunk, mixed);
+        }
+    }
+    work.linear.input(past.form(), mixed, i).times(mamba.out_proj, &mut work.branch[..rows * d]);
+}
+
+pub(crate) const MISMATCH: &str = "a state has the layers of its model";
+
+/// From `projected` [l, d_in_proj] to the gated and normalised output `mixed` [l, i].
+#[expect(clippy::too_many_arguments, reason = "a mixer's weights, memory and buffers")]
+fn mix_chunk(
+    mamba: &Mamba<'_>,
+    config: &ModelConfig,
+    len: usize,
+    projected: &[f32],
+    window: &mut [f32],
+    ssm: &mut [f32],
+    chunk: &mut Chunk,
+    mixed: &mut [f32],
+) {
+    let (i, ch, h, stride) = (config.d_inner(), config.d_conv_channels(), config.n_heads(), config.d_in_proj());
+    let columns = |start, width| Columns { stride, start, width };
+    let (xbc, y) = (sized(&mut chunk.xbc, len * ch), sized(&mut chunk.y, len * i));
+
+    let inputs = columns(i, ch);
+    let conv = CausalConv { len, taps: config.d_conv, x: inputs, dx: inputs };
+    let next = sized(&mut chunk.window, window.len());
+    causal_conv_silu(&conv, projected, mamba.conv_weight, mamba.conv_bias, Some(window), xbc, Some(next));
+    window.copy_from_slice(next);
+
+    let (p, n) = (config.d_head, config.d_state);
+    let shape = ScanShape { batch: 1, len, n_heads: h, d_head: p, d_state: n, n_groups: config.n_groups };
+    let [first, last] = &mut chunk.states;
+    let (first, last) = (sized(first, ssm.len()), sized(last, ssm.len()));
+    transpose_heads(ssm, n, p, first);
+    let input = ScanInput {
+        xbc,
+        raw_dt: projected,
+        dt_columns: columns(i + ch, h),
+        dt_bias: mamba.dt_bias,
+        a_log: &mamba.a_log,
+        d_skip: mamba.d_skip,
+        state: Some(first),
+    };
+    scan(&shape, &input, y, Some(last));
+    transpose_heads(last, p, n, ssm);
+
+    let z = columns(0, i);
+    let norm = GatedNorm { z, dz: z, n_groups: config.n_groups, eps: config.rms_norm_eps as f32 };
+    gated_norm(&norm, y, projected, mamba.norm, mixed);
+}
+
+/// [h, rows, cols] → [h, cols, rows]
+fn transpose_heads(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
+    for (from, to) in from.chunks_exact(rows * cols).zip(to.chunks_exact_mut(rows * cols)) {
+        for (col, to) in to.chunks_exact_mut(rows).enumerate() {
+            for (to, from) in to.iter_mut().zip(from[col..].iter().step_by(cols)) {
+                *to = *from;
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The weights of a model in the order in which a token meets them, borrowed from its file.
+//!
+//! ```text
+//! embed → layers: mixer_norm → mamba or attention → ffn_norm → moe, shared → norm → head
+//! ```
+//!
+//! Matrices stay packed where they are; loading looks each up by name once and checks its shape.
+
+use itera_config::{LayerKind, ModelConfig, PositionEmbedding};
+use itera_formats::{ModelFile, RotaryPairs};
+use itera_kernels::{
+    decode::{AttentionStep, Mamba2Step, Pairs},
+    quant::QuantMatrix,
+};
+
+use crate::{Result, RuntimeError};
+
+/// Every weight of the model.
+pub(crate) struct Network<'a> {
+    pub(crate) embed: QuantMatrix<'a>,
+    pub(crate) layers: Vec<Layer<'a>>,
+    pub(crate) norm: &'a [f32],
+    pub(crate) head: QuantMatrix<'a>,
+    pub(crate) rope: Option<Rope>,
+}
+
+pub(crate) struct Layer<'a> {
+    pub(crate) mixer_norm: &'a [f32],
+    pub(crate) mixer: Mixer<'a>,
+    pub(crate) ffn_norm: &'a [f32],
+    pub(crate) moe: Option<Moe<'a>>,
+    pub(crate) shared: Mlp<'a>,
+}
+
+pub(crate) enum Mixer<'a> {
+    Mamba(Mamba<'a>),
+    Attention(Attention<'a>),
+}
+
+/// Mamba-2 mixer; small weights in the two orders that its recurrent and its chunked form read.
+pub(crate) struct Mamba<'a> {
+    pub(crate) in_proj: QuantMatrix<'a>,
+    pub(crate) out_proj: QuantMatrix<'a>,
+    /// [d_conv, ch]
+    conv_taps: Vec<f32>,
+    /// [ch, d_conv]
+    pub(crate) conv_weight: &'a [f32],
+    pub(crate) conv_bias: &'a [f32],
+    pub(crate) dt_bias: &'a [f32],
+    a: &'a [f32],
+    pub(crate) a_log: Vec<f32>,
+    pub(crate) d_skip: &'a [f32],
+    pub(crate) norm: &'a [f32],
+}
+
+/// Causal grouped-query attention.
+pub(crate) struct Attention<'a> {
+    pub(crate) q_proj: QuantMatrix<'a>,
+    pub(crate) k_proj: QuantMatrix<'a>,
+    pub(crate) v_proj: QuantMatrix<'a>,
+    pub(crate) o_proj: QuantMatrix<'a>,
+    pub(crate) sizes: AttentionStep,
+}
+
+/// Router and experts.
+pub(crate) struct Moe<'a> {
+    /// [e, d]
+    pub(crate) router: &'a [f32],
+    pub(crate) experts: Vec<Mlp<'a>>,
+}
+
+/// `out·(silu(gate·x)·up·x)`.
+pub(crate) struct Mlp<'a> {
+    pub(crate) gate: QuantMatrix<'a>,
+    pub(crate) up: QuantMatrix<'a>,
+    pub(crate) out: QuantMatrix<'a>,
+}
+
+/// Rotary embedding of attention heads.
+pub(crate) struct Rope {
+    pub(crate) pairs: Pairs,
+    /// Angle a position of each pair of channels.
+    frequencies: Vec<f64>,
+}
+
+impl<'a> Network<'a> {
+    pub(crate) fn load(file: &'a ModelFile) -> Result<Self> {
+        let config = file.config();
+        let source = Source { file, prefix: String::new() };
+        let (v, d) = (config.vocab_size, config.d_model);
+        let layers = config.layer_kinds().into_iter().enumerate();
+        Ok(Self {
+            embed: source.matrix("embed", v, d)?,
+            layers: layers
+                .map(|(index, kind)| Layer::load(&source.within(&format!("layers.{index}")), kind))
+                .collect::<Result<_>>()?,
+            norm: source.vector("norm", &[d])?,
+            head: source.matrix("head", v, d)?,
+            rope: (config.position_embedding == PositionEmbedding::Rope).then(|| Rope::new(file)),
+        })
+    }
+}
+
+impl<'a> Layer<'a> {
+    fn load(source: &Source<'a>, kind: LayerKind) -> Result<Self> {
+        let config = source.file.config();
+        let d = config.d_model;
+        let mlp = |name: &str, f| {
+            let part = source.within(name);
+            Ok(Mlp { gate: part.matrix("gate", f, d)?, up: part.matrix("up", f, d)?, out: part.matrix("out", d, f)? })
+        };
+        let moe = || {
+            let experts = (0..config.n_experts).map(|expert| mlp(&format!("moe.{expert}"), config.d_expert));
+            let router = source.vector("moe.router", &[config.n_experts, d])?;
+            Ok::<_, RuntimeError>(Moe { router, experts: experts.collect::<Result<_>>()? })
+        };
+        Ok(Self {
+            mixer_norm: source.vector("mixer_norm", &[d])?,
+            mixer: match kind {
+                LayerKind::Mamba => Mixer::Mamba(Mamba::load(&source.within("mamba"), config)?),
+                LayerKind::Attention => Mixer::Attention(Attention::load(&source.within("attention"), config)?),
+            },
+            ffn_norm: source.vector("ffn_norm", &[d])?,
+            moe: (config.n_experts > 0).then(moe).transpose()?,
+            shared: mlp("shared", config.d_shared)?,
+        })
+    }
+}
+
+impl<'a> Mamba<'a> {
+    fn load(source: &Source<'a>, config: &ModelConfig) -> Result<Self> {
+        let (d, i, h, ch, taps) =
+            (config.d_model, config.d_inner(), config.n_heads(), config.d_conv_channels(), config.d_conv);
+        let conv_weight = source.vector("conv_weight", &[ch, taps])?;
+        let a = source.vector("a", &[h])?;
+        Ok(Self {
+            in_proj: source.matrix("in_proj", config.d_in_proj(), d)?,
+            out_proj: source.matrix("out_proj", d, i)?,
+            conv_taps: (0..taps).flat_map(|tap| conv_weight.iter().skip(tap).step_by(taps).copied()).collect(),
+            conv_weight,
+            conv_bias: source.vector("conv_bias", &[ch])?,
+            dt_bias: source.vector("dt_bias", &[h])?,
+            a,
+            a_log: a.iter().map(|a| (-f64::from(*a)).ln() as f32).collect(),
+            d_skip: source.vector("d_skip", &[h])?,
+            norm: source.vector("norm", &[i])?,
+        })
+    }
+
+    /// What the recurrent form needs.
+    pub(crate) fn step(&self, config: &ModelConfig) -> Mamba2Step<'_> {
+        Mamba2Step {
+            n_heads: self.a.len(),
+            d_head: config.d_head,
+            d_state: config.d_state,
+            n_groups: config.n_groups,
+            eps: config.rms_norm_eps as f32,
+            conv_weight: &self.conv_taps,
+            conv_bias: self.conv_bias,
+            dt_bias: self.dt_bias,
+            a: self.a,
+            d_skip: self.d_skip,
+            norm: self.norm,
+        }
+    }
+}
+
+impl<'a> Attention<'a> {
+    fn load(source: &Source<'a>, config: &ModelConfig) -> Result<Self> {
+        let (d, d_head) = (config.d_model, config.d_attention_head());
+        let kv = config.n_kv_heads * d_head;
+        Ok(Self {
+            q_proj: source.matrix("q_proj", d, d)?,
+            k_proj: source.matrix("k_proj", kv, d)?,
+            v_proj: source.matrix("v_proj", kv, d)?,
+            o_proj: source.matrix("o_proj", d, d)?,
+            sizes: AttentionStep {
+                n_heads: config.n_attention_heads,
+                n_kv_heads: config.n_kv_heads,
+                d_head,
+                scale: config.attention_scale() as f32,
+            },
+        })
+    }
+}
+
+impl Rope {
+    fn new(file: &ModelFile) -> Self {
+        let (w, theta) = (file.config().d_attention_head(), file.config().rope_theta);
+        Self {
+            pairs: match file.rotary_pairs() {
+                RotaryPairs::Halves => Pairs::Halves,
+                RotaryPairs::Neighbours => Pairs::Neighbours,
+            },
+            // arXiv 2104.09864 eq. 15
+            frequencies: (0..w / 2).map(|pair| theta.powf(-2.0 * pair as f64 / w as f64)).collect(),
+        }
+    }
+
+    /// Cosines and then sines of the angles at `position`. `turns`: `[w]`
+    pub(crate) fn turns(&self, position: usize, turns: &mut [f32]) {
+        let (cos, sin) = turns.split_at_mut(self.frequencies.len());
+        for ((frequency, cos), sin) in self.frequencies.iter().zip(cos).zip(sin) {
+            let angle = position as f64 * frequency;
+            (*cos, *sin) = (angle.cos() as f32, angle.sin() as f32);
+        }
+    }
+}
+
+/// A part of a file's names.
+struct Source<'a> {
+    file: &'a ModelFile,
+    prefix: String,
+}
+
+impl<'a> Source<'a> {
+    fn within(&self, part: &str) -> Self {
+        Self { file: self.file, prefix: format!("{}{part}.", self.prefix) }
+    }
+
+    fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<QuantMatrix<'a>> {
+        let name = format!("{}{name}", self.prefix);
+        let matrix = self.file.matrix(&name)?;
+        let found = vec![matrix.rows(), matrix.cols()];
+        let expected = vec![rows, cols];
+        if found == expected { Ok(matrix) } else { Err(RuntimeError::Shape { name, expected, found }) }
+    }
+
+    fn vector(&self, name: &str, shape: &[usize]) -> Result<&'a [f32]> {
+        let name = format!("{}{name}", self.prefix);
+        let vector = self.file.vector(&name)?;
+        if vector.len() == shape.iter().product::<usize>() {
+            Ok(vector)
+        } else {
+            Err(RuntimeError::Shape { name, expected: shape.to_vec(), found: vec![vector.len()] })
+        }
+    }
+}

@@ -1,0 +1,120 @@
+use itera_testkit::uniform;
+
+use super::*;
+
+const V: usize = 500;
+
+/// Logits over some 20 nats, with ties.
+fn logits(seed: u64) -> Vec<f32> {
+    uniform(V, -10.0, 10.0, seed).into_iter().map(|x| (8.0 * x).round() / 8.0).collect()
+}
+
+/// The same choice, by sorting everything, in f64.
+fn slow_choice(config: &SamplingConfig, rng: &mut ChaCha8Rng, logits: &[f32], seen: &[u32]) -> u32 {
+    let penalised = logits.iter().zip(0u32..).map(|(logit, id)| {
+        let (logit, penalty) = (f64::from(*logit), config.repetition_penalty);
+        match seen.contains(&id) {
+            false => logit,
+            true if logit > 0.0 => logit / penalty,
+            true => logit * penalty,
+        }
+    });
+    let mut ranked: Vec<(u32, f64)> = (0..).zip(penalised).collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    if config.temperature == 0.0 {
+        return ranked[0].0;
+    }
+    let top = ranked[0].1;
+    ranked.iter_mut().for_each(|(_, x)| *x = ((*x - top) / config.temperature).exp());
+    if config.top_k > 0 {
+        ranked.truncate(config.top_k);
+    }
+    let enough = config.top_p * ranked.iter().map(|(_, w)| w).sum::<f64>();
+    let reached = ranked.iter().scan(0.0, |sum, (_, w)| {
+        *sum += w;
+        Some(*sum)
+    });
+    let kept = reached.take_while(|sum| *sum < enough).count() + 1;
+    ranked.truncate(kept);
+    ranked.retain(|(_, w)| *w >= config.min_p);
+    let mut draw = rng.random::<f64>() * ranked.iter().map(|(_, w)| w).sum::<f64>();
+    let chosen = ranked.iter().find(|(_, w)| {
+        draw -= w;
+        draw < 0.0
+    });
+    chosen.unwrap_or(&ranked[ranked.len() - 1]).0
+}
+
+fn with(change: impl Fn(&mut SamplingConfig)) -> SamplingConfig {
+    let mut config = SamplingConfig::default();
+    change(&mut config);
+    config
+}
+
+#[test]
+fn choices_are_those_of_sorting_everything() {
+    let configs = [
+        with(|_| ()),
+        with(|c| c.temperature = 0.0),
+        with(|c| c.temperature = 5.0),
+        with(|c| c.top_k = 1),
+        with(|c| (c.temperature, c.top_k) = (3.0, 40)),
+        with(|c| (c.temperature, c.top_p) = (2.0, 0.7)),
+        with(|c| c.top_p = 0.0),
+        with(|c| (c.temperature, c.min_p) = (2.0, 0.1)),
+        with(|c| (c.temperature, c.repetition_penalty) = (0.0, 1.7)),
+        with(|c| (c.temperature, c.top_k, c.top_p, c.min_p, c.repetition_penalty) = (4.0, 90, 0.9, 0.02, 1.25)),
+    ];
+    for config in configs {
+        let mut sampler = Sampler::new(&config, 7);
+        let mut rng = stream(config.seed, 7);
+        let seen: Vec<u32> = (0..V as u32).step_by(3).collect();
+        for seed in 0..200 {
+            let expected = slow_choice(&config, &mut rng, &logits(seed), &seen);
+            assert_eq!(sampler.choose(&mut logits(seed), &seen), expected, "{config:?}, choice {seed}");
+        }
+    }
+}
+
+#[test]
+fn texts_of_one_seed_differ_and_repeat() {
+    let text = |seed, index| -> Vec<u32> {
+        let mut sampler = Sampler::new(&with(|c| (c.temperature, c.seed) = (3.0, seed)), index);
+        (0..30).map(|at| sampler.choose(&mut logits(at), &[])).collect()
+    };
+    assert_eq!(text(1, 0), text(1, 0));
+    assert_ne!(text(1, 0), text(1, 1));
+    assert_ne!(text(1, 0), text(2, 0));
+}
+
+#[test]
+fn every_token_is_ranked_once_and_in_order() {
+    for x in [logits(1), vec![0.0; V], vec![1e30; 3], vec![-1e30, 1e30, f32::MIN, 5.0], vec![]] {
+        let mut expected: Vec<u32> = (0..x.len() as u32).collect();
+        expected.sort_by(|a, b| x[*b as usize].total_cmp(&x[*a as usize]).then(a.cmp(b)));
+        assert_eq!(Ranked::new(&x).collect::<Vec<_>>(), expected);
+    }
+    let some = [f32::NAN, 1.0, f32::NEG_INFINITY, 2.0];
+    assert_eq!(Ranked::new(&some).collect::<Vec<_>>(), [3, 1]);
+}
+
+#[test]
+fn logits_that_are_no_numbers_still_give_a_token() {
+    let mut sampler = Sampler::new(&with(|c| (c.top_k, c.top_p, c.min_p) = (3, 0.9, 0.1)), 0);
+    for x in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        assert!(sampler.choose(&mut [x; 5], &[]) < 5, "{x}");
+    }
+}
+
+#[test]
+fn an_excluded_token_is_never_drawn() {
+    #[derive(Debug)]
+    struct EvenOnly;
+    impl LogitsProcessor for EvenOnly {
+        fn process(&mut self, logits: &mut [f32], _: &[u32]) {
+            logits.iter_mut().skip(1).step_by(2).for_each(|logit| *logit = f32::NEG_INFINITY);
+        }
+    }
+    let mut sampler = Sampler::drawing(vec![Box::new(Temperature(8.0)), Box::new(EvenOnly)], 1, 0);
+    assert!((0..300).all(|seed| sampler.choose(&mut logits(seed), &[]).is_multiple_of(2)));
+}

@@ -1,0 +1,231 @@
+//! What a model remembers of the tokens it has seen: a value to clone, reset, save and load.
+//!
+//! ```text
+//! mamba      window [d_conv − 1, ch]   the last inputs of the convolution
+//!            ssm    [h, n, p]          S of the recurrence, channels fastest
+//! attention  keys   [⌈seen/16⌉, kv, 16], values [seen, kv]
+//! ```
+//!
+//! A mamba layer's memory has one size for ever; that of attention grows by [`GROWTH`] positions at a time, up to the
+//! model's longest context.
+
+mod bytes;
+
+use std::sync::Arc;
+
+use itera_config::LayerKind;
+use itera_formats::{ModelFile, RotaryPairs};
+use itera_kernels::decode::KEY_BLOCK;
+
+use crate::{Result, RuntimeError};
+
+/// Positions by which keys and values grow.
+const GROWTH: usize = 256;
+
+/// What decides the size of a state. States of models of one shape are interchangeable, though seldom useful.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StateShape {
+    layers: Vec<LayerShape>,
+    max_seq_len: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LayerShape {
+    Mamba { carried: usize, channels: usize, n_heads: usize, d_head: usize, d_state: usize },
+    Attention { n_kv_heads: usize, d_head: usize, pairs: usize },
+}
+
+impl StateShape {
+    pub(crate) fn new(file: &ModelFile) -> Self {
+        let config = file.config();
+        // keys of the two are different numbers
+        let pairs = match file.rotary_pairs() {
+            RotaryPairs::Halves => 0,
+            RotaryPairs::Neighbours => 1,
+        };
+        let layer = |kind| match kind {
+            LayerKind::Mamba => LayerShape::Mamba {
+                carried: config.d_conv - 1,
+                channels: config.d_conv_channels(),
+                n_heads: config.n_heads(),
+                d_head: config.d_head,
+                d_state: config.d_state,
+            },
+            LayerKind::Attention => {
+                LayerShape::Attention { n_kv_heads: config.n_kv_heads, d_head: config.d_attention_head(), pairs }
+            }
+        };
+        Self { layers: config.layer_kinds().into_iter().map(layer).collect(), max_seq_len: config.max_seq_len }
+    }
+
+    /// Positions that can be seen, if a layer looks back at all of them.
+    fn longest(&self) -> Option<usize> {
+        let looks_back = self.layers.iter().any(|layer| matches!(layer, LayerShape::Attention { .. }));
+        looks_back.then_some(self.max_seq_len)
+    }
+}
+
+/// Memory of one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum LayerState {
+    Mamba { window: Vec<f32>, ssm: Vec<f32> },
+    Attention(KeysValues),
+}
+
+/// What one text has left in a model. Cloning forks the text.
+#[derive(Clone, Debug)]
+pub struct State {
+    shape: Arc<StateShape>,
+    position: usize,
+    pub(crate) layers: Vec<LayerState>,
+}
+
+impl State {
+    pub(crate) fn new(shape: Arc<StateShape>) -> Self {
+        let layer = |shape: &LayerShape| match *shape {
+            LayerShape::Mamba { carried, channels, n_heads, d_head, d_state } => {
+                LayerState::Mamba { window: vec![0.0; carried * channels], ssm: vec![0.0; n_heads * d_head * d_state] }
+            }
+            LayerShape::Attention { n_kv_heads, d_head, .. } => {
+                LayerState::Attention(KeysValues::new(n_kv_heads * d_head))
+            }
+        };
+        Self { layers: shape.layers.iter().map(layer).collect(), shape, position: 0 }
+    }
+
+    /// Forget everything, and keep the memory.
+    pub fn reset(&mut self) {
+        self.position = 0;
+        for layer in &mut self.layers {
+            match layer {
+                LayerState::Mamba { window, ssm } => {
+                    window.fill(0.0);
+                    ssm.fill(0.0);
+                }
+                LayerState::Attention(past) => past.clear(),
+            }
+        }
+    }
+
+    /// Tokens seen so far.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Make room for `tokens` more, so that none of them allocates.
+    pub fn reserve(&mut self, tokens: usize) {
+        for layer in &mut self.layers {
+            if let LayerState::Attention(past) = layer {
+                past.reserve(tokens.min(self.shape.max_seq_len));
+            }
+        }
+    }
+
+    /// Bytes of memory that the numbers take.
+    pub fn size_bytes(&self) -> usize {
+        let floats = self.layers.iter().map(|layer| match layer {
+            LayerState::Mamba { window, ssm } => window.len() + ssm.len(),
+            LayerState::Attention(past) => past.keys.len() + past.values.len(),
+        });
+        size_of::<f32>() * floats.sum::<usize>()
+    }
+
+    /// Whether it is a state of models of `shape`, with room for `tokens` more.
+    pub(crate) fn check(&self, shape: &Arc<StateShape>, tokens: usize) -> Result<()> {
+        if !Arc::ptr_eq(&self.shape, shape) && self.shape != *shape {
+            return Err(RuntimeError::ForeignState);
+        }
+        match self.shape.longest() {
+            Some(max_seq_len) if tokens > max_seq_len - self.position => {
+                Err(RuntimeError::ContextFull { position: self.position.saturating_add(tokens), max_seq_len })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn advance(&mut self, tokens: usize) {
+        self.position += tokens;
+    }
+}
+
+impl PartialEq for State {
+    /// Whether both have the same shape and the same numbers.
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.position == other.position && self.layers == other.layers
+    }
+}
+
+/// Keys and values of an attention layer, in the order in which [`decode`](itera_kernels::decode) reads them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct KeysValues {
+    /// Channels of all key/value heads.
+    width: usize,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl KeysValues {
+    fn new(width: usize) -> Self {
+        Self { width, keys: vec![], values: vec![] }
+    }
+
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.values.clear();
+    }
+
+    /// Positions seen.
+    pub(crate) fn seen(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// [⌈seen/16⌉, kv, 16]
+    pub(crate) fn keys(&self) -> &[f32] {
+        &self.keys
+    }
+
+    /// [seen, kv]
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    fn reserve(&mut self, positions: usize) {
+        let positions = (self.seen() + positions).next_multiple_of(GROWTH);
+        self.keys.reserve_exact(positions * self.width - self.keys.len());
+        self.values.reserve_exact(positions * self.width - self.values.len());
+    }
+
+    /// One more position.
+    pub(crate) fn push(&mut self, key: &[f32], value: &[f32]) {
+        if self.values.capacity() < self.values.len() + self.width {
+            self.reserve(1);
+        }
+        let lane = self.seen() % KEY_BLOCK;
+        if lane == 0 {
+            self.keys.resize(self.keys.len() + self.width * KEY_BLOCK, 0.0);
+        }
+        let block = self.keys.len() - self.width * KEY_BLOCK;
+        for (keys, key) in self.keys[block..].chunks_exact_mut(KEY_BLOCK).zip(key) {
+            keys[lane] = *key;
+        }
+        self.values.extend_from_slice(value);
+    }
+
+    /// All keys and all values by heads of `d_head` channels, each [kv_heads, seen, w]: as kernels for whole sequences
+    /// want them.
+    pub(crate) fn write_by_head(&self, d_head: usize, keys: &mut [f32], values: &mut [f32]) {
+        let seen = self.seen();
+        let heads = keys.chunks_exact_mut(seen * d_head).zip(values.chunks_exact_mut(seen * d_head));
+        for (head, (keys, values)) in heads.enumerate() {
+            let rows = keys.chunks_exact_mut(d_head).zip(values.chunks_exact_mut(d_head));
+            for (position, (key, value)) in rows.enumerate() {
+                let column = head * d_head;
+                value.copy_from_slice(&self.values[position * self.width + column..][..d_head]);
+                let block = (position / KEY_BLOCK * self.width + column) * KEY_BLOCK + position % KEY_BLOCK;
+                for (key, stored) in key.iter_mut().zip(self.keys[block..].iter().step_by(KEY_BLOCK)) {
+                    *key = *stored;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Every buffer that rows of tokens need on their way through a model.
+//!
+//! ```text
+//! x [t, d] ─ norm → u [t, d] → projected [t, ·] → mixed [t, ·] → branch [t, d] ─ join → x
+//!                              gate, up, hidden [t, f] ────────────────────↗
+//! ```
+//!
+//! Made once for a number of rows; nothing is allocated while tokens pass, unless more rows come than ever before.
+
+use itera_config::ModelConfig;
+use itera_kernels::matvec::Precision;
+
+use crate::linear::Scratch;
+
+/// Buffers for `rows` tokens at once: of one text, or one of each of several.
+#[derive(Debug)]
+pub struct Workspace {
+    rows: usize,
+    /// Residual stream [t, d].
+    pub(crate) x: Vec<f32>,
+    /// Input of a branch, normalised [t, d].
+    pub(crate) u: Vec<f32>,
+    /// What a branch adds to the stream [t, d].
+    pub(crate) branch: Vec<f32>,
+    /// z | x B C | dt [t, d_in_proj]; of an attention layer the queries [t, d].
+    pub(crate) projected: Vec<f32>,
+    /// Output of a mixer before its last projection [t, i], or [t, d].
+    pub(crate) mixed: Vec<f32>,
+    /// Keys and values of the tokens [t, kv].
+    pub(crate) key: Vec<f32>,
+    pub(crate) value: Vec<f32>,
+    /// Cosines and sines of the tokens' positions [t, w].
+    pub(crate) turns: Vec<f32>,
+    /// Logits of the experts `[e]`, and what was chosen [t, k].
+    pub(crate) router_logits: Vec<f32>,
+    pub(crate) expert_ids: Vec<u32>,
+    pub(crate) expert_weights: Vec<f32>,
+    /// Choices sorted by expert [t, k], and where each expert's begin [e + 1].
+    pub(crate) assignments: Vec<u32>,
+    pub(crate) starts: Vec<usize>,
+    /// Rows gathered for one expert, and what it makes of them [t, d].
+    pub(crate) gathered: Vec<f32>,
+    pub(crate) expert_out: Vec<f32>,
+    /// Inside an MLP [t, f].
+    pub(crate) gate: Vec<f32>,
+    pub(crate) up: Vec<f32>,
+    pub(crate) hidden: Vec<f32>,
+    /// [rows of logits at a time, v]
+    pub(crate) logits: Vec<f32>,
+    pub(crate) chunk: Chunk,
+    pub(crate) linear: Scratch,
+}
+
+/// What only the chunked form needs.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    /// x | B | C after the convolution [t, ch].
+    pub(crate) xbc: Vec<f32>,
+    /// Output of the scan [t, i].
+    pub(crate) y: Vec<f32>,
+    /// Window and state as the kernels for whole sequences want them, before and after.
+    pub(crate) window: Vec<f32>,
+    pub(crate) states: [Vec<f32>; 2],
+    /// Queries in rows as wide as queries, keys and values together, and the logsumexp that comes with the output.
+    pub(crate) qkv: Vec<f32>,
+    pub(crate) logsumexp: Vec<f32>,
+    /// Keys and values by head [kv_heads, seen, w].
+    pub(crate) keys: Vec<f32>,
+    pub(crate) values: Vec<f32>,
+}
+
+impl Workspace {
+    /// Buffers for `rows` tokens of a model at once.
+    pub(crate) fn new(config: &ModelConfig, precision: Precision, rows: usize) -> Self {
+        let mut new = Self {
+            rows: 0,
+            x: vec![],
+            u: vec![],
+            branch: vec![],
+            projected: vec![],
+            mixed: vec![],
+            key: vec![],
+            value: vec![],
+            turns: vec![],
+            router_logits: vec![0.0; config.n_experts],
+            expert_ids: vec![],
+            expert_weights: vec![],
+            assignments: vec![],
+            starts: vec![0; config.n_experts + 1],
+            gathered: vec![],
+            expert_out: vec![],
+            gate: vec![],
+            up: vec![],
+            hidden: vec![],
+            logits: vec![],
+            chunk: Chunk::default(),
+            linear: Scratch::new(precision),
+        };
+        new.fit(config, rows);
+        new
+    }
+
+    /// Make room for `rows` tokens.
+    pub(crate) fn fit(&mut self, config: &ModelConfig, rows: usize) {
+        if rows <= self.rows {
+            return;
+        }
+        self.rows = rows;
+        let d = config.d_model;
+        let kv = config.n_kv_heads * config.d_attention_head();
+        let mlp = config.d_shared.max(if config.n_experts > 0 { config.d_expert } else { 0 });
+        let per_row = [
+            (&mut self.x, d),
+            (&mut self.u, d),
+            (&mut self.branch, d),
+            (&mut self.projected, config.d_in_proj().max(d)),
+            (&mut self.mixed, config.d_inner().max(d)),
+            (&mut self.key, kv),
+            (&mut self.value, kv),
+            (&mut self.turns, config.d_attention_head()),
+            (&mut self.expert_weights, config.top_k),
+            (&mut self.gathered, d),
+            (&mut self.expert_out, d),
+            (&mut self.gate, mlp),
+            (&mut self.up, mlp),
+            (&mut self.hidden, mlp),
+        ];
+        for (buffer, width) in per_row {
+            buffer.resize(rows * width, 0.0);
+        }
+        self.expert_ids.resize(rows * config.top_k, 0);
+        self.assignments.resize(rows * config.top_k, 0);
+    }
+}
+
+/// The first `len` floats of a buffer that grows to that length once.
+pub(crate) fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}

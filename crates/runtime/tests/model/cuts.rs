@@ -1,0 +1,138 @@
+//! However a text is cut, and whatever else runs beside it, it leads to the same logits and the same state.
+
+use itera_runtime::{Model, State};
+use itera_testkit::assert_close;
+
+use crate::support::{chunks, configs, random_model, steps, tokens};
+
+/// Between the recurrent and the chunked form.
+const FORMS: f64 = 1e-4;
+
+/// Every number of a state.
+fn numbers(state: &State) -> Vec<f32> {
+    let bytes = state.to_bytes();
+    // after the header come whole numbers alone, and the checksum
+    let floats = state.size_bytes();
+    bytes[bytes.len() - 4 - floats..bytes.len() - 4].as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+#[test]
+fn chunks_equal_steps_at_any_cut() {
+    for (name, config) in configs() {
+        let model = random_model(&config, 1);
+        let ids = tokens(&config, 280, 2);
+        let mut stepped = model.new_state();
+        let expected = steps(&model, &mut stepped, &ids);
+        // around chunks of 128 tokens, rows that are too few for a matrix product, and blocks of 16 keys
+        for cut in [1, 7, 8, 9, 15, 17, 127, 128, 129, 279] {
+            let mut state = model.new_state();
+            let first = chunks(&model, &mut state, &ids[..cut]);
+            let second = chunks(&model, &mut state, &ids[cut..]);
+            assert_close(&format!("{name}, cut at {cut}"), &[first, second].concat(), &expected, FORMS);
+            assert_close(&format!("{name}, state cut at {cut}"), &numbers(&state), &numbers(&stepped), FORMS);
+        }
+        for cut in [3, 130] {
+            let mut state = model.new_state();
+            let first = chunks(&model, &mut state, &ids[..cut]);
+            let second = steps(&model, &mut state, &ids[cut..]);
+            assert_close(&format!("{name}, steps from {cut}"), &[first, second].concat(), &expected, FORMS);
+        }
+    }
+}
+
+#[test]
+fn the_last_logits_of_a_prefill_are_those_of_all() {
+    let (_, config) = &configs()[1];
+    let model = random_model(config, 3);
+    let mut work = model.workspace();
+    for len in [1, 128, 129, 200] {
+        let ids = tokens(config, len, 4);
+        let all = chunks(&model, &mut model.new_state(), &ids);
+        let last = model.prefill(&mut model.new_state(), &ids, &mut work).expect("a prefill");
+        assert_close(&format!("{len} tokens"), last, &all[(len - 1) * config.vocab_size..], FORMS);
+    }
+}
+
+#[test]
+fn ten_thousand_steps_do_not_drift_from_the_chunked_form() {
+    let (_, config) = &configs()[0];
+    let model = random_model(config, 5);
+    let ids = tokens(config, 10_000, 6);
+    let (mut stepped, mut chunked) = (model.new_state(), model.new_state());
+    let found = steps(&model, &mut stepped, &ids);
+    let expected = chunks(&model, &mut chunked, &ids);
+    let v = config.vocab_size;
+    for (what, range) in [("the first thousand", 0..1000 * v), ("the last thousand", 9000 * v..10_000 * v)] {
+        assert_close(what, &found[range.clone()], &expected[range], FORMS);
+    }
+    assert_close("the state", &numbers(&stepped), &numbers(&chunked), FORMS);
+}
+
+#[test]
+fn a_changed_future_token_leaves_earlier_logits_bit_identical() {
+    for (name, config) in configs() {
+        let model = random_model(&config, 7);
+        let ids = tokens(&config, 40, 8);
+        let before = chunks(&model, &mut model.new_state(), &ids);
+        for changed in [1, 16, 39] {
+            let mut ids = ids.clone();
+            ids[changed] = (ids[changed] + 1) % config.vocab_size as u32;
+            let after = chunks(&model, &mut model.new_state(), &ids);
+            let past = changed * config.vocab_size;
+            assert!(after[..past] == before[..past], "{name}, token {changed}");
+            assert_ne!(
+                after[past..][..config.vocab_size],
+                before[past..][..config.vocab_size],
+                "{name}, token {changed}"
+            );
+        }
+    }
+}
+
+/// Logits of the last of `ids` and the states, of several texts side by side.
+fn side_by_side(model: &Model, texts: &[Vec<u32>]) -> (Vec<Vec<f32>>, Vec<State>) {
+    let mut states: Vec<State> = texts.iter().map(|_| model.new_state()).collect();
+    let mut work = model.batch_workspace(texts.len());
+    for position in 0..texts[0].len() {
+        let tokens: Vec<u32> = texts.iter().map(|ids| ids[position]).collect();
+        let mut states: Vec<&mut State> = states.iter_mut().collect();
+        model.step_all(&mut states, &tokens, &mut work).expect("steps");
+    }
+    ((0..texts.len()).map(|text| work.logits(text).to_vec()).collect(), states)
+}
+
+#[test]
+fn texts_side_by_side_have_the_bits_that_they_have_alone() {
+    for (name, config) in configs() {
+        let model = random_model(&config, 9);
+        for count in [1, 2, 7, 8, 21] {
+            let texts: Vec<Vec<u32>> = (0..count).map(|text| tokens(&config, 20, 100 + text)).collect();
+            let (logits, states) = side_by_side(&model, &texts);
+            for (text, ids) in texts.iter().enumerate() {
+                let mut state = model.new_state();
+                let alone = steps(&model, &mut state, ids);
+                let last = &alone[alone.len() - config.vocab_size..];
+                assert!(logits[text] == last && states[text] == state, "{name}, text {text} of {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_number_of_threads_gives_the_same_bits() {
+    let (_, config) = &configs()[1];
+    let model = random_model(config, 11);
+    let ids = tokens(config, 300, 12);
+    let texts: Vec<Vec<u32>> = (0..9).map(|text| tokens(config, 12, 200 + text)).collect();
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a small pool");
+        pool.install(|| {
+            let mut state = model.new_state();
+            (chunks(&model, &mut state, &ids), state, side_by_side(&model, &texts))
+        })
+    };
+    let expected = run(1);
+    for threads in 2..=4 {
+        assert!(run(threads) == expected, "{threads} threads");
+    }
+}

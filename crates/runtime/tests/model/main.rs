@@ -1,0 +1,7 @@
+//! The runtime against the numbers that `transformers` produced, and against itself.
+
+mod cuts;
+mod golden;
+mod state;
+mod support;
+mod text;

@@ -1,0 +1,101 @@
+//! Models to test with.
+
+use std::path::PathBuf;
+
+use itera_config::{ModelConfig, PositionEmbedding};
+use itera_formats::{Tensor, TensorRef, hf::SpecialIds};
+use itera_runtime::{Model, State};
+use itera_testkit::uniform;
+
+/// The directory of a golden model.
+pub fn golden_dir(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
+}
+
+/// Small configurations of every kind of layer, head and group, with sizes that no vector length divides among them.
+pub fn configs() -> Vec<(&'static str, ModelConfig)> {
+    let base = ModelConfig {
+        vocab_size: 258,
+        d_model: 32,
+        n_layers: 3,
+        attention_layers: vec![1],
+        d_state: 6,
+        d_head: 16,
+        d_expert: 24,
+        d_shared: 40,
+        n_attention_heads: 4,
+        n_kv_heads: 2,
+        n_experts: 5,
+        ..ModelConfig::default()
+    };
+    let with = |change: fn(&mut ModelConfig)| {
+        let mut config = base.clone();
+        change(&mut config);
+        config
+    };
+    vec![
+        ("all mamba", with(|c| c.attention_layers = vec![])),
+        ("hybrid", base.clone()),
+        ("all attention", with(|c| c.attention_layers = vec![0, 1, 2])),
+        ("rope", with(|c| c.position_embedding = PositionEmbedding::Rope)),
+        ("dense", with(|c| c.n_experts = 0)),
+        ("untied", with(|c| c.tie_embeddings = false)),
+        ("two groups", with(|c| c.n_groups = 2)),
+        ("two taps, one head", with(|c| (c.d_conv, c.d_head) = (2, 64))),
+        (
+            "multipliers",
+            with(|c| {
+                (c.embedding_multiplier, c.residual_multiplier) = (3.0, 0.3);
+                (c.attention_multiplier, c.logits_scaling) = (0.2, 1.7);
+            }),
+        ),
+    ]
+}
+
+/// A model with random weights, a function of `seed`, whose logits spread over a few nats.
+pub fn random_model(config: &ModelConfig, seed: u64) -> Model {
+    let tensors: Vec<Tensor> = (0..)
+        .zip(config.tensors())
+        .map(|(index, spec)| {
+            let len = spec.shape.iter().product();
+            let (low, high) = match spec.name.rsplit('.').next() {
+                Some("a_log") => (0.0, 2.5),
+                Some("dt_bias") => (-5.0, -2.0),
+                Some("mixer_norm" | "ffn_norm" | "norm") => (0.5, 1.5),
+                _ => (-0.25, 0.25),
+            };
+            Tensor {
+                name: spec.name,
+                shape: spec.shape,
+                data: uniform(len, low, high, seed.wrapping_mul(1000) + index),
+            }
+        })
+        .collect();
+    let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    Model::from_tensors(config, SpecialIds { bos: 0, eos: 0, pad: 1 }, &refs).expect("a model of its own tensors")
+}
+
+/// `len` tokens of a model, a function of `seed`.
+pub fn tokens(config: &ModelConfig, len: usize, seed: u64) -> Vec<u32> {
+    let v = config.vocab_size as f32;
+    uniform(len, 0.0, v, seed).into_iter().map(|x| (x as u32).min(config.vocab_size as u32 - 1)).collect()
+}
+
+/// Logits after each of `tokens`, one step at a time.
+pub fn steps(model: &Model, state: &mut State, tokens: &[u32]) -> Vec<f32> {
+    let mut work = model.workspace();
+    tokens.iter().flat_map(|token| model.step(state, *token, &mut work).expect("a step").to_vec()).collect()
+}
+
+/// Logits after each of `tokens`, by chunks.
+pub fn chunks(model: &Model, state: &mut State, tokens: &[u32]) -> Vec<f32> {
+    let mut all = vec![];
+    let mut work = model.workspace();
+    model
+        .prefill_all(state, tokens, &mut work, |start, logits| {
+            assert_eq!(all.len(), start * model.config().vocab_size);
+            all.extend_from_slice(logits);
+        })
+        .expect("a prefill");
+    all
+}
