@@ -27,7 +27,7 @@ mod x86;
 
 pub use activations::{Activations, Precision};
 
-use crate::quant::QuantMatrix;
+use crate::{quant::QuantMatrix, simd::Base};
 use activations::{Int8, LANES};
 
 /// `y = W·x`, exact, without preparing x: for a vector that one matrix reads.
@@ -81,8 +81,8 @@ fn tile(w: QuantMatrix<'_>, tile: &Tile<'_>, y: &mut [f32]) {
         return set.tile(w, tile, y);
     }
     match *tile {
-        Tile::Exact { x, lanes: 1 } => portable::exact::<1>(w, x, y),
-        Tile::Exact { x, .. } => portable::exact::<LANES>(w, x, y),
+        Tile::Exact { x, lanes: 1 } => portable::exact::<1, Base>(w, x, y),
+        Tile::Exact { x, .. } => portable::exact::<LANES, Base>(w, x, y),
         Tile::Int8 { x, lanes: 1 } => portable::int8::<1>(w, x, y),
         Tile::Int8 { x, .. } => portable::int8::<LANES>(w, x, y),
     }

@@ -3,7 +3,7 @@
 use super::activations::{BLOCK, Int8, QUAD, SUM};
 use crate::{
     quant::{Block, QuantMatrix, dequantize, for_block},
-    simd::{Base, mul_add},
+    simd::{Isa, mul_add},
 };
 
 /// Chains of multiply-adds that a sum is made of.
@@ -14,7 +14,8 @@ const STRIP: usize = 64;
 
 /// Exact product with `N` interleaved vectors; `y` is the rows of the first vector, then of the second, for as many as
 /// there are.
-pub(super) fn exact<const N: usize>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+#[inline(always)]
+pub(super) fn exact<const N: usize, S: Isa>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
     let strip_bytes = w.kind().block_bytes() * (STRIP / w.kind().block_len());
     for row in 0..w.rows() {
         let mut chains = [[0.0; N]; CHAINS];
@@ -25,7 +26,7 @@ pub(super) fn exact<const N: usize>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]
             for (w, x) in strip.chunks(CHAINS).zip(x.chunks(CHAINS * N)) {
                 for ((chain, &w), x) in chains.iter_mut().zip(w).zip(x.chunks_exact(N)) {
                     for (sum, &x) in chain.iter_mut().zip(x) {
-                        *sum = mul_add::<Base>(w, x, *sum);
+                        *sum = mul_add::<S>(w, x, *sum);
                     }
                 }
             }

@@ -7,7 +7,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{kinds::Numbers, rows, store, store_lanes, sums};
+use super::{Tiles, kinds::Numbers, store, store_lanes, sums};
 use crate::{
     matvec::{activations::LANES, portable::CHAINS},
     quant::QuantMatrix,
@@ -16,24 +16,20 @@ use crate::{
 /// Rows that [`one`] takes at a time.
 const TILE: usize = 8;
 
-/// Elements of a row that [`many`] decodes at a time; every step divides it.
-const STRIP: usize = 64;
+/// Elements of the longest step.
+const STEP: usize = 64;
 
-/// One vector. `w` is `y.len()` rows of `x.len()` elements.
+/// One vector. `w` is `y.len()` rows of `x.len()` elements, which are whole steps.
 ///
 /// # Safety
 /// The processor has AVX2, FMA and F16C.
 #[inline(always)]
 pub(super) unsafe fn one<K: Numbers>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
-    let (steps, left) = (x.len() / K::STEP, x.len() % K::STEP);
-    let mut last = [0.0; CHAINS];
-    last[..left].copy_from_slice(&x[x.len() - left..]);
-    for (tile, y) in y.chunks_mut(TILE).enumerate() {
-        let rows = rows::<TILE>(w, tile * TILE);
-        // SAFETY: the rows and x are `steps` steps and `left` elements.
+    for (start, rows) in Tiles::<TILE>::new(w) {
+        // SAFETY: rows and x are whole steps.
         unsafe {
             let mut chains = [_mm256_setzero_ps(); TILE];
-            for step in 0..steps {
+            for step in 0..x.len() / K::STEP {
                 let x = x.as_ptr().add(step * K::STEP);
                 for (chain, row) in chains.iter_mut().zip(rows) {
                     K::read(row.add(step * K::STEP_BYTES), |eight, w| {
@@ -41,50 +37,35 @@ pub(super) unsafe fn one<K: Numbers>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32
                     });
                 }
             }
-            if left > 0 {
-                let x = _mm256_loadu_ps(last.as_ptr());
-                for (chain, row) in chains.iter_mut().zip(rows) {
-                    let w = read_left::<K>(row.add(steps * K::STEP_BYTES), left);
-                    *chain = _mm256_fmadd_ps(w, x, *chain);
-                }
-            }
-            store(sums::of_floats(chains), y);
+            store(sums::of_floats(chains), &mut y[start..]);
         }
     }
 }
 
-/// [`LANES`] interleaved vectors, of which `y` has the first few. `w` has `x.len() / LANES` columns.
+/// [`LANES`] interleaved vectors, of which `y` has the first few. `w` has `x.len() / LANES` columns, which are whole
+/// steps.
 ///
 /// # Safety
 /// The processor has AVX2, FMA and F16C.
 #[inline(always)]
 pub(super) unsafe fn many<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
-    for start in (0..w.rows()).step_by(ROWS) {
-        let rows = rows::<ROWS>(w, start);
-        // SAFETY: the rows are as many elements as x has of each vector.
+    for (start, mut rows) in Tiles::<ROWS>::new(w) {
+        // SAFETY: the rows are as many steps as x has of each vector.
         unsafe {
             let mut chains = [[_mm256_setzero_ps(); CHAINS]; ROWS];
-            for (strip, x) in x.chunks(STRIP * LANES).enumerate() {
-                let len = x.len() / LANES;
-                let mut numbers = [[0.0; STRIP]; ROWS];
-                for (numbers, row) in numbers.iter_mut().zip(rows) {
-                    decode::<K>(row.add(strip * (STRIP / K::STEP) * K::STEP_BYTES), &mut numbers[..len]);
+            for x in x.chunks_exact(K::STEP * LANES) {
+                let mut numbers = [[0.0_f32; STEP]; ROWS];
+                for (numbers, row) in numbers.iter_mut().zip(&mut rows) {
+                    K::read(*row, |eight, w| _mm256_storeu_ps(numbers[eight * CHAINS..].as_mut_ptr(), w));
+                    *row = row.add(K::STEP_BYTES);
                 }
-                let (eights, left) = x.as_chunks::<{ CHAINS * LANES }>();
-                for (eight, x) in eights.iter().enumerate() {
+                for eight in 0..K::STEP / CHAINS {
                     for k in 0..CHAINS {
-                        let x = _mm256_loadu_ps(x.as_ptr().add(k * LANES));
+                        let at = eight * CHAINS + k;
+                        let x = _mm256_loadu_ps(x.as_ptr().add(at * LANES));
                         for (chains, numbers) in chains.iter_mut().zip(&numbers) {
-                            let w = _mm256_broadcast_ss(numbers.get_unchecked(eight * CHAINS + k));
-                            chains[k] = _mm256_fmadd_ps(w, x, chains[k]);
+                            chains[k] = _mm256_fmadd_ps(_mm256_set1_ps(numbers[at]), x, chains[k]);
                         }
-                    }
-                }
-                for (k, x) in left.chunks_exact(LANES).enumerate() {
-                    let x = _mm256_loadu_ps(x.as_ptr());
-                    for (chains, numbers) in chains.iter_mut().zip(&numbers) {
-                        let w = _mm256_set1_ps(numbers[eights.len() * CHAINS + k]);
-                        chains[k] = _mm256_fmadd_ps(w, x, chains[k]);
                     }
                 }
             }
@@ -92,43 +73,7 @@ pub(super) unsafe fn many<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: 
             for (sum, chains) in sums.iter_mut().zip(chains) {
                 *sum = sums::of_chains(chains);
             }
-            store_lanes(&sums, w.rows() - start, &mut y[start..], w.rows());
+            store_lanes(&sums, &mut y[start..], w.rows());
         }
-    }
-}
-
-/// The numbers that `bytes` begin with, as many as asked for.
-///
-/// # Safety
-/// The processor has AVX2, FMA and F16C; `bytes` hold them.
-#[inline(always)]
-unsafe fn decode<K: Numbers>(bytes: *const u8, numbers: &mut [f32]) {
-    let steps = numbers.len() / K::STEP;
-    let (whole, left) = numbers.split_at_mut(steps * K::STEP);
-    // SAFETY: eight numbers are stored where a step has them.
-    unsafe {
-        for step in 0..steps {
-            let to = whole.as_mut_ptr().add(step * K::STEP);
-            K::read(bytes.add(step * K::STEP_BYTES), |eight, w| _mm256_storeu_ps(to.add(eight * CHAINS), w));
-        }
-        if !left.is_empty() {
-            store(read_left::<K>(bytes.add(steps * K::STEP_BYTES), left.len()), left);
-        }
-    }
-}
-
-/// `len` < 8 numbers of a kind whose step is eight, and zeros.
-///
-/// # Safety
-/// The processor has AVX2, FMA and F16C; `bytes` hold them.
-#[inline(always)]
-unsafe fn read_left<K: Numbers>(bytes: *const u8, len: usize) -> __m256 {
-    let mut padded = [0; 32];
-    // SAFETY: a part of a step is there, and a step of eight is at most 32 bytes.
-    unsafe {
-        std::ptr::copy_nonoverlapping(bytes, padded.as_mut_ptr(), len * K::STEP_BYTES / K::STEP);
-        let mut numbers = _mm256_setzero_ps();
-        K::read(padded.as_ptr(), |_, w| numbers = w);
-        numbers
     }
 }

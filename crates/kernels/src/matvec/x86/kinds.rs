@@ -13,7 +13,8 @@ use crate::quant::{Block, E2M1, Iq4Nl, Mxfp4, NON_LINEAR, Nvfp4, Q4_0, Q4_1, Q5_
 
 /// A kind of which registers of f32 can be made.
 pub(super) trait Numbers {
-    /// Elements that are read at a time.
+    /// Elements that are read at a time: two registers at least, since loads from rows that are whole cache lines apart
+    /// would all go to one bank of the first cache if none were from another part of a line.
     const STEP: usize;
     /// Their bytes.
     const STEP_BYTES: usize;
@@ -30,12 +31,12 @@ pub(super) trait Codes: Block + Numbers {
     /// What is added to the codes to make them unsigned.
     const OFFSET: i32;
 
-    /// The codes of a group, plus [`Codes::OFFSET`], at most 31 or with an offset of 128. What is past a group of 16
-    /// may be anything.
+    /// The first or second sixteen codes of a group of two blocks, plus [`Codes::OFFSET`]: at most 31, unless that
+    /// is 128.
     ///
     /// # Safety
-    /// The processor has AVX2, FMA and F16C; `block` is [`Block::BYTES`] long.
-    unsafe fn unsigned(block: *const u8, group: usize) -> __m256i;
+    /// The processor has AVX2, FMA and F16C; blocks are [`Block::BYTES`] long.
+    unsafe fn unsigned(a: *const u8, b: *const u8, group: usize, half: usize) -> __m256i;
 
     /// [`Block::scale`] of one group of eight blocks.
     ///
@@ -48,9 +49,9 @@ pub(super) trait Codes: Block + Numbers {
     /// # Safety
     /// As above.
     #[inline(always)]
-    unsafe fn minimums(_blocks: &[*const u8; 8]) -> __m256 {
-        // SAFETY: passed on to the caller.
-        unsafe { _mm256_setzero_ps() }
+    unsafe fn minimums(blocks: &[*const u8; 8]) -> __m256 {
+        // SAFETY: passed on to the caller. A minimum follows the scale.
+        unsafe { halves(_mm256_srli_epi32::<16>(heads(blocks))) }
     }
 }
 
@@ -59,38 +60,44 @@ pub(super) struct F16;
 pub(super) struct Bf16;
 
 impl Numbers for F32 {
-    const STEP: usize = 8;
-    const STEP_BYTES: usize = 32;
+    const STEP: usize = 16;
+    const STEP_BYTES: usize = 64;
 
     #[inline(always)]
     unsafe fn read(bytes: *const u8, mut each: impl FnMut(usize, __m256)) {
-        // SAFETY: passed on to the caller.
-        each(0, unsafe { _mm256_loadu_ps(bytes.cast()) });
+        for eight in 0..2 {
+            // SAFETY: passed on to the caller.
+            each(eight, unsafe { _mm256_loadu_ps(bytes.add(32 * eight).cast()) });
+        }
     }
 }
 
 impl Numbers for F16 {
-    const STEP: usize = 8;
-    const STEP_BYTES: usize = 16;
+    const STEP: usize = 16;
+    const STEP_BYTES: usize = 32;
 
     #[inline(always)]
     unsafe fn read(bytes: *const u8, mut each: impl FnMut(usize, __m256)) {
-        // SAFETY: passed on to the caller.
-        each(0, unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bytes.cast())) });
+        for eight in 0..2 {
+            // SAFETY: passed on to the caller.
+            each(eight, unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bytes.add(16 * eight).cast())) });
+        }
     }
 }
 
 impl Numbers for Bf16 {
-    const STEP: usize = 8;
-    const STEP_BYTES: usize = 16;
+    const STEP: usize = 16;
+    const STEP_BYTES: usize = 32;
 
     #[inline(always)]
     unsafe fn read(bytes: *const u8, mut each: impl FnMut(usize, __m256)) {
-        // SAFETY: passed on to the caller.
-        each(0, unsafe {
-            let upper = _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.cast()));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(upper))
-        });
+        for eight in 0..2 {
+            // SAFETY: passed on to the caller.
+            each(eight, unsafe {
+                let upper = _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.add(16 * eight).cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(upper))
+            });
+        }
     }
 }
 
@@ -100,55 +107,82 @@ impl<B: Codes> Numbers for B {
 
     #[inline(always)]
     unsafe fn read(block: *const u8, mut each: impl FnMut(usize, __m256)) {
+        const SIXTEEN: usize = 16;
         // SAFETY: passed on to the caller.
         unsafe {
             let minimum = B::minimums(&[block; 8]);
             for group in 0..B::LEN / B::GROUP {
                 let scale = B::scales(&[block; 8], group);
-                let signed = _mm256_sub_epi8(B::unsigned(block, group), _mm256_set1_epi8(B::OFFSET as i8));
-                let halves = [_mm256_castsi256_si128(signed), _mm256_extracti128_si256::<1>(signed)];
-                for eight in 0..B::GROUP / 8 {
-                    let half = halves[eight / 2];
-                    let codes = if eight % 2 == 0 { half } else { _mm_unpackhi_epi64(half, half) };
-                    let product = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)), scale);
-                    each(
-                        group * (B::GROUP / 8) + eight,
-                        if B::HAS_MINIMUM { _mm256_add_ps(product, minimum) } else { product },
-                    );
+                for half in 0..B::GROUP / SIXTEEN {
+                    let unsigned = _mm256_castsi256_si128(B::unsigned(block, block, group, half));
+                    let codes = _mm_sub_epi8(unsigned, _mm_set1_epi8(B::OFFSET as i8));
+                    let at = (group * B::GROUP + half * SIXTEEN) / 8;
+                    for (i, codes) in [codes, _mm_unpackhi_epi64(codes, codes)].into_iter().enumerate() {
+                        let product = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)), scale);
+                        each(at + i, if B::HAS_MINIMUM { _mm256_add_ps(product, minimum) } else { product });
+                    }
                 }
             }
         }
     }
 }
 
-/// Eight f16 that lie `at` bytes into eight blocks.
+/// The first four bytes of eight blocks: loads and blends, which leave the shuffles to those who add up.
 ///
 /// # Safety
-/// The processor has AVX2 and F16C; the blocks go on for two bytes there.
+/// The processor has AVX2; blocks are that long.
 #[inline(always)]
-unsafe fn halves(blocks: &[*const u8; 8], at: usize) -> __m256 {
+unsafe fn heads(blocks: &[*const u8; 8]) -> __m256i {
     // SAFETY: passed on to the caller.
     unsafe {
-        let mut halves = [0; 8];
-        for (half, block) in halves.iter_mut().zip(blocks) {
-            *half = block.add(at).cast::<i16>().read_unaligned();
-        }
-        let [a, b, c, d, e, f, g, h] = halves;
-        _mm256_cvtph_ps(_mm_setr_epi16(a, b, c, d, e, f, g, h))
+        let head = |i: usize| _mm256_set1_epi32(blocks[i].cast::<i32>().read_unaligned());
+        let low = _mm256_blend_epi32::<0b1100>(
+            _mm256_blend_epi32::<0b10>(head(0), head(1)),
+            _mm256_blend_epi32::<0b1000>(head(2), head(3)),
+        );
+        let high = _mm256_blend_epi32::<0b1100_0000>(
+            _mm256_blend_epi32::<0b10_0000>(head(4), head(5)),
+            _mm256_blend_epi32::<0b1000_0000>(head(6), head(7)),
+        );
+        _mm256_blend_epi32::<0b1111_0000>(low, high)
     }
 }
 
-/// Sixteen bytes of nibbles: the low ones, then the high ones.
+/// The f16 in the lower half of each lane.
+///
+/// # Safety
+/// The processor has AVX2 and F16C.
+#[inline(always)]
+unsafe fn halves(lanes: __m256i) -> __m256 {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let lanes = _mm256_and_si256(lanes, _mm256_set1_epi32(0xffff));
+        let packed = _mm_packus_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
+        _mm256_cvtph_ps(packed)
+    }
+}
+
+/// Sixteen bytes from each of two places.
 ///
 /// # Safety
 /// The processor has AVX2; there are sixteen bytes.
 #[inline(always)]
-unsafe fn nibbles(bytes: *const u8) -> __m256i {
+unsafe fn sixteen(a: *const u8, b: *const u8) -> __m256i {
+    // SAFETY: passed on to the caller.
+    unsafe { _mm256_loadu2_m128i(b.cast(), a.cast()) }
+}
+
+/// The low or the high nibbles of sixteen bytes from each of two places.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn nibbles(a: *const u8, b: *const u8, half: usize) -> __m256i {
     // SAFETY: passed on to the caller.
     unsafe {
-        let low = _mm_loadu_si128(bytes.cast());
-        let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), _mm_srli_epi16::<4>(low));
-        _mm256_and_si256(both, _mm256_set1_epi8(15))
+        let both = sixteen(a, b);
+        let these = if half == 0 { both } else { _mm256_srli_epi16::<4>(both) };
+        _mm256_and_si256(these, _mm256_set1_epi8(15))
     }
 }
 
@@ -157,18 +191,17 @@ unsafe fn nibbles(bytes: *const u8) -> __m256i {
 /// # Safety
 /// As there, with four bytes more.
 #[inline(always)]
-unsafe fn five_bits(bytes: *const u8) -> __m256i {
+unsafe fn five_bits(a: *const u8, b: *const u8, half: usize) -> __m256i {
     // SAFETY: passed on to the caller.
     unsafe {
-        // byte j of the register sees byte j / 8 of the bits, and keeps bit j % 8 of it
-        let bits = _mm256_set1_epi32(bytes.cast::<i32>().read_unaligned());
-        let bytes_of_bits = _mm256_shuffle_epi8(
-            bits,
-            _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303),
-        );
+        let bits = |bytes: *const u8| _mm_set1_epi16(bytes.cast::<i16>().add(half).read_unaligned());
+        let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(bits(a)), bits(b));
+        // the first eight codes see the first byte of the bits, and code j keeps bit j % 8 of it
+        let first_and_second = _mm256_broadcastsi128_si256(_mm_set_epi64x(0x0101_0101_0101_0101, 0));
         let bit = _mm256_set1_epi64x(i64::from_le_bytes([1, 2, 4, 8, 16, 32, 64, 128]));
-        let is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes_of_bits, bit), bit);
-        _mm256_or_si256(nibbles(bytes.add(4)), _mm256_and_si256(is_set, _mm256_set1_epi8(16)))
+        let is_set = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(both, first_and_second), bit), bit);
+        let fifth = _mm256_and_si256(is_set, _mm256_set1_epi8(16));
+        _mm256_or_si256(nibbles(a.add(4), b.add(4), half), fifth)
     }
 }
 
@@ -185,88 +218,101 @@ unsafe fn look_up(table: [i8; 16], offset: i32, indices: __m256i) -> __m256i {
     }
 }
 
-/// Implement [`Codes`] for a kind whose scale, and minimum if there is one, are f16 at the start of a block.
+/// Implement [`Codes`].
 macro_rules! codes {
-    ($kind:ty, offset $offset:literal, |$block:ident| $codes:expr) => {
+    ($kind:ty, offset $offset:literal, |$a:ident, $b:ident, $group:ident, $half:ident| $codes:expr, $scales:expr) => {
         impl Codes for $kind {
             const OFFSET: i32 = $offset;
 
             #[inline(always)]
-            unsafe fn unsigned($block: *const u8, _group: usize) -> __m256i {
+            unsafe fn unsigned($a: *const u8, $b: *const u8, $group: usize, $half: usize) -> __m256i {
                 // SAFETY: passed on to the caller.
                 unsafe { $codes }
             }
 
             #[inline(always)]
-            unsafe fn scales(blocks: &[*const u8; 8], _group: usize) -> __m256 {
+            unsafe fn scales(blocks: &[*const u8; 8], group: usize) -> __m256 {
                 // SAFETY: passed on to the caller.
-                unsafe { halves(blocks, 0) }
-            }
-
-            #[inline(always)]
-            unsafe fn minimums(blocks: &[*const u8; 8]) -> __m256 {
-                // SAFETY: passed on to the caller.
-                unsafe { if Self::HAS_MINIMUM { halves(blocks, 2) } else { _mm256_setzero_ps() } }
+                unsafe { $scales(heads(blocks), group) }
             }
         }
     };
 }
 
-codes!(Q8_0, offset 128, |block| _mm256_xor_si256(_mm256_loadu_si256(block.add(2).cast()), _mm256_set1_epi8(-128)));
-codes!(Q4_0, offset 8, |block| nibbles(block.add(2)));
-codes!(Q4_1, offset 0, |block| nibbles(block.add(4)));
-codes!(Q5_0, offset 16, |block| five_bits(block.add(2)));
-codes!(Q5_1, offset 0, |block| five_bits(block.add(4)));
-codes!(Iq4Nl, offset 128, |block| look_up(NON_LINEAR, 128, nibbles(block.add(2))));
+codes!(
+    Q8_0,
+    offset 128,
+    |a, b, _group, half| _mm256_xor_si256(sixteen(a.add(2 + 16 * half), b.add(2 + 16 * half)), _mm256_set1_epi8(-128)),
+    f16_scales
+);
+codes!(Q4_0, offset 8, |a, b, _group, half| nibbles(a.add(2), b.add(2), half), f16_scales);
+codes!(Q4_1, offset 0, |a, b, _group, half| nibbles(a.add(4), b.add(4), half), f16_scales);
+codes!(Q5_0, offset 16, |a, b, _group, half| five_bits(a.add(2), b.add(2), half), f16_scales);
+codes!(Q5_1, offset 0, |a, b, _group, half| five_bits(a.add(4), b.add(4), half), f16_scales);
+codes!(
+    Iq4Nl,
+    offset 128,
+    |a, b, _group, half| look_up(NON_LINEAR, 128, nibbles(a.add(2), b.add(2), half)),
+    f16_scales
+);
+codes!(Mxfp4, offset 12, |a, b, _group, half| look_up(E2M1, 12, nibbles(a.add(1), b.add(1), half)), e8m0_scales);
+codes!(Nvfp4, offset 12, |a, b, group, _half| look_up(E2M1, 12, eight_and_eight(a, b, group)), e4m3_scales);
 
-impl Codes for Mxfp4 {
-    const OFFSET: i32 = 12;
-
-    #[inline(always)]
-    unsafe fn unsigned(block: *const u8, _group: usize) -> __m256i {
-        // SAFETY: passed on to the caller.
-        unsafe { look_up(E2M1, Self::OFFSET, nibbles(block.add(1))) }
-    }
-
-    #[inline(always)]
-    unsafe fn scales(blocks: &[*const u8; 8], group: usize) -> __m256 {
-        // SAFETY: passed on to the caller.
-        unsafe { one_by_one::<Self>(blocks, group) }
-    }
-}
-
-impl Codes for Nvfp4 {
-    const OFFSET: i32 = 12;
-
-    #[inline(always)]
-    unsafe fn unsigned(block: *const u8, group: usize) -> __m256i {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            let bytes = _mm_loadl_epi64(block.add(4 + group * 8).cast());
-            let both = _mm_and_si128(_mm_unpacklo_epi64(bytes, _mm_srli_epi16::<4>(bytes)), _mm_set1_epi8(15));
-            look_up(E2M1, Self::OFFSET, _mm256_castsi128_si256(both))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn scales(blocks: &[*const u8; 8], group: usize) -> __m256 {
-        // SAFETY: passed on to the caller.
-        unsafe { one_by_one::<Self>(blocks, group) }
-    }
-}
-
-/// [`Codes::scales`] by [`Block::scale`].
+/// The sixteen nibbles of a group of two blocks of nvfp4, the low ones first.
 ///
 /// # Safety
-/// The processor has AVX2; the blocks are [`Block::BYTES`] long.
+/// The processor has AVX2; blocks are [`Block::BYTES`] long.
 #[inline(always)]
-unsafe fn one_by_one<B: Block>(blocks: &[*const u8; 8], group: usize) -> __m256 {
+unsafe fn eight_and_eight(a: *const u8, b: *const u8, group: usize) -> __m256i {
     // SAFETY: passed on to the caller.
     unsafe {
-        let mut scales = [0.0; 8];
-        for (scale, &block) in scales.iter_mut().zip(blocks) {
-            *scale = B::scale(std::slice::from_raw_parts(block, B::BYTES), group);
-        }
-        _mm256_loadu_ps(scales.as_ptr())
+        let eight = |block: *const u8| _mm_loadl_epi64(block.add(4 + 8 * group).cast());
+        let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(eight(a)), eight(b));
+        let both = _mm256_unpacklo_epi64(both, _mm256_srli_epi16::<4>(both));
+        _mm256_and_si256(both, _mm256_set1_epi8(15))
+    }
+}
+
+/// # Safety
+/// The processor has AVX2 and F16C.
+#[inline(always)]
+unsafe fn f16_scales(heads: __m256i, _group: usize) -> __m256 {
+    // SAFETY: passed on to the caller.
+    unsafe { halves(heads) }
+}
+
+/// 2^(e − 128), the two least of which are subnormal.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn e8m0_scales(heads: __m256i, _group: usize) -> __m256 {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let e = _mm256_and_si256(heads, _mm256_set1_epi32(0xff));
+        let normal = _mm256_slli_epi32::<23>(_mm256_sub_epi32(e, _mm256_set1_epi32(1)));
+        let subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(0x0020_0000), e);
+        let is_subnormal = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e);
+        _mm256_castsi256_ps(_mm256_blendv_epi8(normal, subnormal, is_subnormal))
+    }
+}
+
+/// Half an E4M3 without its sign; 0 for 127.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn e4m3_scales(heads: __m256i, group: usize) -> __m256 {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let bits = _mm256_srl_epi32(heads, _mm_cvtsi32_si128(8 * group as i32));
+        let magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7f));
+        let exponent = _mm256_set1_epi32((127 - 7 - 1) << 23);
+        let normal = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32::<20>(magnitude), exponent));
+        let subnormal = _mm256_mul_ps(_mm256_cvtepi32_ps(magnitude), _mm256_set1_ps(1.0 / 1024.0));
+        let is_subnormal = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(8), magnitude));
+        let byte = _mm256_and_si256(bits, _mm256_set1_epi32(0xff));
+        let is_nan = _mm256_castsi256_ps(_mm256_cmpeq_epi32(byte, _mm256_set1_epi32(0x7f)));
+        _mm256_andnot_ps(is_nan, _mm256_blendv_ps(normal, subnormal, is_subnormal))
     }
 }

@@ -19,10 +19,11 @@ use std::arch::x86_64::{__m256, _mm256_storeu_ps};
 use super::{
     Tile,
     activations::{Int8, LANES},
+    portable,
 };
 use crate::{
     quant::{Iq4Nl, Kind, Mxfp4, Nvfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantMatrix},
-    simd::{Level, level},
+    simd::{Fused, Level, level},
 };
 use bytes::{MultiplyAdd, Vnni};
 use kinds::{Bf16, Codes, F16, F32, Numbers};
@@ -81,28 +82,59 @@ impl Set {
     #[inline(always)]
     fn exact<K: Numbers>(self, w: QuantMatrix<'_>, tile: &Tile<'_>, y: &mut [f32]) {
         let Tile::Exact { x, lanes } = *tile else { unreachable!("a kind without codes is multiplied exactly") };
+        let whole = w.cols().is_multiple_of(K::STEP);
         // SAFETY: as above.
         unsafe {
-            match (self, lanes) {
-                (_, 1) => avx2_exact_one::<K>(w, x, y),
-                (Self::Vnni, _) => vnni_exact_many::<K>(w, x, y),
-                (Self::Avx2, _) => avx2_exact_many::<K>(w, x, y),
+            match (self, whole, lanes) {
+                (_, true, 1) => avx2_exact_one::<K>(w, x, y),
+                (Self::Vnni, true, _) => vnni_exact_many::<K>(w, x, y),
+                (Self::Avx2, true, _) => avx2_exact_many::<K>(w, x, y),
+                (_, false, 1) => avx2_ragged_one(w, x, y),
+                (_, false, _) => avx2_ragged_many(w, x, y),
             }
         }
     }
 }
 
-/// Where `N` rows from `start` on begin, the last row standing in for those past it.
-#[inline(always)]
-fn rows<const N: usize>(w: QuantMatrix<'_>, start: usize) -> [*const u8; N] {
-    let mut rows = [w.bytes().as_ptr(); N];
-    for (i, row) in rows.iter_mut().enumerate() {
-        *row = row.wrapping_add((start + i).min(w.rows() - 1) * w.row_bytes());
-    }
-    rows
+/// The first of `N` rows of a matrix, and where each of them begins; the last `N` begin earlier instead of ending later,
+/// and where the matrix has fewer, its last row stands in for those past it.
+struct Tiles<const N: usize> {
+    rows: [*const u8; N],
+    row_bytes: usize,
+    start: usize,
+    last: usize,
+    left: usize,
 }
 
-/// As many of eight numbers as `y` takes.
+impl<const N: usize> Tiles<N> {
+    #[inline(always)]
+    fn new(w: QuantMatrix<'_>) -> Self {
+        let mut rows = [w.bytes().as_ptr(); N];
+        for i in 1..N {
+            rows[i] = if i < w.rows() { rows[i - 1].wrapping_add(w.row_bytes()) } else { rows[i - 1] };
+        }
+        Self { rows, row_bytes: w.row_bytes(), start: 0, last: w.rows().saturating_sub(N), left: w.rows().div_ceil(N) }
+    }
+}
+
+impl<const N: usize> Iterator for Tiles<N> {
+    type Item = (usize, [*const u8; N]);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let tile = (self.start, self.rows);
+        let next = self.last.min(self.start + N);
+        let bytes = (next - self.start) * self.row_bytes;
+        for row in &mut self.rows {
+            *row = row.wrapping_add(bytes);
+        }
+        self.start = next;
+        Some(tile)
+    }
+}
+
+/// Eight numbers, or as many as `y` takes.
 ///
 /// # Safety
 /// The processor has AVX2.
@@ -111,7 +143,7 @@ unsafe fn store(x: __m256, y: &mut [f32]) {
     let mut all = [0.0; LANES];
     // SAFETY: both have room for eight.
     unsafe {
-        if y.len() == LANES {
+        if y.len() >= LANES {
             return _mm256_storeu_ps(y.as_mut_ptr(), x);
         }
         _mm256_storeu_ps(all.as_mut_ptr(), x);
@@ -121,21 +153,22 @@ unsafe fn store(x: __m256, y: &mut [f32]) {
     }
 }
 
-/// Some rows of `y`, each with a vector a lane: `rows` of them at most, as many vectors as begin in `y`, which are
-/// `stride` apart.
+/// A tile of rows of `y`, each with a vector a lane: as many vectors as begin in `y`, which are `stride` apart, and as
+/// many rows as such a vector has.
 ///
 /// # Safety
 /// The processor has AVX2.
 #[inline(always)]
-unsafe fn store_lanes<const N: usize>(x: &[__m256; N], rows: usize, y: &mut [f32], stride: usize) {
+unsafe fn store_lanes<const N: usize>(x: &[__m256; N], y: &mut [f32], stride: usize) {
     let mut all = [[0.0; LANES]; N];
     for (x, row) in x.iter().zip(&mut all) {
         // SAFETY: a row has room for eight.
         unsafe { _mm256_storeu_ps(row.as_mut_ptr(), *x) };
     }
     for (lane, y) in y.chunks_mut(stride).enumerate() {
-        for (row, y) in all.iter().zip(y).take(rows) {
-            *y = row[lane];
+        match y.first_chunk_mut() {
+            Some(tile) => *tile = std::array::from_fn::<f32, N, _>(|row| all[row][lane]),
+            None => y.iter_mut().zip(&all).for_each(|(y, row)| *y = row[lane]),
         }
     }
 }
@@ -149,6 +182,16 @@ macro_rules! compile {
             unsafe { $kernel(w, x, y) }
         }
     };
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn avx2_ragged_one(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+    portable::exact::<1, Fused>(w, x, y);
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn avx2_ragged_many(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+    portable::exact::<LANES, Fused>(w, x, y);
 }
 
 compile!("avx2,fma,f16c", avx2_exact_one<Numbers>(&[f32]), exact::one::<K>);

@@ -1,4 +1,4 @@
-//! Eight registers of eight lanes → one register of their eight sums.
+//! Registers of partial sums → one register of sums.
 //!
 //! ```text
 //! lanes 0 and 2, 1 and 3 of each half → those two → the halves        ((0+2)+(1+3)) + ((4+6)+(5+7))
@@ -22,15 +22,14 @@ pub(super) fn of_floats(x: [__m256; 8]) -> __m256 {
     _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
 }
 
-/// The sum of each of `x`, in their order.
+/// The sums of the first halves of `x`, in their order, then of the second halves.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn of_integers(x: [__m256i; 8]) -> __m256i {
+pub(super) fn of_halves(x: [__m256i; 4]) -> __m256i {
     let pair = |a, b| _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-    let four = |a, b| _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
-    let [a, b, c, d, e, f, g, h] = x;
-    let (low, high) = (four(pair(a, b), pair(c, d)), four(pair(e, f), pair(g, h)));
-    _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high))
+    let [a, b, c, d] = x;
+    let (low, high) = (pair(a, b), pair(c, d));
+    _mm256_add_epi32(_mm256_unpacklo_epi64(low, high), _mm256_unpackhi_epi64(low, high))
 }
 
 /// The sums of eight registers lane by lane, by the same tree.
