@@ -11,8 +11,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use itera_config::Config;
-use itera_kernels::{probe::measure_peak_f32, simd};
+use itera_config::{Config, Precision};
+use itera_kernels::{gemm, probe::measure_peak, simd};
 use itera_metrics::peak_resident_bytes;
 use itera_trainer::{StepTimes, time_steps};
 use serde::Serialize;
@@ -27,6 +27,7 @@ struct Findings {
     device: String,
     threads: usize,
     simd: &'static str,
+    precision: Precision,
     total_params: usize,
     active_params: usize,
     batch_size: usize,
@@ -44,8 +45,9 @@ struct Findings {
     flops_per_token: u64,
     /// At the median speed.
     gflops: f64,
-    /// Of this processor with as many threads: the faster of two measurements, one before the steps and one after.
-    peak_f32_gflops: f64,
+    /// Of this processor with as many threads, in this precision: the faster of two measurements, one before the steps
+    /// and one after.
+    peak_gflops: f64,
     share_of_peak: f64,
     /// Of the whole process; absent where the system does not tell.
     peak_resident_bytes: Option<u64>,
@@ -88,9 +90,13 @@ pub fn train(args: args::BenchTrain) -> Result<ExitCode> {
 
     eprintln!("{} steps to warm up, {} to measure …", args.warmup, args.steps);
     let threads = rayon::current_num_threads();
-    let peak_before = measure_peak_f32(threads);
+    let products = match config.train.precision {
+        Precision::F32 => gemm::Precision::F32,
+        Precision::Bf16 => gemm::Precision::Bf16,
+    };
+    let peak_before = measure_peak(products, threads);
     let times = time_steps(&config, &data, &device, dir.path(), args.warmup + args.steps)?;
-    let peak_after = measure_peak_f32(threads);
+    let peak_after = measure_peak(products, threads);
     let peak_gflops = peak_before.0.max(peak_after.0);
 
     let (warmup, steps) = times.split_at(args.warmup as usize);
@@ -122,6 +128,7 @@ impl Findings {
             device: config.run.device.clone(),
             threads: rayon::current_num_threads(),
             simd: simd::level().name(),
+            precision: train.precision,
             total_params: model.total_params(),
             active_params: model.active_params(),
             batch_size: train.batch_size,
@@ -141,7 +148,7 @@ impl Findings {
             tokens_per_s,
             flops_per_token,
             gflops,
-            peak_f32_gflops: peak_gflops,
+            peak_gflops,
             share_of_peak: gflops / peak_gflops,
             peak_resident_bytes: peak_resident_bytes(),
         }
@@ -151,7 +158,11 @@ impl Findings {
         let Self { tokens_per_s, step_ms, phase_ms, .. } = self;
         writeln!(out, "config      {}", self.config)?;
         writeln!(out, "model       {} parameters, {} active a token", self.total_params, self.active_params)?;
-        writeln!(out, "machine     {}, {} threads, SIMD {}", self.device, self.threads, self.simd)?;
+        let precision = match self.precision {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        };
+        writeln!(out, "machine     {}, {} threads, SIMD {}, {precision}", self.device, self.threads, self.simd)?;
         let accumulated =
             if self.grad_accum_steps > 1 { format!(" × {}", self.grad_accum_steps) } else { String::new() };
         let (b, l) = (self.batch_size, self.seq_len);
@@ -181,7 +192,7 @@ impl Findings {
             self.gflops,
             self.flops_per_token,
             100.0 * self.share_of_peak,
-            self.peak_f32_gflops
+            self.peak_gflops
         )?;
         match self.peak_resident_bytes {
             Some(bytes) => writeln!(out, "memory      {:.0} MB at most", bytes as f64 / 1e6),

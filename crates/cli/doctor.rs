@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::Result;
-use itera_kernels::probe::{Cpu, measure_bandwidth, measure_peak_f32};
+use itera_kernels::{
+    gemm::Precision,
+    probe::{Cpu, measure_bandwidth, measure_peak},
+};
 use itera_ops::device::count;
 use serde::Serialize;
 use sysinfo::{Disks, System};
@@ -28,6 +31,8 @@ struct Findings {
     devices: Vec<DeviceFinding>,
     peak_f32_gflops_1_thread: f64,
     peak_f32_gflops_all_threads: f64,
+    peak_bf16_gflops_1_thread: f64,
+    peak_bf16_gflops_all_threads: f64,
     bandwidth_gb_per_s_1_thread: f64,
     bandwidth_gb_per_s_all_threads: f64,
 }
@@ -77,6 +82,11 @@ pub fn run(args: args::Doctor) -> Result<ExitCode> {
     )?;
     writeln!(
         out,
+        "            {:.0} GFLOP/s on one thread, {:.0} on all (bf16 products, f32 sums)",
+        findings.peak_bf16_gflops_1_thread, findings.peak_bf16_gflops_all_threads
+    )?;
+    writeln!(
+        out,
         "bandwidth   {:.1} GB/s on one thread, {:.1} on all (memory)",
         findings.bandwidth_gb_per_s_1_thread, findings.bandwidth_gb_per_s_all_threads
     )?;
@@ -109,8 +119,10 @@ fn examine() -> Result<Findings> {
                 DeviceFinding { name, compiled_in: found.is_some(), found }
             })
             .into(),
-        peak_f32_gflops_1_thread: measure_peak_f32(1).0,
-        peak_f32_gflops_all_threads: measure_peak_f32(threads).0,
+        peak_f32_gflops_1_thread: measure_peak(Precision::F32, 1).0,
+        peak_f32_gflops_all_threads: measure_peak(Precision::F32, threads).0,
+        peak_bf16_gflops_1_thread: measure_peak(Precision::Bf16, 1).0,
+        peak_bf16_gflops_all_threads: measure_peak(Precision::Bf16, threads).0,
         bandwidth_gb_per_s_1_thread: measure_bandwidth(1).0,
         bandwidth_gb_per_s_all_threads: measure_bandwidth(threads).0,
     })

@@ -90,7 +90,9 @@ fn what_a_configuration_holds_can_be_seen_without_training() {
     assert_eq!(data["samples"].as_array().map(Vec::len), Some(3));
 
     let doctor = json(&here.ok(&["doctor", "--json"]));
-    assert!(doctor["peak_f32_gflops_1_thread"].as_f64().expect("GFLOP/s") > 0.1);
+    for peak in ["peak_f32_gflops_1_thread", "peak_bf16_gflops_1_thread"] {
+        assert!(doctor[peak].as_f64().expect("GFLOP/s") > 0.1, "{peak}");
+    }
 }
 
 #[test]

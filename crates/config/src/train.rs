@@ -12,14 +12,15 @@ pub enum Schedule {
     Wsd,
 }
 
-/// Type of the numbers that training keeps. Arithmetic and master weights are f32 in both.
+/// Type of the numbers that training multiplies and keeps. Sums and master weights are f32 in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Single precision throughout.
     #[default]
     F32,
-    /// bfloat16 for what the forward pass saves for the backward pass, and for the weights that others read.
+    /// bfloat16 for the operands of large products, for what the forward pass saves for the backward pass, and for the
+    /// weights that others read (mixed precision, arXiv 1710.03740).
     Bf16,
 }
 

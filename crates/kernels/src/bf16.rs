@@ -29,13 +29,19 @@ pub fn widen(x: &[u16], y: &mut [f32]) {
 simd! {
     fn narrow_chunk<S>(x: &[f32], y: &mut [u16]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            let bits = x.to_bits();
-            // half an ulp, less one bit unless the kept part is odd: a carry rounds up, ties only towards even
-            let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-            let quiet_nan = bits >> 16 | 0x40;
-            *y = if x.is_nan() { quiet_nan } else { rounded } as u16;
+            *y = nearest(x) as u16;
         }
     }
+}
+
+/// The bits of the bfloat16 nearest to `x`.
+#[inline(always)]
+pub(crate) fn nearest(x: f32) -> u32 {
+    let bits = x.to_bits();
+    // half an ulp, less one bit unless the kept part is odd: a carry rounds up, ties only towards even
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+    let quiet_nan = bits >> 16 | 0x40;
+    if x.is_nan() { quiet_nan } else { rounded }
 }
 
 simd! {

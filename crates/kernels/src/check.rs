@@ -17,6 +17,18 @@ pub(crate) fn assert_close(fast: &[f32], slow: &[f64], tolerance: f64, what: imp
     }
 }
 
+/// Fail, naming `what`, unless `rounded`, computed from operands in bfloat16, is off by no more than a few roundings of
+/// 2⁻⁹ of the largest of `slow`, and by some.
+#[track_caller]
+pub(crate) fn assert_close_in_bf16(rounded: &[f32], slow: &[f64], what: impl Debug) {
+    assert_eq!(rounded.len(), slow.len(), "{what:?}");
+    let largest = slow.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
+    let errors = || rounded.iter().zip(slow).map(|(rounded, slow)| (f64::from(*rounded) - slow).abs() / largest);
+    let worst = errors().fold(0.0, f64::max);
+    assert!(errors().all(|error| error <= 0.02), "{what:?}: off by {worst:.1e} of {largest}");
+    assert!(slow.is_empty() || worst > 1e-5, "{what:?}: {worst:.1e} is less than rounding leaves");
+}
+
 /// Fail, naming `what`, unless `gradient` is that of `loss` at `x`, by central differences of step 10⁻⁵.
 ///
 /// Their error is of the order of 10⁻¹⁰ from the third derivative and 10⁻¹¹ from rounding, so 10⁻⁷ tells any slip.

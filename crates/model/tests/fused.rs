@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use itera_config::{ModelConfig, PositionEmbedding};
 use itera_model::{LanguageModel, LayerState, State, auxiliary_losses};
-use itera_ops::{SavedDtype, composite, with_saved_dtype};
+use itera_ops::{Precision, composite, with_precision};
 use itera_testkit::{F32_REORDERED, assert_close, uniform};
 
 const BATCH: usize = 3;
@@ -85,22 +85,39 @@ fn losses_and_gradients_are_those_of_the_composites() {
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let model = model(&Device::flex().autodiff());
-    let on = |threads: usize, dtype: SavedDtype| {
+    let on = |threads: usize, precision: Precision| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a small thread pool");
-        let (losses, gradients) = pool.install(|| with_saved_dtype(dtype, || losses_and_gradients(&model)));
+        let (losses, gradients) = pool.install(|| with_precision(precision, || losses_and_gradients(&model)));
         let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         (bits(&losses), gradients.iter().map(|gradient| bits(gradient)).collect::<Vec<_>>())
     };
     let names: Vec<String> = model.parameters().into_iter().map(|parameter| parameter.name).collect();
-    for dtype in [SavedDtype::F32, SavedDtype::Bf16] {
-        let (losses, gradients) = on(1, dtype);
+    for precision in [Precision::F32, Precision::Bf16] {
+        let (losses, gradients) = on(1, precision);
         for threads in [2, 3, 4] {
-            let (found_losses, found) = on(threads, dtype);
-            assert_eq!(found_losses, losses, "losses on {threads} threads, saved as {dtype:?}");
+            let (found_losses, found) = on(threads, precision);
+            assert_eq!(found_losses, losses, "losses on {threads} threads, in {precision:?}");
             for ((name, found), expected) in names.iter().zip(&found).zip(&gradients) {
-                assert!(found == expected, "gradient of {name} on {threads} threads, saved as {dtype:?}");
+                assert!(found == expected, "gradient of {name} on {threads} threads, in {precision:?}");
             }
         }
+    }
+}
+
+#[test]
+fn bfloat16_leaves_its_roundings_in_every_gradient_and_no_more() {
+    let model = model(&Device::flex().autodiff());
+    let (losses, gradients) = losses_and_gradients(&model);
+    let (rounded_losses, rounded) = with_precision(Precision::Bf16, || losses_and_gradients(&model));
+    assert_ne!(losses, rounded_losses);
+    for (loss, rounded) in losses.iter().zip(&rounded_losses) {
+        assert!((loss - rounded).abs() < 0.01 * loss.abs(), "losses {losses:?} and {rounded_losses:?}");
+    }
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
+    for ((parameter, exact), rounded) in model.parameters().iter().zip(&gradients).zip(&rounded) {
+        let error = norm(&mut exact.iter().zip(rounded).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied());
+        // some tokens of the second layer go to another expert
+        assert!((1e-5..0.2).contains(&error), "the gradient of {} is off by {error:.1e} of its norm", parameter.name);
     }
 }
 

@@ -21,7 +21,11 @@ pub fn head_cross_entropy(
 ) -> Tensor<1> {
     #[cfg(feature = "flex")]
     if crate::function::fused(&hidden_td) {
-        let head = flex::Head { targets: crate::ids(targets_t), scaling: logits_scaling as f32 };
+        let head = flex::Head {
+            targets: crate::ids(targets_t),
+            scaling: logits_scaling as f32,
+            products: crate::precision::precisions().products,
+        };
         let [nats] = crate::function::apply(head, [hidden_td.into_dispatch(), head_vd.into_dispatch()]);
         return Tensor::from_dispatch(nats);
     }
@@ -40,11 +44,13 @@ mod flex {
         buffers,
         function::{Function, only},
         kept::Kept,
+        precision::Precision,
     };
 
     pub(super) struct Head {
         pub(super) targets: Vec<i32>,
         pub(super) scaling: f32,
+        pub(super) products: Precision,
     }
 
     pub(super) struct Saved {
@@ -57,7 +63,8 @@ mod flex {
 
     impl Head {
         fn input<'a>(&'a self, hidden: &'a [f32], head: &'a [f32], d_model: usize) -> HeadCrossEntropy<'a> {
-            HeadCrossEntropy { hidden, head, d_model, targets: &self.targets, scaling: self.scaling }
+            let Self { targets, scaling, products } = self;
+            HeadCrossEntropy { hidden, head, d_model, targets, scaling: *scaling, precision: (*products).into() }
         }
 
         /// The upstream gradient of every token under a mean.

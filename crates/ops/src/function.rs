@@ -26,7 +26,7 @@ use burn::{
     tensor::{DType, Device, GradientCheckpointingStrategy, Shape, Tensor},
 };
 
-use crate::{array::Array, buffers, composite, saved::saved_bytes};
+use crate::{array::Array, buffers, composite, saved_bytes};
 
 /// An operator with `N` tensors in, `M` tensors out and a backward pass of its own.
 ///

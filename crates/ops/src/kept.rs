@@ -13,7 +13,7 @@ use crate::{
     array::Array,
     buffers,
     ledger::{keep, release},
-    saved::{SavedDtype, saved_dtype},
+    precision::{Precision, precisions},
 };
 
 /// A value that a forward pass keeps for its backward pass.
@@ -28,11 +28,11 @@ enum Form {
 }
 
 impl Kept {
-    /// An activation, in the [`SavedDtype`] in force. One that several operators save is converted once.
+    /// An activation, in the [`Precision`] in force. One that several operators save is converted once.
     pub(crate) fn activation(values: &Array) -> Self {
-        match saved_dtype() {
-            SavedDtype::F32 => Self::exact(values),
-            SavedDtype::Bf16 => Self(Form::Half(half_of(values))),
+        match precisions().saved {
+            Precision::F32 => Self::exact(values),
+            Precision::Bf16 => Self(Form::Half(half_of(values))),
         }
     }
 

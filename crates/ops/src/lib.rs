@@ -27,8 +27,8 @@ mod linear;
 mod mamba2;
 mod mixture;
 mod norm;
+mod precision;
 mod recompute;
-mod saved;
 
 pub use attention::{AttentionShape, PastKeysValues, Rope, causal_attention};
 pub use cross_entropy::head_cross_entropy;
@@ -37,8 +37,17 @@ pub use linear::{linear, linear_residual};
 pub use mamba2::{Mamba2Shape, Mamba2State, Mamba2Weights, mamba2};
 pub use mixture::{MixtureWeights, MlpWeights, Routing, mixture, mlp, router_losses};
 pub use norm::rms_norm;
+pub use precision::{Precision, with_precision};
 pub use recompute::{MAX_WEIGHTS, Recomputable, recompute};
-pub use saved::{SavedDtype, saved_bytes, saved_dtype, with_saved_dtype};
+
+/// Bytes that fused operators hold for backward passes which have not run yet, in the whole process. Storage that
+/// several of them saved counts once, weights do not count.
+pub fn saved_bytes() -> usize {
+    #[cfg(feature = "flex")]
+    return ledger::bytes();
+    #[cfg(not(feature = "flex"))]
+    0
+}
 
 /// Let a later operator have the memory of `values` that are not needed any more, as gradients after their step.
 pub fn recycle(values: Vec<f32>) {

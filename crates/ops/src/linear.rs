@@ -11,7 +11,10 @@ use crate::composite;
 pub fn linear<const D: usize>(x: Tensor<D>, w_oi: Tensor<2>) -> Tensor<D> {
     #[cfg(feature = "flex")]
     if crate::function::fused(&x) {
-        let [y] = crate::function::apply(flex::Linear, [x.into_dispatch(), w_oi.into_dispatch()]);
+        let [y] = crate::function::apply(
+            flex::Linear { products: crate::precision::precisions().products },
+            [x.into_dispatch(), w_oi.into_dispatch()],
+        );
         return Tensor::from_dispatch(y);
     }
     composite::linear(x, w_oi)
@@ -29,7 +32,8 @@ pub fn linear_residual<const D: usize>(
 ) -> Tensor<D> {
     #[cfg(feature = "flex")]
     if crate::function::fused(&x) {
-        let join = flex::LinearResidual { multiplier: multiplier as f32 };
+        let products = crate::precision::precisions().products;
+        let join = flex::LinearResidual { products, multiplier: multiplier as f32 };
         let inputs = [x.into_dispatch(), w_oi.into_dispatch(), residual.into_dispatch()];
         let [y] = crate::function::apply(join, inputs);
         return Tensor::from_dispatch(y);
@@ -49,24 +53,28 @@ mod flex {
         buffers,
         function::{Function, only},
         kept::Kept,
+        precision::Precision,
     };
 
-    pub(super) struct Linear;
+    pub(super) struct Linear {
+        pub(super) products: Precision,
+    }
 
     impl Function<2, 1> for Linear {
         type Saved = Saved;
 
         fn forward(&self, [x, w]: [Array; 2], wanted: [bool; 2]) -> ([Array; 1], Option<Saved>) {
-            let y = product(&x, &w, Write::Set);
+            let y = product(&x, &w, self.products, Write::Set);
             (([Array::new(y, x.shape_of_width(w.shape()[0]))]), Saved::new(&x, &w, wanted))
         }
 
         fn backward(&self, saved: Saved, grads: [Option<Array>; 1], _: [bool; 2]) -> [Option<Array>; 2] {
-            saved.gradients(&only(grads))
+            saved.gradients(&only(grads), self.products)
         }
     }
 
     pub(super) struct LinearResidual {
+        pub(super) products: Precision,
         pub(super) multiplier: f32,
     }
 
@@ -76,13 +84,13 @@ mod flex {
         fn forward(&self, [x, w, residual]: [Array; 3], [dx, dw, _]: [bool; 3]) -> ([Array; 1], Option<Saved>) {
             // the weight is small beside the activations: scale it instead of them
             let w = scaled(w, self.multiplier);
-            let y = product(&x, &w, Write::Onto(&residual));
+            let y = product(&x, &w, self.products, Write::Onto(&residual));
             ([Array::new(y, residual.shape().clone())], Saved::new(&x, &w, [dx, dw]))
         }
 
         fn backward(&self, saved: Saved, grads: [Option<Array>; 1], _: [bool; 3]) -> [Option<Array>; 3] {
             let dy = only(grads);
-            let [dx, dw] = saved.gradients(&dy);
+            let [dx, dw] = saved.gradients(&dy, self.products);
             [dx, dw.map(|dw| scaled(dw, self.multiplier)), Some(dy)]
         }
     }
@@ -102,18 +110,22 @@ mod flex {
         }
 
         /// `dx = dy · w` and `dw = dyᵀ · x`.
-        fn gradients(&self, dy: &Array) -> [Option<Array>; 2] {
+        fn gradients(&self, dy: &Array, products: Precision) -> [Option<Array>; 2] {
             let Self { out, d_in, .. } = *self;
             let rows = dy.len() / out;
             let dy = Matrix::new(dy, rows, out);
             let dx = self.w.as_ref().map(|w| {
                 let mut dx = buffers::take(rows * d_in);
-                par_gemm(dy, Matrix::new(&w.read(), out, d_in), MatrixMut::new(&mut dx, rows, d_in), Write::Set);
+                let w = w.read();
+                let w = Matrix::new(&w, out, d_in).in_precision(products.into());
+                par_gemm(dy, w, MatrixMut::new(&mut dx, rows, d_in), Write::Set);
                 dx.into()
             });
             let dw = self.x.as_ref().map(|x| {
                 let mut dw = buffers::take(out * d_in);
-                par_gemm(dy.t(), Matrix::new(&x.read(), rows, d_in), MatrixMut::new(&mut dw, out, d_in), Write::Set);
+                let x = x.read();
+                let x = Matrix::new(&x, rows, d_in).in_precision(products.into());
+                par_gemm(dy.t(), x, MatrixMut::new(&mut dw, out, d_in), Write::Set);
                 dw.into()
             });
             [dx, dw]
@@ -121,11 +133,12 @@ mod flex {
     }
 
     /// `x · wᵀ` in a buffer of the pool.
-    fn product(x: &Array, w: &Array, write: Write<'_>) -> Vec<f32> {
+    fn product(x: &Array, w: &Array, products: Precision, write: Write<'_>) -> Vec<f32> {
         let (out, d_in) = (w.shape()[0], w.width());
         let rows = x.len() / d_in;
         let mut y = buffers::take(rows * out);
-        par_gemm(Matrix::new(x, rows, d_in), Matrix::new(w, out, d_in).t(), MatrixMut::new(&mut y, rows, out), write);
+        let w = Matrix::new(w, out, d_in).t().in_precision(products.into());
+        par_gemm(Matrix::new(x, rows, d_in), w, MatrixMut::new(&mut y, rows, out), write);
         y
     }
 

@@ -55,7 +55,8 @@ pub fn mlp(u: Tensor<3>, weights: MlpWeights, residual: Tensor<3>, multiplier: f
     if crate::function::fused(&u) {
         let MlpWeights { w_in, w_out } = weights;
         let inputs = [u.into_dispatch(), w_in.into_dispatch(), w_out.into_dispatch(), residual.into_dispatch()];
-        let [y] = crate::function::apply(flex::Mlp { multiplier: multiplier as f32 }, inputs);
+        let products = crate::precision::precisions().products;
+        let [y] = crate::function::apply(flex::Mlp { products, multiplier: multiplier as f32 }, inputs);
         return Tensor::from_dispatch(y);
     }
     composite::mlp(u, weights, residual, multiplier)

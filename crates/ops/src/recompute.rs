@@ -55,7 +55,7 @@ mod flex {
         array::Array,
         function::{Function, apply, array, constant},
         kept::Kept,
-        saved::{SavedDtype, with_saved_dtype},
+        precision::{Precision, Precisions, precisions, with_precisions},
     };
 
     const INPUTS: usize = 1 + MAX_WEIGHTS;
@@ -73,7 +73,13 @@ mod flex {
         let inputs = [(); INPUTS].map(|()| inputs.next().unwrap_or_else(|| constant(nothing())));
 
         let rest = Arc::new(Mutex::new(None));
-        let function = Recompute { module: without_graph(module), n_weights, forward, rest: Arc::clone(&rest) };
+        let function = Recompute {
+            module: without_graph(module),
+            n_weights,
+            forward,
+            products: precisions().products,
+            rest: Arc::clone(&rest),
+        };
         let [y, side] = apply(function, inputs);
         let (has_side, rest) =
             rest.lock().unwrap_or_else(PoisonError::into_inner).take().expect("forward leaves what else there is");
@@ -86,6 +92,8 @@ mod flex {
         module: M,
         n_weights: usize,
         forward: F,
+        /// Of both runs.
+        products: Precision,
         /// Where the first run leaves whether there is a side, and the rest.
         rest: Arc<Mutex<Option<(bool, T)>>>,
     }
@@ -130,7 +138,9 @@ mod flex {
         }
 
         fn backward(&self, saved: Saved, grads: [Option<Array>; 2], wanted: [bool; INPUTS]) -> [Option<Array>; INPUTS] {
-            let (x, module, output) = with_saved_dtype(SavedDtype::F32, || self.run(&saved.inputs, wanted));
+            // what the second run saves is read at once
+            let precisions = Precisions { products: self.products, saved: Precision::F32 };
+            let (x, module, output) = with_precisions(precisions, || self.run(&saved.inputs, wanted));
             let outputs = [Some(output.y.into_dispatch()), output.side.map(Tensor::into_dispatch)];
             let mut outputs = outputs.into_iter().zip(&grads);
             // what the loss does not depend on is not gone back through

@@ -1,10 +1,10 @@
 //! model, batch → the parts of the loss
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use itera_config::{Precision, TrainConfig};
+use itera_config::{self as config, TrainConfig};
 use itera_data::TokenBatch;
 use itera_model::{Dropout, LanguageModel, auxiliary_losses, tokens_per_expert};
-use itera_ops::{SavedDtype, with_saved_dtype};
+use itera_ops::{Precision, with_precision};
 
 /// The loss of a batch and what it is made of. Only `cross_entropy` is a measure of the model.
 #[derive(Clone, Debug)]
@@ -23,18 +23,18 @@ pub struct LossParts {
 
 /// `cross_entropy + load_balance_coef · load_balance + z_loss_coef · z` of a batch.
 ///
-/// `config` also says in which type activations are saved for the backward pass, and whether only those between layers.
+/// `config` also says in which precision, and whether only the activations between layers are saved.
 pub fn losses(
     model: &LanguageModel,
     batch: &TokenBatch,
     config: &TrainConfig,
     dropout: Option<&mut Dropout>,
 ) -> LossParts {
-    let saved = match config.precision {
-        Precision::F32 => SavedDtype::F32,
-        Precision::Bf16 => SavedDtype::Bf16,
+    let precision = match config.precision {
+        config::Precision::F32 => Precision::F32,
+        config::Precision::Bf16 => Precision::Bf16,
     };
-    with_saved_dtype(saved, || forward(model, batch, config, dropout))
+    with_precision(precision, || forward(model, batch, config, dropout))
 }
 
 fn forward(

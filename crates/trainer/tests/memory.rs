@@ -85,11 +85,12 @@ fn a_step_saves_what_the_formula_says_and_less_with_the_same_gradients() {
             assert!(recomputed.0 < exact.0, "{name}");
             assert_eq!((recomputed.1, &recomputed.2), (exact.1, &exact.2), "{name}, dropout {dropout}");
 
-            // what is computed again is not rounded
+            // the products of both are rounded alike, but what is computed again is saved as it is
             let (rounded, less_rounded) = (run(Precision::Bf16, false), run(Precision::Bf16, true));
-            assert_eq!((rounded.1, less_rounded.1), (exact.1, exact.1), "{name}: forward is in f32");
-            let (far, near) = (apart(&rounded.2, &exact.2), apart(&less_rounded.2, &exact.2));
-            assert!(near < far, "{name}, dropout {dropout}: {near:.1e} is not below {far:.1e}");
+            assert_eq!(rounded.1, less_rounded.1, "{name}: forward is the same");
+            assert!(rounded.1 != exact.1 && (rounded.1 - exact.1).abs() < 0.01 * exact.1, "{name}: {}", rounded.1);
+            let (far, near) = (apart(&rounded.2, &exact.2), apart(&rounded.2, &less_rounded.2));
+            assert!(0.0 < near && near < far, "{name}, dropout {dropout}: {near:.1e} is not below {far:.1e}");
         }
     }
 }

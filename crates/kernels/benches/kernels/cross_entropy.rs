@@ -3,7 +3,7 @@
 use divan::Bencher;
 use itera_kernels::{
     cross_entropy::{Gradients, HeadCrossEntropy, Upstream},
-    gemm::Write,
+    gemm::{Precision, Write},
 };
 
 use crate::support::{Shape, Work, bench, uniform};
@@ -21,7 +21,9 @@ fn operands([t, d, v]: [usize; 3]) -> (Vec<f32>, Vec<f32>, Vec<i32>) {
 fn cross_entropy(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
     let [t, d, v] = shape.sizes();
     let (hidden, head, targets) = operands([t, d, v]);
-    let input = HeadCrossEntropy { hidden: &hidden, head: &head, d_model: d, targets: &targets, scaling: 1.0 };
+    let precision = Precision::F32;
+    let input =
+        HeadCrossEntropy { hidden: &hidden, head: &head, d_model: d, targets: &targets, scaling: 1.0, precision };
     let mut nats = vec![0.0; t];
     bench(bencher, Work { floats: (t + v) * d, flops: 2 * t * d * v }, || {
         itera_kernels::cross_entropy::forward(&input, &mut nats);
@@ -30,9 +32,19 @@ fn cross_entropy(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
 
 #[divan::bench(args = SHAPES)]
 fn cross_entropy_backward(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
+    backward(bencher, shape, Precision::F32);
+}
+
+#[divan::bench(args = SHAPES)]
+fn cross_entropy_backward_bf16(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
+    backward(bencher, shape, Precision::Bf16);
+}
+
+fn backward(bencher: Bencher<'_, '_>, shape: &Shape<3>, precision: Precision) {
     let [t, d, v] = shape.sizes();
     let (hidden, head, targets) = operands([t, d, v]);
-    let input = HeadCrossEntropy { hidden: &hidden, head: &head, d_model: d, targets: &targets, scaling: 1.0 };
+    let input =
+        HeadCrossEntropy { hidden: &hidden, head: &head, d_model: d, targets: &targets, scaling: 1.0, precision };
     let (mut nats, mut d_hidden, mut d_head) = (vec![0.0; t], vec![0.0; t * d], vec![0.0; v * d]);
     bench(bencher, Work { floats: 2 * (t + v) * d, flops: 3 * 2 * t * d * v }, || {
         let gradients = Gradients { hidden: &mut d_hidden, head: &mut d_head, write_head: Write::Set };

@@ -17,6 +17,8 @@ mod conv;
 mod cross_entropy;
 mod embedding;
 mod gated_norm;
+mod gemm;
+mod matvec;
 mod mlp;
 mod moe;
 mod norm;

@@ -1,7 +1,10 @@
 //! The SwiGLU MLP in one pass, and backward.
 
 use divan::Bencher;
-use itera_kernels::mlp::{Join, Mlp, backward, forward};
+use itera_kernels::{
+    gemm::Precision,
+    mlp::{Join, Mlp, backward, forward},
+};
 
 use crate::support::{Shape, Work, bench, uniform};
 
@@ -15,10 +18,19 @@ fn products(t: usize, d: usize, f: usize) -> usize {
 
 #[divan::bench(args = SHAPES)]
 fn mlp(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
+    mlp_forward(bencher, shape, Precision::F32);
+}
+
+#[divan::bench(args = SHAPES)]
+fn mlp_bf16(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
+    mlp_forward(bencher, shape, Precision::Bf16);
+}
+
+fn mlp_forward(bencher: Bencher<'_, '_>, shape: &Shape<3>, precision: Precision) {
     let [t, d, f] = shape.sizes();
     let (u, residual) = (uniform(t * d, -1.0, 1.0, 1), uniform(t * d, -1.0, 1.0, 2));
     let (w_in, w_out) = (uniform(2 * f * d, -0.1, 0.1, 3), uniform(d * f, -0.1, 0.1, 4));
-    let mlp = Mlp::new(&w_in, &w_out, d, f);
+    let mlp = Mlp::new(&w_in, &w_out, d, f).in_precision(precision);
     let join = Join { residual: Some(&residual), multiplier: 0.5 };
     let (mut saved, mut out) = (vec![0.0; mlp.saved_len(t)], vec![0.0; t * d]);
     bench(bencher, Work { floats: 3 * t * d + 2 * t * f + 3 * d * f, flops: products(t, d, f) }, || {
@@ -28,11 +40,20 @@ fn mlp(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
 
 #[divan::bench(args = SHAPES)]
 fn mlp_backward(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
+    gradients(bencher, shape, Precision::F32);
+}
+
+#[divan::bench(args = SHAPES)]
+fn mlp_backward_bf16(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
+    gradients(bencher, shape, Precision::Bf16);
+}
+
+fn gradients(bencher: Bencher<'_, '_>, shape: &Shape<3>, precision: Precision) {
     let [t, d, f] = shape.sizes();
     let (u, d_out, saved) =
         (uniform(t * d, -1.0, 1.0, 1), uniform(t * d, -1.0, 1.0, 2), uniform(2 * t * f, -1.0, 1.0, 5));
     let (w_in, w_out) = (uniform(2 * f * d, -0.1, 0.1, 3), uniform(d * f, -0.1, 0.1, 4));
-    let mlp = Mlp::new(&w_in, &w_out, d, f);
+    let mlp = Mlp::new(&w_in, &w_out, d, f).in_precision(precision);
     let (mut d_u, mut d_w_in, mut d_w_out) = (vec![0.0; t * d], w_in.clone(), w_out.clone());
     bench(bencher, Work { floats: 3 * t * d + 2 * t * f + 6 * d * f, flops: 2 * products(t, d, f) }, || {
         backward(&u, &mlp, 0.5, Some(&saved), &d_out, &mut d_u, &mut d_w_in, &mut d_w_out);

@@ -1,8 +1,8 @@
 //! One block of tokens against the whole vocabulary.
 
-use super::{HeadCrossEntropy, LANES, PANELS, RANGE, Slab, Upstream, slab::exp_and_sum_twice};
+use super::{Head, HeadCrossEntropy, LANES, PANELS, RANGE, Slab, Upstream, slab::exp_and_sum_twice};
 use crate::{
-    gemm::{Matrix, MatrixMut, Packed, Write, gemm, gemm_packed},
+    gemm::{Matrix, MatrixMut, Packed, Write, gemm_packed},
     scratch, softmax,
 };
 
@@ -36,18 +36,26 @@ impl Distributions {
 }
 
 /// Nats of the tokens from `start`.
-pub(super) fn nats(input: &HeadCrossEntropy<'_>, start: usize, nats: &mut [f32]) {
-    let found = over_ranges(input, start, nats.len(), |_, _, e, max| softmax::exp_and_sum(e, max), |_, _, _, _, _| ());
+pub(super) fn nats(input: &HeadCrossEntropy<'_>, head: &Head<'_>, start: usize, nats: &mut [f32]) {
+    let weigh = |_, _, e: &mut [f32], max: &[f32; LANES]| softmax::exp_and_sum(e, max);
+    let found = over_ranges(input, head, start, nats.len(), weigh, |_, _, _, _, _| ());
     found.iter().zip(nats.chunks_mut(LANES)).for_each(|(found, nats)| found.write_nats(nats));
 }
 
 /// Nats of the tokens from `start`, their weights, and the gradient of hidden.
-pub(super) fn gradients(input: &HeadCrossEntropy<'_>, upstream: Upstream<'_>, start: usize, outputs: Outputs<'_, '_>) {
+pub(super) fn gradients(
+    input: &HeadCrossEntropy<'_>,
+    head: &Head<'_>,
+    upstream: Upstream<'_>,
+    start: usize,
+    outputs: Outputs<'_, '_>,
+) {
     let Outputs { nats, d_hidden, factors, slabs } = outputs;
     let (tokens, d, ranges) = (nats.len(), input.d_model, input.ranges());
     let (factors, _) = factors.as_chunks_mut::<LANES>();
     let found = over_ranges(
         input,
+        head,
         start,
         tokens,
         |range, panel, e, max| exp_and_sum_twice(e, max, range * RANGE, &mut slabs[panel]),
@@ -61,7 +69,7 @@ pub(super) fn gradients(input: &HeadCrossEntropy<'_>, upstream: Upstream<'_>, st
             }
             let e_t = Matrix::strided(e, count, e.len() / LANES, 1, LANES);
             let write = if range == 0 { Write::Set } else { Write::Add };
-            gemm(e_t, input.head_range(range), MatrixMut::new(d_hidden, count, d), write);
+            gemm_packed(e_t, head.columns(range), MatrixMut::new(d_hidden, count, d), write);
             factors[panel * ranges + range] = *max;
         },
     );
@@ -89,6 +97,7 @@ pub(super) fn gradients(input: &HeadCrossEntropy<'_>, upstream: Upstream<'_>, st
 /// under the maximum `max` of this and earlier ranges, and by what e under the earlier maximum fades.
 fn over_ranges(
     input: &HeadCrossEntropy<'_>,
+    head: &Head<'_>,
     start: usize,
     tokens: usize,
     mut weigh: impl FnMut(usize, usize, &mut [f32], &[f32; LANES]) -> [f32; LANES],
@@ -109,11 +118,11 @@ fn over_ranges(
             let rows = hidden.iter_mut().zip(&input.hidden[(start + first) * d..][..count * d]);
             rows.for_each(|(scaled, h)| *scaled = h * inverse);
             let targets = &input.targets[start + first..][..count];
-            panels.push((Packed::pack(Matrix::new(hidden, LANES, d).t(), packed), targets));
+            let hidden_t = Matrix::new(hidden, LANES, d).t().in_precision(input.precision);
+            panels.push((Packed::pack(hidden_t, packed), targets));
         }
         for range in 0..input.ranges() {
-            let head = input.head_range(range);
-            let rows = head.shape().0;
+            let (head, rows) = head.rows(range);
             let e = &mut e[..rows * LANES];
             for (panel, ((hidden_t, targets), found)) in panels.iter().zip(&mut found).enumerate() {
                 gemm_packed(head, *hidden_t, MatrixMut::new(e, rows, LANES), Write::Set);

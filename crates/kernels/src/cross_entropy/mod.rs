@@ -20,6 +20,7 @@
 //! 2205.14135 §3.1); what came before a larger one fades by the exponential of the difference.
 
 mod block;
+mod head;
 mod slab;
 
 use std::ops::{Range, RangeInclusive};
@@ -27,11 +28,12 @@ use std::ops::{Range, RangeInclusive};
 use rayon::prelude::*;
 
 use crate::{
-    gemm::{Matrix, MatrixMut, Packed, Write, gemm_packed},
+    gemm::{Matrix, MatrixMut, Packed, Precision, Write, gemm_packed},
     scratch,
     softmax::LANES,
 };
 use block::Outputs;
+use head::Head;
 use slab::Slab;
 
 /// Entries of the vocabulary whose weights a block computes at once; their rows of the head stay in L2 for product 2 and
@@ -67,6 +69,8 @@ pub struct HeadCrossEntropy<'a> {
     pub targets: &'a [i32],
     /// Divisor of the logits.
     pub scaling: f32,
+    /// Of the products.
+    pub precision: Precision,
 }
 
 /// The loss's gradient by each token's nats.
@@ -98,7 +102,7 @@ impl Upstream<'_> {
     }
 }
 
-impl<'a> HeadCrossEntropy<'a> {
+impl HeadCrossEntropy<'_> {
     fn tokens(&self) -> usize {
         self.targets.len()
     }
@@ -125,12 +129,6 @@ impl<'a> HeadCrossEntropy<'a> {
     fn ranges(&self) -> usize {
         self.vocab().div_ceil(RANGE)
     }
-
-    /// Rows of the head in a range.
-    fn head_range(&self, range: usize) -> Matrix<'a> {
-        let start = range * RANGE;
-        Matrix::new(self.head, self.vocab(), self.d_model).row_range(start, RANGE.min(self.vocab() - start))
-    }
 }
 
 /// Nats of each target.
@@ -145,7 +143,10 @@ impl<'a> HeadCrossEntropy<'a> {
 pub fn forward(input: &HeadCrossEntropy<'_>, nats: &mut [f32]) {
     input.check();
     assert_eq!(nats.len(), input.tokens(), "one number a token");
-    nats.par_chunks_mut(BLOCK).enumerate().for_each(|(block, nats)| block::nats(input, block * BLOCK, nats));
+    Head::with_rows(input, |head| {
+        let blocks = nats.par_chunks_mut(BLOCK).enumerate();
+        blocks.for_each(|(block, nats)| block::nats(input, head, block * BLOCK, nats));
+    });
 }
 
 /// Nats of each target, and the gradients of `Σ_t upstream[t]·nats[t]`.
@@ -184,34 +185,36 @@ pub fn forward_backward(
     let stride = slab_tokens + SLAB_PAD;
     let packed_len = Packed::len(slab_tokens, d);
     let lens = [vocab * stride, slab_tokens * ranges, packed_len * ranges];
-    scratch::with_parts(lens, |[slab, factors, scaled]| {
-        let slabs = nats.chunks_mut(slab_tokens).zip(d_hidden.chunks_mut(slab_tokens * d)).enumerate();
-        for (index, (nats, d_hidden)) in slabs {
-            let (start, tokens) = (index * slab_tokens, nats.len());
-            let mut columns: Vec<_> = Slab::columns(slab, stride).collect();
-            let outputs = nats.par_chunks_mut(BLOCK).zip(d_hidden.par_chunks_mut(BLOCK * d));
-            let outputs = outputs.zip(factors.par_chunks_mut(BLOCK * ranges)).zip(columns.par_chunks_mut(PANELS));
-            outputs.enumerate().for_each(|(block, (((nats, d_hidden), factors), slabs))| {
-                let outputs = Outputs { nats, d_hidden, factors, slabs };
-                block::gradients(input, upstream, start + block * BLOCK, outputs);
-            });
+    Head::with_both(input, |head| {
+        scratch::with_parts(lens, |[slab, factors, scaled]| {
+            let slabs = nats.chunks_mut(slab_tokens).zip(d_hidden.chunks_mut(slab_tokens * d)).enumerate();
+            for (index, (nats, d_hidden)) in slabs {
+                let (start, tokens) = (index * slab_tokens, nats.len());
+                let mut columns: Vec<_> = Slab::columns(slab, stride).collect();
+                let outputs = nats.par_chunks_mut(BLOCK).zip(d_hidden.par_chunks_mut(BLOCK * d));
+                let outputs = outputs.zip(factors.par_chunks_mut(BLOCK * ranges)).zip(columns.par_chunks_mut(PANELS));
+                outputs.enumerate().for_each(|(block, (((nats, d_hidden), factors), slabs))| {
+                    let outputs = Outputs { nats, d_hidden, factors, slabs };
+                    block::gradients(input, head, upstream, start + block * BLOCK, outputs);
+                });
 
-            let scaled: Vec<_> = (scaled.par_chunks_exact_mut(packed_len).enumerate())
-                .map(|(range, scaled)| input.scale_and_pack(start, tokens, factors, range, scaled))
-                .collect();
-            let tasks = slab.par_chunks(HEAD_ROWS * stride).zip(d_head.par_chunks_mut(HEAD_ROWS * d));
-            tasks.enumerate().for_each(|(task, (e, d_head))| {
-                let (first, rows) = (task * HEAD_ROWS, d_head.len() / d);
-                let write = match write_head {
-                    _ if index > 0 => Write::Add,
-                    Write::Onto(base) => Write::Onto(&base[first * d..]),
-                    first => first,
-                };
-                let e = Matrix::strided(e, rows, tokens, stride, 1);
-                gemm_packed(e, scaled[first / RANGE], MatrixMut::new(d_head, rows, d), write);
-                input.subtract_targets(upstream, start..start + tokens, first..first + rows, d_head);
-            });
-        }
+                let scaled: Vec<_> = (scaled.par_chunks_exact_mut(packed_len).enumerate())
+                    .map(|(range, scaled)| input.scale_and_pack(start, tokens, factors, range, scaled))
+                    .collect();
+                let tasks = slab.par_chunks(HEAD_ROWS * stride).zip(d_head.par_chunks_mut(HEAD_ROWS * d));
+                tasks.enumerate().for_each(|(task, (e, d_head))| {
+                    let (first, rows) = (task * HEAD_ROWS, d_head.len() / d);
+                    let write = match write_head {
+                        _ if index > 0 => Write::Add,
+                        Write::Onto(base) => Write::Onto(&base[first * d..]),
+                        first => first,
+                    };
+                    let e = Matrix::strided(e, rows, tokens, stride, 1);
+                    gemm_packed(e, scaled[first / RANGE], MatrixMut::new(d_head, rows, d), write);
+                    input.subtract_targets(upstream, start..start + tokens, first..first + rows, d_head);
+                });
+            }
+        });
     });
 }
 
@@ -232,7 +235,7 @@ impl HeadCrossEntropy<'_> {
                 let factor = factors[(token / LANES * self.ranges() + range) * LANES + token % LANES];
                 scaled.iter_mut().zip(hidden).for_each(|(scaled, h)| *scaled = factor * h);
             }
-            Packed::pack(Matrix::new(scaled, tokens, d), packed)
+            Packed::pack(Matrix::new(scaled, tokens, d).in_precision(self.precision), packed)
         })
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    check::{assert_close, assert_gradient, inner, wide},
+    check::{assert_close, assert_close_in_bf16, assert_gradient, inner, wide},
     reference,
     simd::{Level, with_level},
     test_data::{for_thread_counts, uniform},
@@ -30,18 +30,20 @@ struct Case {
     targets: Vec<i32>,
     scaling: f32,
     upstream: Vec<f32>,
+    precision: Precision,
 }
 
 impl Case {
     fn new((t, d, v): (usize, usize, usize), scaling: f32) -> Self {
         let targets = uniform(t, 4).iter().map(|x| ((x + 1.0) / 2.0 * v as f32) as i32 % v as i32).collect();
         let hidden = uniform(t * d, 1).iter().map(|x| 3.0 * x).collect();
-        Self { hidden, head: uniform(v * d, 2), d, targets, scaling, upstream: uniform(t, 3) }
+        let (head, upstream, precision) = (uniform(v * d, 2), uniform(t, 3), Precision::F32);
+        Self { hidden, head, d, targets, scaling, upstream, precision }
     }
 
     fn input(&self) -> HeadCrossEntropy<'_> {
-        let Self { hidden, head, d, targets, scaling, .. } = self;
-        HeadCrossEntropy { hidden, head, d_model: *d, targets, scaling: *scaling }
+        let Self { hidden, head, d, targets, scaling, precision, .. } = self;
+        HeadCrossEntropy { hidden, head, d_model: *d, targets, scaling: *scaling, precision: *precision }
     }
 
     fn nats(&self) -> Vec<f32> {
@@ -108,6 +110,20 @@ fn gradients_agree_with_the_twin() {
 }
 
 #[test]
+fn bfloat16_rounds_the_operands_of_every_product() {
+    for shape in [(33, 128, 97), (64, 12, RANGE + 1), (545, 8, 40)] {
+        let case = Case { precision: Precision::Bf16, ..Case::new(shape, 0.7) };
+        let (slow_hidden, slow_head) = case.slow_gradients(&wide(&case.upstream));
+        for level in Level::available() {
+            let [nats, d_hidden, d_head] = with_level(level, 2, || case.gradients(Upstream::Each(&case.upstream)));
+            assert_close_in_bf16(&nats, &case.slow_nats(), ("nats", shape, level));
+            assert_close_in_bf16(&d_hidden, &slow_hidden, ("d_hidden", shape, level));
+            assert_close_in_bf16(&d_head, &slow_head, ("d_head", shape, level));
+        }
+    }
+}
+
+#[test]
 fn the_gradient_of_the_head_joins_one_that_is_there() {
     for t in [0, 33, 545] {
         let (case, there) = (Case::new((t, 8, 140), 1.0), uniform(140 * 8, 9));
@@ -135,10 +151,12 @@ fn twin_is_the_slope_of_its_forward() {
 
 #[test]
 fn every_thread_count_gives_the_same_bits() {
-    let case = Case::new((300, 20, SLAB_LEN / 256 + 3), 1.0);
-    let results = for_thread_counts(|| (case.nats(), case.gradients(Upstream::Same(1.0))));
-    assert!(results.iter().all(|result| *result == results[0]));
-    assert_eq!(results[0].0, results[0].1[0], "with and without gradients");
+    for precision in [Precision::F32, Precision::Bf16] {
+        let case = Case { precision, ..Case::new((300, 20, SLAB_LEN / 256 + 3), 1.0) };
+        let results = for_thread_counts(|| (case.nats(), case.gradients(Upstream::Same(1.0))));
+        assert!(results.iter().all(|result| *result == results[0]), "{precision:?}");
+        assert_eq!(results[0].0, results[0].1[0], "with and without gradients in {precision:?}");
+    }
 }
 
 #[test]
@@ -148,7 +166,15 @@ fn extreme_logits_are_exact() {
     let mut head = vec![0.0; v * d];
     (head[3 * d], head[5 * d], head[9 * d + 1], head[(v - 1) * d + 1]) = (1.0, -1.0, 1.0, 1.0);
     let hidden = vec![1e4, 0.0, 1e4, 0.0, 0.0, 1e4];
-    let case = Case { hidden, head, d, targets: vec![3, 5, v as i32 - 1], scaling: 1.0, upstream: vec![1.0; 3] };
+    let case = Case {
+        hidden,
+        head,
+        d,
+        targets: vec![3, 5, v as i32 - 1],
+        scaling: 1.0,
+        upstream: vec![1.0; 3],
+        precision: Precision::F32,
+    };
     let ln_2 = std::f32::consts::LN_2;
     for level in Level::available() {
         let [nats, d_hidden, d_head] = with_level(level, 1, || case.gradients(Upstream::Same(1.0)));
@@ -164,8 +190,15 @@ fn extreme_logits_are_exact() {
 #[test]
 fn only_differences_of_logits_count() {
     for logit in [-1e4, 1e4] {
-        let case =
-            Case { hidden: vec![logit], head: vec![1.0; 37], d: 1, targets: vec![7], scaling: 1.0, upstream: vec![] };
+        let case = Case {
+            hidden: vec![logit],
+            head: vec![1.0; 37],
+            d: 1,
+            targets: vec![7],
+            scaling: 1.0,
+            upstream: vec![],
+            precision: Precision::F32,
+        };
         for level in Level::available() {
             let nats = with_level(level, 1, || case.nats());
             assert_close(&nats, &[37f64.ln()], 1e-6, (logit, level));
@@ -177,7 +210,15 @@ fn only_differences_of_logits_count() {
 fn no_gradient_is_subnormal() {
     let (t, d, v) = (40, 1, 200);
     let head = (0..v).map(|i| -(i as f32)).collect();
-    let case = Case { hidden: vec![1e-3; t], head, d, targets: vec![0; t], scaling: 1e-3, upstream: vec![1e-3; t] };
+    let case = Case {
+        hidden: vec![1e-3; t],
+        head,
+        d,
+        targets: vec![0; t],
+        scaling: 1e-3,
+        upstream: vec![1e-3; t],
+        precision: Precision::F32,
+    };
     let [_, d_hidden, d_head] = case.gradients(Upstream::Each(&case.upstream));
     assert!(d_hidden.iter().chain(&d_head).all(|g| *g == 0.0 || g.is_normal()));
     assert!(d_head[60] != 0.0 && d_head[61] == 0.0, "as far as e⁻⁶⁰");

@@ -1,9 +1,20 @@
 //! Views of matrices in slices.
 
+/// What a product sees of its operands. Sums are in f32 either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// The numbers themselves.
+    #[default]
+    F32,
+    /// Each number rounded to the nearest bfloat16, ties to even, and subnormal ones to 0.
+    Bf16,
+}
+
 /// A matrix to read: element (r, c) is `data[r · row_stride + c · col_stride]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     pub(super) data: &'a [f32],
+    pub(super) precision: Precision,
     pub(super) rows: usize,
     pub(super) cols: usize,
     pub(super) row_stride: usize,
@@ -25,7 +36,12 @@ impl<'a> Matrix<'a> {
     /// If `data` ends before the last element.
     pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Self {
         assert_inside(data.len(), rows, cols, row_stride, col_stride);
-        Self { data, rows, cols, row_stride, col_stride }
+        Self { data, precision: Precision::F32, rows, cols, row_stride, col_stride }
+    }
+
+    /// The same, to be multiplied in `precision`; that of the right operand counts.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// (rows, columns)
@@ -44,8 +60,7 @@ impl<'a> Matrix<'a> {
 
     /// The transpose, of the same data.
     pub fn t(self) -> Self {
-        let Self { data, rows, cols, row_stride, col_stride } = self;
-        Self { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
     /// `count` rows from `start`.

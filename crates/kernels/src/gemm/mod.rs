@@ -1,32 +1,36 @@
-//! C = A·B in f32, on slices.
+//! C = A·B on slices of f32, of the numbers themselves or rounded to bfloat16.
 //!
 //! ```text
 //! B → panels of 32 columns (packed once, or read in place)
-//! C → tiles of 12 × 32 in registers, over k in blocks of K_BLOCK
+//! C → tiles of 12 × 32 in registers, over k in blocks of STEPS
 //! threads: blocks of rows of C
 //! ```
 //!
 //! Every product of the model goes through here: `x·wᵀ` forward, `dy·w` for the input, `dyᵀ·x` for the weight. A is
-//! read by broadcasts, so its transpose costs nothing more than a copy that keeps cache lines together.
+//! read by broadcasts, so its transpose costs nothing more than a copy that keeps cache lines together. In
+//! [`Precision::Bf16`] both operands are copied, rounded, and two k make one step.
 //!
-//! An element of C is a chain of fused multiply-adds in order of k within each block of [`K_BLOCK`], and the blocks are
+//! An element of C is a chain of fused multiply-adds in order of k within each block of [`STEPS`], and the blocks are
 //! added in order. Neither the threads nor the instruction set (among those with a fused multiply-add) change a bit.
 
 mod matrix;
 mod pack;
+mod pairs;
 mod tile;
 
 use rayon::prelude::*;
 
-pub use matrix::{Matrix, MatrixMut};
+pub use matrix::{Matrix, MatrixMut, Precision};
 pub use pack::Packed;
 use pack::pack_transposed;
+pub use pairs::Rounded;
+use pairs::round_rows;
 use tile::{MR, NR, Tile};
 
 use crate::{scratch, simd};
 
-/// Products along k that one pass adds up in registers: a panel of B of that many rows fills half of a 32 or 64 KiB L1.
-pub const K_BLOCK: usize = 256;
+/// Steps along k that one pass adds up in registers: a panel of B of that many fills half of a 64 KiB L1.
+const STEPS: usize = 256;
 
 /// Rows of C that one parallel task computes.
 const ROWS_PER_TASK: usize = 96;
@@ -64,22 +68,64 @@ impl Write<'_> {
 /// # Panics
 /// If the shapes do not fit.
 pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>) {
-    if b.col_stride == 1 {
-        multiply(a, Rhs::rows(b), c, write);
+    if b.col_stride == 1 && b.precision == Precision::F32 {
+        multiply(a.into(), Rhs::rows(b), c, write);
     } else {
         scratch::with(Packed::len(b.rows, b.cols), |buffer| gemm_packed(a, Packed::pack(b, buffer), c, write));
     }
 }
 
-/// C = A·B on this thread, with `b` prepared.
+/// C = A·B on this thread, with `b` prepared, and `a` too if it is [`Rounded`].
 ///
 /// # Shapes
 /// `a`: [m, k], `b`: [k, n], `c`: [m, n]
 ///
 /// # Panics
-/// If the shapes do not fit.
-pub fn gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Write<'_>) {
-    multiply(a, Rhs::panels(b), c, write);
+/// If the shapes do not fit, or `a` is rounded and `b` is not.
+pub fn gemm_packed<'a>(a: impl Into<Left<'a>>, b: Packed<'_>, c: MatrixMut<'_>, write: Write<'_>) {
+    multiply(a.into(), Rhs::panels(b), c, write);
+}
+
+/// A left operand: numbers, or what they were rounded to.
+#[derive(Clone, Copy, Debug)]
+pub enum Left<'a> {
+    /// Numbers, which each product rounds as its right operand is.
+    Matrix(Matrix<'a>),
+    /// For right operands in [`Precision::Bf16`].
+    Rounded(Rounded<'a>),
+}
+
+impl<'a> From<Matrix<'a>> for Left<'a> {
+    fn from(a: Matrix<'a>) -> Self {
+        Self::Matrix(a)
+    }
+}
+
+impl<'a> From<Rounded<'a>> for Left<'a> {
+    fn from(a: Rounded<'a>) -> Self {
+        Self::Rounded(a)
+    }
+}
+
+impl Left<'_> {
+    /// `count` rows from `start`.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn row_range(self, start: usize, count: usize) -> Self {
+        match self {
+            Self::Matrix(a) => a.row_range(start, count).into(),
+            Self::Rounded(a) => a.row_range(start, count).into(),
+        }
+    }
+
+    /// (rows, columns)
+    fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Matrix(a) => a.shape(),
+            Self::Rounded(a) => (a.rows, a.k),
+        }
+    }
 }
 
 /// C = A·B over all threads: in tasks of rows of C, or of parts of a long k, whose products are then added in order.
@@ -105,7 +151,7 @@ pub fn par_gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>
 fn par_gemm_long(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>) {
     assert_eq!((a.rows, b.cols, a.cols), (c.rows, c.cols, b.rows), "shapes of A·B");
     let (m, n, k) = (c.rows, c.cols, b.rows);
-    let k_per_task = K_PER_TASK.max(k.div_ceil(MAX_PARTS).next_multiple_of(K_BLOCK));
+    let k_per_task = K_PER_TASK.max(k.div_ceil(MAX_PARTS).next_multiple_of(STEPS));
     let parts = k.div_ceil(k_per_task);
     scratch::with(parts * m * n, |sums| {
         sums.par_chunks_exact_mut((m * n).max(1)).enumerate().for_each(|(part, sum)| {
@@ -151,28 +197,32 @@ pub fn par_gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Wr
     );
 }
 
-/// The right operand as the tiles read it: panel p starts at `p · panel_stride` and has rows `row_stride` apart.
+/// The right operand as the tiles read it: panel p starts at `p · panel_stride` and has steps `step_stride` apart.
 struct Rhs<'a> {
     data: &'a [f32],
+    precision: Precision,
     k: usize,
     n: usize,
     panel_stride: usize,
-    row_stride: usize,
+    step_stride: usize,
 }
 
 impl<'a> Rhs<'a> {
     fn panels(b: Packed<'a>) -> Self {
-        Self { data: b.panels, k: b.k, n: b.n, panel_stride: NR * b.k, row_stride: NR }
+        let Packed { panels: data, precision, k, n } = b;
+        Self { data, precision, k, n, panel_stride: NR * precision.steps(k), step_stride: NR }
     }
 
     fn rows(b: Matrix<'a>) -> Self {
-        debug_assert_eq!(b.col_stride, 1, "rows are read in place only if they are dense");
-        Self { data: b.data, k: b.rows, n: b.cols, panel_stride: NR, row_stride: b.row_stride }
+        debug_assert!(b.col_stride == 1 && b.precision == Precision::F32, "only dense rows of f32 are read in place");
+        let Matrix { data, precision, rows: k, cols: n, row_stride: step_stride, .. } = b;
+        Self { data, precision, k, n, panel_stride: NR, step_stride }
     }
 }
 
-fn multiply(a: Matrix<'_>, b: Rhs<'_>, c: MatrixMut<'_>, write: Write<'_>) {
-    assert_eq!((a.rows, b.n, a.cols), (c.rows, c.cols, b.k), "shapes of A·B: {}×{} · {}×{}", a.rows, a.cols, b.k, b.n);
+fn multiply(a: Left<'_>, b: Rhs<'_>, mut c: MatrixMut<'_>, write: Write<'_>) {
+    let (m, k) = a.shape();
+    assert_eq!((m, b.n, k), (c.rows, c.cols, b.k), "shapes of A·B: {m}×{k} · {}×{}", b.k, b.n);
     if c.rows == 0 || c.cols == 0 {
         return;
     }
@@ -188,66 +238,93 @@ fn multiply(a: Matrix<'_>, b: Rhs<'_>, c: MatrixMut<'_>, write: Write<'_>) {
         });
         return;
     }
-    let transposed = a.row_stride == 1 && a.col_stride > NR;
-    let mut c = c;
+    let all_steps = b.precision.steps(k);
+    let k_a_step = k.div_ceil(all_steps);
+    let far = match b.precision {
+        Precision::F32 => NR,
+        Precision::Bf16 => 1,
+    };
+    let transposed = matches!(a, Left::Matrix(a) if a.row_stride == 1 && a.col_stride > far);
     // packed groups of A and a panel of B share L1
-    let k_block = if transposed { K_BLOCK / 2 } else { K_BLOCK };
-    for from in (0..b.k).step_by(k_block) {
-        let k = k_block.min(b.k - from);
-        let write = if from > 0 { Write::Add } else { write };
-        let block = a.col_range(from, k);
-        if transposed {
-            // a transposed A whose k are far apart: bring the rows of each tile together, k by k
-            scratch::with(a.rows.div_ceil(MR) * MR * k, |packed| {
-                pack_transposed(&block, packed);
-                for_tiles(Lhs::Packed(packed), Ahead::of_cols(&a, from + k), &b, from, k, &mut c, write);
-            });
-        } else {
-            let ahead = if from == 0 { Ahead::of_rows(&a) } else { Ahead::nothing() };
-            for_tiles(Lhs::InPlace(block), ahead, &b, from, k, &mut c, write);
+    let block = if transposed { STEPS / 2 } else { STEPS };
+    for from in (0..all_steps).step_by(block) {
+        let steps = block.min(all_steps - from);
+        let (first_k, end_k) = (from * k_a_step, ((from + steps) * k_a_step).min(k));
+        let block = Block { from, steps, write: if from > 0 { Write::Add } else { write } };
+        match (a, b.precision) {
+            // a transposed A whose k are far apart: bring the rows of each tile together, step by step
+            (Left::Matrix(a), precision) if transposed => scratch::with(m.div_ceil(MR) * MR * steps, |packed| {
+                pack_transposed(&a.col_range(first_k, end_k - first_k), precision, packed);
+                for_tiles(Lhs::groups(packed, steps), Ahead::of_cols(&a, end_k), &b, block, &mut c);
+            }),
+            (Left::Matrix(a), Precision::F32) => {
+                let ahead = if from == 0 { Ahead::of_rows(&a) } else { Ahead::nothing() };
+                for_tiles(Lhs::in_place(&a.col_range(first_k, end_k - first_k)), ahead, &b, block, &mut c);
+            }
+            (Left::Matrix(a), Precision::Bf16) => scratch::with(m * steps, |pairs| {
+                round_rows(a.col_range(first_k, end_k - first_k), pairs);
+                let ahead = if from == 0 { Ahead::of_rows(&a) } else { Ahead::nothing() };
+                for_tiles(Lhs::rows(pairs, steps), ahead, &b, block, &mut c);
+            }),
+            (Left::Rounded(a), precision) => {
+                assert_eq!(precision, Precision::Bf16, "what a rounded operand is multiplied with is rounded too");
+                for_tiles(Lhs::rows(&a.pairs[from..], all_steps), Ahead::nothing(), &b, block, &mut c);
+            }
         }
     }
 }
 
-/// The left operand of one block of k as the tiles read it.
-enum Lhs<'a> {
+/// Steps of a product that one pass takes, and what the pass does to C.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    from: usize,
+    steps: usize,
+    write: Write<'a>,
+}
+
+/// The left operand of one block as the tiles read it.
+struct Lhs<'a> {
+    data: &'a [f32],
+    row_stride: usize,
+    step_stride: usize,
+    /// Elements of each group of MR rows, if rows stand in groups.
+    group_len: Option<usize>,
+}
+
+impl<'a> Lhs<'a> {
     /// By broadcasts where it lies.
-    InPlace(Matrix<'a>),
-    /// In groups of MR rows, each k by k.
-    Packed(&'a [f32]),
+    fn in_place(a: &Matrix<'a>) -> Self {
+        Self { data: a.data, row_stride: a.row_stride, step_stride: a.col_stride, group_len: None }
+    }
+
+    /// In rows of `row_stride` elements.
+    fn rows(data: &'a [f32], row_stride: usize) -> Self {
+        Self { data, row_stride, step_stride: 1, group_len: None }
+    }
+
+    /// In groups of MR rows, each step by step.
+    fn groups(data: &'a [f32], steps: usize) -> Self {
+        Self { data, row_stride: 1, step_stride: MR, group_len: Some(MR * steps) }
+    }
 }
 
 /// All tiles of C for one block of k.
 #[expect(unsafe_code, reason = "tiles work on pointers")]
-fn for_tiles(
-    a: Lhs<'_>,
-    mut ahead: Ahead<'_>,
-    b: &Rhs<'_>,
-    from: usize,
-    k: usize,
-    c: &mut MatrixMut<'_>,
-    write: Write<'_>,
-) {
+fn for_tiles(a: Lhs<'_>, mut ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>) {
     let level = simd::level();
+    let Block { from, steps, write } = block;
     let (m, c_row) = (c.rows, c.row_stride);
-    let (data, a_row, a_col) = match &a {
-        Lhs::InPlace(a) => (a.data, a.row_stride, a.col_stride),
-        Lhs::Packed(data) => (*data, 1, MR),
-    };
     // as even as possible: a last group of one row would leave most of the registers idle
-    let even = m.div_ceil(m.div_ceil(MR));
+    let rows_a_tile = if a.group_len.is_some() { MR } else { m.div_ceil(m.div_ceil(MR)) };
     for (panel, col) in (0..b.n).step_by(NR).enumerate() {
         let n = NR.min(b.n - col);
-        let mut row = 0;
-        while row < m {
-            let (rows, a_start) = match a {
-                Lhs::InPlace(_) => (even.min(m - row), row * a_row),
-                Lhs::Packed(_) => (MR.min(m - row), row * k),
-            };
-            let b_start = panel * b.panel_stride + from * b.row_stride;
+        for row in (0..m).step_by(rows_a_tile) {
+            let rows = rows_a_tile.min(m - row);
+            let a_start = a.group_len.map_or(row * a.row_stride, |len| row / MR * len);
+            let b_start = panel * b.panel_stride + from * b.step_stride;
             let c_start = row * c_row + col;
-            assert!(a_start + (rows - 1) * a_row + (k - 1) * a_col < data.len());
-            assert!(b_start + (k - 1) * b.row_stride + n <= b.data.len());
+            assert!(a_start + (rows - 1) * a.row_stride + (steps - 1) * a.step_stride < a.data.len());
+            assert!(b_start + (steps - 1) * b.step_stride + n <= b.data.len());
             let c_end = c_start + (rows - 1) * c_row + n;
             assert!(c_end <= c.data.len());
             let c_tile = c.data[c_start..].as_mut_ptr();
@@ -260,22 +337,21 @@ fn for_tiles(
             // this processor's.
             unsafe {
                 let tile = Tile {
-                    k,
-                    a: data.as_ptr().add(a_start),
-                    a_row,
-                    a_col,
+                    steps,
+                    a: a.data.as_ptr().add(a_start),
+                    a_row: a.row_stride,
+                    a_step: a.step_stride,
                     b: b.data.as_ptr().add(b_start),
-                    b_row: b.row_stride,
+                    b_step: b.step_stride,
                     c: c_tile,
                     c_row,
                     m: rows,
                     n,
                     base,
-                    ahead: ahead.take(k / tile::K_PER_LINE),
+                    ahead: ahead.take(steps / tile::STEPS_PER_LINE),
                 };
-                tile::run(level, &tile);
+                tile::run(level, b.precision, &tile);
             }
-            row += rows;
         }
     }
 }
@@ -299,7 +375,7 @@ impl<'a> Ahead<'a> {
 
     /// The next block of k, from column `from`, of a transposed `a`.
     fn of_cols(a: &Matrix<'a>, from: usize) -> Self {
-        let until = a.data.len().min((from + K_BLOCK) * a.col_stride);
+        let until = a.data.len().min((from + STEPS) * a.col_stride);
         Self { data: a.data.get(from * a.col_stride..until).unwrap_or(&[]) }
     }
 

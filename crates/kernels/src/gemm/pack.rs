@@ -3,37 +3,38 @@
 use rayon::prelude::*;
 
 use super::{
-    matrix::Matrix,
+    matrix::{Matrix, Precision},
+    pairs::{round_columns, round_row},
     tile::{MR, NR},
 };
-use crate::simd::{Level, level};
+use crate::{
+    scratch,
+    simd::{Level, level},
+};
 
-/// B in panels of 32 columns, each panel row by row: what the tiles read in one stream.
+/// B in panels of 32 columns, each panel step by step of k: what the tiles read in one stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Packed<'a> {
     pub(super) panels: &'a [f32],
+    pub(super) precision: Precision,
     pub(super) k: usize,
     pub(super) n: usize,
 }
 
 impl<'a> Packed<'a> {
-    /// Elements that a packed `k` × `n` matrix takes.
+    /// Elements that a packed `k` × `n` matrix takes at most.
     pub fn len(k: usize, n: usize) -> usize {
         n.div_ceil(NR) * NR * k
     }
 
-    /// Pack `b` [k, n] into `buffer`, of which [`Packed::len`] elements are used.
+    /// Pack `b` [k, n] into `buffer`, of which up to [`Packed::len`] elements are used.
     ///
     /// # Panics
     /// If `buffer` is too short.
     pub fn pack(b: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
-        let buffer = &mut buffer[..Self::len(b.rows, b.cols)];
-        if b.rows > 0 {
-            for (panel, buffer) in buffer.chunks_exact_mut(NR * b.rows).enumerate() {
-                pack_panel(&b, panel * NR, buffer);
-            }
-        }
-        Self { panels: buffer, k: b.rows, n: b.cols }
+        let (buffer, panel_len) = Self::panels(&b, buffer);
+        buffer.chunks_exact_mut(panel_len).enumerate().for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
+        Self { panels: buffer, precision: b.precision, k: b.rows, n: b.cols }
     }
 
     /// Pack `b` over all threads.
@@ -41,17 +42,44 @@ impl<'a> Packed<'a> {
     /// # Panics
     /// If `buffer` is too short.
     pub fn par_pack(b: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
-        let buffer = &mut buffer[..Self::len(b.rows, b.cols)];
-        if b.rows > 0 {
-            let panels = buffer.par_chunks_exact_mut(NR * b.rows).enumerate();
-            panels.for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
+        let (buffer, panel_len) = Self::panels(&b, buffer);
+        let panels = buffer.par_chunks_exact_mut(panel_len).enumerate();
+        panels.for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
+        Self { panels: buffer, precision: b.precision, k: b.rows, n: b.cols }
+    }
+
+    /// What of `buffer` the panels of `b` take, and the length of one, not 0.
+    fn panels<'b>(b: &Matrix<'_>, buffer: &'b mut [f32]) -> (&'b mut [f32], usize) {
+        let panel_len = NR * b.precision.steps(b.rows);
+        (&mut buffer[..b.cols.div_ceil(NR) * panel_len], panel_len.max(1))
+    }
+}
+
+/// Columns `from..from + 32` of `b` step by step, zeros beyond the last one.
+fn pack_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
+    let cols = (b.cols - from).min(NR);
+    match b.precision {
+        Precision::F32 => copy_panel(b, from, panel),
+        Precision::Bf16 if b.col_stride == 1 => {
+            for (step, row) in panel.chunks_exact_mut(NR).enumerate() {
+                round_columns(b, step, from, &mut row[..cols]);
+                row[cols..].fill(0.0);
+            }
         }
-        Self { panels: buffer, k: b.rows, n: b.cols }
+        Precision::Bf16 => {
+            let steps = panel.len() / NR;
+            scratch::with(cols * steps, |columns| {
+                for (col, pairs) in columns.chunks_exact_mut(steps).enumerate() {
+                    round_row(&b.data[(from + col) * b.col_stride..], b.row_stride, b.rows, pairs);
+                }
+                copy_panel(&Matrix::new(columns, cols, steps).t(), 0, panel);
+            });
+        }
     }
 }
 
 /// Copy columns `from..from + 32` of `b` row by row, zeros beyond the last one.
-fn pack_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
+fn copy_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
     let cols = (b.cols - from).min(NR);
     if b.col_stride == 1 {
         for (k, row) in panel.chunks_exact_mut(NR).enumerate() {
@@ -125,18 +153,33 @@ fn transpose_8x8(_: &[f32], _: usize, _: &mut [f32]) {
     unreachable!("no level above the portable one");
 }
 
-/// Copy a transposed A in groups of MR rows, each group k by k.
-pub(super) fn pack_transposed(a: &Matrix<'_>, packed: &mut [f32]) {
-    let (full, rest) = (a.rows / MR, a.rows % MR);
-    for i in 0..a.cols {
-        let row = &a.data[i * a.col_stride..][..a.rows];
-        let (groups, last) = row.as_chunks::<MR>();
-        for (group, values) in groups.iter().enumerate() {
-            let start = (group * a.cols + i) * MR;
-            packed[start..start + MR].copy_from_slice(values);
+/// Copy a transposed A in groups of MR rows, each group step by step, for products in `precision`.
+pub(super) fn pack_transposed(a: &Matrix<'_>, precision: Precision, packed: &mut [f32]) {
+    let steps = precision.steps(a.cols);
+    match precision {
+        Precision::F32 => {
+            for step in 0..steps {
+                spread(&a.data[step * a.col_stride..][..a.rows], step, steps, packed);
+            }
         }
-        if rest > 0 {
-            packed[(full * a.cols + i) * MR..][..rest].copy_from_slice(last);
-        }
+        Precision::Bf16 => scratch::with(a.rows, |pairs| {
+            for step in 0..steps {
+                round_columns(&a.t(), step, 0, pairs);
+                spread(pairs, step, steps, packed);
+            }
+        }),
+    }
+}
+
+/// Put one step's elements into their groups.
+fn spread(elements: &[f32], step: usize, steps: usize, packed: &mut [f32]) {
+    let (groups, last) = elements.as_chunks::<MR>();
+    for (group, values) in groups.iter().enumerate() {
+        let start = (group * steps + step) * MR;
+        packed[start..start + MR].copy_from_slice(values);
+    }
+    let start = (groups.len() * steps + step) * MR;
+    if !last.is_empty() {
+        packed[start..start + last.len()].copy_from_slice(last);
     }
 }

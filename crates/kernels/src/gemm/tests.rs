@@ -40,17 +40,32 @@ fn assert_close(fast: &[f32], slow: &[f64], what: &str) {
     }
 }
 
+/// What a product in `precision` sees of `x`.
+fn seen(x: &[f32], precision: Precision) -> Vec<f32> {
+    match precision {
+        Precision::F32 => x.to_vec(),
+        Precision::Bf16 => x.iter().map(|x| f32::from_bits(u32::from(reference::bf16(*x)) << 16)).collect(),
+    }
+}
+
 #[test]
 fn agrees_with_its_twin_in_every_layout_at_every_level() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        agrees_with_its_twin(precision);
+    }
+}
+
+fn agrees_with_its_twin(precision: Precision) {
     for level in Level::available() {
         for (m, k, n) in SHAPES {
             let (a, b, c0) = (uniform(m * k, 1), uniform(k * n, 2), uniform(m * n, 3));
+            let (a_seen, b_seen) = (seen(&a, precision), seen(&b, precision));
             for (ta, tb) in LAYOUTS {
-                let (a, b) = (stored(&a, m, k, ta), stored(&b, k, n, tb));
+                let (a, b) = (stored(&a, m, k, ta), stored(&b, k, n, tb).in_precision(precision));
                 for (write, add) in [(Write::Set, false), (Write::Add, true), (Write::Onto(&c0), true)] {
                     let mut slow: Vec<f64> = c0.iter().map(|&c| f64::from(c)).collect();
-                    reference::gemm(&a, &b, &mut slow, add);
-                    let what = format!("{level:?} {m}×{k}×{n} A transposed {ta}, B transposed {tb}, added {add}");
+                    reference::gemm(&stored(&a_seen, m, k, ta), &stored(&b_seen, k, n, tb), &mut slow, add);
+                    let what = format!("{level:?} {precision:?} {m}×{k}×{n}, transposed {ta}, {tb}, added {add}");
                     for parallel in [false, true] {
                         let mut c = if matches!(write, Write::Add) { c0.clone() } else { vec![f32::NAN; m * n] };
                         let out = MatrixMut::new(&mut c, m, n);
@@ -92,17 +107,78 @@ fn a_range_of_a_matrix_multiplies_as_its_copy() {
 }
 
 #[test]
-fn threads_and_instruction_sets_do_not_change_a_bit() {
-    for shape in [(301, 600, 95), (50, 2600, 95)] {
-        assert_same_bits(shape);
+fn bfloat16_pairs_are_added_one_after_the_other_the_second_first() {
+    let (m, k, n) = (14, 301, 35);
+    let (a, b) = (uniform(m * k, 1), uniform(k * n, 2));
+    let (a_seen, b_seen) = (seen(&a, Precision::Bf16), seen(&b, Precision::Bf16));
+    let at = |x: &[f32], row: usize, col: usize, cols: usize| x.get(row * cols + col).copied().unwrap_or(0.0);
+    let expected = (0..m * n).map(|i| {
+        let (row, col) = (i / n, i % n);
+        (0..k).step_by(2).fold(0.0f32, |sum, p| {
+            let next =
+                if p + 1 < k { at(&a_seen, row, p + 1, k).mul_add(at(&b_seen, p + 1, col, n), sum) } else { sum };
+            at(&a_seen, row, p, k).mul_add(at(&b_seen, p, col, n), next)
+        })
+    });
+    let expected: Vec<f32> = expected.collect();
+    for level in Level::available().into_iter().filter(|level| *level > Level::Portable) {
+        let mut c = vec![f32::NAN; m * n];
+        let b = Matrix::new(&b, k, n).in_precision(Precision::Bf16);
+        with_level(level, 1, || gemm(Matrix::new(&a, m, k), b, MatrixMut::new(&mut c, m, n), Write::Set));
+        assert_eq!(c, expected, "{level:?}");
     }
 }
 
-fn assert_same_bits((m, k, n): (usize, usize, usize)) {
+#[test]
+fn what_bfloat16_cannot_hold_is_zero_infinite_or_not_a_number() {
+    let (small, large) = (f32::from_bits(0x007f_ffff), f32::from_bits(0x7f7f_ffff));
+    for level in Level::available() {
+        let product = |x: f32, y: f32| {
+            let mut c = [7.0];
+            let b = [y];
+            let b = Matrix::new(&b, 1, 1).in_precision(Precision::Bf16);
+            with_level(level, 1, || gemm(Matrix::new(&[x], 1, 1), b, MatrixMut::new(&mut c, 1, 1), Write::Set));
+            c[0]
+        };
+        assert_eq!(product(small, 1e30), 0.0, "{level:?}: a subnormal number");
+        assert_eq!(product(large, 1.0), f32::INFINITY, "{level:?}: rounds up to infinity");
+        assert!(product(f32::NAN, 1.0).is_nan(), "{level:?}");
+    }
+}
+
+#[test]
+fn an_operand_rounded_before_multiplies_as_one_rounded_on_the_way() {
+    for (m, k, n) in [(1, 1, 1), (70, 515, 33), (131, 1030, 20)] {
+        let (a, b) = (uniform(m * k, 1), uniform(k * n, 2));
+        let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n).in_precision(Precision::Bf16));
+        let (mut buffer, mut packed) = (vec![0.0; Rounded::len(m, k)], vec![0.0; Packed::len(k, n)]);
+        let rounded = Rounded::par_round(a, &mut buffer);
+        let packed = Packed::pack(b, &mut packed);
+        let (mut c1, mut c2) = (vec![0.0; m * n], vec![0.0; m * n]);
+        gemm_packed(a, packed, MatrixMut::new(&mut c1, m, n), Write::Set);
+        for (start, c2) in c2.chunks_mut(50 * n).enumerate() {
+            let rows = c2.len() / n;
+            gemm_packed(rounded.row_range(50 * start, rows), packed, MatrixMut::new(c2, rows, n), Write::Set);
+        }
+        assert_eq!(c1, c2);
+    }
+}
+
+#[test]
+fn threads_and_instruction_sets_do_not_change_a_bit() {
+    for shape in [(301, 600, 95), (50, 2600, 95)] {
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert_same_bits(shape, precision);
+        }
+    }
+}
+
+fn assert_same_bits((m, k, n): (usize, usize, usize), precision: Precision) {
     let (a, b) = (uniform(m * k, 1), uniform(k * n, 2));
     let product = || {
         let mut c = vec![0.0; m * n];
-        par_gemm(Matrix::new(&a, k, m).t(), Matrix::new(&b, n, k).t(), MatrixMut::new(&mut c, m, n), Write::Set);
+        let (a, b) = (Matrix::new(&a, k, m).t(), Matrix::new(&b, n, k).t().in_precision(precision));
+        par_gemm(a, b, MatrixMut::new(&mut c, m, n), Write::Set);
         c.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };
     let by_threads = for_thread_counts(product);

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{
     BLOCK_ROWS, Mlp,
-    block::{self, PackedMlp, WeightGradients, Workspace},
+    block::{PackedMlp, PackedTransposes, WeightGradients, Workspace},
     rows::{Rows, take},
 };
 use crate::{gemm::Write, scratch};
@@ -39,8 +39,11 @@ pub(crate) struct Group<'a> {
 
 /// Consecutive rows of one group, and what no other task writes.
 struct Task<'a> {
-    mlp: Mlp<'a>,
-    packed: Option<PackedMlp<'a>>,
+    mlp: PackedTransposes<'a>,
+    /// For gate | up, if it is computed again.
+    forward: Option<PackedMlp<'a>>,
+    d: usize,
+    f: usize,
     rows: Rows<'a>,
     first_row: usize,
     gate_up: Option<&'a [f32]>,
@@ -54,16 +57,32 @@ struct Task<'a> {
 pub(crate) fn backward(u: &[f32], d_out: &[f32], mut groups: Vec<Group<'_>>) {
     let partials_len: usize = groups.iter().map(|group| (tasks_of(&group.rows) - 1) * group.mlp.len()).sum();
     let again = |group: &Group<'_>| group.gate_up.is_none() && group.rows.count() > 0;
-    let packed_len: usize = groups.iter().filter(|group| again(group)).map(|group| group.mlp.packed_len()).sum();
+    let packed_len: usize = (groups.iter())
+        .map(|group| {
+            let Mlp { d, f, .. } = group.mlp;
+            PackedTransposes::len(d, f) + if again(group) { PackedMlp::len(d, f) } else { 0 }
+        })
+        .sum();
     scratch::with_parts([partials_len, packed_len], |[partials, mut free]| {
         // one entry to the thread pool for all that follows
         rayon::scope(|_| {
             {
                 let mut partials = &mut *partials;
                 let mut tasks = Vec::new();
-                for group in &mut groups {
-                    let packed =
-                        again(group).then(|| PackedMlp::pack(&group.mlp, take(&mut free, group.mlp.packed_len())));
+                let buffers: Vec<_> = (groups.iter())
+                    .map(|group| {
+                        let Mlp { d, f, .. } = group.mlp;
+                        let forward = again(group).then(|| take(&mut free, PackedMlp::len(d, f)));
+                        (take(&mut free, PackedTransposes::len(d, f)), forward)
+                    })
+                    .collect();
+                let packed: Vec<_> = (groups.par_iter().zip(buffers))
+                    .map(|(group, (transposes, forward))| {
+                        let forward = forward.map(|buffer| PackedMlp::pack(&group.mlp, buffer));
+                        (PackedTransposes::pack(&group.mlp, transposes), forward)
+                    })
+                    .collect();
+                for (group, packed) in groups.iter_mut().zip(packed) {
                     split(group, packed, &mut partials, &mut tasks);
                 }
                 tasks.into_par_iter().with_max_len(1).for_each(|task| task.run(u, d_out));
@@ -89,7 +108,7 @@ fn tasks_of(rows: &Rows<'_>) -> usize {
 /// Cut `group` in tasks of nearly as many blocks each. The first adds up its weight gradients in place.
 fn split<'a>(
     group: &'a mut Group<'_>,
-    packed: Option<PackedMlp<'a>>,
+    (mlp, forward): (PackedTransposes<'a>, Option<PackedMlp<'a>>),
     partials: &mut &'a mut [f32],
     tasks: &mut Vec<Task<'a>>,
 ) {
@@ -103,8 +122,10 @@ fn split<'a>(
         let (first_row, rows) = (row(i), row(i + 1) - row(i));
         let (d_w_in, d_w_out) = own.take().unwrap_or_else(|| take(partials, group.mlp.len()).split_at_mut(2 * f * d));
         tasks.push(Task {
-            mlp: group.mlp,
-            packed,
+            mlp,
+            forward,
+            d,
+            f,
             rows: group.rows,
             first_row,
             gate_up: group.gate_up.map(|gate_up| &gate_up[first_row * 2 * f..][..rows * 2 * f]),
@@ -118,7 +139,7 @@ fn split<'a>(
 
 impl Task<'_> {
     fn run(self, u: &[f32], d_out: &[f32]) {
-        let Mlp { d, f, .. } = self.mlp;
+        let Self { d, f, .. } = self;
         let rows = self.d_x.len() / d;
         if rows == 0 {
             self.d_w_in.fill(0.0);
@@ -140,17 +161,16 @@ impl Task<'_> {
                 let x = self.rows.read(u, d, range.clone(), x_buffer);
                 let d_y = self.rows.read(d_out, d, range.clone(), d_y_buffer);
                 self.rows.factors(range, &mut factors);
-                let gate_up = match (self.gate_up, self.packed) {
+                let gate_up = match (self.gate_up, self.forward) {
                     (Some(gate_up), _) => &gate_up[block.start * 2 * f..block.end * 2 * f],
-                    (None, Some(packed)) => {
+                    (None, Some(forward)) => {
                         let gate_up = &mut again[..block.len() * 2 * f];
-                        packed.gate_up(x, block.len(), gate_up);
+                        forward.gate_up(x, block.len(), gate_up);
                         gate_up
                     }
                     (None, None) => unreachable!("weights are packed where gate_up is computed again"),
                 };
-                block::backward(
-                    &self.mlp,
+                self.mlp.backward(
                     x,
                     d_y,
                     &factors[..block.len()],

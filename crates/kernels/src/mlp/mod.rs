@@ -18,7 +18,10 @@ pub(crate) use block::{BLOCK_ROWS, PackedMlp};
 pub(crate) use gradient::{Group, backward as backward_groups};
 pub(crate) use rows::{Rows, take};
 
-use crate::{gemm::Write, scratch};
+use crate::{
+    gemm::{Precision, Write},
+    scratch,
+};
 
 /// Weights of `y = w_out·(silu(gate) · up)`, `gate | up = w_in·u` (arXiv 2002.05202 eq. 6), one row an output.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +30,7 @@ pub struct Mlp<'a> {
     w_out: &'a [f32],
     d: usize,
     f: usize,
+    precision: Precision,
 }
 
 impl<'a> Mlp<'a> {
@@ -38,7 +42,12 @@ impl<'a> Mlp<'a> {
         assert!(d > 0 && f > 0, "an MLP of width {f} over {d}");
         assert_eq!(w_in.len(), 2 * f * d, "w_in of 2·{f} × {d}");
         assert_eq!(w_out.len(), d * f, "w_out of {d} × {f}");
-        Self { w_in, w_out, d, f }
+        Self { w_in, w_out, d, f, precision: Precision::F32 }
+    }
+
+    /// The same, with products in `precision`, forward and backward.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Floats of gate | up that the forward pass of `tokens` tokens can keep for the backward pass.

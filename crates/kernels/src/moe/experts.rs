@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Dispatch;
 use crate::{
-    gemm::Write,
+    gemm::{Precision, Write},
     mlp::{self, BLOCK_ROWS, Group, Join, Mlp, PackedMlp, Rows, backward_groups, forward_block, forward_onto, take},
     scratch,
     simd::simd,
@@ -18,6 +18,7 @@ pub struct Experts<'a> {
     n_experts: usize,
     d: usize,
     f: usize,
+    precision: Precision,
 }
 
 impl<'a> Experts<'a> {
@@ -29,12 +30,18 @@ impl<'a> Experts<'a> {
         assert!(d > 0 && f > 0, "experts of width {f} over {d}");
         assert_eq!(w_in.len(), n_experts * 2 * f * d, "w_in of {n_experts} × 2·{f} × {d}");
         assert_eq!(w_out.len(), n_experts * d * f, "w_out of {n_experts} × {d} × {f}");
-        Self { w_in, w_out, n_experts, d, f }
+        Self { w_in, w_out, n_experts, d, f, precision: Precision::F32 }
+    }
+
+    /// The same, with products in `precision`, forward and backward.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     fn expert(&self, i: usize) -> Mlp<'a> {
         let len = self.f * self.d;
-        Mlp::new(&self.w_in[i * 2 * len..][..2 * len], &self.w_out[i * len..][..len], self.d, self.f)
+        let mlp = Mlp::new(&self.w_in[i * 2 * len..][..2 * len], &self.w_out[i * len..][..len], self.d, self.f);
+        mlp.in_precision(self.precision)
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use bandwidth::measure_bandwidth;
 pub use cpu::Cpu;
-pub use peak::{measure_peak_f32, peak_instruction_set};
+pub use peak::{measure_peak, peak_instruction_set};
 
 /// 10⁹ floating-point operations a second; a fused multiply-add is two.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]

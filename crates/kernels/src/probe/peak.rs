@@ -1,7 +1,8 @@
-//! Peak f32 arithmetic: independent fused multiply-adds that never leave the registers.
+//! Peak arithmetic: independent fused multiply-adds that never leave the registers.
 //!
 //! ```text
-//! acc₀ … acc₁₁ ← acc · scale + shift, over and over      one instruction set, chosen at run time
+//! acc₀ … acc₁₁ ← acc · scale + shift, over and over                 f32
+//! acc₀ … acc₁₁ ← acc + scale · shift + scale · shift                bfloat16, where there is an instruction for that
 //! ```
 //!
 //! A core starts up to two vector FMAs a cycle and finishes each four cycles later, so at least eight must be in
@@ -11,6 +12,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use super::{Gflops, best_seconds, time_together};
+use crate::gemm::Precision;
 
 /// Vector registers that accumulate.
 const ACCUMULATORS: usize = 12;
@@ -25,16 +27,18 @@ const SAMPLE: Duration = Duration::from_millis(10);
 /// An FMA loop compiled for one instruction set.
 struct FmaLoop {
     instruction_set: &'static str,
+    /// Multiply-adds of an instruction.
     lanes: usize,
     run: fn(iterations: u64),
 }
 
-/// GFLOP/s of f32 fused multiply-adds on `threads` threads at once (at least one), with the widest instructions found.
+/// GFLOP/s of fused multiply-adds with operands in `precision` on `threads` threads at once (at least one), with the
+/// widest instructions found: those of f32 where there are none for bfloat16.
 ///
 /// The best of several samples of 10 to 20 ms each. Build with optimisation: a debug build measures itself.
-pub fn measure_peak_f32(threads: usize) -> Gflops {
+pub fn measure_peak(precision: Precision, threads: usize) -> Gflops {
     let threads = threads.max(1);
-    let FmaLoop { lanes, run, .. } = FmaLoop::widest();
+    let FmaLoop { lanes, run, .. } = FmaLoop::widest(precision);
     let time = |iterations| time_together((0..threads).map(|_| move || run(iterations)));
 
     let mut iterations = 1 << 14;
@@ -46,9 +50,9 @@ pub fn measure_peak_f32(threads: usize) -> Gflops {
     Gflops(flops / seconds / 1e9)
 }
 
-/// Instruction set that [`measure_peak_f32`] uses here: `AVX-512`, `AVX2+FMA`, `NEON` or `portable`.
-pub fn peak_instruction_set() -> &'static str {
-    FmaLoop::widest().instruction_set
+/// Instruction set that [`measure_peak`] uses here: `AVX-512 BF16`, `AVX-512`, `AVX2+FMA`, `NEON` or `portable`.
+pub fn peak_instruction_set(precision: Precision) -> &'static str {
+    FmaLoop::widest(precision).instruction_set
 }
 
 impl FmaLoop {
@@ -56,9 +60,13 @@ impl FmaLoop {
         any(target_arch = "x86_64", target_arch = "aarch64"),
         expect(unsafe_code, reason = "calls functions compiled for an instruction set that was just detected")
     )]
-    fn widest() -> Self {
+    fn widest(precision: Precision) -> Self {
         #[cfg(target_arch = "x86_64")]
         {
+            if precision == Precision::Bf16 && is_x86_feature_detected!("avx512bf16") {
+                // SAFETY: the processor has AVX-512 BF16, and with it AVX-512F, checked on the line above.
+                return Self { instruction_set: "AVX-512 BF16", lanes: 32, run: |n| unsafe { avx512_bf16(n) } };
+            }
             if is_x86_feature_detected!("avx512f") {
                 // SAFETY: the processor has AVX-512F, checked on the line above.
                 return Self { instruction_set: "AVX-512", lanes: 16, run: |n| unsafe { avx512(n) } };
@@ -100,7 +108,22 @@ macro_rules! fma_loop {
 }
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm512_fmadd_ps, _mm512_set1_ps};
+use std::arch::x86_64::{
+    __m512, __m512bh, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_set1_ps,
+};
+#[cfg(target_arch = "x86_64")]
+fma_loop!(avx512_bf16, "avx512bf16,avx512f", _mm512_set1_ps, |acc, scale, shift| {
+    // the bits of an f32 are two bfloat16, of which the upper is nearly the same number
+    _mm512_dpbf16_ps(acc, bfloat16(scale), bfloat16(shift))
+});
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+#[expect(unsafe_code, reason = "one register under two names")]
+fn bfloat16(x: __m512) -> __m512bh {
+    // SAFETY: both types are 512 bits without invalid values.
+    unsafe { std::mem::transmute(x) }
+}
 #[cfg(target_arch = "x86_64")]
 fma_loop!(avx512, "avx512f", _mm512_set1_ps, |acc, scale, shift| _mm512_fmadd_ps(acc, scale, shift));
 #[cfg(target_arch = "x86_64")]
@@ -132,12 +155,14 @@ mod tests {
 
     #[test]
     fn measures_a_plausible_speed_of_the_chosen_instructions() {
-        let peak = measure_peak_f32(1);
-        assert!(peak.0 > 0.5 && peak.0 < 2_000.0, "{peak} with {}", peak_instruction_set());
+        for precision in [Precision::F32, Precision::Bf16] {
+            let peak = measure_peak(precision, 1);
+            assert!(peak.0 > 0.5 && peak.0 < 2_000.0, "{peak} with {}", peak_instruction_set(precision));
+        }
     }
 
     #[test]
     fn no_threads_means_one() {
-        assert!(measure_peak_f32(0).0 > 0.0);
+        assert!(measure_peak(Precision::F32, 0).0 > 0.0);
     }
 }

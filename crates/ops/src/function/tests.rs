@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     alone,
     kept::Kept,
-    saved::{SavedDtype, saved_dtype, with_saved_dtype},
+    precision::{Precision, precisions, with_precision},
 };
 
 const LEN: usize = 8192;
@@ -236,15 +236,15 @@ fn training_steps_pass_the_same_buffers_around() {
     let leaves: [Tensor<1>; 6] = std::array::from_fn(|i| tensor([LEN], i as u64, &device).require_grad());
     let [x, weights @ ..] = &leaves;
     // of the six gradients, the result that Burn's sum consumed and, in bfloat16, five copies and a widened one
-    for (dtype, lie_there) in [(SavedDtype::F32, 7.0), (SavedDtype::Bf16, 6.0 + 1.0 + 5.0 / 2.0 + 1.0)] {
+    for (precision, lie_there) in [(Precision::F32, 7.0), (Precision::Bf16, 6.0 + 1.0 + 5.0 / 2.0 + 1.0)] {
         for step in 0..4 {
-            let y = with_saved_dtype(dtype, || weights.iter().fold(x.clone(), |y, w| scale(y, w.clone())));
+            let y = with_precision(precision, || weights.iter().fold(x.clone(), |y, w| scale(y, w.clone())));
             let mut grads = y.sum().backward();
             for leaf in &leaves {
                 recycle(leaf.grad_remove(&mut grads).expect("tracked"));
             }
             let lying = buffers::free_bytes() as f64 / (LEN * 4) as f64;
-            assert_eq!(lying, lie_there, "{dtype:?}, step {step}: in units of a tensor");
+            assert_eq!(lying, lie_there, "{precision:?}, step {step}: in units of a tensor");
         }
         buffers::clear();
     }
@@ -279,14 +279,14 @@ fn inference_frees_now_and_then_what_it_does_not_need() {
 
 #[test]
 fn the_type_of_what_is_saved_holds_within_its_scope() {
-    with_saved_dtype(SavedDtype::Bf16, || {
-        with_saved_dtype(SavedDtype::F32, || assert_eq!(saved_dtype(), SavedDtype::F32));
-        assert_eq!(saved_dtype(), SavedDtype::Bf16);
+    with_precision(Precision::Bf16, || {
+        with_precision(Precision::F32, || assert_eq!(precisions().saved, Precision::F32));
+        assert_eq!(precisions().saved, Precision::Bf16);
     });
-    assert_eq!(saved_dtype(), SavedDtype::F32);
-    let panicked = std::panic::catch_unwind(|| with_saved_dtype(SavedDtype::Bf16, || panic!("in forward")));
+    assert_eq!(precisions().saved, Precision::F32);
+    let panicked = std::panic::catch_unwind(|| with_precision(Precision::Bf16, || panic!("in forward")));
     assert!(panicked.is_err());
-    assert_eq!(saved_dtype(), SavedDtype::F32);
+    assert_eq!(precisions().saved, Precision::F32);
 }
 
 #[test]
@@ -295,15 +295,15 @@ fn bfloat16_halves_what_is_saved_and_rounds_what_backward_reads() {
     let device = Device::flex().autodiff();
     let [x, w] = [1, 2]
         .map(|seed| Tensor::<1>::random([LEN + 1], Distribution::Default, &device).mul_scalar(seed).require_grad());
-    let run = |dtype| {
-        with_saved_dtype(dtype, || {
+    let run = |precision| {
+        with_precision(precision, || {
             let y = scale(x.clone(), w.clone());
             let [_, product] = sum_and_product(x.clone(), y.clone());
             (saved_bytes(), values(product.clone()), product.sum().backward())
         })
     };
-    let (f32_bytes, f32_outputs, f32_grads) = run(SavedDtype::F32);
-    let (bytes, outputs, grads) = run(SavedDtype::Bf16);
+    let (f32_bytes, f32_outputs, f32_grads) = run(Precision::F32);
+    let (bytes, outputs, grads) = run(Precision::Bf16);
     assert_eq!([f32_bytes, bytes], [2 * 4 * (LEN + 1), 2 * 2 * (LEN + 1)], "x by both operators and y");
     assert_eq!(f32_outputs, outputs, "forward is untouched");
     assert_eq!(saved_bytes(), 0);
@@ -325,7 +325,7 @@ fn a_bfloat16_copy_is_not_taken_for_that_of_other_values_in_the_same_place() {
     let _alone = alone();
     let device = Device::flex().autodiff();
     let w = tensor([LEN], 1, &device).require_grad();
-    with_saved_dtype(SavedDtype::Bf16, || {
+    with_precision(Precision::Bf16, || {
         let x = tensor([LEN], 2, &device);
         let y = scale(x.clone(), w.clone());
         // Burn writes the only handle in place

@@ -12,9 +12,11 @@ use crate::{
     buffers,
     function::{Function, apply, only},
     kept::Kept,
+    precision::{Precision, precisions},
 };
 
 pub(super) struct Mlp {
+    pub(super) products: Precision,
     pub(super) multiplier: f32,
 }
 
@@ -24,7 +26,7 @@ impl Function<4, 1> for Mlp {
 
     fn forward(&self, [u, w_in, w_out, residual]: [Array; 4], wanted: [bool; 4]) -> ([Array; 1], Option<Self::Saved>) {
         let (d, f) = (u.width(), w_out.width());
-        let mlp = mlp::Mlp::new(&w_in, &w_out, d, f);
+        let mlp = mlp::Mlp::new(&w_in, &w_out, d, f).in_precision(self.products.into());
         let join = Join { residual: Some(&residual), multiplier: self.multiplier };
         let mut y = buffers::take(u.len());
         let saved = wanted.contains(&true).then(|| {
@@ -44,7 +46,7 @@ impl Function<4, 1> for Mlp {
         let [u, gate_up, w_in, w_out] = &saved;
         let (u, gate_up, w_in, w_out) = (u.read(), gate_up.read(), w_in.read(), w_out.read());
         let d = d_out.width();
-        let mlp = mlp::Mlp::new(&w_in, &w_out, d, w_out.len() / d);
+        let mlp = mlp::Mlp::new(&w_in, &w_out, d, w_out.len() / d).in_precision(self.products.into());
         let [mut d_u, mut d_w_in, mut d_w_out] = [u.len(), w_in.len(), w_out.len()].map(buffers::take);
         mlp::backward(&u, &mlp, self.multiplier, Some(&gate_up), &d_out, &mut d_u, &mut d_w_in, &mut d_w_out);
         let [d_u, d_w_in, d_w_out] = [d_u, d_w_in, d_w_out].map(|grad| Some(grad.into()));
@@ -68,7 +70,7 @@ pub(super) fn mixture(
         weights.shared.w_out.into_dispatch(),
         residual.into_dispatch(),
     ];
-    let [y, logits, ids] = apply(Mixture { top_k, multiplier }, inputs);
+    let [y, logits, ids] = apply(Mixture { top_k, multiplier, products: precisions().products }, inputs);
     let expert_ids = Tensor::<2>::from_dispatch(ids).detach().int();
     (Tensor::from_dispatch(y), Routing { logits: Tensor::from_dispatch(logits), expert_ids })
 }
@@ -78,6 +80,8 @@ pub(super) fn mixture(
 struct Mixture {
     top_k: usize,
     multiplier: f32,
+    /// Of the experts; the router's stay exact.
+    products: Precision,
 }
 
 pub(super) struct SavedMixture {
@@ -103,11 +107,12 @@ impl Function<7, 3> for Mixture {
         moe::route(u, router, e, k, &mut logits, &mut expert_ids, &mut expert_weights);
         let dispatch = Dispatch::new(&expert_ids, e, k);
 
+        let shared = mlp::Mlp::new(shared_in, shared_out, d, shared_out.width());
         let mixture = moe::Mixture {
-            experts: Experts::new(w_in, w_out, e, d, w_out.width()),
+            experts: Experts::new(w_in, w_out, e, d, w_out.width()).in_precision(self.products.into()),
             dispatch: &dispatch,
             expert_weights: &expert_weights,
-            shared: Some(mlp::Mlp::new(shared_in, shared_out, d, shared_out.width())),
+            shared: Some(shared.in_precision(self.products.into())),
         };
         let join = Join { residual: Some(residual), multiplier: self.multiplier };
         let mut y = buffers::take(u.len());
@@ -137,11 +142,12 @@ impl Function<7, 3> for Mixture {
         let (d, e) = (u.len() / tokens, saved.dispatch.n_experts());
         // the loss may depend on the router's logits alone
         let d_out = d_out.unwrap_or_else(|| vec![0.0; u.len()].into());
+        let shared = mlp::Mlp::new(&shared_in, &shared_out, d, shared_out.len() / d);
         let mixture = moe::Mixture {
-            experts: Experts::new(&w_in, &w_out, e, d, w_out.len() / (e * d)),
+            experts: Experts::new(&w_in, &w_out, e, d, w_out.len() / (e * d)).in_precision(self.products.into()),
             dispatch: &saved.dispatch,
             expert_weights: &expert_weights,
-            shared: Some(mlp::Mlp::new(&shared_in, &shared_out, d, shared_out.len() / d)),
+            shared: Some(shared.in_precision(self.products.into())),
         };
         let [mut d_router, mut d_w_in, mut d_w_out, mut d_shared_in, mut d_shared_out] =
             [&router, &w_in, &w_out, &shared_in, &shared_out].map(|weight| buffers::take(weight.len()));

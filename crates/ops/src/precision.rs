@@ -1,0 +1,64 @@
+//! In which type fused operators multiply matrices, and save what their backward passes read
+
+use std::cell::Cell;
+
+/// What fused operators round, as PyTorch's autocast does. Sums are in f32 either way, and so are weights, the router,
+/// attention, the scan, and the few numbers a row that backward divides by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Nothing. Saved activations are shared with whoever else holds them.
+    #[default]
+    F32,
+    /// To bfloat16, a relative error of 2⁻⁹: the operands of the products of linear layers, MLPs and the head, and
+    /// the copies of activations that are saved, at half the memory.
+    Bf16,
+}
+
+/// The precision of one operator.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Precisions {
+    /// Of products, forward and backward.
+    pub(crate) products: Precision,
+    /// Of what forward saves.
+    pub(crate) saved: Precision,
+}
+
+thread_local! {
+    static PRECISIONS: Cell<Precisions> = const {
+        Cell::new(Precisions { products: Precision::F32, saved: Precision::F32 })
+    };
+}
+
+/// Run `forward` in `precision`, whatever was set around it.
+///
+/// It holds for the operators that `forward` calls on this thread, and for their backward passes wherever they run. A
+/// device without fused operators ignores it.
+pub fn with_precision<T>(precision: Precision, forward: impl FnOnce() -> T) -> T {
+    with_precisions(Precisions { products: precision, saved: precision }, forward)
+}
+
+pub(crate) fn with_precisions<T>(precisions: Precisions, forward: impl FnOnce() -> T) -> T {
+    struct Restore(Precisions);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            PRECISIONS.set(self.0);
+        }
+    }
+    let _restore = Restore(PRECISIONS.replace(precisions));
+    forward()
+}
+
+/// The precision in force.
+pub(crate) fn precisions() -> Precisions {
+    PRECISIONS.get()
+}
+
+#[cfg(feature = "flex")]
+impl From<Precision> for itera_kernels::gemm::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
