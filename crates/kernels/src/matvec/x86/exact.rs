@@ -16,8 +16,8 @@ use crate::{
 /// Rows that [`one`] takes at a time.
 const TILE: usize = 8;
 
-/// Elements of the longest step.
-const STEP: usize = 64;
+/// Elements of a row that [`many`] decodes at a time, in a loop of their own: they are read one by one, from memory.
+const STRIP: usize = 256;
 
 /// One vector. `w` is `y.len()` rows of `x.len()` elements, which are whole steps.
 ///
@@ -49,22 +49,25 @@ pub(super) unsafe fn one<K: Numbers>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32
 /// The processor has AVX2, FMA and F16C.
 #[inline(always)]
 pub(super) unsafe fn many<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+    let mut numbers = [[0.0; STRIP]; ROWS];
     for (start, mut rows) in Tiles::<ROWS>::new(w) {
         // SAFETY: the rows are as many steps as x has of each vector.
         unsafe {
             let mut chains = [[_mm256_setzero_ps(); CHAINS]; ROWS];
-            for x in x.chunks_exact(K::STEP * LANES) {
-                let mut numbers = [[0.0_f32; STEP]; ROWS];
+            for x in x.chunks(STRIP * LANES) {
+                let len = x.len() / LANES;
                 for (numbers, row) in numbers.iter_mut().zip(&mut rows) {
-                    K::read(*row, |eight, w| _mm256_storeu_ps(numbers[eight * CHAINS..].as_mut_ptr(), w));
-                    *row = row.add(K::STEP_BYTES);
+                    for numbers in numbers[..len].chunks_exact_mut(K::STEP) {
+                        K::read(*row, |eight, w| _mm256_storeu_ps(numbers.as_mut_ptr().add(eight * CHAINS), w));
+                        *row = row.add(K::STEP_BYTES);
+                    }
                 }
-                for eight in 0..K::STEP / CHAINS {
+                for at in (0..len).step_by(CHAINS) {
                     for k in 0..CHAINS {
-                        let at = eight * CHAINS + k;
-                        let x = _mm256_loadu_ps(x.as_ptr().add(at * LANES));
+                        let x = _mm256_loadu_ps(x.as_ptr().add((at + k) * LANES));
                         for (chains, numbers) in chains.iter_mut().zip(&numbers) {
-                            chains[k] = _mm256_fmadd_ps(_mm256_set1_ps(numbers[at]), x, chains[k]);
+                            let w = _mm256_broadcast_ss(numbers.get_unchecked(at + k));
+                            chains[k] = _mm256_fmadd_ps(w, x, chains[k]);
                         }
                     }
                 }

@@ -14,7 +14,7 @@ mod int8;
 mod kinds;
 mod sums;
 
-use std::arch::x86_64::{__m256, _mm256_storeu_ps};
+use std::arch::x86_64::{__m256, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_storeu2_m128};
 
 use super::{
     Tile,
@@ -154,21 +154,25 @@ unsafe fn store(x: __m256, y: &mut [f32]) {
 }
 
 /// A tile of rows of `y`, each with a vector a lane: as many vectors as begin in `y`, which are `stride` apart, and as
-/// many rows as such a vector has.
+/// many of the `N` ≤ 4 rows as such a vector has.
 ///
 /// # Safety
 /// The processor has AVX2.
 #[inline(always)]
 unsafe fn store_lanes<const N: usize>(x: &[__m256; N], y: &mut [f32], stride: usize) {
-    let mut all = [[0.0; LANES]; N];
-    for (x, row) in x.iter().zip(&mut all) {
-        // SAFETY: a row has room for eight.
-        unsafe { _mm256_storeu_ps(row.as_mut_ptr(), *x) };
+    let mut lanes = [[0.0; 4]; LANES];
+    // SAFETY: lane i and lane i + 4 have room for four rows each.
+    unsafe {
+        let mut rows = [_mm256_setzero_ps(); 4];
+        rows[..N].copy_from_slice(x);
+        for (i, quads) in sums::transpose(rows).into_iter().enumerate() {
+            _mm256_storeu2_m128(lanes[i + 4].as_mut_ptr(), lanes[i].as_mut_ptr(), quads);
+        }
     }
-    for (lane, y) in y.chunks_mut(stride).enumerate() {
-        match y.first_chunk_mut() {
-            Some(tile) => *tile = std::array::from_fn::<f32, N, _>(|row| all[row][lane]),
-            None => y.iter_mut().zip(&all).for_each(|(y, row)| *y = row[lane]),
+    for (lane, y) in lanes.iter().zip(y.chunks_mut(stride)) {
+        match y.first_chunk_mut::<N>() {
+            Some(tile) => tile.copy_from_slice(&lane[..N]),
+            None => y.iter_mut().zip(lane).for_each(|(y, x)| *y = *x),
         }
     }
 }

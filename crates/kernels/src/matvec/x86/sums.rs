@@ -1,4 +1,4 @@
-//! Registers of partial sums → one register of sums.
+//! Registers of partial sums → one register of sums, and other turns of small squares.
 //!
 //! ```text
 //! lanes 0 and 2, 1 and 3 of each half → those two → the halves        ((0+2)+(1+3)) + ((4+6)+(5+7))
@@ -39,4 +39,19 @@ pub(super) fn of_chains(x: [__m256; 8]) -> __m256 {
     let add = |a, b| _mm256_add_ps(a, b);
     let [a, b, c, d, e, f, g, h] = x;
     add(add(add(a, c), add(b, d)), add(add(e, g), add(f, h)))
+}
+
+/// Lanes i and i + 4 of four registers, in their order, to the halves of register i.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn transpose(x: [__m256; 4]) -> [__m256; 4] {
+    let [a, b, c, d] = x;
+    let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+    let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+    [
+        _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
+        _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
+        _mm256_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
+        _mm256_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
+    ]
 }
