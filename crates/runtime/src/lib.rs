@@ -8,6 +8,22 @@
 //!
 //! Weights are used where the file has them, in the form it has them. A [`State`] is all that a text leaves behind; the
 //! buffers on the way are a [`Workspace`], made once.
+//!
+//! ```no_run
+//! use itera_runtime::{Model, Sampler, SamplingConfig};
+//!
+//! let model = Model::open("tiny.gguf")?;
+//! let tokenizer = model.tokenizer()?;
+//! let mut text: Vec<u32> = vec![tokenizer.bos().0];
+//! text.extend(tokenizer.encode("Once upon a time").iter().map(|id| id.0));
+//!
+//! let (mut state, mut work) = (model.new_state(), model.workspace());
+//! let mut sampler = Sampler::new(&SamplingConfig::default(), 0);
+//! text.push(sampler.choose(model.prefill(&mut state, &text, &mut work)?, &text));
+//! let fork = state.clone(); // another text that begins as this one
+//! text.push(sampler.choose(model.step(&mut state, text[text.len() - 1], &mut work)?, &text));
+//! # Ok::<(), itera_runtime::RuntimeError>(())
+//! ```
 
 mod attention;
 mod batch;

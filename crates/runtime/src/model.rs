@@ -28,7 +28,7 @@ use crate::{
 /// Tokens that go through the layers together in a prefill. Memory is in proportion; speed gains little beyond.
 const CHUNK: usize = 128;
 
-/// Tokens that go through one by one instead, because expanding weights for them costs more.
+/// Fewer tokens go through one by one instead, because expanding weights for them costs more.
 const MIN_CHUNK: usize = 8;
 
 /// Floats of logits that exist at once where those of all tokens are asked for.
@@ -76,7 +76,7 @@ impl Model {
     }
 
     /// The same with another precision of activations while stepping. [`Precision::Int8`] is the default and concerns
-    /// weights that have codes too; prefill is always exact.
+    /// weights that have codes too; a prefill of eight tokens or more is always exact.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
@@ -183,26 +183,25 @@ impl Model {
         }
         self.check_tokens(tokens)?;
         state.check(&self.shape, tokens.len())?;
-        let mut start = 0;
-        let mut chunk = |state: &mut State, chunk: &[u32]| {
-            if chunk.len() < MIN_CHUNK {
-                for token in chunk {
-                    self.forward(&[*token], &mut Past::Steps(&mut [state]), work);
-                    after(Form::Steps, start, 1, work);
-                    start += 1;
-                }
-            } else {
-                self.forward(chunk, &mut Past::Chunk(state, chunk.len()), work);
-                after(Form::Chunk, start, chunk.len(), work);
-                start += chunk.len();
-            }
-        };
         if tokens.len() < MIN_CHUNK {
-            chunk(state, tokens);
-        } else {
-            // one entry to the thread pool for all kernels
-            rayon::scope(|_| tokens.chunks(CHUNK).for_each(|tokens| chunk(state, tokens)));
+            for (start, token) in tokens.iter().enumerate() {
+                self.forward(&[*token], &mut Past::Steps(&mut [state]), work);
+                after(Form::Steps, start, 1, work);
+            }
+            return Ok(());
         }
+        // one entry to the thread pool for all kernels
+        rayon::scope(|_| {
+            let mut start = 0;
+            while start < tokens.len() {
+                let left = tokens.len() - start;
+                // a rest too short for a chunk of its own goes with the one before it
+                let len = if left < CHUNK + MIN_CHUNK { left } else { CHUNK };
+                self.forward(&tokens[start..start + len], &mut Past::Chunk(state, len), work);
+                after(Form::Chunk, start, len, work);
+                start += len;
+            }
+        });
         Ok(())
     }
 

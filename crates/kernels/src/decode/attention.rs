@@ -98,7 +98,11 @@ fn scores<S: Isa>(query: &[f32], keys: &[f32], scale: f32) -> [f32; KEY_BLOCK] {
             *sum = mul_add::<S>(*q, *key, *sum);
         }
     }
-    std::array::from_fn(|lane| (sums[0][lane] + sums[1][lane]) * scale)
+    let [mut z, other] = sums;
+    for (z, other) in z.iter_mut().zip(other) {
+        *z = (*z + other) * scale;
+    }
+    z
 }
 
 /// y += Σ weight·value, over the columns of `values` [seen, kv] from `column`.

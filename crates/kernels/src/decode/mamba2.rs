@@ -121,7 +121,9 @@ fn convolve_lanes<S: Isa, const N: usize>(op: &Mamba2Step<'_>, window: &mut [f32
         window[row..row + N].copy_from_slice(&next);
     }
     add(carried, &now);
-    x[at..at + N].copy_from_slice(&sum.map(silu::<S>));
+    for (x, sum) in x[at..at + N].iter_mut().zip(sum) {
+        *x = silu::<S>(sum);
+    }
 }
 
 /// S ← a·S + Δ·x ⊗ B and y = S·C + D·x, of every head.
