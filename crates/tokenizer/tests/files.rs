@@ -41,6 +41,27 @@ fn fingerprints_tell_tokenizers_apart() {
 }
 
 #[test]
+fn its_parts_make_the_same_tokenizer() {
+    for tokenizer in [Tokenizer::byte(), trained()] {
+        let (tokens, merges): (Vec<_>, Vec<_>) = (tokenizer.spellings().collect(), tokenizer.merges().collect());
+        let specials: Vec<u32> = tokenizer.specials().iter().map(|id| id.0).collect();
+        let same = Tokenizer::from_parts(&tokens, &merges, &specials).expect("a tokenizer");
+        assert_eq!(same.to_json(), tokenizer.to_json());
+        assert_eq!(same.encode("the cat's 🐈"), tokenizer.encode("the cat's 🐈"));
+
+        let refusal = |tokens: &[&str], merges: &[[&str; 2]], specials: &[u32]| {
+            Tokenizer::from_parts(tokens, merges, specials).expect_err("a refusal").to_string()
+        };
+        let twice: Vec<_> = tokens.iter().copied().chain(["a"]).collect();
+        assert!(refusal(&twice, &merges, &specials).contains("both \"a\""));
+        assert!(refusal(&tokens, &merges, &[0, 1, 999]).contains("special token 999"));
+        assert!(refusal(&tokens, &merges, &[]).contains("<|endoftext|>"));
+        assert!(refusal(&tokens[..200], &[], &specials).contains("all 256 are needed"));
+        assert!(refusal(&tokens, &[["a", "日"]], &specials).contains("\"日\", which is no token"));
+    }
+}
+
+#[test]
 fn a_missing_or_foreign_file_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     let missing = Tokenizer::load_dir(dir.path()).expect_err("no file").to_string();

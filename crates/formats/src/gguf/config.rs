@@ -14,16 +14,17 @@ use super::value::{Array, Value};
 use crate::hf::SpecialIds;
 use crate::{FormatError, Result};
 
-/// Architectures of this family: with SSM layers, without, and without experts either.
+/// Architectures of this family: with SSM layers, without but with experts, and without either.
 pub(super) const HYBRID: &str = "granitehybrid";
 const MIXTURE: &str = "granitemoe";
 const DENSE: &str = "granite";
 
-/// The name of what a configuration describes.
+/// The name of what a configuration describes. Under `granitemoe` llama.cpp rotates positions whatever the file says;
+/// under `granite` it asks, and takes experts as well.
 pub(super) fn architecture(config: &ModelConfig) -> &'static str {
     if config.layer_kinds().contains(&LayerKind::Mamba) {
         HYBRID
-    } else if config.n_experts > 0 {
+    } else if config.n_experts > 0 && config.position_embedding == PositionEmbedding::Rope {
         MIXTURE
     } else {
         DENSE

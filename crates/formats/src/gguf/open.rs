@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::config;
 use super::file::{Gguf, TensorInfo};
 use super::names::stored;
-use super::{Vocabulary, config};
 use crate::model_file::{Bytes, Layout, Opened, Weights};
 use crate::{FormatError, MappedFile, ModelFile, Result};
 
@@ -47,9 +47,6 @@ impl ModelFile {
             unexpected.sort();
             return Err(FormatError::Names { path: path.to_owned(), missing, unexpected });
         }
-        // what is not there until the tokenizer is asked for had better not be found missing then
-        Vocabulary::parse(path, &gguf)?;
-        drop(gguf);
         Ok(Self::new(path, bytes, Opened { config, special_ids, layout: Layout::Gguf, weights }))
     }
 }

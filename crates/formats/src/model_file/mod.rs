@@ -178,7 +178,7 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// If a directory has no readable `tokenizer.json`.
+    /// If a directory has no readable `tokenizer.json`, or a GGUF file no byte-level BPE of the GPT-2 kind.
     pub fn tokenizer(&self) -> Result<TokenizerSource<'_>> {
         if self.opened.layout == Layout::Gguf {
             let gguf = Gguf::parse(&self.path, self.bytes.as_slice())?;

@@ -4,6 +4,9 @@ use std::path::Path;
 
 use itera_formats::ModelFile;
 use itera_formats::gguf::{Gguf, Value};
+use itera_kernels::quant::Kind;
+
+use crate::support::small_file;
 
 /// A file under construction.
 #[derive(Clone, Default)]
@@ -124,6 +127,45 @@ fn an_unusual_file_is_read() {
     let tensors: Vec<_> = gguf.tensors.iter().map(|t| (t.name, &t.shape[..], t.range.clone())).collect();
     let at = |start: usize, end: usize| padded + start..padded + end;
     assert_eq!(tensors, [("scalar", &[][..], at(0, 4)), ("empty", &[7, 0], at(8, 8)), ("é", &[1, 3], at(8, 20))]);
+}
+
+/// A valid file with one text of its header replaced by another of the same length.
+fn changed(from: &str, to: &str) -> Vec<u8> {
+    let mut file = small_file(Kind::F32);
+    let at = file.windows(from.len()).position(|window| window == from.as_bytes()).expect("the text is there");
+    file[at..at + to.len()].copy_from_slice(to.as_bytes());
+    file
+}
+
+#[test]
+fn another_tokenizer_is_refused_when_it_is_asked_for() {
+    for (from, to, named) in [
+        ("gpt2", "bert", "`tokenizer.ggml.model` is \"bert\" at byte"),
+        ("gpt-2", "gpt-3", "`tokenizer.ggml.pre`"),
+        ("ggml.token_type", "ggml.token_tape", "`tokenizer.ggml.token_type` is absent"),
+        ("Ā ā", "Ā-ā", "`tokenizer.ggml.merges`"),
+    ] {
+        let model = ModelFile::from_gguf(changed(from, to)).expect("opened");
+        let error = model.tokenizer().expect_err("refused").to_string();
+        assert!(error.contains(named), "{named}: {error}");
+    }
+}
+
+#[test]
+fn tensors_of_another_model_are_refused() {
+    for (from, to, named) in [
+        (
+            "blk.2.ssm_in",
+            "blk.3.ssm_in",
+            "`blk.2.ssm_in.weight` is missing, tensor `blk.3.ssm_in.weight` is unexpected",
+        ),
+        ("token_embd.weight", "token_embd.height", "`token_embd.weight` is absent"),
+        ("granitehybrid.rope.freq_base", "granitehybrid.ssm.inner_size", "is given twice"),
+        ("granitehybrid.ssm.inner_size", "granitehybrid.ssm.outer_size", "`granitehybrid.ssm.inner_size` is absent"),
+    ] {
+        let error = ModelFile::from_gguf(changed(from, to)).expect_err("refused").to_string();
+        assert!(error.contains(named), "{named}: {error}");
+    }
 }
 
 #[test]
