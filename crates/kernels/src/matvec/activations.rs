@@ -6,11 +6,9 @@
 //! int8            scale = max |x| / 127 of each 32, code = x / scale to the nearest, ties to even; Σ codes of each 16
 //! ```
 
-use super::Tile;
+use super::{LANES, Operand, TILES};
 use crate::simd::simd;
 
-/// Vectors of an interleaved tile: the f32 of an AVX2 register.
-pub(super) const LANES: usize = 8;
 /// Elements that share a scale.
 pub(super) const BLOCK: usize = 32;
 /// Elements whose codes are summed.
@@ -66,7 +64,7 @@ impl Activations {
 
     /// Take the vectors of `len` elements that lie one after the other in `x`.
     ///
-    /// In int8 a block with a NaN or an infinity makes all that is multiplied by it NaN or infinite.
+    /// In int8 a block with a NaN or an infinity makes all that is multiplied by it NaN.
     ///
     /// # Panics
     /// If `x` is not whole vectors.
@@ -114,25 +112,32 @@ impl Activations {
         self.len
     }
 
-    /// Vectors of a tile.
-    pub(super) fn lanes(&self) -> usize {
-        self.lanes
+    /// Vectors that an [`Operand`] is made of.
+    pub(super) fn vectors_at_once(&self) -> usize {
+        if self.lanes == 1 { 1 } else { TILES * LANES }
     }
 
-    /// The `index`-th [`Activations::lanes`] vectors, for weights that have codes or not.
-    pub(super) fn tile(&self, index: usize, coded: bool) -> Tile<'_> {
-        let lanes = self.lanes;
-        if self.precision == Precision::Int8 && coded {
-            let blocks = self.len / BLOCK * lanes;
-            let x = Int8 {
-                codes: &self.codes[index * blocks * BLOCK..][..blocks * BLOCK],
-                scales: &self.scales[index * blocks..][..blocks],
-                sums: &self.sums[index * blocks * SUMS..][..blocks * SUMS],
-            };
-            Tile::Int8 { x, lanes }
-        } else {
-            let floats = self.len * lanes;
-            Tile::Exact { x: &self.exact[index * floats..][..floats], lanes }
+    /// The vectors from `first`, a multiple of [`Activations::vectors_at_once`], on, for weights that have codes or not.
+    pub(super) fn operand(&self, first: usize, coded: bool) -> Operand<'_> {
+        let count = (self.count.next_multiple_of(self.lanes) - first).min(self.vectors_at_once());
+        let (start, len) = (first * self.len, count * self.len);
+        let all = Int8 { codes: &self.codes, scales: &self.scales, sums: &self.sums };
+        match (self.precision == Precision::Int8 && coded, self.lanes) {
+            (true, 1) => Operand::OneInt8(all.part(start, len)),
+            (true, _) => Operand::ManyInt8(all.part(start, len)),
+            (false, 1) => Operand::One(&self.exact[start..][..len]),
+            (false, _) => Operand::Many(&self.exact[start..][..len]),
+        }
+    }
+}
+
+impl Int8<'_> {
+    /// `len` codes from `start` on, and what belongs to them; both in whole blocks.
+    pub(super) fn part(self, start: usize, len: usize) -> Self {
+        Self {
+            codes: &self.codes[start..][..len],
+            scales: &self.scales[start / BLOCK..][..len / BLOCK],
+            sums: &self.sums[start / SUM..][..len / SUM],
         }
     }
 }
@@ -164,17 +169,19 @@ mod round {
 
     #[inline(always)]
     fn vector<const N: usize>(x: &[f32], lane: usize, codes: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
-        let blocks = x.as_chunks::<BLOCK>().0.iter().zip(codes.chunks_exact_mut(BLOCK * N));
-        let scales = scales.chunks_exact_mut(N).zip(sums.chunks_exact_mut(SUMS * N));
-        for ((x, codes), (scales, sums)) in blocks.zip(scales) {
+        let scales = scales.iter_mut().skip(lane).step_by(N);
+        for ((x, codes), to) in x.as_chunks::<BLOCK>().0.iter().zip(codes.chunks_exact_mut(BLOCK * N)).zip(scales) {
             let (scale, rounded) = block(x);
-            scales[lane] = scale;
-            for (sums, rounded) in sums.chunks_exact_mut(N).zip(rounded.chunks_exact(SUM)) {
-                sums[lane] = rounded.iter().map(|&code| i32::from(code)).sum();
-            }
-            for (codes, rounded) in codes.chunks_exact_mut(QUAD * N).zip(rounded.chunks_exact(QUAD)) {
+            *to = scale;
+            for (codes, rounded) in codes.chunks_exact_mut(QUAD * N).zip(rounded.as_chunks::<QUAD>().0) {
                 codes[lane * QUAD..][..QUAD].copy_from_slice(rounded);
             }
+        }
+        // a loop of its own: among the others it keeps the compiler from vectorising them
+        let sums = sums.iter_mut().skip(lane).step_by(N);
+        for (sum, codes) in sums.zip(codes.chunks_exact(SUM * N)) {
+            let quads = codes.chunks_exact(QUAD * N).map(|quads| &quads[lane * QUAD..][..QUAD]);
+            *sum = quads.flatten().map(|&code| i32::from(code)).sum();
         }
     }
 
@@ -191,6 +198,8 @@ mod round {
         for (code, x) in codes.iter_mut().zip(x) {
             *code = (x * inverse + ROUND).to_bits() as i8;
         }
-        (largest / 127.0, codes)
+        let scale = largest / 127.0;
+        // nothing but NaN comes of ∞, as of NaN
+        (scale + (scale - scale), codes)
     }
 }

@@ -28,7 +28,7 @@ mod x86;
 pub use activations::{Activations, Precision};
 
 use crate::{quant::QuantMatrix, simd::Base};
-use activations::{Int8, LANES};
+use activations::Int8;
 
 /// `y = W·x`, exact, without preparing x: for a vector that one matrix reads.
 ///
@@ -36,7 +36,7 @@ use activations::{Int8, LANES};
 /// If `x` is not a row's elements long, or `y` not the rows.
 pub fn matvec(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
     assert_eq!((x.len(), y.len()), (w.cols(), w.rows()), "operands of a {} × {} matrix", w.rows(), w.cols());
-    tile(w, &Tile::Exact { x, lanes: 1 }, y);
+    run(w, Operand::One(x), y);
 }
 
 /// `y[i] = W·x[i]` for each vector of the batch.
@@ -57,34 +57,55 @@ pub fn multiply(w: QuantMatrix<'_>, x: &Activations, y: &mut [f32]) {
         w.cols()
     );
     let coded = w.kind().block_len() > 1;
-    for (index, y) in y.chunks_mut((x.lanes() * w.rows()).max(1)).enumerate() {
-        tile(w, &x.tile(index, coded), y);
+    let (rows, vectors) = (w.rows(), x.vectors_at_once());
+    for first in (0..x.count()).step_by(vectors) {
+        let last = x.count().min(first + vectors);
+        run(w, x.operand(first, coded), &mut y[first * rows..last * rows]);
     }
 }
 
-/// One vector, or [`LANES`] of which y wants the first few, interleaved.
-enum Tile<'a> {
-    Exact {
-        /// [cols, lanes]
-        x: &'a [f32],
-        lanes: usize,
-    },
-    Int8 {
-        x: Int8<'a>,
-        lanes: usize,
-    },
+/// Vectors of an interleaved tile: the f32 of an AVX2 register.
+const LANES: usize = 8;
+
+/// Tiles that a kernel may take at once, so that what it reads of W serves more vectors.
+const TILES: usize = 2;
+
+/// What a kernel multiplies by: one vector, or up to [`TILES`] tiles of [`LANES`] interleaved ones, of the last of which
+/// y wants the first few.
+#[derive(Clone, Copy)]
+enum Operand<'a> {
+    One(&'a [f32]),
+    OneInt8(Int8<'a>),
+    /// [tiles, cols, lanes]
+    Many(&'a [f32]),
+    ManyInt8(Int8<'a>),
 }
 
-fn tile(w: QuantMatrix<'_>, tile: &Tile<'_>, y: &mut [f32]) {
+fn run(w: QuantMatrix<'_>, x: Operand<'_>, y: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if let Some(set) = x86::Set::in_use() {
-        return set.tile(w, tile, y);
+        return set.run(w, x, y);
     }
-    match *tile {
-        Tile::Exact { x, lanes: 1 } => portable::exact::<1, Base>(w, x, y),
-        Tile::Exact { x, .. } => portable::exact::<LANES, Base>(w, x, y),
-        Tile::Int8 { x, lanes: 1 } => portable::int8::<1>(w, x, y),
-        Tile::Int8 { x, .. } => portable::int8::<LANES>(w, x, y),
+    match x {
+        Operand::One(x) => portable::exact::<1, Base>(w, x, y),
+        Operand::OneInt8(x) => portable::int8::<1>(w, x, y),
+        Operand::Many(x) => for_tiles(w, x, y, portable::exact::<LANES, Base>),
+        Operand::ManyInt8(x) => for_int8_tiles(w, x, y, portable::int8::<LANES>),
+    }
+}
+
+/// Call `kernel` with each tile and the part of `y` that is for it.
+fn for_tiles(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32], kernel: fn(QuantMatrix<'_>, &[f32], &mut [f32])) {
+    for (tile, y) in y.chunks_mut((LANES * w.rows()).max(1)).enumerate() {
+        let len = LANES * w.cols();
+        kernel(w, &x[tile * len..][..len], y);
+    }
+}
+
+/// [`for_tiles`] of codes.
+fn for_int8_tiles(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32], kernel: fn(QuantMatrix<'_>, Int8<'_>, &mut [f32])) {
+    for (tile, y) in y.chunks_mut((LANES * w.rows()).max(1)).enumerate() {
+        kernel(w, x.part(tile * LANES * w.cols(), LANES * w.cols()), y);
     }
 }
 

@@ -7,9 +7,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{Tiles, kinds::Numbers, store, store_lanes, sums};
+use super::{RowTiles, kinds::Numbers, store, store_lanes, sums};
 use crate::{
-    matvec::{activations::LANES, portable::CHAINS},
+    matvec::{LANES, portable::CHAINS},
     quant::QuantMatrix,
 };
 
@@ -25,7 +25,7 @@ const STRIP: usize = 256;
 /// The processor has AVX2, FMA and F16C.
 #[inline(always)]
 pub(super) unsafe fn one<K: Numbers>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
-    for (start, rows) in Tiles::<TILE>::new(w) {
+    for (start, rows) in RowTiles::<TILE>::new(w) {
         // SAFETY: rows and x are whole steps.
         unsafe {
             let mut chains = [_mm256_setzero_ps(); TILE];
@@ -50,7 +50,7 @@ pub(super) unsafe fn one<K: Numbers>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32
 #[inline(always)]
 pub(super) unsafe fn many<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
     let mut numbers = [[0.0; STRIP]; ROWS];
-    for (start, mut rows) in Tiles::<ROWS>::new(w) {
+    for (start, mut rows) in RowTiles::<ROWS>::new(w) {
         // SAFETY: the rows are as many steps as x has of each vector.
         unsafe {
             let mut chains = [[_mm256_setzero_ps(); CHAINS]; ROWS];

@@ -8,9 +8,12 @@
 
 use std::arch::x86_64::*;
 
-use super::{Tiles, bytes::Dot, kinds::Codes, store, store_lanes, sums};
+use super::{RowTiles, bytes::Dot, kinds::Codes, store, store_lanes, sums};
 use crate::{
-    matvec::activations::{BLOCK, Int8, LANES, QUAD, SUM},
+    matvec::{
+        LANES,
+        activations::{BLOCK, Int8, QUAD, SUM},
+    },
     quant::QuantMatrix,
 };
 
@@ -30,7 +33,7 @@ const STRIP: usize = 256;
 #[inline(always)]
 pub(super) unsafe fn one<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
     let blocks = x.codes.len() / B::LEN;
-    for (start, mut rows) in Tiles::<TILE>::new(w) {
+    for (start, mut rows) in RowTiles::<TILE>::new(w) {
         // SAFETY: rows and x are `blocks` blocks.
         unsafe {
             let mut total = _mm256_setzero_ps();
@@ -67,67 +70,89 @@ pub(super) unsafe fn one<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: &
     }
 }
 
-/// [`LANES`] interleaved vectors, of which `y` has the first few.
+/// `N` tiles of [`LANES`] interleaved vectors, of the last of which `y` has the first few.
 ///
 /// # Safety
 /// The processor has AVX2, FMA, F16C and what `D` asks for.
 #[inline(always)]
-pub(super) unsafe fn many<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+pub(super) unsafe fn many<B: Codes, D: Dot, const N: usize>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+    let cols = x.codes.len() / LANES / N;
     let mut quads = [[0; STRIP / QUAD]; ROWS];
-    for (start, rows) in Tiles::<ROWS>::new(w) {
-        // SAFETY: rows and each vector are as many blocks.
+    for (start, rows) in RowTiles::<ROWS>::new(w) {
+        // SAFETY: rows and each vector are `cols` elements, whole blocks.
         unsafe {
-            let mut totals = [_mm256_setzero_ps(); ROWS];
-            for (strip, x_codes) in x.codes.chunks(STRIP * LANES).enumerate() {
-                let (first, blocks) = (strip * STRIP, x_codes.len() / LANES / B::LEN);
+            let mut totals = [[_mm256_setzero_ps(); ROWS]; N];
+            for first in (0..cols).step_by(STRIP) {
+                let strip = STRIP.min(cols - first);
                 let mut rows = rows;
                 for row in &mut rows {
                     *row = row.add(first / B::LEN * B::BYTES);
                 }
-                for pair in 0..ROWS / 2 {
-                    let (mut a, mut b) = (rows[2 * pair], rows[2 * pair + 1]);
-                    for at in (0..blocks * B::LEN).step_by(B::LEN) {
-                        for half in 0..B::LEN / SUM {
-                            let (group, half) = (half * SUM / B::GROUP, half % (B::GROUP / SUM));
-                            let codes = B::unsigned(a, b, group, half);
-                            let to = at / QUAD + (group * B::GROUP + half * SUM) / QUAD;
-                            let (to_a, to_b) =
-                                (quads[2 * pair].as_mut_ptr().add(to), quads[2 * pair + 1].as_mut_ptr().add(to));
-                            _mm256_storeu2_m128i(to_b.cast(), to_a.cast(), codes);
-                        }
-                        (a, b) = (a.add(B::BYTES), b.add(B::BYTES));
-                    }
+                for (quads, rows) in quads.chunks_exact_mut(2).zip(rows.chunks_exact(2)) {
+                    decode::<B>(rows[0], rows[1], strip, quads);
                 }
-                for at in (0..blocks * B::LEN).step_by(B::GROUP) {
-                    let group = at % B::LEN / B::GROUP;
-                    let mut products = [_mm256_setzero_si256(); ROWS];
+                for at in (0..strip).step_by(B::GROUP) {
+                    let mut products = [[_mm256_setzero_si256(); ROWS]; N];
                     for quad in at / QUAD..(at + B::GROUP) / QUAD {
-                        let codes = _mm256_loadu_si256(x_codes.as_ptr().cast::<__m256i>().add(quad));
-                        for (product, quads) in products.iter_mut().zip(&quads) {
+                        let mut codes = [_mm256_setzero_si256(); N];
+                        for (tile, codes) in codes.iter_mut().enumerate() {
+                            let quads = x.codes.as_ptr().cast::<__m256i>().add((tile * cols + first) / QUAD);
+                            *codes = _mm256_loadu_si256(quads.add(quad));
+                        }
+                        for (row, quads) in quads.iter().enumerate() {
                             let w = _mm256_set1_epi32(*quads.get_unchecked(quad));
-                            *product = D::add(*product, w, codes, B::OFFSET);
+                            for (products, codes) in products.iter_mut().zip(codes) {
+                                products[row] = D::add(products[row], w, codes, B::OFFSET);
+                            }
                         }
                     }
-                    let sums = x.sums.as_ptr().add((first + at) / SUM * LANES).cast::<__m256i>();
-                    let mut sum = _mm256_loadu_si256(sums);
-                    if B::GROUP > SUM {
-                        sum = _mm256_add_epi32(sum, _mm256_loadu_si256(sums.add(1)));
-                    }
-                    let left_over = _mm256_mullo_epi32(sum, _mm256_set1_epi32(D::left_over(B::OFFSET)));
-                    let x_scales = _mm256_loadu_ps(x.scales.as_ptr().add((first + at) / BLOCK * LANES));
-                    let sum = _mm256_mul_ps(x_scales, _mm256_cvtepi32_ps(sum));
-                    for ((total, product), row) in totals.iter_mut().zip(products).zip(rows) {
-                        let block = row.add(at / B::LEN * B::BYTES);
-                        let scale = _mm256_mul_ps(B::scales(&[block; 8], group), x_scales);
-                        let product = _mm256_cvtepi32_ps(_mm256_sub_epi32(product, left_over));
-                        *total = _mm256_add_ps(*total, _mm256_mul_ps(scale, product));
-                        if B::HAS_MINIMUM {
-                            *total = _mm256_add_ps(*total, _mm256_mul_ps(B::minimums(&[block; 8]), sum));
+                    for (tile, (totals, products)) in totals.iter_mut().zip(products).enumerate() {
+                        let from = tile * cols + first + at;
+                        let sums = x.sums.as_ptr().add(from / SUM * LANES).cast::<__m256i>();
+                        let mut sum = _mm256_loadu_si256(sums);
+                        if B::GROUP > SUM {
+                            sum = _mm256_add_epi32(sum, _mm256_loadu_si256(sums.add(1)));
+                        }
+                        let left_over = _mm256_mullo_epi32(sum, _mm256_set1_epi32(D::left_over(B::OFFSET)));
+                        let x_scales = _mm256_loadu_ps(x.scales.as_ptr().add(from / BLOCK * LANES));
+                        let sum = _mm256_mul_ps(x_scales, _mm256_cvtepi32_ps(sum));
+                        for ((total, product), row) in totals.iter_mut().zip(products).zip(rows) {
+                            let block = row.add(at / B::LEN * B::BYTES);
+                            let scales = B::scales(&[block; 8], at % B::LEN / B::GROUP);
+                            let scale = _mm256_mul_ps(scales, x_scales);
+                            let product = _mm256_cvtepi32_ps(_mm256_sub_epi32(product, left_over));
+                            *total = _mm256_add_ps(*total, _mm256_mul_ps(scale, product));
+                            if B::HAS_MINIMUM {
+                                *total = _mm256_add_ps(*total, _mm256_mul_ps(B::minimums(&[block; 8]), sum));
+                            }
                         }
                     }
                 }
             }
-            store_lanes(&totals, &mut y[start..], w.rows());
+            for (totals, y) in totals.iter().zip(y.chunks_mut(LANES * w.rows())) {
+                store_lanes(totals, &mut y[start..], w.rows());
+            }
         }
+    }
+}
+
+/// The unsigned codes of `len` elements from two rows on.
+///
+/// # Safety
+/// The processor has AVX2, FMA and F16C; the rows are whole blocks of `len` elements, and `quads` are two as long.
+#[inline(always)]
+unsafe fn decode<B: Codes>(mut a: *const u8, mut b: *const u8, len: usize, quads: &mut [[i32; STRIP / QUAD]]) {
+    let [to_a, to_b] = quads else { unreachable!("two rows") };
+    for block in (0..len).step_by(B::LEN) {
+        for sixteen in 0..B::LEN / SUM {
+            let (group, half) = (sixteen * SUM / B::GROUP, sixteen % (B::GROUP / SUM));
+            let at = (block + sixteen * SUM) / QUAD;
+            // SAFETY: passed on to the caller.
+            unsafe {
+                let codes = B::unsigned(a, b, group, half);
+                _mm256_storeu2_m128i(to_b.as_mut_ptr().add(at).cast(), to_a.as_mut_ptr().add(at).cast(), codes);
+            }
+        }
+        (a, b) = (a.wrapping_add(B::BYTES), b.wrapping_add(B::BYTES));
     }
 }

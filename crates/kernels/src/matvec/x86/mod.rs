@@ -16,11 +16,7 @@ mod sums;
 
 use std::arch::x86_64::{__m256, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_storeu2_m128};
 
-use super::{
-    Tile,
-    activations::{Int8, LANES},
-    portable,
-};
+use super::{LANES, Operand, TILES, activations::Int8, for_int8_tiles, for_tiles, portable};
 use crate::{
     quant::{Iq4Nl, Kind, Mxfp4, Nvfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantMatrix},
     simd::{Fused, Level, level},
@@ -47,58 +43,63 @@ impl Set {
         Some(if vnni { Self::Vnni } else { Self::Avx2 })
     }
 
-    /// See [`super::tile`].
+    /// See [`super::run`].
     #[inline]
-    pub(super) fn tile(self, w: QuantMatrix<'_>, tile: &Tile<'_>, y: &mut [f32]) {
+    pub(super) fn run(self, w: QuantMatrix<'_>, x: Operand<'_>, y: &mut [f32]) {
         match w.kind() {
-            Kind::F32 => self.exact::<F32>(w, tile, y),
-            Kind::F16 => self.exact::<F16>(w, tile, y),
-            Kind::Bf16 => self.exact::<Bf16>(w, tile, y),
-            Kind::Q8_0 => self.either::<Q8_0>(w, tile, y),
-            Kind::Q4_0 => self.either::<Q4_0>(w, tile, y),
-            Kind::Q4_1 => self.either::<Q4_1>(w, tile, y),
-            Kind::Q5_0 => self.either::<Q5_0>(w, tile, y),
-            Kind::Q5_1 => self.either::<Q5_1>(w, tile, y),
-            Kind::Iq4Nl => self.either::<Iq4Nl>(w, tile, y),
-            Kind::Mxfp4 => self.either::<Mxfp4>(w, tile, y),
-            Kind::Nvfp4 => self.either::<Nvfp4>(w, tile, y),
+            Kind::F32 => self.exact::<F32>(w, x, y),
+            Kind::F16 => self.exact::<F16>(w, x, y),
+            Kind::Bf16 => self.exact::<Bf16>(w, x, y),
+            Kind::Q8_0 => self.either::<Q8_0>(w, x, y),
+            Kind::Q4_0 => self.either::<Q4_0>(w, x, y),
+            Kind::Q4_1 => self.either::<Q4_1>(w, x, y),
+            Kind::Q5_0 => self.either::<Q5_0>(w, x, y),
+            Kind::Q5_1 => self.either::<Q5_1>(w, x, y),
+            Kind::Iq4Nl => self.either::<Iq4Nl>(w, x, y),
+            Kind::Mxfp4 => self.either::<Mxfp4>(w, x, y),
+            Kind::Nvfp4 => self.either::<Nvfp4>(w, x, y),
         }
     }
 
     #[inline(always)]
-    fn either<B: Codes>(self, w: QuantMatrix<'_>, tile: &Tile<'_>, y: &mut [f32]) {
-        let Tile::Int8 { x, lanes } = *tile else { return self.exact::<B>(w, tile, y) };
+    fn either<B: Codes>(self, w: QuantMatrix<'_>, x: Operand<'_>, y: &mut [f32]) {
         // SAFETY: a `Set` is made only where its features were detected.
-        unsafe {
-            match (self, lanes) {
-                (Self::Vnni, 1) => vnni_int8_one::<B>(w, x, y),
-                (Self::Vnni, _) => vnni_int8_many::<B>(w, x, y),
-                (Self::Avx2, 1) => avx2_int8_one::<B>(w, x, y),
-                (Self::Avx2, _) => avx2_int8_many::<B>(w, x, y),
+        match (self, x) {
+            (Self::Vnni, Operand::OneInt8(x)) => unsafe { vnni_int8_one::<B>(w, x, y) },
+            (Self::Avx2, Operand::OneInt8(x)) => unsafe { avx2_int8_one::<B>(w, x, y) },
+            (Self::Vnni, Operand::ManyInt8(x)) if x.codes.len() == TILES * LANES * w.cols() => unsafe {
+                vnni_int8_tiles::<B>(w, x, y)
+            },
+            (Self::Vnni, Operand::ManyInt8(x)) => unsafe { vnni_int8_tile::<B>(w, x, y) },
+            (Self::Avx2, Operand::ManyInt8(x)) => {
+                for_int8_tiles(w, x, y, |w, x, y| unsafe { avx2_int8_tile::<B>(w, x, y) })
             }
+            _ => self.exact::<B>(w, x, y),
         }
     }
 
     #[inline(always)]
-    fn exact<K: Numbers>(self, w: QuantMatrix<'_>, tile: &Tile<'_>, y: &mut [f32]) {
-        let Tile::Exact { x, lanes } = *tile else { unreachable!("a kind without codes is multiplied exactly") };
+    fn exact<K: Numbers>(self, w: QuantMatrix<'_>, x: Operand<'_>, y: &mut [f32]) {
         let whole = w.cols().is_multiple_of(K::STEP);
         // SAFETY: as above.
-        unsafe {
-            match (self, whole, lanes) {
-                (_, true, 1) => avx2_exact_one::<K>(w, x, y),
-                (Self::Vnni, true, _) => vnni_exact_many::<K>(w, x, y),
-                (Self::Avx2, true, _) => avx2_exact_many::<K>(w, x, y),
-                (_, false, 1) => avx2_ragged_one(w, x, y),
-                (_, false, _) => avx2_ragged_many(w, x, y),
+        match (self, x) {
+            (_, Operand::One(x)) if whole => unsafe { avx2_exact_one::<K>(w, x, y) },
+            (_, Operand::One(x)) => unsafe { avx2_ragged_one(w, x, y) },
+            (Self::Vnni, Operand::Many(x)) if whole => {
+                for_tiles(w, x, y, |w, x, y| unsafe { vnni_exact_tile::<K>(w, x, y) })
             }
+            (Self::Avx2, Operand::Many(x)) if whole => {
+                for_tiles(w, x, y, |w, x, y| unsafe { avx2_exact_tile::<K>(w, x, y) })
+            }
+            (_, Operand::Many(x)) => for_tiles(w, x, y, |w, x, y| unsafe { avx2_ragged_tile(w, x, y) }),
+            _ => unreachable!("a kind without codes is multiplied exactly"),
         }
     }
 }
 
 /// The first of `N` rows of a matrix, and where each of them begins; the last `N` begin earlier instead of ending later,
 /// and where the matrix has fewer, its last row stands in for those past it.
-struct Tiles<const N: usize> {
+struct RowTiles<const N: usize> {
     rows: [*const u8; N],
     row_bytes: usize,
     start: usize,
@@ -106,7 +107,7 @@ struct Tiles<const N: usize> {
     left: usize,
 }
 
-impl<const N: usize> Tiles<N> {
+impl<const N: usize> RowTiles<N> {
     #[inline(always)]
     fn new(w: QuantMatrix<'_>) -> Self {
         let mut rows = [w.bytes().as_ptr(); N];
@@ -117,7 +118,7 @@ impl<const N: usize> Tiles<N> {
     }
 }
 
-impl<const N: usize> Iterator for Tiles<N> {
+impl<const N: usize> Iterator for RowTiles<N> {
     type Item = (usize, [*const u8; N]);
 
     #[inline(always)]
@@ -194,14 +195,15 @@ fn avx2_ragged_one(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn avx2_ragged_many(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+fn avx2_ragged_tile(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
     portable::exact::<LANES, Fused>(w, x, y);
 }
 
 compile!("avx2,fma,f16c", avx2_exact_one<Numbers>(&[f32]), exact::one::<K>);
-compile!("avx2,fma,f16c", avx2_exact_many<Numbers>(&[f32]), exact::many::<K, 1>);
+compile!("avx2,fma,f16c", avx2_exact_tile<Numbers>(&[f32]), exact::many::<K, 1>);
 compile!("avx2,fma,f16c", avx2_int8_one<Codes>(Int8<'_>), int8::one::<K, MultiplyAdd>);
-compile!("avx2,fma,f16c", avx2_int8_many<Codes>(Int8<'_>), int8::many::<K, MultiplyAdd>);
-compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_exact_many<Numbers>(&[f32]), exact::many::<K, 3>);
+compile!("avx2,fma,f16c", avx2_int8_tile<Codes>(Int8<'_>), int8::many::<K, MultiplyAdd, 1>);
+compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_exact_tile<Numbers>(&[f32]), exact::many::<K, 3>);
 compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_one<Codes>(Int8<'_>), int8::one::<K, Vnni>);
-compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_many<Codes>(Int8<'_>), int8::many::<K, Vnni>);
+compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_tile<Codes>(Int8<'_>), int8::many::<K, Vnni, 1>);
+compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_tiles<Codes>(Int8<'_>), int8::many::<K, Vnni, TILES>);
