@@ -200,6 +200,6 @@ mod round {
         }
         let scale = largest / 127.0;
         // nothing but NaN comes of ∞, as of NaN
-        (scale + (scale - scale), codes)
+        (if scale.is_finite() { scale } else { f32::NAN }, codes)
     }
 }

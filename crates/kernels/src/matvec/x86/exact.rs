@@ -3,6 +3,7 @@
 //! ```text
 //! one    8 rows × 8 chains: element k of a row to lane k mod 8 of its register
 //! many   `ROWS` rows × 8 chains × 8 vectors: element k to register k mod 8, a vector to a lane
+//! wide   the same with two tiles of vectors, in registers of 512 bits
 //! ```
 
 use std::arch::x86_64::*;
@@ -57,10 +58,7 @@ pub(super) unsafe fn many<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: 
             for x in x.chunks(STRIP * LANES) {
                 let len = x.len() / LANES;
                 for (numbers, row) in numbers.iter_mut().zip(&mut rows) {
-                    for numbers in numbers[..len].chunks_exact_mut(K::STEP) {
-                        K::read(*row, |eight, w| _mm256_storeu_ps(numbers.as_mut_ptr().add(eight * CHAINS), w));
-                        *row = row.add(K::STEP_BYTES);
-                    }
+                    *row = decode::<K>(*row, &mut numbers[..len]);
                 }
                 for at in (0..len).step_by(CHAINS) {
                     for k in 0..CHAINS {
@@ -79,4 +77,63 @@ pub(super) unsafe fn many<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: 
             store_lanes(&sums, &mut y[start..], w.rows());
         }
     }
+}
+
+/// [`many`] for two tiles. `w` has `x.len() / (2 * LANES)` columns, which are whole steps.
+///
+/// # Safety
+/// The processor has AVX2, FMA, F16C and AVX-512 F and DQ.
+#[inline(always)]
+pub(super) unsafe fn wide<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+    let (first, second) = x.split_at(x.len() / 2);
+    let mut numbers = [[0.0; STRIP]; ROWS];
+    for (start, mut rows) in RowTiles::<ROWS>::new(w) {
+        // SAFETY: the rows are as many steps as x has of each vector.
+        unsafe {
+            let mut chains = [[_mm512_setzero_ps(); CHAINS]; ROWS];
+            for (first, second) in first.chunks(STRIP * LANES).zip(second.chunks(STRIP * LANES)) {
+                let len = first.len() / LANES;
+                for (numbers, row) in numbers.iter_mut().zip(&mut rows) {
+                    *row = decode::<K>(*row, &mut numbers[..len]);
+                }
+                for at in (0..len).step_by(CHAINS) {
+                    for k in 0..CHAINS {
+                        let first = _mm512_castps256_ps512(_mm256_loadu_ps(first.as_ptr().add((at + k) * LANES)));
+                        let second = _mm256_loadu_ps(second.as_ptr().add((at + k) * LANES));
+                        let x = _mm512_insertf32x8::<1>(first, second);
+                        for (chains, numbers) in chains.iter_mut().zip(&numbers) {
+                            let w = _mm512_set1_ps(*numbers.get_unchecked(at + k));
+                            chains[k] = _mm512_fmadd_ps(w, x, chains[k]);
+                        }
+                    }
+                }
+            }
+            let (mut low, mut high) = ([_mm256_setzero_ps(); ROWS], [_mm256_setzero_ps(); ROWS]);
+            for ((low, high), [a, b, c, d, e, f, g, h]) in low.iter_mut().zip(&mut high).zip(chains) {
+                let (even, odd) = (_mm512_add_ps(a, c), _mm512_add_ps(b, d));
+                let (later_even, later_odd) = (_mm512_add_ps(e, g), _mm512_add_ps(f, h));
+                let sum = _mm512_add_ps(_mm512_add_ps(even, odd), _mm512_add_ps(later_even, later_odd));
+                (*low, *high) = (_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps::<1>(sum));
+            }
+            let (y, y_second) = y.split_at_mut(LANES * w.rows());
+            store_lanes(&low, &mut y[start..], w.rows());
+            store_lanes(&high, &mut y_second[start..], w.rows());
+        }
+    }
+}
+
+/// The numbers that `bytes` begin with, whole steps of them, and what is after them.
+///
+/// # Safety
+/// The processor has AVX2, FMA and F16C; `bytes` hold the steps.
+#[inline(always)]
+unsafe fn decode<K: Numbers>(mut bytes: *const u8, numbers: &mut [f32]) -> *const u8 {
+    for numbers in numbers.chunks_exact_mut(K::STEP) {
+        // SAFETY: passed on to the caller; a step is whole eights.
+        unsafe {
+            K::read(bytes, |eight, w| _mm256_storeu_ps(numbers.as_mut_ptr().add(eight * CHAINS), w));
+            bytes = bytes.add(K::STEP_BYTES);
+        }
+    }
+    bytes
 }

@@ -39,6 +39,7 @@ impl Set {
         if level < Level::Avx2 || !is_x86_feature_detected!("f16c") {
             return None;
         }
+        // the level has AVX-512 F, VL, BW and DQ
         let vnni = level >= Level::Avx512 && is_x86_feature_detected!("avx512vnni");
         Some(if vnni { Self::Vnni } else { Self::Avx2 })
     }
@@ -85,6 +86,9 @@ impl Set {
         match (self, x) {
             (_, Operand::One(x)) if whole => unsafe { avx2_exact_one::<K>(w, x, y) },
             (_, Operand::One(x)) => unsafe { avx2_ragged_one(w, x, y) },
+            (Self::Vnni, Operand::Many(x)) if whole && y.len() > LANES * w.rows() => unsafe {
+                vnni_exact_tiles::<K>(w, x, y)
+            },
             (Self::Vnni, Operand::Many(x)) if whole => {
                 for_tiles(w, x, y, |w, x, y| unsafe { vnni_exact_tile::<K>(w, x, y) })
             }
@@ -203,6 +207,7 @@ compile!("avx2,fma,f16c", avx2_exact_one<Numbers>(&[f32]), exact::one::<K>);
 compile!("avx2,fma,f16c", avx2_exact_tile<Numbers>(&[f32]), exact::many::<K, 1>);
 compile!("avx2,fma,f16c", avx2_int8_one<Codes>(Int8<'_>), int8::one::<K, MultiplyAdd>);
 compile!("avx2,fma,f16c", avx2_int8_tile<Codes>(Int8<'_>), int8::many::<K, MultiplyAdd, 1>);
+compile!("avx2,fma,f16c,avx512f,avx512dq,avx512vl,avx512bw,avx512vnni", vnni_exact_tiles<Numbers>(&[f32]), exact::wide::<K, 3>);
 compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_exact_tile<Numbers>(&[f32]), exact::many::<K, 3>);
 compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_one<Codes>(Int8<'_>), int8::one::<K, Vnni>);
 compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_tile<Codes>(Int8<'_>), int8::many::<K, Vnni, 1>);
