@@ -107,20 +107,18 @@ fn convolve<S: Isa>(op: &Mamba2Step<'_>, window: &mut [f32], x: &mut [f32]) {
 fn convolve_lanes<S: Isa, const N: usize>(op: &Mamba2Step<'_>, window: &mut [f32], x: &mut [f32], at: usize) {
     let channels = x.len();
     let mut sum = load::<N>(&op.conv_bias[at..]);
-    let mut add = |tap: usize, input: &[f32; N]| {
-        let weight = load::<N>(&op.conv_weight[tap * channels + at..]);
+    let (carried, now) = (window.len() / channels, load::<N>(&x[at..]));
+    for tap in 0..=carried {
+        let row = tap * channels + at;
+        let (weight, input) =
+            (load::<N>(&op.conv_weight[row..]), if tap < carried { load(&window[row..]) } else { now });
         for lane in 0..N {
             sum[lane] = mul_add::<S>(weight[lane], input[lane], sum[lane]);
         }
-    };
-    let (carried, now) = (window.len() / channels, load::<N>(&x[at..]));
-    for tap in 0..carried {
-        let row = tap * channels + at;
-        add(tap, &load(&window[row..]));
-        let next = if tap + 1 < carried { load::<N>(&window[row + channels..]) } else { now };
-        window[row..row + N].copy_from_slice(&next);
+        if tap > 0 {
+            window[row - channels..][..N].copy_from_slice(&input);
+        }
     }
-    add(carried, &now);
     for (x, sum) in x[at..at + N].iter_mut().zip(sum) {
         *x = silu::<S>(sum);
     }

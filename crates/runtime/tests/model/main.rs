@@ -2,6 +2,7 @@
 
 mod cuts;
 mod golden;
+mod packed;
 mod state;
 mod support;
 mod text;

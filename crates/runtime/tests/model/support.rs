@@ -2,10 +2,17 @@
 
 use std::path::PathBuf;
 
-use itera_config::{ModelConfig, PositionEmbedding};
-use itera_formats::{Tensor, TensorRef, hf::SpecialIds};
+use itera_config::{ModelConfig, PositionEmbedding, TensorSpec};
+use itera_formats::{
+    Tensor, TensorRef,
+    gguf::{GgufSource, Vocabulary, write_gguf},
+    hf::SpecialIds,
+};
+use itera_kernels::quant::Kind;
 use itera_runtime::{Model, State};
 use itera_testkit::uniform;
+
+const SPECIAL_IDS: SpecialIds = SpecialIds { bos: 0, eos: 0, pad: 1 };
 
 /// The directory of a golden model.
 pub fn golden_dir(name: &str) -> PathBuf {
@@ -52,27 +59,38 @@ pub fn configs() -> Vec<(&'static str, ModelConfig)> {
     ]
 }
 
-/// A model with random weights, a function of `seed`, whose logits spread over a few nats.
+/// Random weights, a function of `seed`, that make logits spread over a few nats.
+fn random_tensors(config: &ModelConfig, seed: u64) -> Vec<Tensor> {
+    let tensor = |(index, spec): (u64, TensorSpec)| {
+        let (low, high) = match spec.name.rsplit('.').next() {
+            Some("a_log") => (0.0, 2.5),
+            Some("dt_bias") => (-5.0, -2.0),
+            Some("mixer_norm" | "ffn_norm" | "norm") => (0.5, 1.5),
+            _ => (-0.25, 0.25),
+        };
+        let data = uniform(spec.shape.iter().product(), low, high, seed.wrapping_mul(1000) + index);
+        Tensor { name: spec.name, shape: spec.shape, data }
+    };
+    (0..).zip(config.tensors()).map(tensor).collect()
+}
+
+/// A model with random weights in memory.
 pub fn random_model(config: &ModelConfig, seed: u64) -> Model {
-    let tensors: Vec<Tensor> = (0..)
-        .zip(config.tensors())
-        .map(|(index, spec)| {
-            let len = spec.shape.iter().product();
-            let (low, high) = match spec.name.rsplit('.').next() {
-                Some("a_log") => (0.0, 2.5),
-                Some("dt_bias") => (-5.0, -2.0),
-                Some("mixer_norm" | "ffn_norm" | "norm") => (0.5, 1.5),
-                _ => (-0.25, 0.25),
-            };
-            Tensor {
-                name: spec.name,
-                shape: spec.shape,
-                data: uniform(len, low, high, seed.wrapping_mul(1000) + index),
-            }
-        })
-        .collect();
+    let tensors = random_tensors(config, seed);
     let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
-    Model::from_tensors(config, SpecialIds { bos: 0, eos: 0, pad: 1 }, &refs).expect("a model of its own tensors")
+    Model::from_tensors(config, SPECIAL_IDS, &refs).expect("a model of its own tensors")
+}
+
+/// The same weights in a GGUF file.
+pub fn packed_model(config: &ModelConfig, seed: u64, kind: Kind) -> Model {
+    let tensors = random_tensors(config, seed);
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let vocabulary = &Vocabulary::default();
+    let source = GgufSource { name: "random", config, special_ids: SPECIAL_IDS, vocabulary, tensors: &tensors };
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.gguf");
+    write_gguf(&path, &source, kind, true).expect("written");
+    Model::open(&path).expect("opened")
 }
 
 /// `len` tokens of a model, a function of `seed`.

@@ -1,0 +1,63 @@
+//! Weights run in the form in which their file has them.
+
+use itera_config::ModelConfig;
+use itera_kernels::quant::Kind;
+use itera_runtime::{Model, Precision};
+use itera_testkit::assert_close;
+
+use crate::support::{chunks, configs, packed_model, random_model, steps, tokens};
+
+/// A model whose rows are whole blocks of every kind.
+fn wide() -> ModelConfig {
+    let (_, config) = configs()[1].clone();
+    ModelConfig { d_model: 64, d_expert: 64, d_shared: 64, ..config }
+}
+
+fn root_mean_square(x: impl IntoIterator<Item = f32>) -> f64 {
+    let (sum, count) = x.into_iter().fold((0.0, 0), |(sum, count), x| (sum + f64::from(x).powi(2), count + 1));
+    (sum / f64::from(count)).sqrt()
+}
+
+#[test]
+fn a_gguf_file_has_the_logits_of_its_tensors() {
+    for (name, config) in configs() {
+        let (expected, packed) = (random_model(&config, 1), packed_model(&config, 1, Kind::F32));
+        let ids = tokens(&config, 50, 2);
+        let run =
+            |model: &Model| [chunks(model, &mut model.new_state(), &ids), steps(model, &mut model.new_state(), &ids)];
+        for (found, expected) in run(&packed).iter().zip(&run(&expected)) {
+            assert_close(name, found, expected, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn steps_and_chunks_agree_on_every_kind() {
+    let config = wide();
+    let ids = tokens(&config, 30, 3);
+    for kind in Kind::all() {
+        let model = packed_model(&config, 4, kind).with_precision(Precision::Exact);
+        let stepped = steps(&model, &mut model.new_state(), &ids);
+        assert_close(kind.name(), &stepped, &chunks(&model, &mut model.new_state(), &ids), 1e-4);
+    }
+}
+
+#[test]
+fn activations_in_int8_change_little_and_only_where_weights_have_codes() {
+    // a router turns a small change into another expert
+    let config = ModelConfig { n_experts: 0, ..wide() };
+    let ids = tokens(&config, 30, 5);
+    for kind in Kind::all() {
+        let exact = packed_model(&config, 6, kind).with_precision(Precision::Exact);
+        let rounded = packed_model(&config, 6, kind);
+        let [exact, rounded] = [exact, rounded].map(|model| steps(&model, &mut model.new_state(), &ids));
+        let difference = rounded.iter().zip(&exact).map(|(rounded, exact)| rounded - exact);
+        let share = root_mean_square(difference) / root_mean_square(exact.iter().copied());
+        println!("{}: logits off by {:.2} % of their size", kind.name(), 100.0 * share);
+        if kind.block_len() == 1 {
+            assert_eq!(share, 0.0, "{}", kind.name());
+        } else {
+            assert!(share > 0.0 && share < 0.05, "{}: {share}", kind.name());
+        }
+    }
+}
