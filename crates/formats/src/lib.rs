@@ -1,10 +1,11 @@
 //! Files of the outside world, and nothing of what is in them: bytes on disk ⇄ named tensors and a configuration.
 //!
 //! ```text
-//! ModelConfig ─┐                                                       ┌─▶ ModelConfig
-//! SpecialIds  ─┼─ hf::write_model_dir ─▶ config.json                   ├─▶ SpecialIds
-//! TensorRef   ─┘                         generation_config.json ───────┼─ hf::read_model_dir
-//!                                        model.safetensors             └─▶ Tensor
+//! ModelConfig ─┐                      ┌─▶ config.json, model.safetensors … ─┬─ hf::read_model_dir ─▶ all tensors in f32
+//! SpecialIds  ─┼─ hf::write_model_dir ┘                                     │
+//! TensorRef   ─┤                                                            ├─ ModelFile::open ─▶ weights in place
+//! Vocabulary  ─┴─ gguf::write_gguf ──▶ one file ────────────────────────────┤
+//!                                                                           └─ gguf::Gguf::parse ─▶ what is in it
 //! ```
 //!
 //! Whatever is read is untrusted: it is checked before it is used, sizes by checked arithmetic, and an error names the

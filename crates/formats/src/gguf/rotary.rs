@@ -2,16 +2,12 @@
 //! Hugging Face models, rows 2j and 2j + 1 in GGUF. The converter reorders rows whether or not positions are rotated.
 
 /// Rows `[heads · width, cols]` in which the two of a pair lie half a head apart, in the order in which they are
-/// neighbours.
+/// neighbours. Where a width is odd, which no rotation allows, the last row stays.
 pub(super) fn neighbours(rows: &[f32], width: usize, cols: usize) -> Vec<f32> {
     let half = width / 2;
-    rows.chunks(width * cols)
-        .flat_map(|head| {
-            (0..half).flat_map(move |pair| [pair, half + pair]).map(move |row| &head[row * cols..][..cols])
-        })
-        .flatten()
-        .copied()
-        .collect()
+    let order = || (0..half).flat_map(|pair| [pair, half + pair]).chain(2 * half..width);
+    let head_in_order = |head: &[f32]| order().flat_map(|row| head[row * cols..][..cols].to_vec()).collect::<Vec<_>>();
+    rows.chunks(width * cols).flat_map(head_in_order).collect()
 }
 
 #[cfg(test)]
@@ -23,5 +19,7 @@ mod tests {
         let rows: Vec<f32> = [0, 1, 2, 3, 10, 11, 12, 13].iter().flat_map(|row| [*row as f32, 0.5]).collect();
         let firsts: Vec<f32> = neighbours(&rows, 4, 2).into_iter().step_by(2).collect();
         assert_eq!(firsts, [0.0, 2.0, 1.0, 3.0, 10.0, 12.0, 11.0, 13.0]);
+        assert_eq!(neighbours(&[0.0, 1.0, 2.0, 3.0, 4.0], 5, 1), [0.0, 2.0, 1.0, 3.0, 4.0]);
+        assert_eq!(neighbours(&[0.0, 1.0], 1, 1), [0.0, 1.0]);
     }
 }

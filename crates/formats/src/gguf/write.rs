@@ -75,20 +75,20 @@ pub struct WrittenTensor {
 /// # Errors
 ///
 /// [`FormatError::NotForLlamaCpp`] for a model that llama.cpp fails on, unless `allow_unsupported`. Otherwise if the
-/// configuration is not valid, the tensors are not exactly those of it, the vocabulary has more tokens than the model,
-/// or the file cannot be written.
+/// configuration is not valid, the tensors are not exactly those of it, the vocabulary or the special ids do not fit it, or
+/// the file cannot be written.
 pub fn write_gguf(
     path: &Path,
     source: &GgufSource<'_>,
     kind: Kind,
     allow_unsupported: bool,
 ) -> Result<Vec<WrittenTensor>> {
-    let GgufSource { config, vocabulary, .. } = *source;
+    let config = source.config;
     let tensors = of_model(path, config, source.tensors)?;
     if !allow_unsupported {
         check_for_llama_cpp(config)?;
     }
-    check_vocabulary(config, vocabulary)?;
+    check_tokens(source)?;
     let specs = config.tensors();
     let parts: Vec<Part<'_>> = specs
         .iter()
@@ -123,13 +123,18 @@ fn check_for_llama_cpp(config: &ModelConfig) -> Result<()> {
     Err(FormatError::NotForLlamaCpp { problem })
 }
 
-fn check_vocabulary(config: &ModelConfig, vocabulary: &Vocabulary<'_>) -> Result<()> {
+fn check_tokens(source: &GgufSource<'_>) -> Result<()> {
+    let GgufSource { config: &ModelConfig { vocab_size, .. }, vocabulary, special_ids, .. } = *source;
     let n_tokens = vocabulary.tokens.len();
     let unsupported =
         |key: &str, found: String, supported: String| Err(FormatError::Key { key: key.to_owned(), found, supported });
-    if n_tokens > config.vocab_size {
-        let supported = format!("at most those of model.vocab_size, {}", config.vocab_size);
+    if n_tokens > vocab_size {
+        let supported = format!("at most those of model.vocab_size, {vocab_size}");
         return unsupported("vocabulary.tokens", format!("{n_tokens} tokens"), supported);
+    }
+    let SpecialIds { bos, eos, pad } = special_ids;
+    if let Some(id) = [bos, eos, pad].into_iter().find(|id| *id as usize >= vocab_size) {
+        return unsupported("special_ids", id.to_string(), format!("ids below model.vocab_size, {vocab_size}"));
     }
     match vocabulary.specials.iter().find(|id| **id as usize >= n_tokens) {
         Some(id) => unsupported("vocabulary.specials", id.to_string(), format!("ids of the {n_tokens} tokens")),

@@ -2,6 +2,7 @@
 
 use itera_config::ModelConfig;
 use itera_formats::gguf::{GgufSource, Vocabulary, write_gguf};
+use itera_formats::hf::SpecialIds;
 use itera_formats::{ModelFile, RotaryPairs, Tensor, TensorRef, TokenizerSource};
 use itera_kernels::quant::{Kind, dequantize, quantize};
 
@@ -144,5 +145,9 @@ fn what_contradicts_itself_is_not_written() {
         let error = write_gguf(&path, &source, Kind::F32, false).expect_err("refused").to_string();
         assert!(error.contains(named), "{error}");
     }
+    let special_ids = SpecialIds { pad: 262, ..SPECIAL };
+    let source = GgufSource { name: "", config: &config, special_ids, vocabulary: &good, tensors: &tensors };
+    let error = write_gguf(&path, &source, Kind::F32, false).expect_err("refused").to_string();
+    assert!(error.contains("`special_ids` is 262"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
 }
