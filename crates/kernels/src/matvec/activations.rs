@@ -6,8 +6,7 @@
 //! int8            scale = max |x| / 127 of each 32, code = x / scale to the nearest, ties to even; Σ codes of each 16
 //! ```
 
-use super::{LANES, Operand, TILES};
-use crate::simd::simd;
+use super::{LANES, Operand, TILES, round};
 
 /// Elements that share a scale.
 pub(super) const BLOCK: usize = 32;
@@ -87,15 +86,13 @@ impl Activations {
             self.codes.resize(tiles * blocks * BLOCK, 0);
             self.scales.resize(tiles * blocks, 0.0);
             self.sums.resize(tiles * blocks * SUMS, 0);
-            for (index, x) in x.chunks_exact(len.max(1)).enumerate() {
-                let (tile, lane) = (index / self.lanes, index % self.lanes);
-                let codes = &mut self.codes[tile * blocks * BLOCK..][..blocks * BLOCK];
-                let scales = &mut self.scales[tile * blocks..][..blocks];
-                let sums = &mut self.sums[tile * blocks * SUMS..][..blocks * SUMS];
-                if self.lanes == 1 {
-                    round::one(x, lane, codes, scales, sums);
-                } else {
-                    round::among_lanes(x, lane, codes, scales, sums);
+            let tiles = x.chunks((self.lanes * len).max(1)).zip(self.codes.chunks_exact_mut((blocks * BLOCK).max(1)));
+            let sums =
+                self.scales.chunks_exact_mut(blocks.max(1)).zip(self.sums.chunks_exact_mut((blocks * SUMS).max(1)));
+            for ((x, codes), (scales, sums)) in tiles.zip(sums) {
+                match self.lanes {
+                    1 => round::one(x, codes, scales, sums),
+                    _ => round::tile(x, len, codes, scales, sums),
                 }
             }
         }
@@ -148,58 +145,5 @@ fn interleave(x: &[f32], len: usize, tile: &mut [f32]) {
         for (x, among) in x.iter().zip(tile.chunks_exact_mut(LANES)) {
             among[lane] = *x;
         }
-    }
-}
-
-/// One vector to codes, `$lanes` of them interleaved.
-mod round {
-    use super::*;
-
-    macro_rules! round {
-        ($name:ident, $lanes:expr) => {
-            simd! {
-                pub(super) fn $name<S>(x: &[f32], lane: usize, codes: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
-                    vector::<{ $lanes }>(x, lane, codes, scales, sums)
-                }
-            }
-        };
-    }
-    round!(one, 1);
-    round!(among_lanes, LANES);
-
-    #[inline(always)]
-    fn vector<const N: usize>(x: &[f32], lane: usize, codes: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
-        let scales = scales.iter_mut().skip(lane).step_by(N);
-        for ((x, codes), to) in x.as_chunks::<BLOCK>().0.iter().zip(codes.chunks_exact_mut(BLOCK * N)).zip(scales) {
-            let (scale, rounded) = block(x);
-            *to = scale;
-            for (codes, rounded) in codes.chunks_exact_mut(QUAD * N).zip(rounded.as_chunks::<QUAD>().0) {
-                codes[lane * QUAD..][..QUAD].copy_from_slice(rounded);
-            }
-        }
-        // a loop of its own: among the others it keeps the compiler from vectorising them
-        let sums = sums.iter_mut().skip(lane).step_by(N);
-        for (sum, codes) in sums.zip(codes.chunks_exact(SUM * N)) {
-            let quads = codes.chunks_exact(QUAD * N).map(|quads| &quads[lane * QUAD..][..QUAD]);
-            *sum = quads.flatten().map(|&code| i32::from(code)).sum();
-        }
-    }
-
-    /// The scale and the codes of one block.
-    #[inline(always)]
-    fn block(x: &[f32; BLOCK]) -> (f32, [i8; BLOCK]) {
-        // adding 1.5·2²³ leaves the nearest integer in the low bits of the sum
-        const ROUND: f32 = 12_582_912.0;
-        // magnitudes compare as integers do, and NaN is above them all
-        let largest = x.iter().fold(0, |largest: i32, x| largest.max((x.to_bits() & 0x7fff_ffff).cast_signed()));
-        let largest = f32::from_bits(largest.cast_unsigned());
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        let mut codes = [0; BLOCK];
-        for (code, x) in codes.iter_mut().zip(x) {
-            *code = (x * inverse + ROUND).to_bits() as i8;
-        }
-        let scale = largest / 127.0;
-        // nothing but NaN comes of ∞, as of NaN
-        (if scale.is_finite() { scale } else { f32::NAN }, codes)
     }
 }

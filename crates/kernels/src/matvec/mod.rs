@@ -21,6 +21,7 @@
 
 mod activations;
 mod portable;
+mod round;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "instructions of sets that were detected, on operands whose sizes were checked")]
 mod x86;
