@@ -64,7 +64,9 @@ impl Model {
     /// If its tensors are not those of its configuration; the message names the first.
     pub fn new(file: ModelFile) -> Result<Self> {
         let shape = Arc::new(StateShape::new(&file));
-        Ok(Self { opened: Opened::try_new(file, |file| Network::load(file))?, shape, precision: Precision::Int8 })
+        let opened = Opened::try_new(file, |file| Network::load(file))?;
+        let precision = if opened.borrow_dependent().has_codes() { Precision::Int8 } else { Precision::Exact };
+        Ok(Self { opened, shape, precision })
     }
 
     /// A model of tensors in memory, by the names of [`ModelConfig::tensors`]; they are copied.
@@ -75,8 +77,8 @@ impl Model {
         Self::new(ModelFile::from_tensors(config, special_ids, tensors)?)
     }
 
-    /// The same with another precision of activations while stepping. [`Precision::Int8`] is the default and concerns
-    /// weights that have codes too; a prefill of eight tokens or more is always exact.
+    /// The same with another precision of activations while stepping. [`Precision::Int8`] is the default where weights
+    /// have codes too, and concerns these alone; a prefill of eight tokens or more is always exact.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
@@ -213,16 +215,20 @@ impl Model {
         }
     }
 
+    pub(crate) fn network(&self) -> &Network<'_> {
+        self.opened.borrow_dependent()
+    }
+
     pub(crate) fn shape(&self) -> &Arc<StateShape> {
         &self.shape
     }
 
     pub(crate) fn forward(&self, tokens: &[u32], past: &mut Past<'_, '_>, work: &mut Workspace) {
-        forward(self.opened.borrow_dependent(), self.config(), tokens, past, work);
+        forward(self.network(), self.config(), tokens, past, work);
     }
 
     pub(crate) fn logits<'w>(&self, form: Form, first: usize, count: usize, work: &'w mut Workspace) -> &'w mut [f32] {
-        logits(self.opened.borrow_dependent(), self.config(), form, first, count, work)
+        logits(self.network(), self.config(), form, first, count, work)
     }
 }
 

@@ -101,6 +101,33 @@ impl<'a> Network<'a> {
     }
 }
 
+impl<'a> Network<'a> {
+    /// Whether some weights are codes, for which activations may be rounded.
+    pub(crate) fn has_codes(&self) -> bool {
+        let layers = self.layers.iter().flat_map(|layer| {
+            let experts = layer.moe.iter().flat_map(|moe| &moe.experts);
+            let mlps = experts.chain([&layer.shared]).flat_map(Mlp::matrices);
+            layer.mixer.matrices().into_iter().chain(mlps)
+        });
+        layers.chain([self.head]).any(|matrix| matrix.kind().block_len() > 1)
+    }
+}
+
+impl<'a> Mixer<'a> {
+    pub(crate) fn matrices(&self) -> Vec<QuantMatrix<'a>> {
+        match self {
+            Self::Mamba(mamba) => vec![mamba.in_proj, mamba.out_proj],
+            Self::Attention(layer) => vec![layer.q_proj, layer.k_proj, layer.v_proj, layer.o_proj],
+        }
+    }
+}
+
+impl<'a> Mlp<'a> {
+    pub(crate) fn matrices(&self) -> [QuantMatrix<'a>; 3] {
+        [self.gate, self.up, self.out]
+    }
+}
+
 impl<'a> Layer<'a> {
     fn load(source: &Source<'a>, kind: LayerKind) -> Result<Self> {
         let config = source.file.config();
