@@ -14,6 +14,8 @@ Examples:
   itera train --config configs/quickstart.toml          train on built-in stories, nothing to download
   itera generate runs/quickstart --prompt \"Once upon a time\"
   itera eval runs/quickstart                            bits per byte of the held-out documents
+  itera export runs/quickstart --dtype q8_0 -o quickstart.gguf
+  itera generate quickstart.gguf --prompt \"Once upon a time\"
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM or SIGUSR1 stopped
 training and it is saved (130, 143, and 138 on Linux)."
@@ -31,14 +33,17 @@ pub enum Command {
     Eval(Eval),
     /// Continue prompts.
     Generate(Generate),
+    /// Write a model as one GGUF file, which llama.cpp runs too, or as a Hugging Face directory.
+    Export(Export),
+    /// Show what a model file or directory holds: metadata, tensors, tokenizer, sizes.
+    Inspect(Inspect),
     /// Show every tensor of a configuration, parameters, bytes and FLOPs a token.
     Model(Model),
     /// Show what a configuration's corpus holds: documents, bytes, tokens, splits, samples.
     Data(Data),
     /// Show what this machine has and can do.
     Doctor(Doctor),
-    /// Measure speed.
-    #[command(subcommand)]
+    /// Measure the speed of a model, or of training.
     Bench(Bench),
     /// Print the logits of a text, for comparison with other implementations.
     Logits(Logits),
@@ -64,6 +69,17 @@ pub struct DeviceArgs {
     /// Worker threads; 0 uses every core. Results do not depend on it.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+}
+
+/// How a trained model is run.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// Worker threads; 0 uses every core. Results do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Multiply 8- and 4-bit weights by activations as they are, not rounded to 8 bits: slower.
+    #[arg(long)]
+    pub exact: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -94,10 +110,11 @@ Examples:
   itera eval runs/quickstart                       the held-out split of the run's own corpus
   itera eval runs/quickstart --data stories.txt    any .txt, .jsonl or .parquet
   itera eval runs/quickstart/last --json
+  itera eval quickstart.gguf --data stories.txt    a model file has no corpus of its own
 
 Each document is scored in full and on its own: every token, and the end of the document.")]
 pub struct Eval {
-    /// A run, a checkpoint, or a Hugging Face directory of the family.
+    /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
     pub path: PathBuf,
     /// Documents to score instead of the run's held-out split (path, glob or hub:…; may be given again).
     #[arg(long, value_name = "SOURCE")]
@@ -109,7 +126,7 @@ pub struct Eval {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub device: DeviceArgs,
+    pub run: RunArgs,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -122,10 +139,11 @@ pub enum Split {
 #[command(after_help = "\
 Examples:
   itera generate runs/quickstart --prompt \"Once upon a time\"
+  itera generate quickstart.gguf --min-p 0.1
   itera generate runs/quickstart -p \"The dog\" -p \"The cat\" --temperature 0
   itera generate runs/quickstart --prompts-file prompts.txt --json --stop \"The end.\"")]
 pub struct Generate {
-    /// A run, a checkpoint, or a Hugging Face directory of the family.
+    /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
     pub path: PathBuf,
     /// Text to continue (may be given again).
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -145,6 +163,9 @@ pub struct Generate {
     /// Keep the fewest most likely tokens that hold this much probability.
     #[arg(long, default_value_t = 1.0, value_parser = top_p)]
     pub top_p: f64,
+    /// Keep tokens at least this likely, relative to the most likely one; 0 keeps all.
+    #[arg(long, default_value_t = 0.0, value_parser = min_p)]
+    pub min_p: f64,
     /// Make tokens that are already in the text less likely; 1 is off.
     #[arg(long, default_value_t = 1.0, value_parser = repetition_penalty)]
     pub repetition_penalty: f64,
@@ -158,7 +179,7 @@ pub struct Generate {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub device: DeviceArgs,
+    pub run: RunArgs,
 }
 
 fn temperature(text: &str) -> Result<f64, String> {
@@ -167,6 +188,10 @@ fn temperature(text: &str) -> Result<f64, String> {
 
 fn top_p(text: &str) -> Result<f64, String> {
     within(text, f64::MIN_POSITIVE..=1.0, "a probability above 0 and at most 1")
+}
+
+fn min_p(text: &str) -> Result<f64, String> {
+    within(text, 0.0..=1.0, "a share from 0 (off) to 1")
 }
 
 fn repetition_penalty(text: &str) -> Result<f64, String> {
@@ -207,10 +232,120 @@ pub struct Doctor {
     pub json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  itera export runs/quickstart -o quickstart.gguf
+  itera export runs/quickstart --dtype q8_0 -o quickstart-q8.gguf
+  itera export runs/quickstart/last --format hf --dtype bf16 -o quickstart-bf16
+
+Matrices are stored as asked; norms, convolutions, routers and other small weights stay f32. What is written appears
+whole or not at all. A Hugging Face directory holds f32, f16 or bf16.")]
+pub struct Export {
+    /// A run, a checkpoint, or a Hugging Face directory of the family.
+    pub path: PathBuf,
+    /// The file or directory to write.
+    #[arg(short, long, value_name = "PATH")]
+    pub output: PathBuf,
+    /// What to write.
+    #[arg(long, value_enum, default_value = "gguf")]
+    pub format: Format,
+    /// How the numbers of matrices are stored.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub dtype: Dtype,
+    /// Write also what llama.cpp cannot run.
+    #[arg(long)]
+    pub allow_unsupported: bool,
+    /// Replace what is there.
+    #[arg(long)]
+    pub force: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One file, tokenizer included; llama.cpp runs it.
+    Gguf,
+    /// A directory that `transformers` opens.
+    Hf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Dtype {
+    F32,
+    F16,
+    Bf16,
+    /// 8.5 bits a number.
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  itera inspect quickstart.gguf")]
+pub struct Inspect {
+    /// A GGUF file of any architecture, a Hugging Face directory, a checkpoint, or a run.
+    pub path: PathBuf,
+    /// Print one JSON object, with all metadata in full.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
+Examples:
+  itera bench quickstart.gguf --threads 1
+  itera bench quickstart-q8.gguf --against quickstart.gguf --threads 1
+  itera bench train --config configs/bench-tiny.toml
+
+Measured apart: loading, reading the prompt, the first token, each further token (by the most likely one), and many
+texts at once. Two models take turns. Measure on an idle machine."
+)]
+pub struct Bench {
+    #[command(subcommand)]
+    pub what: Option<BenchWhat>,
+    #[command(flatten)]
+    pub model: Option<BenchModel>,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
 #[derive(Debug, Subcommand)]
-pub enum Bench {
+pub enum BenchWhat {
     /// Measure training steps: tokens a second, time by phase, share of the processor's peak, memory.
     Train(BenchTrain),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct BenchModel {
+    /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
+    pub path: PathBuf,
+    /// Another one to take turns with.
+    #[arg(long, value_name = "PATH")]
+    pub against: Option<PathBuf>,
+    /// Tokens of the prompt.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    pub prompt_tokens: usize,
+    /// Tokens to write after it.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
+    pub tokens: usize,
+    /// Texts to write at once.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    pub streams: usize,
+    /// Times that all is measured, after once that does not count.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
+    pub repeats: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a whole number from 1".into())
 }
 
 #[derive(Debug, clap::Args)]
@@ -240,7 +375,7 @@ pub struct BenchTrain {
 
 #[derive(Debug, clap::Args)]
 pub struct Logits {
-    /// A run, a checkpoint, or a Hugging Face directory of the family.
+    /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
     pub path: PathBuf,
     /// The text; it follows the token that starts a document.
     #[arg(long)]
@@ -249,5 +384,5 @@ pub struct Logits {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub device: DeviceArgs,
+    pub run: RunArgs,
 }

@@ -10,26 +10,27 @@ use std::{
 use anyhow::{Context, Result, bail};
 use itera_config::{Config, DataConfig};
 use itera_data::Document;
-use itera_trainer::score_documents;
 
-use crate::{args, setup};
+use crate::{
+    args,
+    opened::{self, run_of},
+};
 
 pub fn run(args: args::Eval) -> Result<ExitCode> {
-    let device = setup::device_of(&args.device)?;
-    let opened = itera_checkpoint::open_model(&args.path, &device)?;
-    let documents = documents(&args, &opened.dir)?;
+    let opened = opened::open(&args.path, &args.run)?;
+    let documents = documents(&args, &opened.path)?;
     let texts: Vec<&str> = documents.iter().map(|document| document.text()).collect();
 
     let bar = indicatif::ProgressBar::new(texts.len() as u64); // hidden unless standard error is a terminal
     let started = Instant::now();
-    let score = score_documents(&opened.model, &opened.tokenizer, &texts, &mut |done| bar.set_position(done as u64));
+    let score = opened.model.score_documents(&opened.tokenizer, &texts, &|| bar.inc(1))?;
     bar.finish_and_clear();
     let tokens_per_s = score.tokens as f64 / started.elapsed().as_secs_f64();
 
     let mut out = io::stdout().lock();
     if args.json {
         let object = serde_json::json!({
-            "model": opened.dir,
+            "model": opened.path,
             "documents": texts.len(),
             "tokens": score.tokens,
             "bytes": score.bytes,
@@ -40,7 +41,7 @@ pub fn run(args: args::Eval) -> Result<ExitCode> {
         });
         writeln!(out, "{object}")?;
     } else {
-        writeln!(out, "model            {}", opened.dir.display())?;
+        writeln!(out, "model            {}", opened.path.display())?;
         writeln!(out, "documents        {}", texts.len())?;
         writeln!(out, "bytes            {}", score.bytes)?;
         writeln!(
@@ -58,8 +59,8 @@ pub fn run(args: args::Eval) -> Result<ExitCode> {
 }
 
 /// The documents to score: those of `--data`, or a split of the corpus that the run was trained on.
-fn documents(args: &args::Eval, model_dir: &Path) -> Result<Vec<Document>> {
-    let config = run_config(model_dir)?;
+fn documents(args: &args::Eval, model: &Path) -> Result<Vec<Document>> {
+    let config = run_config(model)?;
     if !args.data.is_empty() {
         let config = config.map_or_else(DataConfig::default, |config| config.data);
         return Ok(itera_data::load_documents(&args.data, &config)?);
@@ -77,10 +78,8 @@ fn documents(args: &args::Eval, model_dir: &Path) -> Result<Vec<Document>> {
     })
 }
 
-/// The configuration of the run that a checkpoint lies in: `run/checkpoints/step-…` → `run/config.toml`.
-fn run_config(model_dir: &Path) -> Result<Option<Config>> {
-    let dir = model_dir.canonicalize()?;
-    let run = dir.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent);
-    let config = run.map(|run| run.join("config.toml")).filter(|path| path.is_file());
+/// The configuration of the run that a checkpoint lies in.
+fn run_config(model: &Path) -> Result<Option<Config>> {
+    let config = run_of(model).map(|run| run.join("config.toml")).filter(|path| path.is_file());
     Ok(config.map(|path| Config::load(&path, &[])).transpose()?)
 }

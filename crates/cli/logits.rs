@@ -6,21 +6,18 @@ use std::{
 };
 
 use anyhow::Result;
-use burn::tensor::{Int, Tensor};
 
-use crate::{args, setup};
+use crate::{args, opened};
 
 pub fn run(args: args::Logits) -> Result<ExitCode> {
-    let device = setup::device_of(&args.device)?;
-    let opened = itera_checkpoint::open_model(&args.path, &device)?;
-    let ids: Vec<i32> =
-        [opened.tokenizer.bos()].into_iter().chain(opened.tokenizer.encode(&args.text)).map(|id| id.0 as i32).collect();
+    let opened = opened::open(&args.path, &args.run)?;
+    let tokenizer = &opened.tokenizer;
+    let ids: Vec<u32> = [tokenizer.bos()].into_iter().chain(tokenizer.encode(&args.text)).map(|id| id.0).collect();
     let model = &opened.model;
-    let input = Tensor::<1, Int>::from_ints(ids.as_slice(), &device).unsqueeze_dim(0);
-    let logits = model.logits(model.forward(input, model.initial_state(1), None).hidden);
-    let vocab_size = model.config().vocab_size;
-    let logits = logits.into_data().try_into_vec::<f32>()?;
-    let rows: Vec<&[f32]> = logits.chunks(vocab_size).collect();
+    let mut logits = Vec::new();
+    model
+        .prefill_all(&mut model.new_state(), &ids, &mut model.workspace(), |_, rows| logits.extend_from_slice(rows))?;
+    let rows: Vec<&[f32]> = logits.chunks(model.config().vocab_size).collect();
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::json!({ "ids": ids, "logits": rows }))?;

@@ -5,9 +5,13 @@ mod bench;
 mod data;
 mod doctor;
 mod eval;
+mod export;
 mod generate;
+mod inspect;
+mod listing;
 mod logits;
 mod model;
+mod opened;
 mod progress;
 mod report;
 mod setup;
@@ -29,7 +33,9 @@ fn main() -> ExitCode {
         args::Command::Model(args) => model::run(args),
         args::Command::Data(args) => data::run(args),
         args::Command::Doctor(args) => doctor::run(args),
-        args::Command::Bench(args::Bench::Train(args)) => bench::train(args),
+        args::Command::Export(args) => export::run(args),
+        args::Command::Inspect(args) => inspect::run(args),
+        args::Command::Bench(args) => bench::run(args),
         args::Command::Logits(args) => logits::run(args),
     };
     result.unwrap_or_else(|error| {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use itera_config::{Config, ModelConfig, Precision, SavedActivations};
 
-use crate::{args, setup};
+use crate::{args, listing::shape, setup};
 
 pub fn run(args: args::Model) -> Result<ExitCode> {
     let config = setup::config(&args.config)?;
@@ -62,7 +62,7 @@ fn print(out: &mut impl Write, config: &Config) -> io::Result<()> {
     let width = tensors.iter().map(|t| t.name.len()).max().unwrap_or(0);
     writeln!(out, "{:width$}  {:>18}  {:>10}  {:>10}  role", "tensor", "shape", "parameters", "bytes f32")?;
     for t in &tensors {
-        let shape = t.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
+        let shape = shape(&t.shape);
         writeln!(out, "{:width$}  {shape:>18}  {:>10}  {:>10}  {:?}", t.name, t.n_params(), 4 * t.n_params(), t.role)?;
     }
     writeln!(out,)?;

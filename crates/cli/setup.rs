@@ -28,13 +28,15 @@ pub fn apply(args: &DeviceArgs, run: &mut RunConfig) {
     run.threads = args.threads.unwrap_or(run.threads);
 }
 
+/// Start worker threads; 0 is one a core.
+pub fn threads(count: usize) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).use_current_thread();
+    pool.build_global().context("cannot start worker threads")
+}
+
 /// The device of a run, its worker threads started.
 pub fn device(run: &RunConfig) -> Result<Device> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(run.threads)
-        .use_current_thread()
-        .build_global()
-        .context("cannot start worker threads")?;
+    threads(run.threads)?;
     let name = &run.device;
     by_name(name).ok_or_else(|| {
         anyhow!(
@@ -42,11 +44,4 @@ pub fn device(run: &RunConfig) -> Result<Device> {
             COMPILED.join(", ")
         )
     })
-}
-
-/// The device of a command that has no run of its own.
-pub fn device_of(args: &DeviceArgs) -> Result<Device> {
-    let mut run = RunConfig::default();
-    apply(args, &mut run);
-    device(&run)
 }

@@ -65,3 +65,43 @@ fn a_bench_can_be_read_and_wrong_counts_are_refused() {
     let stderr = here.fails(1, &["bench", "train", "--config", "missing.toml"]);
     assert!(stderr.contains("missing.toml"), "{stderr}");
 }
+
+#[test]
+fn a_model_is_measured_alone_and_against_another() {
+    let here = Workplace::new();
+    here.ok(&borrowed(&here.train("run", &["--set", "train.steps=5"])));
+    here.ok(&["export", "run", "--dtype", "q8_0", "-o", "q8.gguf"]);
+    let counts = ["--prompt-tokens", "9", "--tokens", "20", "--streams", "3", "--repeats", "2", "--json"];
+    let found: Value =
+        serde_json::from_str(&here.ok(&[&["bench", "q8.gguf", "--against", "run"][..], &counts].concat()))
+            .expect("JSON");
+    let number = |path: &str| found.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path}: {found}"));
+    assert_eq!(found["models"].as_array().map(Vec::len), Some(2));
+    for model in ["/models/0", "/models/1"] {
+        for spread in ["load_ms", "prefill_tokens_per_s", "first_token_ms", "tokens_per_s", "streams_tokens_per_s"] {
+            let [min, median, max] = ["min", "median", "max"].map(|of| number(&format!("{model}/{spread}/{of}")));
+            assert!(0.0 < min && min <= median && median <= max, "{spread}: {found}");
+        }
+        let [median, p99, max] = ["median", "p99", "max"].map(|of| number(&format!("{model}/token_us/{of}")));
+        assert!(0.0 < median && median <= p99 && p99 <= max, "{found}");
+        let [bytes, flops, roof] =
+            ["bytes_per_token", "flops_per_token", "tokens_per_s"].map(|of| number(&format!("{model}/roofline/{of}")));
+        let slowest = (bytes / number(&format!("{model}/roofline/reading_gb_per_s")))
+            .max(flops / number(&format!("{model}/roofline/peak_f32_gflops")));
+        assert!((roof * slowest / 1e9 - 1.0).abs() < 1e-9, "{found}");
+        let share = number(&format!("{model}/tokens_per_s/median")) / roof;
+        assert!((number(&format!("{model}/roofline/share")) / share - 1.0).abs() < 1e-9, "{found}");
+    }
+    assert!(number("/models/0/roofline/bytes_per_token") < number("/models/1/roofline/bytes_per_token"));
+    for ratio in ["load", "prefill", "first_token", "token", "streams"] {
+        assert!(number(&format!("/ratios/{ratio}/min")) <= number(&format!("/ratios/{ratio}/max")), "{found}");
+    }
+
+    let table = here.ok(&[&["bench", "run"][..], &counts[..8]].concat());
+    for line in ["machine", "model", "load", "prefill", "first token", "decode", "streams", "must", "roof", "memory"] {
+        assert!(table.lines().any(|l| l.starts_with(line)), "no line `{line}`: {table}");
+    }
+    here.fails(2, &["bench", "run", "--tokens", "0"]);
+    let stderr = here.fails(1, &["bench", "nowhere"]);
+    assert!(stderr.contains("nowhere holds no model"), "{stderr}");
+}

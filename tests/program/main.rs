@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod bench;
+mod deploy;
+mod parity;
 mod resume;
 mod support;
 mod use_a_model;

@@ -52,7 +52,7 @@ pub enum CheckpointError {
     },
     /// There is nothing to open at a path.
     #[error(
-        "{} holds no model: expected a run (with `best` or `last`), or a directory with config.json and model.safetensors",
+        "{} holds no model: expected a run (with `best` or `last`), a directory with config.json and model.safetensors, or a .gguf file",
         path.display()
     )]
     NotFound {

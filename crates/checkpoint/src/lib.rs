@@ -14,11 +14,12 @@
 mod error;
 mod identity;
 mod model_dir;
+mod publish;
 mod store;
 mod trainer_files;
 mod verify;
 
 pub use error::CheckpointError;
 pub use identity::Identity;
-pub use model_dir::{OpenedModel, open_model, resolve, write_model};
+pub use model_dir::{export_model, find_model, open_model, special_ids, write_model};
 pub use store::{CheckpointStore, Found, Loaded, Snapshot};

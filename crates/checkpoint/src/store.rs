@@ -1,12 +1,13 @@
 //! The checkpoints of one run.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
 
 use burn::tensor::Device;
 use itera_config::Precision;
+use itera_formats::Kind;
 use itera_model::LanguageModel;
 use itera_tokenizer::Tokenizer;
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,6 +16,7 @@ use crate::{
     error::{CheckpointError, io},
     identity::Identity,
     model_dir::{open_model, write_model},
+    publish::{publish_dir, remove, sync_dir},
     trainer_files::{read_master_weights, read_moments, write_master_weights, write_moments},
     verify::{self, TRAINER_DIR},
 };
@@ -84,43 +86,8 @@ impl CheckpointStore {
     pub fn save<S: Serialize>(&self, snapshot: Snapshot<'_, S>) -> Result<PathBuf, CheckpointError> {
         let parent = self.dir();
         fs::create_dir_all(&parent).map_err(io("create", &parent))?;
-        let staging = parent.join(format!("{STAGING_PREFIX}{:06}.tmp", snapshot.step));
-        remove(&staging)?;
-        let result = self.write_and_publish(&staging, snapshot);
-        if result.is_err() {
-            // the error that matters is the one that stopped the writing
-            let _ = fs::remove_dir_all(&staging);
-        }
-        result
-    }
-
-    fn write_and_publish<S: Serialize>(
-        &self,
-        staging: &Path,
-        snapshot: Snapshot<'_, S>,
-    ) -> Result<PathBuf, CheckpointError> {
-        let trainer = staging.join(TRAINER_DIR);
-        fs::create_dir_all(&trainer).map_err(io("create", &trainer))?;
-        write_model(staging, snapshot.model, snapshot.tokenizer, snapshot.precision)?;
-        let parameters = snapshot.model.parameters();
-        if snapshot.precision != Precision::F32 {
-            write_master_weights(staging, &parameters)?;
-        }
-        write_moments(staging, &parameters, snapshot.first_moments, snapshot.second_moments)?;
-        verify::seal(staging, snapshot.identity, snapshot.state)?;
-        sync_dir(&trainer)?;
-        sync_dir(staging)?;
-
         let path = self.path(snapshot.step);
-        // a checkpoint of this step that is already there stays whole until the new one can take its place
-        let replaced = self.dir().join(format!("{STAGING_PREFIX}{:06}.replaced", snapshot.step));
-        remove(&replaced)?;
-        if path.exists() {
-            fs::rename(&path, &replaced).map_err(io("replace", &path))?;
-        }
-        fs::rename(staging, &path).map_err(io("publish", &path))?;
-        sync_dir(&self.dir())?;
-        remove(&replaced)?;
+        publish_dir(&path, |dir| write(dir, snapshot))?;
         Ok(path)
     }
 
@@ -161,7 +128,7 @@ impl CheckpointStore {
         if let Some((what, difference)) = saved.difference(identity) {
             return Err(CheckpointError::Foreign { path: path.into(), what, difference });
         }
-        let rounded = open_model(path, device)?.model;
+        let rounded = open_model(path, device)?;
         let specs = rounded.config().tensors();
         let (first_moments, second_moments) = read_moments(path, &specs)?;
         let model = match read_master_weights(path, &specs)? {
@@ -284,19 +251,22 @@ fn name(step: u64) -> String {
     format!("step-{step:06}")
 }
 
-fn remove(dir: &Path) -> Result<(), CheckpointError> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", dir)(error)),
-        _ => Ok(()),
+/// Write all files of a checkpoint into an empty directory.
+fn write<S: Serialize>(dir: &Path, snapshot: Snapshot<'_, S>) -> Result<(), CheckpointError> {
+    let trainer = dir.join(TRAINER_DIR);
+    fs::create_dir_all(&trainer).map_err(io("create", &trainer))?;
+    let kind = match snapshot.precision {
+        Precision::F32 => Kind::F32,
+        Precision::Bf16 => Kind::Bf16,
+    };
+    write_model(dir, snapshot.model, snapshot.tokenizer, kind)?;
+    let parameters = snapshot.model.parameters();
+    if kind != Kind::F32 {
+        write_master_weights(dir, &parameters)?;
     }
-}
-
-/// Make renames in `dir` durable, where the system lets a directory be opened.
-fn sync_dir(dir: &Path) -> Result<(), CheckpointError> {
-    if cfg!(not(unix)) {
-        return Ok(());
-    }
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync", dir))
+    write_moments(dir, &parameters, snapshot.first_moments, snapshot.second_moments)?;
+    verify::seal(dir, snapshot.identity, snapshot.state)?;
+    sync_dir(&trainer)
 }
 
 #[cfg(unix)]

@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use itera_config::{Precision, TensorSpec};
-use itera_formats::TensorRef;
+use itera_config::TensorSpec;
+use itera_formats::{Kind, TensorRef};
 use itera_model::Parameter;
 
 use crate::{error::CheckpointError, verify::damaged};
@@ -31,7 +31,7 @@ pub(crate) fn write_moments(
         tensors.push(TensorRef { name: m, shape: &parameter.shape, data: first });
         tensors.push(TensorRef { name: v, shape: &parameter.shape, data: second });
     }
-    itera_formats::write_safetensors(&dir.join(OPTIMIZER_FILE), &tensors, Precision::F32)?;
+    itera_formats::write_safetensors(&dir.join(OPTIMIZER_FILE), &tensors, Kind::F32)?;
     Ok(())
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn read_moments(dir: &Path, specs: &[TensorSpec]) -> Result<(Values, 
 pub(crate) fn write_master_weights(dir: &Path, parameters: &[Parameter]) -> Result<(), CheckpointError> {
     let tensors: Vec<TensorRef<'_>> =
         parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
-    itera_formats::write_safetensors(&dir.join(WEIGHTS_FILE), &tensors, Precision::F32)?;
+    itera_formats::write_safetensors(&dir.join(WEIGHTS_FILE), &tensors, Kind::F32)?;
     Ok(())
 }
 

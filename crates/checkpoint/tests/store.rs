@@ -94,7 +94,7 @@ fn bf16_is_what_others_read_and_not_what_the_run_goes_on_from() {
     let dir = run.checkpoints().join("step-000001");
     assert_eq!(run.load(&dir).expect("whole"), "state");
 
-    let opened = open_model(&dir, &Device::flex()).expect("a model").model.parameters();
+    let opened = open_model(&dir, &Device::flex()).expect("a model").parameters();
     for (rounded, exact) in opened.iter().zip(run.model.parameters()) {
         // bfloat16 has the upper half of the bits, the last of them rounded
         assert!(rounded.values.iter().all(|value| value.to_bits() << 16 == 0), "{}", exact.name);

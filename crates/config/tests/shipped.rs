@@ -5,11 +5,12 @@ use std::{fs, path::PathBuf};
 use itera_config::{Config, LayerKind, ModelConfig, RunConfig};
 
 /// Every file of configs/, by name.
-const SHIPPED: [&str; 10] = [
+const SHIPPED: [&str; 11] = [
     "bench-tiny",
     "quickstart",
     "reference",
     "smoke",
+    "story260k",
     "tiny",
     "tiny-dense",
     "tiny-ssm",
@@ -112,6 +113,14 @@ fn quickstart_is_a_small_hybrid_with_experts() {
     let Config { model, .. } = shipped("quickstart");
     assert!((250_000..=400_000).contains(&model.total_params()), "{}", model.total_params());
     assert_eq!((model.vocab_size, model.n_experts, model.top_k), (1024, 4, 2));
+    assert_eq!(model.layer_kinds().iter().filter(|kind| **kind == LayerKind::Attention).count(), 1);
+}
+
+#[test]
+fn story260k_has_the_parameters_of_its_name() {
+    let Config { model, .. } = shipped("story260k");
+    assert!(within(0.02, model.total_params(), 260_000), "{}", model.total_params());
+    assert_eq!((model.vocab_size, model.d_model, model.n_layers), (512, 64, 5));
     assert_eq!(model.layer_kinds().iter().filter(|kind| **kind == LayerKind::Attention).count(), 1);
 }
 

@@ -16,12 +16,15 @@ mod atomic;
 mod error;
 pub mod gguf;
 pub mod hf;
+mod listing;
 mod mapped;
 mod model_file;
 mod tensors;
 
 pub use atomic::write_atomic;
 pub use error::FormatError;
+pub use itera_kernels::quant::Kind;
+pub use listing::{ListedTensor, Listing};
 pub use mapped::MappedFile;
 pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
 pub use tensors::{Tensor, TensorRef, read_safetensors, write_safetensors};

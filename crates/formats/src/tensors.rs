@@ -11,9 +11,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
-use half::bf16;
-use itera_config::Precision;
-use itera_kernels::quant::{Kind, dequantize};
+use itera_kernels::quant::{Kind, dequantize, quantize};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
@@ -25,6 +23,9 @@ const LENGTH_BYTES: usize = 8;
 
 /// Longest header that is read or written; the limit of every other reader as well.
 const MAX_HEADER_BYTES: usize = 100_000_000;
+
+/// The kinds of number that are read and written, and what files call them.
+const DTYPES: [(Kind, Dtype); 3] = [(Kind::F32, Dtype::F32), (Kind::F16, Dtype::F16), (Kind::Bf16, Dtype::BF16)];
 
 /// Numbers turned into bytes at a time.
 const CHUNK_LEN: usize = 1 << 14;
@@ -58,32 +59,28 @@ impl Tensor {
     }
 }
 
-/// Writes tensors as F32 or, rounded to nearest, ties to even, as BF16; atomically. The order of `tensors` does not show
-/// in the file.
+/// Writes tensors as F32 or, rounded to nearest, ties to even, as F16 or BF16; atomically. The order of `tensors` does not
+/// show in the file.
 ///
 /// # Errors
 ///
-/// If a name occurs twice, a shape does not fit its numbers, or the file cannot be written.
-pub fn write_safetensors(path: &Path, tensors: &[TensorRef<'_>], precision: Precision) -> Result<()> {
+/// If it is another kind, a name occurs twice, a shape does not fit its numbers, or the file cannot be written.
+pub fn write_safetensors(path: &Path, tensors: &[TensorRef<'_>], kind: Kind) -> Result<()> {
     let mut tensors = tensors.to_vec();
     tensors.sort_by_key(|tensor| tensor.name);
-    let header = header_of(path, &tensors, precision)?;
+    let header = header_of(path, &tensors, kind)?;
     publish(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
-        tensors.iter().try_for_each(|tensor| match precision {
-            Precision::F32 => write_numbers(file, tensor.data, f32::to_le_bytes),
-            Precision::Bf16 => write_numbers(file, tensor.data, |number| bf16::from_f32(number).to_le_bytes()),
-        })
+        tensors.iter().try_for_each(|tensor| write_numbers(file, tensor.data, kind))
     })
 }
 
-fn header_of(path: &Path, tensors: &[TensorRef<'_>], precision: Precision) -> Result<Vec<u8>> {
-    let (dtype, number_bytes) = match precision {
-        Precision::F32 => (Dtype::F32, size_of::<f32>()),
-        Precision::Bf16 => (Dtype::BF16, size_of::<bf16>()),
-    };
+fn header_of(path: &Path, tensors: &[TensorRef<'_>], kind: Kind) -> Result<Vec<u8>> {
     let invalid = |problem: String| FormatError::Header { path: path.to_owned(), problem };
+    let Some((_, dtype)) = DTYPES.into_iter().find(|(known, _)| *known == kind) else {
+        return Err(invalid(format!("it cannot hold {}; f32, f16 and bf16 can be written", kind.name())));
+    };
     if let Some(twins) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
         return Err(invalid(format!("tensor `{}` was given twice", twins[0].name)));
     }
@@ -94,7 +91,7 @@ fn header_of(path: &Path, tensors: &[TensorRef<'_>], precision: Precision) -> Re
             return Err(invalid(format!("tensor `{name}` was given {} numbers for shape {shape:?}", data.len())));
         }
         let start = end;
-        end += data.len() * number_bytes;
+        end += data.len() * kind.block_bytes();
         infos.push((name.to_owned(), TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (start, end) }));
     }
     // transformers refuses a file that does not say which framework laid its tensors out
@@ -108,15 +105,11 @@ fn header_of(path: &Path, tensors: &[TensorRef<'_>], precision: Precision) -> Re
     Ok(header)
 }
 
-fn write_numbers<const N: usize>(
-    file: &mut dyn Write,
-    numbers: &[f32],
-    to_bytes: impl Fn(f32) -> [u8; N],
-) -> std::io::Result<()> {
-    let mut bytes = Vec::with_capacity(CHUNK_LEN * N);
+fn write_numbers(file: &mut dyn Write, numbers: &[f32], kind: Kind) -> std::io::Result<()> {
+    let mut bytes = Vec::new();
     for chunk in numbers.chunks(CHUNK_LEN) {
-        bytes.clear();
-        bytes.extend(chunk.iter().flat_map(|number| to_bytes(*number)));
+        bytes.resize(chunk.len() * kind.block_bytes(), 0);
+        quantize(kind, chunk, &mut bytes);
         file.write_all(&bytes)?;
     }
     Ok(())
@@ -159,11 +152,8 @@ pub(crate) fn index<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Vec<Indexed>, &
     let place = |name: String| {
         let TensorInfo { dtype, shape, data_offsets: (start, end) } =
             metadata.info(&name).expect("the header lists its own names").clone();
-        let kind = match dtype {
-            Dtype::F32 => Kind::F32,
-            Dtype::F16 => Kind::F16,
-            Dtype::BF16 => Kind::Bf16,
-            _ => return Err(FormatError::Dtype { path: path.to_owned(), tensor: name, dtype: dtype.to_string() }),
+        let Some((kind, _)) = DTYPES.into_iter().find(|(_, known)| *known == dtype) else {
+            return Err(FormatError::Dtype { path: path.to_owned(), tensor: name, dtype: dtype.to_string() });
         };
         Ok(Indexed { name, kind, shape, range: start..end })
     };
@@ -198,7 +188,7 @@ fn split<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Metadata, &'a [u8])> {
 
 #[cfg(test)]
 mod tests {
-    use half::f16;
+    use half::{bf16, f16};
     use proptest::prelude::*;
     use safetensors::tensor::TensorView;
 
@@ -217,7 +207,7 @@ mod tests {
     fn written(tensors: &[TensorRef<'_>]) -> Vec<u8> {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("file");
-        write_safetensors(&path, tensors, Precision::F32).expect("written");
+        write_safetensors(&path, tensors, Kind::F32).expect("written");
         std::fs::read(path).expect("read")
     }
 
@@ -275,8 +265,7 @@ mod tests {
         let numbers = [1.0, 1.0 + 0.6 / 128.0, 1.0 + 0.5 / 128.0, 1.0 + 1.5 / 128.0, -3.4e38, f32::NAN];
         let nearest = [1.0, 1.0 + 1.0 / 128.0, 1.0, 1.0 + 2.0 / 128.0, f32::NEG_INFINITY];
         let tensor = |name, shape, data| TensorRef { name, shape, data };
-        write_safetensors(&path, &[tensor("b", &[6], &numbers), tensor("a", &[0], &[])], Precision::Bf16)
-            .expect("written");
+        write_safetensors(&path, &[tensor("b", &[6], &numbers), tensor("a", &[0], &[])], Kind::Bf16).expect("written");
         let bytes = std::fs::read(&path).expect("bytes");
         let file = safetensors::SafeTensors::deserialize(&bytes).expect("valid");
         assert_eq!(file.tensor("b").expect("a tensor").dtype(), Dtype::BF16);
@@ -351,12 +340,29 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_that_is_written_is_read_back_rounded_as_it_rounds() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        let numbers = [0.1, -70000.0, 1e-9, 3.0];
+        let tensor = [TensorRef { name: "w", shape: &[2, 2], data: &numbers }];
+        for (kind, _) in DTYPES {
+            write_safetensors(&path, &tensor, kind).expect("written");
+            let (mut bytes, mut rounded) = (vec![0; 4 * kind.block_bytes()], [0.0; 4]);
+            quantize(kind, &numbers, &mut bytes);
+            dequantize(kind, &bytes, &mut rounded);
+            assert_eq!(read(&std::fs::read(&path).expect("bytes")).expect("readable")[0].data, rounded, "{kind:?}");
+        }
+        let error = write_safetensors(&path, &tensor, Kind::Q8_0).expect_err("refused").to_string();
+        assert!(error.contains("q8_0"), "{error}");
+    }
+
+    #[test]
     fn tensors_that_contradict_themselves_are_not_written() {
         let dir = tempfile::tempdir().expect("a directory");
         let one = |name, shape| TensorRef { name, shape, data: &[1.0] };
         for tensors in [vec![one("twin", &[1]), one("twin", &[1])], vec![one("misfit", &[2])]] {
             let error =
-                write_safetensors(&dir.path().join("file"), &tensors, Precision::F32).expect_err("refused").to_string();
+                write_safetensors(&dir.path().join("file"), &tensors, Kind::F32).expect_err("refused").to_string();
             assert!(error.contains(tensors[0].name), "{error}");
         }
         assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);

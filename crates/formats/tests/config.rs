@@ -1,6 +1,7 @@
 //! `config.json`: what is written is read, what has no counterpart is refused by name, and nothing panics.
 
-use itera_config::{ModelConfig, PositionEmbedding, Precision};
+use itera_config::{ModelConfig, PositionEmbedding};
+use itera_formats::Kind;
 use itera_formats::hf::{SpecialIds, config_json, generation_config_json, parse_config};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -40,14 +41,14 @@ fn models() -> impl Strategy<Value = ModelConfig> {
 }
 
 fn written() -> Value {
-    config_json(&ModelConfig::default(), &SPECIAL, Precision::F32)
+    config_json(&ModelConfig::default(), &SPECIAL, Kind::F32)
 }
 
 proptest! {
     #[test]
     fn what_is_written_is_read(model in models()) {
         prop_assume!(model.validate().is_ok());
-        let text = config_json(&model, &SPECIAL, Precision::F32).to_string();
+        let text = config_json(&model, &SPECIAL, Kind::F32).to_string();
         let (found, special) = parse_config(&serde_json::from_str(&text).expect("JSON")).expect("readable");
         prop_assert_eq!(found, model);
         prop_assert_eq!(special, SPECIAL);
@@ -76,10 +77,7 @@ proptest! {
 #[test]
 fn dropout_belongs_to_training() {
     let model = ModelConfig { dropout: 0.1, ..ModelConfig::default() };
-    assert_eq!(
-        parse_config(&config_json(&model, &SPECIAL, Precision::F32)).expect("readable").0,
-        ModelConfig::default()
-    );
+    assert_eq!(parse_config(&config_json(&model, &SPECIAL, Kind::F32)).expect("readable").0, ModelConfig::default());
 }
 
 /// As `transformers` 5 saves a model, and as it wrote it before.
@@ -148,14 +146,14 @@ fn shapes_that_make_no_model_are_refused() {
 fn only_a_model_with_attention_uses_the_cache() {
     for (attention_layers, use_cache) in [(vec![], false), (vec![2], true)] {
         let model = ModelConfig { attention_layers, ..ModelConfig::default() };
-        assert_eq!(config_json(&model, &SPECIAL, Precision::F32)["use_cache"], use_cache);
+        assert_eq!(config_json(&model, &SPECIAL, Kind::F32)["use_cache"], use_cache);
         assert_eq!(generation_config_json(&model, &SPECIAL)["use_cache"], use_cache);
     }
 }
 
 #[test]
 fn the_type_of_the_weights_is_said_in_the_words_of_torch() {
-    for (precision, dtype) in [(Precision::F32, "float32"), (Precision::Bf16, "bfloat16")] {
-        assert_eq!(config_json(&ModelConfig::default(), &SPECIAL, precision)["dtype"], dtype);
+    for (kind, dtype) in [(Kind::F32, "float32"), (Kind::F16, "float16"), (Kind::Bf16, "bfloat16")] {
+        assert_eq!(config_json(&ModelConfig::default(), &SPECIAL, kind)["dtype"], dtype);
     }
 }

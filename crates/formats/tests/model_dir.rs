@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use itera_config::{ModelConfig, PositionEmbedding, Precision};
+use itera_config::{ModelConfig, PositionEmbedding};
 use itera_formats::hf::{SpecialIds, read_model_dir, write_model_dir};
-use itera_formats::{Tensor, TensorRef, read_safetensors, write_safetensors};
+use itera_formats::{Kind, ListedTensor, Listing, Tensor, TensorRef, read_safetensors, write_safetensors};
 use itera_testkit::uniform;
 use tempfile::TempDir;
 
@@ -27,7 +27,7 @@ fn random_tensors(config: &ModelConfig) -> Vec<Tensor> {
 
 fn write(dir: &Path, config: &ModelConfig, tensors: &[Tensor]) -> itera_formats::Result<()> {
     let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
-    write_model_dir(dir, config, &SPECIAL, &refs, Precision::F32)
+    write_model_dir(dir, config, &SPECIAL, &refs, Kind::F32)
 }
 
 /// A directory with the weights of `small()`, changed.
@@ -38,7 +38,7 @@ fn changed(change: impl FnOnce(&mut Vec<Tensor>)) -> TempDir {
     let mut tensors = read_safetensors(&weights).expect("read");
     change(&mut tensors);
     let tensors: Vec<_> = tensors.iter().map(Tensor::as_ref).collect();
-    write_safetensors(&weights, &tensors, Precision::F32).expect("written");
+    write_safetensors(&weights, &tensors, Kind::F32).expect("written");
     dir
 }
 
@@ -151,4 +151,19 @@ fn a_model_that_does_not_fit_is_not_written() {
         assert!(message.contains(named), "{message}");
     }
     assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 0);
+}
+
+#[test]
+fn a_listing_tells_what_was_written() {
+    let dir = changed(|_| ());
+    fs::create_dir(dir.path().join("trainer")).expect("created");
+    fs::write(dir.path().join("trainer/state.json"), "{}").expect("written");
+    let listing = Listing::of(dir.path()).expect("a listing");
+    let n_params: usize = listing.tensors.iter().map(ListedTensor::n_params).sum();
+    assert_eq!(n_params, small().total_params());
+    assert!(listing.tensors.iter().all(|t| t.kind == Kind::F32 && t.size_bytes == 4 * t.n_params()));
+    assert_eq!(listing.metadata["hidden_size"], small().d_model);
+    let files = ["config.json", "generation_config.json", "model.safetensors"];
+    let bytes = files.map(|file| fs::metadata(dir.path().join(file)).expect("a file").len());
+    assert_eq!(listing.file_bytes, bytes.iter().sum::<u64>());
 }

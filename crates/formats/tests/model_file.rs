@@ -1,9 +1,9 @@
 //! An opened model answers to one set of names, with the numbers that its file has.
 
-use itera_config::{ModelConfig, Precision};
+use itera_config::ModelConfig;
 use itera_formats::hf::{SpecialIds, write_model_dir};
 use itera_formats::{ModelFile, RotaryPairs, Tensor, TensorRef, TokenizerSource};
-use itera_kernels::quant::{QuantMatrix, dequantize};
+use itera_kernels::quant::{Kind, QuantMatrix, dequantize};
 use itera_testkit::uniform;
 
 const SPECIAL: SpecialIds = SpecialIds { bos: 0, eos: 0, pad: 1 };
@@ -27,10 +27,10 @@ fn numbers(matrix: QuantMatrix<'_>) -> Vec<f32> {
     numbers
 }
 
-fn opened(config: &ModelConfig, tensors: &[Tensor], precision: Precision) -> ModelFile {
+fn opened(config: &ModelConfig, tensors: &[Tensor], kind: Kind) -> ModelFile {
     let dir = tempfile::tempdir().expect("a directory");
     let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
-    write_model_dir(dir.path(), config, &SPECIAL, &refs, precision).expect("written");
+    write_model_dir(dir.path(), config, &SPECIAL, &refs, kind).expect("written");
     std::fs::write(dir.path().join("tokenizer.json"), "{}").expect("written");
     let model = ModelFile::open(dir.path()).expect("opened");
     let Ok(TokenizerSource::Json(json)) = model.tokenizer() else { panic!("JSON") };
@@ -44,7 +44,7 @@ fn a_directory_serves_pieces_of_its_tensors() {
         let config = ModelConfig { n_experts, top_k: 1, tie_embeddings, ..small() };
         let tensors = random_tensors(&config);
         let tensor = |name: &str| tensors.iter().find(|tensor| tensor.name == name).expect("a tensor").data.as_slice();
-        let model = opened(&config, &tensors, Precision::F32);
+        let model = opened(&config, &tensors, Kind::F32);
         assert_eq!(
             (model.config(), model.special_ids(), model.rotary_pairs()),
             (&config, SPECIAL, RotaryPairs::Halves)
@@ -77,7 +77,7 @@ fn a_directory_serves_pieces_of_its_tensors() {
 fn tensors_in_memory_are_a_model_too() {
     let config = small();
     let tensors = random_tensors(&config);
-    let on_disk = opened(&config, &tensors, Precision::F32);
+    let on_disk = opened(&config, &tensors, Kind::F32);
     let reversed: Vec<_> = tensors.iter().rev().map(Tensor::as_ref).collect();
     let model = ModelFile::from_tensors(&config, SPECIAL, &reversed).expect("a model");
     for name in ["embed", "layers.0.moe.2.up", "layers.2.mamba.out_proj", "layers.1.shared.gate"] {
@@ -95,7 +95,7 @@ fn tensors_in_memory_are_a_model_too() {
 fn half_the_bytes_are_served_as_they_lie() {
     let config = small();
     let tensors = random_tensors(&config);
-    let model = opened(&config, &tensors, Precision::Bf16);
+    let model = opened(&config, &tensors, Kind::Bf16);
     let embed = model.matrix("embed").expect("a matrix");
     assert_eq!((embed.rows(), embed.cols(), embed.bytes().len()), (300, 32, 300 * 32 * 2));
     assert!(
@@ -105,7 +105,7 @@ fn half_the_bytes_are_served_as_they_lie() {
 
 #[test]
 fn what_a_model_does_not_have_is_named() {
-    let model = opened(&small(), &random_tensors(&small()), Precision::F32);
+    let model = opened(&small(), &random_tensors(&small()), Kind::F32);
     for name in ["layers.1.mamba.in_proj", "layers.0.moe.3.gate", "norm", "layers.0.mamba.a_log"] {
         let error = model.matrix(name).expect_err("absent").to_string();
         assert!(error.contains(name), "{error}");

@@ -11,8 +11,7 @@ pub enum Purpose {
     Init = 1,
     /// Dropout masks; the index is the micro-batch's.
     Dropout = 2,
-    /// Choosing tokens; the index is the sample's.
-    Sampling = 3,
+    // 3 is the runtime's, which chooses tokens
 }
 
 /// The stream of `purpose` number `index` under `seed`.

@@ -48,6 +48,14 @@ pub enum TrainError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A configured prompt could not be continued.
+    #[error("cannot continue the prompt {prompt:?} of eval.prompts: {source}")]
+    Sample {
+        /// The prompt.
+        prompt: String,
+        /// Why.
+        source: itera_runtime::RuntimeError,
+    },
     /// Another file of the run could not be written.
     #[error(transparent)]
     Write(#[from] itera_formats::FormatError),

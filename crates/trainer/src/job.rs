@@ -7,8 +7,9 @@ use itera_checkpoint::CheckpointStore;
 use itera_config::Config;
 use itera_data::Dataset;
 use itera_metrics::{Sample, StepRecord};
+use itera_runtime::Score;
 
-use crate::{error::TrainError, state::TrainingState, stop::StopFlag, validation::Score};
+use crate::{error::TrainError, state::TrainingState, stop::StopFlag};
 
 /// What to do with checkpoints that the run directory already holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

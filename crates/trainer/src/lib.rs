@@ -11,11 +11,11 @@
 
 mod bench;
 mod error;
-mod evaluate;
 mod job;
 mod learner;
 mod objective;
 mod optimizer;
+mod samples;
 mod schedule;
 mod state;
 mod stop;
@@ -25,7 +25,6 @@ mod validation;
 
 pub use bench::time_steps;
 pub use error::TrainError;
-pub use evaluate::score_documents;
 pub use job::{Event, Job, Outcome, Resume, RunEnd};
 pub use objective::{LossParts, losses};
 pub use optimizer::{AdamW, decays};
@@ -34,4 +33,4 @@ pub use state::{Best, TrainingState, Window};
 pub use stop::StopFlag;
 pub use train::train;
 pub use update::StepTimes;
-pub use validation::{Score, validate};
+pub use validation::validate;

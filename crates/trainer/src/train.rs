@@ -11,8 +11,9 @@ use itera_checkpoint::{CheckpointStore, Identity, Snapshot};
 use itera_config::{Config, TrainConfig};
 use itera_data::{Sampler, validation_batches};
 use itera_formats::write_atomic;
-use itera_metrics::{ExpertLayout, MetricsWriter, Sample, StepRecord, TensorBoard, resident_bytes};
-use itera_model::{Continuation, LanguageModel, Sampler as TokenSampler, SamplingConfig, generate};
+use itera_metrics::{ExpertLayout, MetricsWriter, StepRecord, TensorBoard, resident_bytes};
+use itera_model::LanguageModel;
+use itera_runtime::Score;
 use itera_tokenizer::TokenId;
 
 use crate::{
@@ -20,10 +21,11 @@ use crate::{
     job::{Event, Job, Outcome, Resume, RunEnd},
     learner::Learner,
     optimizer::AdamW,
+    samples::samples,
     schedule::learning_rate,
     state::{Best, TrainingState, add_counts},
     update::{StepTimes, Update},
-    validation::{Score, validate},
+    validation::validate,
 };
 
 /// Train until the steps are done, validation stops improving, or someone asks to stop.
@@ -164,7 +166,7 @@ impl<'a> Run<'a> {
         add_counts(&mut self.state.window.tokens_per_expert, &update.tokens_per_expert);
 
         let last = step == config.train.steps;
-        let validation = (last || step.is_multiple_of(config.eval.every_steps)).then(|| self.validate());
+        let validation = (last || step.is_multiple_of(config.eval.every_steps)).then(|| self.validate()).transpose()?;
         let validated = Instant::now();
         let record = (last || step.is_multiple_of(config.log.every_steps) || validation.is_some())
             .then(|| self.record(&update, lr, validation.map(|v| v.score)));
@@ -233,18 +235,18 @@ impl<'a> Run<'a> {
         score.nats.is_finite()
     }
 
-    fn validate(&mut self) -> Validation {
+    fn validate(&mut self) -> Result<Validation, TrainError> {
         let config = self.job.config;
         let data = self.job.data;
         let model = self.learner.model.valid();
         let batches =
             validation_batches(&data.valid, config.eval.tokens, config.train.batch_size, config.train.seq_len);
         let score = validate(&model, batches, |id| data.tokenizer.token_bytes(TokenId(id as u32)));
-        self.state.samples = self.sample(&model);
+        self.state.samples = samples(&model, self.state.step, config, &data.tokenizer)?;
 
         let here = Best { val_bpb: score.bits_per_byte(), step: self.state.step };
         if !here.val_bpb.is_finite() {
-            return Validation { score, best: false, is_kept: false };
+            return Ok(Validation { score, best: false, is_kept: false });
         }
         let state = &mut self.state;
         let best = state.best.is_none_or(|best| here.val_bpb < best.val_bpb);
@@ -262,30 +264,7 @@ impl<'a> Run<'a> {
         state.kept_best.push(here);
         state.kept_best.sort_by(|a, b| a.val_bpb.total_cmp(&b.val_bpb).then(a.step.cmp(&b.step)));
         state.kept_best.truncate(config.checkpoint.keep_best);
-        Validation { score, best, is_kept: state.kept_best.contains(&here) }
-    }
-
-    fn sample(&self, model: &LanguageModel) -> Vec<Sample> {
-        let config = self.job.config;
-        let tokenizer = &self.job.data.tokenizer;
-        let sampling = SamplingConfig {
-            temperature: config.eval.sample_temperature,
-            seed: config.run.seed,
-            ..SamplingConfig::default()
-        };
-        let eos = tokenizer.eos();
-        (0..)
-            .zip(&config.eval.prompts)
-            .map(|(index, prompt)| {
-                let ids: Vec<u32> = [eos].into_iter().chain(tokenizer.encode(prompt)).map(|id| id.0).collect();
-                let mut sampler = TokenSampler::new(sampling.clone(), index);
-                let chosen = generate(model, &ids, config.eval.sample_tokens, &mut sampler, |id| {
-                    if id == eos.0 { Continuation::Done } else { Continuation::More }
-                });
-                let chosen: Vec<TokenId> = chosen.into_iter().map(TokenId).collect();
-                Sample { step: self.state.step, prompt: prompt.clone(), text: tokenizer.decode(&chosen) }
-            })
-            .collect()
+        Ok(Validation { score, best, is_kept: state.kept_best.contains(&here) })
     }
 
     /// The metrics row of the window that ends here, and a fresh window.

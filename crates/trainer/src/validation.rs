@@ -2,36 +2,9 @@
 
 use itera_data::TokenBatch;
 use itera_model::LanguageModel;
+use itera_runtime::Score;
 
 use crate::objective::ids;
-
-/// What held-out text costs a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Score {
-    /// Nats of all tokens scored.
-    pub nats: f64,
-    /// Tokens scored.
-    pub tokens: u64,
-    /// Bytes of text that those tokens stand for.
-    pub bytes: u64,
-}
-
-impl Score {
-    /// Mean cross-entropy in nats a token.
-    pub fn nats_per_token(&self) -> f64 {
-        self.nats / self.tokens as f64
-    }
-
-    /// Bits per byte: the one number that compares models across tokenizers.
-    pub fn bits_per_byte(&self) -> f64 {
-        self.nats / std::f64::consts::LN_2 / self.bytes as f64
-    }
-
-    /// exp of nats a token. Never compare it across tokenizers.
-    pub fn perplexity(&self) -> f64 {
-        self.nats_per_token().exp()
-    }
-}
 
 /// Score every token of `batches`; `token_bytes` says how many bytes of text a token stands for.
 ///

@@ -40,7 +40,7 @@ impl Fixture {
     }
 
     fn parameters(&self, name: &str) -> Vec<Parameter> {
-        open_model(&self.dir.path().join(name).join("last"), &Device::flex()).expect("a model").model.parameters()
+        open_model(&self.dir.path().join(name).join("last"), &Device::flex()).expect("a model").parameters()
     }
 }
 

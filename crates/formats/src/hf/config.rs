@@ -3,7 +3,8 @@
 //! Checked against `transformers` 5.23, `models/granitemoehybrid`. What that model can do and ours cannot is refused by
 //! the name of its key. Not represented there: `dropout`, which only training knows; it is read as 0.
 
-use itera_config::{LayerKind, ModelConfig, PositionEmbedding, Precision};
+use itera_config::{LayerKind, ModelConfig, PositionEmbedding};
+use itera_kernels::quant::Kind;
 use serde_json::{Map, Value, json};
 
 use super::SpecialIds;
@@ -32,11 +33,12 @@ fn fixed() -> Map<String, Value> {
     fixed.as_object().cloned().unwrap_or_default()
 }
 
-/// The `config.json` of a model whose weights lie beside it in `precision`. The configuration is a valid one.
-pub fn config_json(model: &ModelConfig, special: &SpecialIds, precision: Precision) -> Value {
-    let dtype = match precision {
-        Precision::F32 => "float32",
-        Precision::Bf16 => "bfloat16",
+/// The `config.json` of a model whose weights lie beside it as `kind`. The configuration is a valid one.
+pub fn config_json(model: &ModelConfig, special: &SpecialIds, kind: Kind) -> Value {
+    let dtype = match kind {
+        Kind::F16 => "float16",
+        Kind::Bf16 => "bfloat16",
+        _ => "float32",
     };
     let kinds = model.layer_kinds();
     let layer_types: Vec<_> = kinds.iter().map(|kind| if is_attention(kind) { "attention" } else { "mamba" }).collect();

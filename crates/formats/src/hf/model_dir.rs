@@ -5,16 +5,17 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use itera_config::{ModelConfig, Precision, TensorSpec};
+use itera_config::{ModelConfig, TensorSpec};
+use itera_kernels::quant::Kind;
 use serde_json::Value;
 
 use super::{SpecialIds, config_json, generation_config_json, names, parse_config};
 use crate::error::io;
 use crate::{FormatError, Result, Tensor, TensorRef, read_safetensors, write_atomic, write_safetensors};
 
-pub(super) const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
-pub(super) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// Longest `config.json` that is read: a hundred times the longest in use.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -31,7 +32,8 @@ pub struct HfModel {
 }
 
 /// Writes `config.json`, `generation_config.json` and `model.safetensors`, each atomically, into a directory that is
-/// created if absent. Tensors are given by our names, in any order, and written in `precision`.
+/// created if absent. Tensors are given by our names, in any order, and written as `kind`: F32,
+/// F16 or BF16.
 ///
 /// # Errors
 ///
@@ -42,7 +44,7 @@ pub fn write_model_dir(
     config: &ModelConfig,
     special_ids: &SpecialIds,
     tensors: &[TensorRef<'_>],
-    precision: Precision,
+    kind: Kind,
 ) -> Result<()> {
     let weights = dir.join(WEIGHTS);
     let tensors = of_model(&weights, config, tensors)?;
@@ -54,9 +56,9 @@ pub fn write_model_dir(
         .map(|((name, shape), tensor)| TensorRef { name, shape, data: tensor.data })
         .collect();
     fs::create_dir_all(dir).map_err(io("create", dir))?;
-    write_safetensors(&weights, &renamed, precision)?;
+    write_safetensors(&weights, &renamed, kind)?;
     write_json(&dir.join(GENERATION_CONFIG), &generation_config_json(config, special_ids))?;
-    write_json(&dir.join(CONFIG), &config_json(config, special_ids, precision))
+    write_json(&dir.join(CONFIG), &config_json(config, special_ids, kind))
 }
 
 /// Reads a model directory, ours or one that `transformers` wrote.
@@ -131,12 +133,18 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
 }
 
 pub(super) fn read_config(path: &Path) -> Result<(ModelConfig, SpecialIds)> {
+    parse_config(&read_config_json(path)?)
+        .map_err(|source| FormatError::File { path: path.to_owned(), source: source.into() })
+}
+
+/// What a `config.json` says, whatever that is.
+pub(crate) fn read_config_json(path: &Path) -> Result<Value> {
     let file = fs::File::open(path).map_err(io("read", path))?;
     let mut text = Vec::new();
     file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut text).map_err(io("read", path))?;
     if text.len() as u64 > MAX_CONFIG_BYTES {
         return Err(FormatError::TooLarge { path: path.to_owned(), max_bytes: MAX_CONFIG_BYTES });
     }
-    let parsed = serde_json::from_slice(&text).map_err(FormatError::Json).and_then(|value| parse_config(&value));
-    parsed.map_err(|source| FormatError::File { path: path.to_owned(), source: source.into() })
+    serde_json::from_slice(&text)
+        .map_err(|error| FormatError::File { path: path.to_owned(), source: FormatError::Json(error).into() })
 }

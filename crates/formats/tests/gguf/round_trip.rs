@@ -3,7 +3,7 @@
 use itera_config::ModelConfig;
 use itera_formats::gguf::{GgufSource, Vocabulary, write_gguf};
 use itera_formats::hf::SpecialIds;
-use itera_formats::{ModelFile, RotaryPairs, Tensor, TensorRef, TokenizerSource};
+use itera_formats::{Listing, ModelFile, RotaryPairs, Tensor, TensorRef, TokenizerSource};
 use itera_kernels::quant::{Kind, dequantize, quantize};
 
 use crate::support::{SPECIAL, numbers, random_tensors, small, sorts, spellings, vocabulary, write};
@@ -150,4 +150,20 @@ fn what_contradicts_itself_is_not_written() {
     let error = write_gguf(&path, &source, Kind::F32, false).expect_err("refused").to_string();
     assert!(error.contains("`special_ids` is 262"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
+}
+
+#[test]
+fn a_listing_tells_what_was_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.gguf");
+    let written = write(&path, &small(), &random_tensors(&small()), Kind::Q8_0).expect("written");
+    let listing = Listing::of(&path).expect("a listing");
+    assert_eq!((listing.format.as_str(), listing.tensors.len()), ("GGUF 3", written.len()));
+    for (listed, written) in listing.tensors.iter().zip(&written) {
+        assert_eq!((&listed.name, listed.kind), (&written.name, written.kind));
+        assert_eq!((listed.n_params(), listed.size_bytes), (written.n_params, written.size_bytes));
+    }
+    assert_eq!(listing.metadata["granitehybrid.embedding_length"], small().d_model);
+    assert_eq!(listing.metadata["granitehybrid.attention.head_count_kv"], serde_json::json!([0, 2, 0]));
+    assert_eq!(listing.file_bytes, std::fs::metadata(&path).expect("a file").len());
 }

@@ -1,4 +1,4 @@
-//! `itera bench`
+//! `itera bench train`
 //!
 //! ```text
 //! peak → steps of a run in a temporary directory → peak again → medians, spread, share of the peak
@@ -17,6 +17,7 @@ use itera_metrics::peak_resident_bytes;
 use itera_trainer::{StepTimes, time_steps};
 use serde::Serialize;
 
+use super::{Spread, ms};
 use crate::{args, setup};
 
 /// What was measured, and on what.
@@ -53,22 +54,6 @@ struct Findings {
     peak_resident_bytes: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_unstable_by(f64::total_cmp);
-        let (low, high) = ((values.len() - 1) / 2, values.len() / 2);
-        Self { median: (values[low] + values[high]) / 2.0, min: values[0], max: values[values.len() - 1] }
-    }
-}
-
 /// Medians.
 #[derive(Serialize)]
 struct Phases {
@@ -80,7 +65,7 @@ struct Phases {
 }
 
 /// `itera bench train`
-pub fn train(args: args::BenchTrain) -> Result<ExitCode> {
+pub fn run(args: args::BenchTrain) -> Result<ExitCode> {
     let mut config = setup::config(&args.config)?;
     setup::apply(&args.device, &mut config.run);
     let device = setup::device(&config.run)?;
@@ -108,10 +93,6 @@ pub fn train(args: args::BenchTrain) -> Result<ExitCode> {
         findings.print(&mut out)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn ms(time: Duration) -> f64 {
-    1e3 * time.as_secs_f64()
 }
 
 impl Findings {

@@ -1,0 +1,135 @@
+//! `itera inspect`
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use itera_checkpoint::find_model;
+use itera_config::ModelConfig;
+use itera_formats::Listing;
+use itera_runtime::Model;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    args,
+    listing::{Sizes, shape},
+};
+
+/// Characters of a long text, and items of a long list, that are shown.
+const SHOWN_CHARS: usize = 60;
+const SHOWN_ITEMS: usize = 8;
+
+/// What can be said of a model only if it is one of the family.
+#[derive(Serialize)]
+struct Anatomy {
+    total_params: usize,
+    active_params: usize,
+    tokenizer: Vocabulary,
+    config: ModelConfig,
+}
+
+#[derive(Serialize)]
+struct Vocabulary {
+    tokens: usize,
+    merges: usize,
+    specials: Vec<String>,
+}
+
+pub fn run(args: args::Inspect) -> Result<ExitCode> {
+    let path = find_model(&args.path)?;
+    let listing = Listing::of(&path)?;
+    let anatomy = examine(&path);
+    let sizes = Sizes::of(&listing);
+    let mut out = io::stdout().lock();
+    if args.json {
+        let tensors: Vec<_> = listing
+            .tensors
+            .iter()
+            .map(|t| serde_json::json!({ "name": t.name, "kind": t.kind.name(), "shape": t.shape, "params": t.n_params(), "bytes": t.size_bytes }))
+            .collect();
+        let (model, problem) = match anatomy {
+            Ok(anatomy) => (Some(anatomy), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let object = serde_json::json!({
+            "path": path,
+            "format": listing.format,
+            "model": model,
+            "problem": problem,
+            "sizes": sizes,
+            "metadata": listing.metadata,
+            "tensors": tensors,
+        });
+        writeln!(out, "{object}")?;
+    } else {
+        print(&mut out, &path, &listing, &anatomy, &sizes)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn examine(path: &Path) -> Result<Anatomy> {
+    let model = Model::open(path)?;
+    let tokenizer = model.tokenizer()?;
+    let specials: Vec<_> = tokenizer.specials().iter().map(|id| id.index()).collect();
+    Ok(Anatomy {
+        total_params: model.config().total_params(),
+        active_params: model.config().active_params(),
+        tokenizer: Vocabulary {
+            tokens: tokenizer.vocab_size(),
+            merges: tokenizer.merges().count(),
+            specials: specials.iter().filter_map(|id| tokenizer.spellings().nth(*id)).map(str::to_owned).collect(),
+        },
+        config: model.config().clone(),
+    })
+}
+
+fn print(
+    out: &mut impl Write,
+    path: &Path,
+    listing: &Listing,
+    anatomy: &Result<Anatomy>,
+    sizes: &Sizes,
+) -> io::Result<()> {
+    let width = listing.metadata.keys().map(String::len).max().unwrap_or(0);
+    for (key, value) in &listing.metadata {
+        writeln!(out, "{key:width$}  {}", shown(value))?;
+    }
+    writeln!(out)?;
+    let width = listing.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
+    writeln!(out, "{:width$}  {:8} {:>18} {:>12}", "tensor", "kind", "shape", "bytes")?;
+    for tensor in &listing.tensors {
+        let (kind, shape) = (tensor.kind.name(), shape(&tensor.shape));
+        writeln!(out, "{:width$}  {kind:8} {shape:>18} {:>12}", tensor.name, tensor.size_bytes)?;
+    }
+    writeln!(out)?;
+    sizes.print(out)?;
+    writeln!(out, "file     {}, {}", path.display(), listing.format)?;
+    match anatomy {
+        Ok(Anatomy { total_params, active_params, tokenizer, .. }) => {
+            writeln!(out, "model    {total_params} parameters, {active_params} active a token")?;
+            let Vocabulary { tokens, merges, specials } = tokenizer;
+            writeln!(out, "text     {tokens} tokens, {merges} merges, special: {}", specials.join(" "))
+        }
+        Err(error) => writeln!(out, "model    none that `itera` runs: {error}"),
+    }
+}
+
+/// A value on one line, the rest of a long one left away.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => match text.char_indices().nth(SHOWN_CHARS) {
+            Some((cut, _)) => format!("{:?}…", &text[..cut]),
+            None => format!("{text:?}"),
+        },
+        Value::Array(items) => {
+            let shown: Vec<_> = items.iter().take(SHOWN_ITEMS).map(shown).collect();
+            let rest = if items.len() > SHOWN_ITEMS { format!(", … {} in all", items.len()) } else { String::new() };
+            format!("[{}{rest}]", shown.join(", "))
+        }
+        other => other.to_string(),
+    }
+}

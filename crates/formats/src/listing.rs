@@ -1,0 +1,122 @@
+//! a model file or directory → what it says of itself and the tensors in it, by the names that it uses.
+//!
+//! ```text
+//! GGUF file ────────── header ─────────────────┐
+//! directory ── config.json, model.safetensors ─┴─▶ Listing: metadata, tensors, bytes of the files
+//! ```
+//!
+//! Nothing here asks whether the model is one that can be run, so files of other architectures can be looked at too.
+
+use std::fs;
+use std::path::Path;
+
+use itera_kernels::quant::Kind;
+use serde_json::{Map, Value as Json};
+
+use crate::error::io;
+use crate::gguf::{Gguf, Value};
+use crate::{MappedFile, Result, hf, tensors};
+
+/// What a model file or directory holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing {
+    /// `GGUF 3`, or `Hugging Face`.
+    pub format: String,
+    /// The metadata of a GGUF file, or `config.json`.
+    pub metadata: Map<String, Json>,
+    /// The tensors, in the order of the file.
+    pub tensors: Vec<ListedTensor>,
+    /// Bytes of the file, or of all files directly in the directory.
+    pub file_bytes: u64,
+}
+
+/// A tensor of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedTensor {
+    /// Its name in the file.
+    pub name: String,
+    /// How its numbers are stored.
+    pub kind: Kind,
+    /// Sizes of its dimensions; the last varies fastest.
+    pub shape: Vec<usize>,
+    /// Bytes that it takes.
+    pub size_bytes: usize,
+}
+
+impl ListedTensor {
+    /// Its numbers.
+    pub fn n_params(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl Listing {
+    /// Lists a GGUF file, or a Hugging Face model directory.
+    ///
+    /// # Errors
+    ///
+    /// If a file is absent or damaged, or holds a kind of number that is not read.
+    pub fn of(path: &Path) -> Result<Self> {
+        if path.is_dir() { Self::of_dir(path) } else { Self::of_gguf(path) }
+    }
+
+    fn of_gguf(path: &Path) -> Result<Self> {
+        let file = MappedFile::open(path)?;
+        let gguf = Gguf::parse(path, file.bytes())?;
+        let tensor = |tensor: &crate::gguf::TensorInfo<'_>| ListedTensor {
+            name: tensor.name.to_owned(),
+            kind: tensor.kind,
+            shape: tensor.shape.clone(),
+            size_bytes: tensor.range.len(),
+        };
+        Ok(Self {
+            format: format!("GGUF {}", gguf.version),
+            metadata: gguf.metadata.iter().map(|entry| (entry.key.to_owned(), json(&entry.value))).collect(),
+            tensors: gguf.tensors.iter().map(tensor).collect(),
+            file_bytes: file.bytes().len() as u64,
+        })
+    }
+
+    fn of_dir(dir: &Path) -> Result<Self> {
+        let config = hf::read_config_json(&dir.join(hf::CONFIG))?;
+        let path = dir.join(hf::WEIGHTS);
+        let file = MappedFile::open(&path)?;
+        let (mut found, _) = tensors::index(&path, file.bytes())?;
+        found.sort_by_key(|tensor| tensor.range.start);
+        let tensor = |tensor: tensors::Indexed| ListedTensor {
+            size_bytes: tensor.range.len(),
+            name: tensor.name,
+            kind: tensor.kind,
+            shape: tensor.shape,
+        };
+        Ok(Self {
+            format: "Hugging Face".to_owned(),
+            metadata: config.as_object().cloned().unwrap_or_default(),
+            tensors: found.into_iter().map(tensor).collect(),
+            file_bytes: bytes_in(dir)?,
+        })
+    }
+}
+
+/// Bytes of the files in a directory, those in directories within left out.
+fn bytes_in(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir).map_err(io("list", dir))? {
+        // as links point, like the files of a download
+        let metadata = entry.and_then(|entry| fs::metadata(entry.path())).map_err(io("list", dir))?;
+        bytes += if metadata.is_file() { metadata.len() } else { 0 };
+    }
+    Ok(bytes)
+}
+
+/// A value of GGUF as JSON, which has no number for an infinity or a NaN.
+fn json(value: &Value<'_>) -> Json {
+    match value {
+        Value::Unsigned(number) => (*number).into(),
+        Value::Signed(number) => (*number).into(),
+        Value::Float(number) => (*number).into(),
+        Value::Flag(flag) => (*flag).into(),
+        Value::Text(text) => (*text).into(),
+        Value::Array(array) => array.iter().map(|value| json(&value)).collect(),
+    }
+}
