@@ -59,7 +59,9 @@ def numbers(rng):
     x[24] *= 1e-16
     x[25] = np.arange(64) - 32
     x[26] = (np.arange(64) - 32) / 2
-    x[27] = np.linspace(-127, 127, 64) / 2
+    # halfway between the entries of the table of iq4_nl
+    table = quants.IQ4_NL.kvalues
+    x[27] = np.tile([table[0], *np.add(table[1:], table[:-1]) / 2], 4)
     x[28] = np.abs(x[28])
     x[29] = -np.abs(x[29])
     # the largest of a group just below a power of two
