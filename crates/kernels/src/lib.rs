@@ -29,12 +29,12 @@ pub mod probe;
 pub mod quant;
 pub mod reference;
 pub mod rms_norm;
-pub mod scale;
 pub mod scan;
 mod scratch;
 pub mod simd;
 mod softmax;
 mod sums;
+pub mod vector;
 
 /// Elements that one task handles: 64 KiB of `f32`, small enough for a core's L2 and large enough to hide the
 /// cost of scheduling it.

@@ -45,7 +45,7 @@ pub fn linear_residual<const D: usize>(
 mod flex {
     use itera_kernels::{
         gemm::{Matrix, MatrixMut, Write, par_gemm},
-        scale::scale,
+        vector::scale,
     };
 
     use crate::{

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use itera_config::Config;
 use itera_data::{Dataset, Sampler};
-use itera_kernels::norm::sum_of_all_squares;
+use itera_kernels::{norm::sum_of_all_squares, vector};
 use itera_model::{Dropout, LanguageModel};
 use itera_ops::recycle;
 
@@ -42,7 +42,7 @@ impl Learner<'_> {
                 gradients = micro_gradients;
             } else {
                 for (sum, gradient) in gradients.iter_mut().zip(micro_gradients) {
-                    sum.iter_mut().zip(&gradient).for_each(|(sum, g)| *sum += g);
+                    vector::add(&gradient, sum);
                     recycle(gradient);
                 }
             }

@@ -23,9 +23,9 @@ mod mlp;
 mod moe;
 mod norm;
 mod rms_norm;
-mod scale;
 mod scan;
 mod support;
+mod vector;
 
 fn main() {
     divan::main();

@@ -56,15 +56,15 @@ fn agrees_with_its_twin_in_every_layout_at_every_level() {
 }
 
 fn agrees_with_its_twin(precision: Precision) {
-    for level in Level::available() {
-        for (m, k, n) in SHAPES {
-            let (a, b, c0) = (uniform(m * k, 1), uniform(k * n, 2), uniform(m * n, 3));
-            let (a_seen, b_seen) = (seen(&a, precision), seen(&b, precision));
-            for (ta, tb) in LAYOUTS {
-                let (a, b) = (stored(&a, m, k, ta), stored(&b, k, n, tb).in_precision(precision));
-                for (write, add) in [(Write::Set, false), (Write::Add, true), (Write::Onto(&c0), true)] {
-                    let mut slow: Vec<f64> = c0.iter().map(|&c| f64::from(c)).collect();
-                    reference::gemm(&stored(&a_seen, m, k, ta), &stored(&b_seen, k, n, tb), &mut slow, add);
+    for (m, k, n) in SHAPES {
+        let (a, b, c0) = (uniform(m * k, 1), uniform(k * n, 2), uniform(m * n, 3));
+        let (a_seen, b_seen) = (seen(&a, precision), seen(&b, precision));
+        for (ta, tb) in LAYOUTS {
+            let (a, b) = (stored(&a, m, k, ta), stored(&b, k, n, tb).in_precision(precision));
+            for (write, add) in [(Write::Set, false), (Write::Add, true), (Write::Onto(&c0), true)] {
+                let mut slow: Vec<f64> = c0.iter().map(|&c| f64::from(c)).collect();
+                reference::gemm(&stored(&a_seen, m, k, ta), &stored(&b_seen, k, n, tb), &mut slow, add);
+                for level in Level::available() {
                     let what = format!("{level:?} {precision:?} {m}×{k}×{n}, transposed {ta}, {tb}, added {add}");
                     for parallel in [false, true] {
                         let mut c = if matches!(write, Write::Add) { c0.clone() } else { vec![f32::NAN; m * n] };

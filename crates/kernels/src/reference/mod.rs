@@ -14,9 +14,9 @@ mod mlp;
 mod moe;
 mod norm;
 mod rms_norm;
-mod scale;
 mod scan;
 mod silu;
+mod vector;
 
 pub use adamw::adamw_step;
 pub use attention::{attention, attention_backward, keys_and_values};
@@ -30,6 +30,6 @@ pub use mlp::{Mlp, MlpGradients, mlp, mlp_backward};
 pub use moe::{ExpertGradients, Routed, experts, experts_backward, route, route_backward, router_losses};
 pub use norm::sum_of_squares;
 pub use rms_norm::{rms_norm, rms_norm_backward};
-pub use scale::scale;
 pub use scan::{ScanInput, scan, scan_backward};
 pub(crate) use silu::{silu, silu_derivative};
+pub use vector::{add, scale};

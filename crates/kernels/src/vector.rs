@@ -1,4 +1,4 @@
-//! x → m·x
+//! x → m·x; sum, x → sum + x
 
 use rayon::prelude::*;
 
@@ -22,6 +22,24 @@ simd! {
     }
 }
 
+/// `sum += x`.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn add(x: &[f32], sum: &mut [f32]) {
+    assert_eq!(sum.len(), x.len(), "a sum of different lengths");
+    x.par_chunks(CHUNK_LEN).zip(sum.par_chunks_mut(CHUNK_LEN)).for_each(|(x, sum)| add_chunk(x, sum));
+}
+
+simd! {
+    /// [`add`] on this thread.
+    fn add_chunk<S>(x: &[f32], sum: &mut [f32]) {
+        for (sum, x) in sum.iter_mut().zip(x) {
+            *sum += x;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,13 +51,16 @@ mod tests {
     };
 
     #[test]
-    fn agrees_with_the_twin_at_awkward_lengths() {
+    fn both_agree_with_their_twins_at_awkward_lengths() {
         for n in AWKWARD_LENGTHS {
-            let x = uniform(n, 1);
+            let (x, before) = (uniform(n, 1), uniform(n, 2));
             for level in Level::available() {
                 let mut out = vec![f32::NAN; n];
                 with_level(level, 2, || scale(&x, 0.3, &mut out));
-                assert_close(&out, &reference::scale(&wide(&x), 0.3f32.into()), 1e-7, (n, level));
+                assert_close(&out, &reference::scale(&wide(&x), 0.3f32.into()), 1e-7, ("scale", n, level));
+                let mut sum = before.clone();
+                with_level(level, 2, || add(&x, &mut sum));
+                assert_close(&sum, &reference::add(&wide(&x), &wide(&before)), 1e-7, ("add", n, level));
             }
         }
     }
@@ -50,6 +71,7 @@ mod tests {
         let results = for_thread_counts(|| {
             let mut out = vec![0.0; x.len()];
             scale(&x, 0.7, &mut out);
+            add(&x, &mut out);
             out
         });
         assert!(results.iter().all(|result| *result == results[0]));
