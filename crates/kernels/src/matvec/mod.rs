@@ -7,7 +7,7 @@
 //!   int8 activations ┴→ codes × codes, summed exactly in i32, times both scales            ─┴→ y: [n, rows]
 //! ```
 //!
-//! W is read once for 8 vectors of a batch; nothing of it is expanded but what is in registers.
+//! W is read once for up to 16 vectors of a batch; nothing of it is expanded but a strip of a few rows.
 //!
 //! # What is equal to what
 //!

@@ -164,12 +164,14 @@ fn rows_alone_are_the_same_bits_as_among_others() {
 fn any_bytes_can_be_multiplied() {
     // codes of −128, scales that are subnormal, infinite or NaN: what dequantising gives, or no number like it
     for kind in Kind::all() {
-        let row_bytes = kind.row_bytes(64).expect("whole blocks");
+        // one block a row, so that a small one is not lost beside a large one
+        let cols = kind.block_len().max(32);
+        let row_bytes = kind.row_bytes(cols).expect("whole blocks");
         let mut bytes: Vec<u8> = (0..row_bytes * 500).map(|i| (i * i % 251 + i / 256) as u8).collect();
         // the scale of some kinds is a byte: all of them
         bytes.chunks_mut(row_bytes).enumerate().for_each(|(row, bytes)| bytes[0] = row as u8);
-        let w = QuantMatrix::new(kind, 500, 64, &bytes).expect("whole rows");
-        let (x, numbers) = (uniform(64, 6), numbers(w));
+        let w = QuantMatrix::new(kind, 500, cols, &bytes).expect("whole rows");
+        let (x, numbers) = (uniform(cols, 6), numbers(w));
         let bits =
             |y: Vec<f32>| y.iter().map(|y| if y.is_nan() { None } else { Some(y.to_bits()) }).collect::<Vec<_>>();
         let int8 = |level| bits(with_level(level, 1, || product(w, &x, Precision::Int8)));
@@ -178,7 +180,7 @@ fn any_bytes_can_be_multiplied() {
             for precision in [Precision::Exact, Precision::Int8] {
                 let read = if precision == Precision::Int8 && kind.block_len() > 1 { rounded(&x) } else { x.clone() };
                 let y = with_level(level, 1, || product(w, &x, precision));
-                for (row, y) in numbers.chunks(64).zip(y) {
+                for (row, y) in numbers.chunks(cols).zip(y) {
                     let (expected, magnitude) = sum(row, &read);
                     let close = (f64::from(y) - expected).abs() <= 1e-6 * magnitude.max(1e-30);
                     let too_large = magnitude > 1e36 || !expected.is_finite();

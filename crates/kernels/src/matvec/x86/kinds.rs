@@ -9,6 +9,7 @@
 
 use std::arch::x86_64::*;
 
+use super::scales::{e4m3_scales, e8m0_scales, f16_scales, halves, heads};
 use crate::quant::{Block, E2M1, Iq4Nl, Mxfp4, NON_LINEAR, Nvfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 
 /// A kind of which registers of f32 can be made.
@@ -127,41 +128,6 @@ impl<B: Codes> Numbers for B {
     }
 }
 
-/// The first four bytes of eight blocks: loads and blends, which leave the shuffles to those who add up.
-///
-/// # Safety
-/// The processor has AVX2; blocks are that long.
-#[inline(always)]
-unsafe fn heads(blocks: &[*const u8; 8]) -> __m256i {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        let head = |i: usize| _mm256_set1_epi32(blocks[i].cast::<i32>().read_unaligned());
-        let low = _mm256_blend_epi32::<0b1100>(
-            _mm256_blend_epi32::<0b10>(head(0), head(1)),
-            _mm256_blend_epi32::<0b1000>(head(2), head(3)),
-        );
-        let high = _mm256_blend_epi32::<0b1100_0000>(
-            _mm256_blend_epi32::<0b10_0000>(head(4), head(5)),
-            _mm256_blend_epi32::<0b1000_0000>(head(6), head(7)),
-        );
-        _mm256_blend_epi32::<0b1111_0000>(low, high)
-    }
-}
-
-/// The f16 in the lower half of each lane.
-///
-/// # Safety
-/// The processor has AVX2 and F16C.
-#[inline(always)]
-unsafe fn halves(lanes: __m256i) -> __m256 {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        let lanes = _mm256_and_si256(lanes, _mm256_set1_epi32(0xffff));
-        let packed = _mm_packus_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
-        _mm256_cvtph_ps(packed)
-    }
-}
-
 /// Sixteen bytes from each of two places.
 ///
 /// # Safety
@@ -270,49 +236,5 @@ unsafe fn eight_and_eight(a: *const u8, b: *const u8, group: usize) -> __m256i {
         let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(eight(a)), eight(b));
         let both = _mm256_unpacklo_epi64(both, _mm256_srli_epi16::<4>(both));
         _mm256_and_si256(both, _mm256_set1_epi8(15))
-    }
-}
-
-/// # Safety
-/// The processor has AVX2 and F16C.
-#[inline(always)]
-unsafe fn f16_scales(heads: __m256i, _group: usize) -> __m256 {
-    // SAFETY: passed on to the caller.
-    unsafe { halves(heads) }
-}
-
-/// 2^(e − 128), the two least of which are subnormal.
-///
-/// # Safety
-/// The processor has AVX2.
-#[inline(always)]
-unsafe fn e8m0_scales(heads: __m256i, _group: usize) -> __m256 {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        let e = _mm256_and_si256(heads, _mm256_set1_epi32(0xff));
-        let normal = _mm256_slli_epi32::<23>(_mm256_sub_epi32(e, _mm256_set1_epi32(1)));
-        let subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(0x0020_0000), e);
-        let is_subnormal = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e);
-        _mm256_castsi256_ps(_mm256_blendv_epi8(normal, subnormal, is_subnormal))
-    }
-}
-
-/// Half an E4M3 without its sign; 0 for 127.
-///
-/// # Safety
-/// The processor has AVX2.
-#[inline(always)]
-unsafe fn e4m3_scales(heads: __m256i, group: usize) -> __m256 {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        let bits = _mm256_srl_epi32(heads, _mm_cvtsi32_si128(8 * group as i32));
-        let magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7f));
-        let exponent = _mm256_set1_epi32((127 - 7 - 1) << 23);
-        let normal = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32::<20>(magnitude), exponent));
-        let subnormal = _mm256_mul_ps(_mm256_cvtepi32_ps(magnitude), _mm256_set1_ps(1.0 / 1024.0));
-        let is_subnormal = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(8), magnitude));
-        let byte = _mm256_and_si256(bits, _mm256_set1_epi32(0xff));
-        let is_nan = _mm256_castsi256_ps(_mm256_cmpeq_epi32(byte, _mm256_set1_epi32(0x7f)));
-        _mm256_andnot_ps(is_nan, _mm256_blendv_ps(normal, subnormal, is_subnormal))
     }
 }

@@ -5,13 +5,15 @@
 //! 8 vectors     a lane each: an element of W to all lanes, no sums across lanes; some rows at a time share x
 //! ```
 //!
-//! Registers are 256 bits at both levels: rows are short, and what wider ones would save, the sums across them cost.
-//! AVX-512 brings twice as many registers, and one instruction in place of three for four products of bytes.
+//! Registers are 256 bits at both levels: rows are short, and what wider ones would save, the sums across them cost. Only
+//! two tiles of vectors of f32 take 512, where nothing is summed across lanes. Beside them, AVX-512 brings twice as many
+//! registers, and one instruction in place of three for four products of bytes.
 
 mod bytes;
 mod exact;
 mod int8;
 mod kinds;
+mod scales;
 mod sums;
 
 use std::arch::x86_64::{__m256, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_storeu2_m128};
@@ -182,17 +184,6 @@ unsafe fn store_lanes<const N: usize>(x: &[__m256; N], y: &mut [f32], stride: us
     }
 }
 
-/// Compile a kernel for an instruction set.
-macro_rules! compile {
-    ($features:literal, $name:ident<$kind:ident>($x:ty), $kernel:expr) => {
-        #[target_feature(enable = $features)]
-        fn $name<K: $kind>(w: QuantMatrix<'_>, x: $x, y: &mut [f32]) {
-            // SAFETY: as above.
-            unsafe { $kernel(w, x, y) }
-        }
-    };
-}
-
 #[target_feature(enable = "avx2,fma")]
 fn avx2_ragged_one(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
     portable::exact::<1, Fused>(w, x, y);
@@ -203,12 +194,29 @@ fn avx2_ragged_tile(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
     portable::exact::<LANES, Fused>(w, x, y);
 }
 
-compile!("avx2,fma,f16c", avx2_exact_one<Numbers>(&[f32]), exact::one::<K>);
-compile!("avx2,fma,f16c", avx2_exact_tile<Numbers>(&[f32]), exact::many::<K, 1>);
-compile!("avx2,fma,f16c", avx2_int8_one<Codes>(Int8<'_>), int8::one::<K, MultiplyAdd>);
-compile!("avx2,fma,f16c", avx2_int8_tile<Codes>(Int8<'_>), int8::many::<K, MultiplyAdd, 1>);
-compile!("avx2,fma,f16c,avx512f,avx512dq,avx512vl,avx512bw,avx512vnni", vnni_exact_tiles<Numbers>(&[f32]), exact::wide::<K, 3>);
-compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_exact_tile<Numbers>(&[f32]), exact::many::<K, 3>);
-compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_one<Codes>(Int8<'_>), int8::one::<K, Vnni>);
-compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_tile<Codes>(Int8<'_>), int8::many::<K, Vnni, 1>);
-compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512vnni", vnni_int8_tiles<Codes>(Int8<'_>), int8::many::<K, Vnni, TILES>);
+/// Compile a kernel for an instruction set.
+macro_rules! compile {
+    ($features:literal, $name:ident<$kind:ident>($x:ty), $kernel:expr) => {
+        #[target_feature(enable = $features)]
+        fn $name<K: $kind>(w: QuantMatrix<'_>, x: $x, y: &mut [f32]) {
+            // SAFETY: the features that the kernel asks for are those of this function.
+            unsafe { $kernel(w, x, y) }
+        }
+    };
+    (avx2, $($rest:tt)*) => {
+        compile!("avx2,fma,f16c", $($rest)*);
+    };
+    (vnni, $($rest:tt)*) => {
+        compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512dq,avx512vnni", $($rest)*);
+    };
+}
+
+compile!(avx2, avx2_exact_one<Numbers>(&[f32]), exact::one::<K>);
+compile!(avx2, avx2_exact_tile<Numbers>(&[f32]), exact::many::<K, 1>);
+compile!(avx2, avx2_int8_one<Codes>(Int8<'_>), int8::one::<K, MultiplyAdd>);
+compile!(avx2, avx2_int8_tile<Codes>(Int8<'_>), int8::many::<K, MultiplyAdd, 1>);
+compile!(vnni, vnni_exact_tile<Numbers>(&[f32]), exact::many::<K, 3>);
+compile!(vnni, vnni_exact_tiles<Numbers>(&[f32]), exact::wide::<K, 3>);
+compile!(vnni, vnni_int8_one<Codes>(Int8<'_>), int8::one::<K, Vnni>);
+compile!(vnni, vnni_int8_tile<Codes>(Int8<'_>), int8::many::<K, Vnni, 1>);
+compile!(vnni, vnni_int8_tiles<Codes>(Int8<'_>), int8::many::<K, Vnni, TILES>);
