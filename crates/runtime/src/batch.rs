@@ -17,7 +17,7 @@ use crate::{Model, Result, RuntimeError, State, Workspace, forward::Past, linear
 #[derive(Debug)]
 pub struct BatchWorkspace {
     parts: Vec<Workspace>,
-    /// Texts a part, of the last call.
+    /// Texts a part, and logits a text, of the last call.
     part_len: usize,
     vocab_size: usize,
 }
@@ -62,6 +62,7 @@ impl Model {
         self.check_tokens(tokens)?;
         states.iter().try_for_each(|state| state.check(self.shape(), 1))?;
         work.part_len = tokens.len().div_ceil(work.parts.len());
+        work.vocab_size = self.config().vocab_size;
         let parts = states.par_chunks_mut(work.part_len).zip(tokens.par_chunks(work.part_len));
         parts.zip(&mut work.parts).for_each(|((states, tokens), work)| {
             self.forward(tokens, &mut Past::Steps(states), work);

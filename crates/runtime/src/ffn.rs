@@ -56,12 +56,13 @@ fn mixture(moe: &Moe<'_>, config: &ModelConfig, form: Form, rows: usize, work: &
     let u = &work.u[..rows * d];
     let (ids, weights) = (&mut work.expert_ids[..rows * top_k], &mut work.expert_weights[..rows * top_k]);
     for (u, (ids, weights)) in u.chunks_exact(d).zip(ids.chunks_exact_mut(top_k).zip(weights.chunks_exact_mut(top_k))) {
-        route(u, moe.router, &mut work.router_logits, ids, weights);
+        route(u, moe.router, &mut work.router_logits[..config.n_experts], ids, weights);
     }
     let assignments = &mut work.assignments[..rows * top_k];
-    sort_by_expert(ids, assignments, &mut work.starts);
+    let starts = &mut work.starts[..=config.n_experts];
+    sort_by_expert(ids, assignments, starts);
 
-    for (expert, range) in moe.experts.iter().zip(work.starts.windows(2)) {
+    for (expert, range) in moe.experts.iter().zip(starts.windows(2)) {
         let assignments = &assignments[range[0]..range[1]];
         if assignments.is_empty() {
             continue;

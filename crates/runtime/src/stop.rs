@@ -65,6 +65,7 @@ mod tests {
         for pieces in [&["The end. More"][..], &["The ", "end", ". More"], &["T", "he e", "nd.", " More", "end."]] {
             assert_eq!(through(&["end."], pieces), ("The ".into(), true));
             assert_eq!(through(&["end.", "he"], pieces), ("T".into(), true));
+            assert_eq!(through(&["zz", "end."], pieces), ("The ".into(), true));
         }
     }
 

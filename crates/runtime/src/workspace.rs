@@ -5,17 +5,17 @@
 //!                              gate, up, hidden [t, f] ────────────────────↗
 //! ```
 //!
-//! Made once for a number of rows; nothing is allocated while tokens pass, unless more rows come than ever before.
+//! Made once; nothing is allocated while tokens pass, unless more or wider rows come than ever before.
 
 use itera_config::ModelConfig;
 use itera_kernels::matvec::Precision;
 
 use crate::linear::Scratch;
 
-/// Buffers for `rows` tokens at once: of one text, or one of each of several.
+/// Buffers for tokens on their way through any model, of one text or one of each of several. The precision of
+/// activations is that of the model that made them.
 #[derive(Debug)]
 pub struct Workspace {
-    rows: usize,
     /// Residual stream [t, d].
     pub(crate) x: Vec<f32>,
     /// Input of a branch, normalised [t, d].
@@ -73,7 +73,6 @@ impl Workspace {
     /// Buffers for `rows` tokens of a model at once.
     pub(crate) fn new(config: &ModelConfig, precision: Precision, rows: usize) -> Self {
         let mut new = Self {
-            rows: 0,
             x: vec![],
             u: vec![],
             branch: vec![],
@@ -82,11 +81,11 @@ impl Workspace {
             key: vec![],
             value: vec![],
             turns: vec![],
-            router_logits: vec![0.0; config.n_experts],
+            router_logits: vec![],
             expert_ids: vec![],
             expert_weights: vec![],
             assignments: vec![],
-            starts: vec![0; config.n_experts + 1],
+            starts: vec![],
             gathered: vec![],
             expert_out: vec![],
             gate: vec![],
@@ -102,10 +101,6 @@ impl Workspace {
 
     /// Make room for `rows` tokens.
     pub(crate) fn fit(&mut self, config: &ModelConfig, rows: usize) {
-        if rows <= self.rows {
-            return;
-        }
-        self.rows = rows;
         let d = config.d_model;
         let kv = config.n_kv_heads * config.d_attention_head();
         let mlp = config.d_shared.max(if config.n_experts > 0 { config.d_expert } else { 0 });
@@ -126,17 +121,19 @@ impl Workspace {
             (&mut self.hidden, mlp),
         ];
         for (buffer, width) in per_row {
-            buffer.resize(rows * width, 0.0);
+            sized(buffer, rows * width);
         }
-        self.expert_ids.resize(rows * config.top_k, 0);
-        self.assignments.resize(rows * config.top_k, 0);
+        sized(&mut self.expert_ids, rows * config.top_k);
+        sized(&mut self.assignments, rows * config.top_k);
+        sized(&mut self.router_logits, config.n_experts);
+        sized(&mut self.starts, config.n_experts + 1);
     }
 }
 
-/// The first `len` floats of a buffer that grows to that length once.
-pub(crate) fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+/// The first `len` numbers of a buffer that grows to that length once.
+pub(crate) fn sized<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     if buffer.len() < len {
-        buffer.resize(len, 0.0);
+        buffer.resize(len, T::default());
     }
     &mut buffer[..len]
 }

@@ -1,6 +1,6 @@
 //! However a text is cut, and whatever else runs beside it, it leads to the same logits and the same state.
 
-use itera_runtime::{Model, State};
+use itera_runtime::{Model, State, Workspace};
 use itera_testkit::assert_close;
 
 use crate::support::{chunks, configs, random_model, steps, tokens};
@@ -115,6 +115,21 @@ fn texts_side_by_side_have_the_bits_that_they_have_alone() {
                 assert!(logits[text] == last && states[text] == state, "{name}, text {text} of {count}");
             }
         }
+    }
+}
+
+#[test]
+fn buffers_may_go_from_model_to_model() {
+    let models: Vec<Model> = configs().iter().map(|(_, config)| random_model(config, 13)).collect();
+    let mut shared = models[0].workspace();
+    for model in models.iter().chain(models.iter().rev()) {
+        let ids = tokens(model.config(), 20, 14);
+        let run = |work: &mut Workspace| {
+            let mut state = model.new_state();
+            model.prefill(&mut state, &ids, work).expect("a prefill");
+            model.step(&mut state, 1, work).expect("a step").to_vec()
+        };
+        assert!(run(&mut shared) == run(&mut model.workspace()), "{:?}", model.config());
     }
 }
 
