@@ -3,7 +3,7 @@
 //! ```text
 //! directory: config.json, model.safetensors, tokenizer.json ─┐                 ┌─ config, special_ids, rotary_pairs
 //!                                                            ├─▶ ModelFile ────┼─ matrix(name): rows, still packed
-//!                                                            │   (mapped)      ├─ vector(name): f32
+//! file: GGUF, ours or one that llama.cpp made ───────────────┤   (mapped)      ├─ vector(name): f32
 //! tensors in memory ─────────────────────────────────────────┘                 └─ tokenizer()
 //! ```
 
