@@ -9,7 +9,7 @@
 //!
 //! A maximum that grows from run to run takes what came before down with it, as in FlashAttention (arXiv 2205.14135).
 
-use super::load;
+use super::{load, softmax};
 use crate::{
     simd::{Isa, exp, mul_add, simd},
     sums::{LANES, lane_sum},
@@ -66,13 +66,14 @@ simd! {
                 for (z, keys) in z.iter_mut().zip(keys.chunks_exact(kv * KEY_BLOCK)) {
                     *z = scores::<S>(query, &keys[column * KEY_BLOCK..], op.scale);
                 }
+                let z = &mut z[..seen.div_ceil(KEY_BLOCK)];
                 z.as_flattened_mut()[seen..].fill(f32::NEG_INFINITY);
-                let before = largest;
-                largest = z.as_flattened().iter().fold(before, |largest, z| if *z > largest { *z } else { largest });
+                let (before, top) = (largest, softmax::largest(z.as_flattened()));
+                largest = if top > before { top } else { before };
                 let fade = exp::<S>(before - largest);
                 y.iter_mut().for_each(|y| *y *= fade);
                 let mut sums = [0.0; KEY_BLOCK];
-                for z in &mut z[..seen.div_ceil(KEY_BLOCK)] {
+                for z in &mut *z {
                     for (z, sum) in z.iter_mut().zip(&mut sums) {
                         *z = exp::<S>(*z - largest);
                         *sum += *z;
