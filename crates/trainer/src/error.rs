@@ -54,7 +54,7 @@ pub enum TrainError {
         /// The prompt.
         prompt: String,
         /// Why.
-        source: itera_runtime::RuntimeError,
+        source: Box<itera_runtime::RuntimeError>,
     },
     /// Another file of the run could not be written.
     #[error(transparent)]

@@ -21,7 +21,7 @@ pub(crate) fn samples(
 ) -> Result<Vec<Sample>, TrainError> {
     let failed = |prompt: &str| {
         let prompt = prompt.to_owned();
-        move |source| TrainError::Sample { prompt, source }
+        move |source: RuntimeError| TrainError::Sample { prompt, source: source.into() }
     };
     let Some(first) = config.eval.prompts.first() else { return Ok(vec![]) };
     let model = in_runtime(model, tokenizer).map_err(failed(first))?;
