@@ -55,6 +55,19 @@ fn time_together<F: FnOnce() + Send>(tasks: impl IntoIterator<Item = F>) -> Dura
     start.elapsed()
 }
 
+/// How often something is to be repeated, `from` or more, for the repetitions to take `shortest` even in the best of several
+/// samples, and how many seconds that one takes.
+fn best_of_repeated(from: u64, shortest: Duration, time: impl Fn(u64) -> Duration) -> (u64, f64) {
+    let mut count = from;
+    loop {
+        let seconds = best_seconds(|| time(count));
+        if seconds >= shortest.as_secs_f64() {
+            return (count, seconds);
+        }
+        count *= 2;
+    }
+}
+
 /// The shortest of [`SAMPLES`] calls, in seconds: whatever else the machine does can only make one longer.
 fn best_seconds(mut sample: impl FnMut() -> Duration) -> f64 {
     (0..SAMPLES).map(|_| sample()).min().expect("there are samples").as_secs_f64()

@@ -11,7 +11,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use super::{Gflops, best_seconds, time_together};
+use super::{Gflops, best_of_repeated, time_together};
 use crate::gemm::Precision;
 
 /// Vector registers that accumulate.
@@ -41,11 +41,7 @@ pub fn measure_peak(precision: Precision, threads: usize) -> Gflops {
     let FmaLoop { lanes, run, .. } = FmaLoop::widest(precision);
     let time = |iterations| time_together((0..threads).map(|_| move || run(iterations)));
 
-    let mut iterations = 1 << 14;
-    while time(iterations) < SAMPLE {
-        iterations *= 2;
-    }
-    let seconds = best_seconds(|| time(iterations));
+    let (iterations, seconds) = best_of_repeated(1 << 14, SAMPLE, time);
     let flops = 2.0 * (ACCUMULATORS * lanes * threads) as f64 * iterations as f64;
     Gflops(flops / seconds / 1e9)
 }

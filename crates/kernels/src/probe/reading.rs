@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use super::{GbPerS, best_seconds, time_together};
+use super::{GbPerS, best_of_repeated, time_together};
 use crate::simd::simd;
 
 /// Sums that no addition waits for.
@@ -20,18 +20,15 @@ const SAMPLE: Duration = Duration::from_millis(2);
 /// model of that size cannot decode faster than, if a token needs all of it.
 pub fn measure_reading(bytes: usize) -> GbPerS {
     let x = vec![1.0f32; (bytes / size_of::<f32>()).next_multiple_of(SUMS).max(SUMS)];
-    let time = |passes: usize| {
+    let time = |passes: u64| {
         time_together([|| {
             for _ in 0..passes {
                 black_box(sum(black_box(&x)));
             }
         }])
     };
-    let mut passes = 1;
-    while time(passes) < SAMPLE {
-        passes *= 2;
-    }
-    GbPerS((passes * size_of_val(x.as_slice())) as f64 / best_seconds(|| time(passes)) / 1e9)
+    let (passes, seconds) = best_of_repeated(1, SAMPLE, time);
+    GbPerS(passes as f64 * size_of_val(x.as_slice()) as f64 / seconds / 1e9)
 }
 
 simd! {
