@@ -150,11 +150,11 @@ fn model_sizes(checks: &mut Checks, c: &ModelConfig) {
 fn mamba_shape(checks: &mut Checks, c: &ModelConfig) {
     let (i, p, g) = (c.d_inner(), c.d_head, c.n_groups);
     let rule = format!("divide d_inner = model.expand · model.d_model ({i})");
-    checks.rule(divides(p, i), "model.d_head", p, rule, nearest_size(p, |p| divides(p, i)));
+    checks.rule(divides(p, i), "model.d_head", p, rule, nearest_divisor(p, i, |_| true));
     if divides(p, i) {
         let h = c.n_heads();
         let rule = format!("divide the number of SSM heads, d_inner / model.d_head ({h})");
-        checks.rule(divides(g, h), "model.n_groups", g, rule, nearest_size(g, |g| divides(g, h)));
+        checks.rule(divides(g, h), "model.n_groups", g, rule, nearest_divisor(g, h, |_| true));
     }
 }
 
@@ -176,9 +176,9 @@ fn attention_shape(checks: &mut Checks, c: &ModelConfig) {
     let fits = |heads: usize| divides(heads, d) && even_if_rotary(heads);
     let even = if rotary { " into heads of even width, as rope rotates pairs" } else { "" };
     let rule = format!("divide model.d_model ({d}){even}");
-    checks.rule(fits(heads), "model.n_attention_heads", heads, rule, nearest_size(heads, fits));
+    checks.rule(fits(heads), "model.n_attention_heads", heads, rule, nearest_divisor(heads, d, even_if_rotary));
     let rule = format!("divide model.n_attention_heads ({heads})");
-    let nearest = nearest_size(kv_heads, |kv_heads| divides(kv_heads, heads));
+    let nearest = nearest_divisor(kv_heads, heads, |_| true);
     checks.rule(divides(kv_heads, heads), "model.n_kv_heads", kv_heads, rule, nearest);
 }
 
@@ -198,13 +198,14 @@ fn divides(part: usize, whole: usize) -> bool {
     part > 0 && whole > 0 && whole.is_multiple_of(part)
 }
 
-/// The valid size closest to `size`, the lower of two.
-fn nearest_size(size: usize, valid: impl Fn(usize) -> bool) -> Option<String> {
-    let size = size.min(MAX_SIZE);
-    (0..=MAX_SIZE)
+/// The divisor of `whole` closest to `size` that `fits`, the lower of two.
+fn nearest_divisor(size: usize, whole: usize, fits: impl Fn(usize) -> bool) -> Option<String> {
+    let largest = whole.min(MAX_SIZE);
+    let size = size.min(largest);
+    (0..=largest)
         .flat_map(|distance| [size.checked_sub(distance), Some(size + distance)])
         .flatten()
-        .find(|size| valid(*size))
+        .find(|size| divides(*size, whole) && fits(*size))
         .map(|size| size.to_string())
 }
 
