@@ -4,6 +4,8 @@
 //! bytes of a block → codes [i8; LEN], scale(group), minimum → code·scale (+ minimum)
 //! ```
 
+use super::f16;
+
 /// Elements of the largest block.
 pub(crate) const MAX_LEN: usize = 64;
 
@@ -21,8 +23,11 @@ pub(crate) trait Block {
     /// The first [`Block::LEN`] of the result: what each element is in units of the scale.
     fn codes(block: &[u8]) -> [i8; MAX_LEN];
 
-    /// The scale of the `group`-th [`Block::GROUP`] elements.
-    fn scale(block: &[u8], group: usize) -> f32;
+    /// The scale of the `group`-th [`Block::GROUP`] elements: an f16 at the head of the block, unless a kind says otherwise.
+    #[inline(always)]
+    fn scale(block: &[u8], _group: usize) -> f32 {
+        f16::read(block)
+    }
 
     /// What is added to every element, where [`Block::HAS_MINIMUM`].
     fn minimum(_block: &[u8]) -> f32 {

@@ -38,11 +38,6 @@ impl Block for Q8_0 {
         codes
     }
 
-    #[inline(always)]
-    fn scale(block: &[u8], _group: usize) -> f32 {
-        f16::read(block)
-    }
-
     fn encode(x: &[f32], block: &mut [u8]) {
         let scale = extreme(x).abs() / 127.0;
         let inverse = reciprocal_or_zero(scale);
@@ -64,11 +59,6 @@ impl Block for Q4_0 {
         codes
     }
 
-    #[inline(always)]
-    fn scale(block: &[u8], _group: usize) -> f32 {
-        f16::read(block)
-    }
-
     fn encode(x: &[f32], block: &mut [u8]) {
         let (scale, codes) = around_zero(x, 8.0);
         f16::write(scale, block);
@@ -86,11 +76,6 @@ impl Block for Q4_1 {
         let mut codes = [0; MAX_LEN];
         unpack_nibbles(&block[4..Self::BYTES], &mut codes[..LEN], u8::cast_signed);
         codes
-    }
-
-    #[inline(always)]
-    fn scale(block: &[u8], _group: usize) -> f32 {
-        f16::read(block)
     }
 
     #[inline(always)]
@@ -117,11 +102,6 @@ impl Block for Q5_0 {
         codes
     }
 
-    #[inline(always)]
-    fn scale(block: &[u8], _group: usize) -> f32 {
-        f16::read(block)
-    }
-
     fn encode(x: &[f32], block: &mut [u8]) {
         let (scale, codes) = around_zero(x, 16.0);
         f16::write(scale, block);
@@ -137,11 +117,6 @@ impl Block for Q5_1 {
     #[inline(always)]
     fn codes(block: &[u8]) -> [i8; MAX_LEN] {
         five_bits(&block[4..Self::BYTES])
-    }
-
-    #[inline(always)]
-    fn scale(block: &[u8], _group: usize) -> f32 {
-        f16::read(block)
     }
 
     #[inline(always)]

@@ -34,11 +34,6 @@ impl Block for Iq4Nl {
         codes
     }
 
-    #[inline(always)]
-    fn scale(block: &[u8], _group: usize) -> f32 {
-        f16::read(block)
-    }
-
     /// Codes by the scale that takes the largest element to the end of the table; then the scale of least squares for
     /// these codes, weighted by x².
     fn encode(x: &[f32], block: &mut [u8]) {
