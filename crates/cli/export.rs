@@ -12,6 +12,7 @@ use itera_formats::{
     Kind, Listing, Tensor,
     gguf::{GgufSource, Vocabulary, write_gguf},
     hf::{HfModel, read_model_dir},
+    pack_model,
 };
 use itera_tokenizer::Tokenizer;
 
@@ -75,8 +76,9 @@ fn export_gguf(
     };
     let tensors: Vec<_> = model.tensors.iter().map(Tensor::as_ref).collect();
     let HfModel { config, special_ids, .. } = model;
-    let source = GgufSource { name, config, special_ids: *special_ids, vocabulary: &vocabulary, tensors: &tensors };
-    match write_gguf(path, &source, kind, allow_unsupported) {
+    let tensors = &pack_model(config, &tensors, kind)?;
+    let source = GgufSource { name, config, special_ids: *special_ids, vocabulary: &vocabulary, tensors };
+    match write_gguf(path, &source, allow_unsupported) {
         Err(error @ itera_formats::FormatError::NotForLlamaCpp { .. }) => {
             bail!("{error}\nhint: --allow-unsupported writes a file for `itera` alone")
         }

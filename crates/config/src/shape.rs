@@ -42,6 +42,14 @@ pub enum TensorRole {
     Head,
 }
 
+impl TensorRole {
+    /// Whether it is large and multiplied with, so that deployed files pack it. The others stay in f32: vectors, the few
+    /// taps of the convolution, and the router, whose choices rounding would change.
+    pub fn is_matrix(self) -> bool {
+        !matches!(self, Self::Norm | Self::Conv | Self::Ssm | Self::Router)
+    }
+}
+
 /// A tensor that the model has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {

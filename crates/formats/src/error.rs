@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use itera_kernels::quant::MatrixError;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -79,6 +81,14 @@ pub enum FormatError {
         expected: Vec<usize>,
         /// The shape that it has.
         found: Vec<usize>,
+    },
+    /// A tensor cannot be stored as asked.
+    #[error("tensor `{tensor}`: {problem}")]
+    Unpackable {
+        /// The tensor.
+        tensor: String,
+        /// Why.
+        problem: MatrixError,
     },
     /// The tensors are not those of the model.
     #[error("{}: {}", path.display(), list_of_names(missing, unexpected))]

@@ -4,7 +4,7 @@
 //! ModelConfig ─┐                      ┌─▶ config.json, model.safetensors … ─┬─ hf::read_model_dir ─▶ all tensors in f32
 //! SpecialIds  ─┼─ hf::write_model_dir ┘                                     │
 //! TensorRef   ─┤                                                            ├─ ModelFile::open ─▶ weights in place
-//! Vocabulary  ─┴─ gguf::write_gguf ──▶ one file ────────────────────────────┤
+//! Vocabulary  ─┴─ pack_model ─ gguf::write_gguf ──▶ one file ───────────────┤
 //!                                                                           └─ gguf::Gguf::parse ─▶ what is in it
 //! ```
 //!
@@ -19,6 +19,7 @@ pub mod hf;
 mod listing;
 mod mapped;
 mod model_file;
+mod packed;
 mod tensors;
 
 pub use atomic::write_atomic;
@@ -27,6 +28,7 @@ pub use itera_kernels::quant::Kind;
 pub use listing::{ListedTensor, Listing};
 pub use mapped::MappedFile;
 pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
+pub use packed::{PackedTensor, pack_model, packed_kind};
 pub use tensors::{Tensor, TensorRef, read_safetensors, write_safetensors};
 
 /// What the functions of this crate return.

@@ -16,6 +16,7 @@ use itera_formats::{
     Tensor, TensorRef,
     gguf::{GgufSource, Vocabulary, write_gguf},
     hf::SpecialIds,
+    pack_model,
 };
 use itera_kernels::quant::Kind;
 use itera_runtime::{Model, Precision, State};
@@ -78,11 +79,11 @@ fn open(case: Case) -> Model {
         config: &config,
         special_ids,
         vocabulary: &Vocabulary::default(),
-        tensors: &tensors,
+        tensors: &pack_model(&config, &tensors, case.kind).expect("packed"),
     };
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");
-    write_gguf(&path, &source, case.kind, true).expect("written");
+    write_gguf(&path, &source, true).expect("written");
     Model::open(&path).expect("opened").with_precision(case.precision)
 }
 

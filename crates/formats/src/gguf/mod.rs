@@ -1,7 +1,7 @@
 //! GGUF: one file with a model and its tokenizer, the format of llama.cpp.
 //!
 //! ```text
-//! config, special ids, vocabulary, tensors ──write_gguf──▶ file ──Gguf::parse──▶ metadata, tensor infos
+//! config, special ids, vocabulary, packed tensors ──write_gguf──▶ file ──Gguf::parse──▶ metadata, tensor infos
 //!                                                           │
 //!                                                           └────ModelFile::open──▶ weights in place, vocabulary
 //! ```
@@ -24,4 +24,4 @@ mod write;
 pub use file::{Entry, Gguf, TensorInfo};
 pub use value::{Array, Value};
 pub use vocabulary::Vocabulary;
-pub use write::{GgufSource, WrittenTensor, write_gguf};
+pub use write::{GgufSource, WrittenTensor, gguf_size_bytes, write_gguf};

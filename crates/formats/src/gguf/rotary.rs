@@ -1,13 +1,14 @@
 //! The order of the rows of queries and keys: a rotary embedding turns rows j and j + w/2 of a head of width w in
 //! Hugging Face models, rows 2j and 2j + 1 in GGUF. The converter reorders rows whether or not positions are rotated.
 
-/// Rows `[heads · width, cols]` in which the two of a pair lie half a head apart, in the order in which they are
+/// Rows `[heads · width, row_len]` in which the two of a pair lie half a head apart, in the order in which they are
 /// neighbours. Where a width is odd, which no rotation allows, the last row stays.
-pub(super) fn neighbours(rows: &[f32], width: usize, cols: usize) -> Vec<f32> {
+pub(super) fn neighbours(rows: &[u8], width: usize, row_len: usize) -> Vec<u8> {
     let half = width / 2;
     let order = || (0..half).flat_map(|pair| [pair, half + pair]).chain(2 * half..width);
-    let head_in_order = |head: &[f32]| order().flat_map(|row| head[row * cols..][..cols].to_vec()).collect::<Vec<_>>();
-    rows.chunks(width * cols).flat_map(head_in_order).collect()
+    let head_in_order =
+        |head: &[u8]| order().flat_map(|row| head[row * row_len..][..row_len].to_vec()).collect::<Vec<_>>();
+    rows.chunks(width * row_len).flat_map(head_in_order).collect()
 }
 
 #[cfg(test)]
@@ -16,10 +17,10 @@ mod tests {
 
     #[test]
     fn halves_of_a_head_are_interleaved() {
-        let rows: Vec<f32> = [0, 1, 2, 3, 10, 11, 12, 13].iter().flat_map(|row| [*row as f32, 0.5]).collect();
-        let firsts: Vec<f32> = neighbours(&rows, 4, 2).into_iter().step_by(2).collect();
-        assert_eq!(firsts, [0.0, 2.0, 1.0, 3.0, 10.0, 12.0, 11.0, 13.0]);
-        assert_eq!(neighbours(&[0.0, 1.0, 2.0, 3.0, 4.0], 5, 1), [0.0, 2.0, 1.0, 3.0, 4.0]);
-        assert_eq!(neighbours(&[0.0, 1.0], 1, 1), [0.0, 1.0]);
+        let rows: Vec<u8> = [0, 1, 2, 3, 10, 11, 12, 13].iter().flat_map(|row| [*row, 99]).collect();
+        let firsts: Vec<u8> = neighbours(&rows, 4, 2).into_iter().step_by(2).collect();
+        assert_eq!(firsts, [0, 2, 1, 3, 10, 12, 11, 13]);
+        assert_eq!(neighbours(&[0, 1, 2, 3, 4], 5, 1), [0, 2, 1, 3, 4]);
+        assert_eq!(neighbours(&[0, 1], 1, 1), [0, 1]);
     }
 }

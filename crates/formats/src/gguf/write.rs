@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! config, special ids, vocabulary ──▶ metadata ─┐
-//! tensors ──▶ pieces ──▶ rows ──quantize──▶ blocks ─┴──▶ file, written front to back, published when it is whole
+//! packed tensors ──▶ pieces ──▶ rows of blocks ─┴──▶ file, written front to back, published when it is whole
 //! ```
 //!
 //! As llama.cpp's converter does it, but for what that gets wrong for small models, or loses: the context is the one that
@@ -13,8 +13,8 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 
-use itera_config::{LayerKind, ModelConfig};
-use itera_kernels::quant::{Kind, quantize};
+use itera_config::{LayerKind, ModelConfig, TensorSpec};
+use itera_kernels::quant::Kind;
 
 use super::config::{architecture, describe};
 use super::file::{ALIGNMENT, MAGIC};
@@ -23,17 +23,14 @@ use super::names::{Stored, stored};
 use super::vocabulary::Vocabulary;
 use super::{kinds, rotary};
 use crate::atomic::publish;
-use crate::hf::{SpecialIds, of_model};
-use crate::{FormatError, Result, TensorRef};
+use crate::hf::{SpecialIds, in_order};
+use crate::{FormatError, PackedTensor, Result};
 
 /// Version of the format that is written.
 const VERSION: u32 = 3;
 
 /// Version of the block layouts.
 const QUANTIZATION_VERSION: usize = 2;
-
-/// Numbers that are rounded at a time.
-const CHUNK_LEN: usize = 1 << 14;
 
 /// Most layers, and most experts, that llama.cpp has room for.
 const MAX_LAYERS: usize = 512;
@@ -50,8 +47,8 @@ pub struct GgufSource<'a> {
     pub special_ids: SpecialIds,
     /// Its tokenizer, of at most as many tokens as the model has.
     pub vocabulary: &'a Vocabulary<'a>,
-    /// Its weights by the names of [`ModelConfig::tensors`], in any order.
-    pub tensors: &'a [TensorRef<'a>],
+    /// Its weights by the names of [`ModelConfig::tensors`], in any order. Those that are no matrices are F32.
+    pub tensors: &'a [PackedTensor],
 }
 
 /// A tensor that was written.
@@ -69,40 +66,53 @@ pub struct WrittenTensor {
 
 /// Writes a model as GGUF, atomically, and returns its tensors as they were stored.
 ///
-/// Matrices are stored as `kind`, or as F16 if a row is no multiple of the block of that kind. Vectors, the taps of the
-/// convolution and the router are F32: they are small, and llama.cpp takes no other.
-///
 /// # Errors
 ///
 /// [`FormatError::NotForLlamaCpp`] for a model that llama.cpp fails on, unless `allow_unsupported`. Otherwise if the
 /// configuration is not valid, the tensors are not exactly those of it, the vocabulary or the special ids do not fit it, or
 /// the file cannot be written.
-pub fn write_gguf(
-    path: &Path,
-    source: &GgufSource<'_>,
-    kind: Kind,
-    allow_unsupported: bool,
-) -> Result<Vec<WrittenTensor>> {
-    let config = source.config;
-    let tensors = of_model(path, config, source.tensors)?;
-    if !allow_unsupported {
-        check_for_llama_cpp(config)?;
-    }
-    check_tokens(source)?;
-    let specs = config.tensors();
-    let parts: Vec<Part<'_>> = specs
-        .iter()
-        .zip(&tensors)
-        .flat_map(|(spec, tensor)| {
-            stored(config, spec).into_iter().map(|stored| Part::new(config, stored, tensor, kind))
-        })
-        .collect();
-    let header = header(source, kind, &parts);
+pub fn write_gguf(path: &Path, source: &GgufSource<'_>, allow_unsupported: bool) -> Result<Vec<WrittenTensor>> {
+    let parts = parts(path, source, allow_unsupported)?;
+    let header = header(source, &parts);
     publish(path, |file| {
         file.write_all(&header)?;
         parts.iter().try_for_each(|part| part.write(file))
     })?;
     Ok(parts.into_iter().map(|part| part.written).collect())
+}
+
+/// The bytes of the file that [`write_gguf`] would write.
+///
+/// # Errors
+///
+/// As [`write_gguf`], but for those of writing.
+pub fn gguf_size_bytes(source: &GgufSource<'_>, allow_unsupported: bool) -> Result<usize> {
+    let parts = parts("the file to be".as_ref(), source, allow_unsupported)?;
+    let data = parts.iter().map(|part| part.written.size_bytes.next_multiple_of(ALIGNMENT)).sum::<usize>();
+    Ok(header(source, &parts).len() + data)
+}
+
+/// The tensors of the file, everything about `source` checked.
+fn parts<'a>(path: &Path, source: &GgufSource<'a>, allow_unsupported: bool) -> Result<Vec<Part<'a>>> {
+    let config = source.config;
+    config.validate()?;
+    let given = source.tensors.iter().map(|tensor| (tensor.name().to_owned(), tensor));
+    let tensors = in_order(path, config, given, |spec, tensor| (tensor.shape().to_vec(), spec.shape.clone()))?;
+    if !allow_unsupported {
+        check_for_llama_cpp(config)?;
+    }
+    check_tokens(source)?;
+    let specs = config.tensors();
+    let wrong = |(spec, tensor): &(&TensorSpec, &&PackedTensor)| !spec.role.is_matrix() && tensor.kind() != Kind::F32;
+    if let Some((spec, tensor)) = specs.iter().zip(&tensors).find(wrong) {
+        let (key, found) = (spec.name.clone(), tensor.kind().name().to_owned());
+        return Err(FormatError::Key { key, found, supported: "f32".to_owned() });
+    }
+    let parts = specs
+        .iter()
+        .zip(&tensors)
+        .flat_map(|(spec, tensor)| stored(config, spec).into_iter().map(|stored| Part::new(config, stored, tensor)));
+    Ok(parts.collect())
 }
 
 /// What llama.cpp stops at, or gets wrong in silence.
@@ -143,13 +153,13 @@ fn check_tokens(source: &GgufSource<'_>) -> Result<()> {
 }
 
 /// All that comes before the data, padding included.
-fn header(source: &GgufSource<'_>, kind: Kind, parts: &[Part<'_>]) -> Vec<u8> {
+fn header(source: &GgufSource<'_>, parts: &[Part<'_>]) -> Vec<u8> {
     let config = source.config;
     let mut metadata = Metadata::default();
     metadata.text("general.architecture", architecture(config));
     metadata.text("general.type", "model");
     metadata.text("general.name", source.name);
-    metadata.size("general.file_type", kinds::codes(kind).1 as usize);
+    metadata.size("general.file_type", kinds::codes(main_kind(source.tensors)).1 as usize);
     metadata.size("general.quantization_version", QUANTIZATION_VERSION);
     describe(&mut metadata, config);
     source.vocabulary.describe(&mut metadata, source.special_ids, config.vocab_size);
@@ -172,47 +182,50 @@ fn header(source: &GgufSource<'_>, kind: Kind, parts: &[Part<'_>]) -> Vec<u8> {
     bytes
 }
 
-/// A tensor of the file and its numbers.
+/// The kind of most numbers.
+fn main_kind(tensors: &[PackedTensor]) -> Kind {
+    let n_params = |kind| {
+        let of_kind = tensors.iter().filter(|tensor| tensor.kind() == kind);
+        of_kind.map(|tensor| tensor.shape().iter().product::<usize>()).sum::<usize>()
+    };
+    // the first of equals
+    Kind::all().into_iter().rev().max_by_key(|kind| n_params(*kind)).expect("there are kinds")
+}
+
+/// A tensor of the file and its blocks.
 struct Part<'a> {
     shape: Vec<usize>,
-    numbers: Vec<Cow<'a, [f32]>>,
-    cols: usize,
+    blocks: Vec<Cow<'a, [u8]>>,
     written: WrittenTensor,
 }
 
 impl<'a> Part<'a> {
-    fn new(config: &ModelConfig, stored: Stored, tensor: &TensorRef<'a>, kind: Kind) -> Self {
+    fn new(config: &ModelConfig, stored: Stored, tensor: &'a PackedTensor) -> Self {
         let Stored { name, shape, pieces } = stored;
-        let cols = pieces[0].cols;
-        let kind = match pieces[0].is_matrix {
-            true if kind.row_bytes(cols).is_some() => kind,
-            true => Kind::F16,
-            false => Kind::F32,
-        };
-        let n_params = shape.iter().product();
-        let rows_of = |piece: &crate::model_file::Piece| {
-            let rows = &tensor.data[piece.first_row * cols..][..piece.rows * cols];
-            match tensor.name.rsplit_once('.') {
-                Some((_, "a_log")) => rows.iter().map(|log| -f64::from(*log).exp() as f32).collect(),
-                Some((_, "q_proj" | "k_proj")) => rotary::neighbours(rows, config.d_attention_head(), cols).into(),
+        let kind = tensor.kind();
+        let row_bytes = kind.row_bytes(pieces[0].cols).expect("a packed tensor has whole blocks");
+        let blocks_of = |piece: &crate::model_file::Piece| {
+            let rows = &tensor.bytes()[piece.first_row * row_bytes..][..piece.rows * row_bytes];
+            match tensor.name().rsplit_once('.') {
+                Some((_, "a_log")) => decays(rows).into(),
+                Some((_, "q_proj" | "k_proj")) => rotary::neighbours(rows, config.d_attention_head(), row_bytes).into(),
                 _ => Cow::Borrowed(rows),
             }
         };
-        let numbers = pieces.iter().map(rows_of).collect();
-        let size_bytes = n_params / kind.block_len() * kind.block_bytes();
-        Self { shape, numbers, cols, written: WrittenTensor { name, kind, n_params, size_bytes } }
+        let blocks: Vec<_> = pieces.iter().map(blocks_of).collect();
+        let (n_params, size_bytes) = (shape.iter().product(), blocks.iter().map(|blocks| blocks.len()).sum());
+        Self { shape, blocks, written: WrittenTensor { name, kind, n_params, size_bytes } }
     }
 
     fn write(&self, file: &mut dyn Write) -> std::io::Result<()> {
-        let WrittenTensor { kind, size_bytes, .. } = self.written;
-        let rows = (CHUNK_LEN / self.cols).max(1);
-        let mut blocks = Vec::new();
-        for numbers in self.numbers.iter().flat_map(|numbers| numbers.chunks(rows * self.cols)) {
-            blocks.resize(numbers.len() / kind.block_len() * kind.block_bytes(), 0);
-            quantize(kind, numbers, &mut blocks);
-            file.write_all(&blocks)?;
-        }
-        let padding = size_bytes.next_multiple_of(ALIGNMENT) - size_bytes;
-        file.write_all(&[0; ALIGNMENT][..padding])
+        self.blocks.iter().try_for_each(|blocks| file.write_all(blocks))?;
+        let size_bytes = self.written.size_bytes;
+        file.write_all(&[0; ALIGNMENT][..size_bytes.next_multiple_of(ALIGNMENT) - size_bytes])
     }
+}
+
+/// −exp(a_log) of each f32.
+fn decays(logs: &[u8]) -> Vec<u8> {
+    let decay = |log: &[u8; 4]| -f64::from(f32::from_le_bytes(*log)).exp() as f32;
+    logs.as_chunks().0.iter().flat_map(|log| decay(log).to_le_bytes()).collect()
 }

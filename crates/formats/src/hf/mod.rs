@@ -12,8 +12,7 @@ mod open;
 mod settings;
 
 pub use config::{config_json, generation_config_json, parse_config};
-pub(crate) use model_dir::of_model;
-pub(crate) use model_dir::{CONFIG, WEIGHTS, read_config_json};
+pub(crate) use model_dir::{CONFIG, WEIGHTS, in_order, of_model, read_config_json};
 pub use model_dir::{HfModel, read_model_dir, write_model_dir};
 
 /// Ids of the special tokens, as `config.json` states them.

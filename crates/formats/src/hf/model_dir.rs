@@ -95,7 +95,7 @@ pub(crate) fn of_model<'a>(path: &Path, config: &ModelConfig, tensors: &[TensorR
 }
 
 /// The tensors that the configuration demands, in its order; `shapes` gives the found and the expected one.
-pub(super) fn in_order<T>(
+pub(crate) fn in_order<T>(
     path: &Path,
     config: &ModelConfig,
     tensors: impl Iterator<Item = (String, T)>,

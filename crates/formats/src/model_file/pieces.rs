@@ -30,7 +30,7 @@ pub(crate) fn pieces_of(spec: TensorSpec) -> Vec<Piece> {
     let rows = spec.n_params() / cols;
     let names = names_of(&spec);
     let rows = rows / names.len();
-    let is_matrix = !matches!(spec.role, TensorRole::Norm | TensorRole::Conv | TensorRole::Ssm | TensorRole::Router);
+    let is_matrix = spec.role.is_matrix();
     let piece = |(index, name)| Piece { name, first_row: index * rows, rows, cols, is_matrix };
     names.into_iter().enumerate().map(piece).collect()
 }

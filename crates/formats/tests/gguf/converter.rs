@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use itera_config::ModelConfig;
 use itera_formats::gguf::{Gguf, GgufSource, Value, write_gguf};
 use itera_formats::hf::{HfModel, read_model_dir};
-use itera_formats::{MappedFile, ModelFile, Tensor, TensorRef, TokenizerSource};
+use itera_formats::{MappedFile, ModelFile, Tensor, TensorRef, TokenizerSource, pack_model};
 use itera_kernels::quant::Kind;
 
 use crate::support::numbers;
@@ -60,11 +60,11 @@ fn it_writes_what_is_written_here() {
         let model = ModelFile::open(&theirs(case)).expect("opened");
         let Ok(TokenizerSource::Vocabulary(vocabulary)) = model.tokenizer() else { panic!("a vocabulary") };
         let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
-        let source =
-            GgufSource { name: "Model", config: &config, special_ids, vocabulary: &vocabulary, tensors: &tensors };
+        let tensors = &pack_model(&config, &tensors, kind).expect("packed");
+        let source = GgufSource { name: "Model", config: &config, special_ids, vocabulary: &vocabulary, tensors };
         let dir = tempfile::tempdir().expect("a directory");
         let ours = dir.path().join("ours.gguf");
-        write_gguf(&ours, &source, kind, true).expect("written");
+        write_gguf(&ours, &source, true).expect("written");
         compare(case, &theirs(case), &ours);
     }
 }

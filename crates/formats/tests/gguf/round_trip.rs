@@ -1,9 +1,9 @@
 //! model → file → the same model, rounded as its kind says.
 
 use itera_config::ModelConfig;
-use itera_formats::gguf::{GgufSource, Vocabulary, write_gguf};
+use itera_formats::gguf::{GgufSource, Vocabulary, gguf_size_bytes, write_gguf};
 use itera_formats::hf::SpecialIds;
-use itera_formats::{Listing, ModelFile, RotaryPairs, Tensor, TensorRef, TokenizerSource};
+use itera_formats::{Listing, ModelFile, PackedTensor, RotaryPairs, Tensor, TensorRef, TokenizerSource, pack_model};
 use itera_kernels::quant::{Kind, dequantize, quantize};
 
 use crate::support::{SPECIAL, numbers, random_tensors, small, sorts, spellings, vocabulary, write};
@@ -124,8 +124,9 @@ fn what_llama_cpp_cannot_run_is_refused_unless_allowed() {
     let (spellings, tensors) = (spellings(), random_tensors(&config));
     let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
     let vocabulary = &vocabulary(&spellings);
-    let source = GgufSource { name: "", config: &config, special_ids: SPECIAL, vocabulary, tensors: &tensors };
-    write_gguf(&path, &source, Kind::F32, true).expect("allowed");
+    let tensors = &pack_model(&config, &tensors, Kind::F32).expect("packed");
+    let source = GgufSource { name: "", config: &config, special_ids: SPECIAL, vocabulary, tensors };
+    write_gguf(&path, &source, true).expect("allowed");
     assert_eq!(*ModelFile::open(&path).expect("opened").config(), config);
 }
 
@@ -135,6 +136,7 @@ fn what_contradicts_itself_is_not_written() {
     let path = dir.path().join("model.gguf");
     let (config, tensors, spellings) = (small(), random_tensors(&small()), spellings());
     let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let tensors = pack_model(&config, &tensors, Kind::F32).expect("packed");
     let good = vocabulary(&spellings);
     let long = Vocabulary { tokens: vec!["a"; 263], ..good.clone() };
     let stray = Vocabulary { specials: vec![260], ..good.clone() };
@@ -142,12 +144,12 @@ fn what_contradicts_itself_is_not_written() {
         [(&tensors[1..], &good, "`embed`"), (&tensors[..], &long, "263 tokens"), (&tensors[..], &stray, "260")]
     {
         let source = GgufSource { name: "", config: &config, special_ids: SPECIAL, vocabulary, tensors };
-        let error = write_gguf(&path, &source, Kind::F32, false).expect_err("refused").to_string();
+        let error = write_gguf(&path, &source, false).expect_err("refused").to_string();
         assert!(error.contains(named), "{error}");
     }
     let special_ids = SpecialIds { pad: 262, ..SPECIAL };
     let source = GgufSource { name: "", config: &config, special_ids, vocabulary: &good, tensors: &tensors };
-    let error = write_gguf(&path, &source, Kind::F32, false).expect_err("refused").to_string();
+    let error = write_gguf(&path, &source, false).expect_err("refused").to_string();
     assert!(error.contains("`special_ids` is 262"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
 }
@@ -166,4 +168,47 @@ fn a_listing_tells_what_was_written() {
     assert_eq!(listing.metadata["granitehybrid.embedding_length"], small().d_model);
     assert_eq!(listing.metadata["granitehybrid.attention.head_count_kv"], serde_json::json!([0, 2, 0]));
     assert_eq!(listing.file_bytes, std::fs::metadata(&path).expect("a file").len());
+}
+
+#[test]
+fn each_tensor_may_have_a_kind_and_a_rounding_of_its_own() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.gguf");
+    let (config, spellings) = (small(), spellings());
+    let tensors = random_tensors(&config);
+    let mut packed: Vec<PackedTensor> = tensors
+        .iter()
+        .map(|tensor| {
+            let kind = if tensor.name.ends_with("shared.w_in") { Kind::Q4_0 } else { Kind::F32 };
+            PackedTensor::round(&tensor.as_ref(), kind).expect("whole blocks")
+        })
+        .collect();
+    // blocks that rounding would not have made: the scale is not the one of the largest element
+    let at = packed.iter().position(|tensor| tensor.name() == "layers.0.shared.w_in").expect("there is one");
+    let chosen: Vec<u8> = packed[at].bytes().iter().map(|byte| byte & 0x3b).collect();
+    packed[at] = PackedTensor::new(packed[at].name(), packed[at].shape(), Kind::Q4_0, chosen).expect("whole blocks");
+
+    let vocabulary = &vocabulary(&spellings);
+    let source = GgufSource { name: "", config: &config, special_ids: SPECIAL, vocabulary, tensors: &packed };
+    write_gguf(&path, &source, false).expect("written");
+    assert_eq!(
+        std::fs::metadata(&path).expect("a file").len(),
+        gguf_size_bytes(&source, false).expect("a size") as u64
+    );
+    let model = ModelFile::open(&path).expect("opened");
+    let half = packed[at].numbers().len() / 2;
+    assert_eq!(numbers(model.matrix("layers.0.shared.gate").expect("a matrix")), packed[at].numbers()[..half]);
+    assert_eq!(numbers(model.matrix("layers.0.shared.up").expect("a matrix")), packed[at].numbers()[half..]);
+    assert_eq!(model.matrix("layers.0.shared.out").expect("a matrix").kind(), Kind::F32);
+
+    let router = packed.iter().position(|tensor| tensor.name().ends_with("router")).expect("there is one");
+    let mut unsupported = packed.clone();
+    unsupported[router] = PackedTensor::round(&tensors[router].as_ref(), Kind::F16).expect("whole blocks");
+    let error = write_gguf(&path, &GgufSource { tensors: &unsupported, ..source }, false);
+    let error = error.expect_err("refused").to_string();
+    assert!(error.contains("router") && error.contains("f16") && error.contains("f32"), "{error}");
+
+    let narrow = TensorRef { name: "narrow", shape: &[2, 40], data: &[0.0; 80] };
+    let error = PackedTensor::round(&narrow, Kind::Q4_0).expect_err("refused").to_string();
+    assert!(error.contains("`narrow`") && error.contains("multiple of 32"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use itera_config::{ModelConfig, PositionEmbedding, TensorSpec};
 use itera_formats::gguf::{GgufSource, Vocabulary, WrittenTensor, write_gguf};
 use itera_formats::hf::SpecialIds;
-use itera_formats::{Result, Tensor, TensorRef};
+use itera_formats::{Result, Tensor, TensorRef, pack_model};
 use itera_kernels::quant::{Kind, QuantMatrix, dequantize};
 use itera_testkit::uniform;
 
@@ -72,8 +72,9 @@ pub fn write(path: &Path, config: &ModelConfig, tensors: &[Tensor], kind: Kind) 
     let spellings = spellings();
     let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
     let vocabulary = &vocabulary(&spellings);
-    let source = GgufSource { name: "Small", config, special_ids: SPECIAL, vocabulary, tensors: &tensors };
-    write_gguf(path, &source, kind, false)
+    let tensors = &pack_model(config, &tensors, kind)?;
+    let source = GgufSource { name: "Small", config, special_ids: SPECIAL, vocabulary, tensors };
+    write_gguf(path, &source, false)
 }
 
 /// The bytes of a valid file.

@@ -7,6 +7,7 @@ use itera_formats::{
     Tensor, TensorRef,
     gguf::{GgufSource, Vocabulary, write_gguf},
     hf::SpecialIds,
+    pack_model,
 };
 use itera_kernels::quant::Kind;
 use itera_runtime::{Model, State};
@@ -86,10 +87,11 @@ pub fn packed_model(config: &ModelConfig, seed: u64, kind: Kind) -> Model {
     let tensors = random_tensors(config, seed);
     let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
     let vocabulary = &Vocabulary::default();
-    let source = GgufSource { name: "random", config, special_ids: SPECIAL_IDS, vocabulary, tensors: &tensors };
+    let tensors = &pack_model(config, &tensors, kind).expect("packed");
+    let source = GgufSource { name: "random", config, special_ids: SPECIAL_IDS, vocabulary, tensors };
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");
-    write_gguf(&path, &source, kind, true).expect("written");
+    write_gguf(&path, &source, true).expect("written");
     Model::open(&path).expect("opened")
 }
 

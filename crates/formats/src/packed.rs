@@ -1,0 +1,104 @@
+//! numbers → rows of blocks, as files hold them.
+//!
+//! ```text
+//! TensorRef ── kind ──▶ PackedTensor ──▶ gguf::write_gguf
+//! codes and scales chosen elsewhere ─┘
+//! ```
+
+use itera_config::ModelConfig;
+use itera_kernels::quant::{self, Kind, MatrixError, QuantMatrix};
+
+use crate::{FormatError, Result, TensorRef};
+
+/// A tensor whose numbers are rounded: rows, one after the other, each whole blocks of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedTensor {
+    name: String,
+    shape: Vec<usize>,
+    kind: Kind,
+    bytes: Vec<u8>,
+}
+
+impl PackedTensor {
+    /// Blocks that are made already. Rows run along the last dimension.
+    ///
+    /// # Errors
+    /// If a row is not whole blocks, or `bytes` are not exactly the rows.
+    pub fn new(name: &str, shape: &[usize], kind: Kind, bytes: Vec<u8>) -> Result<Self> {
+        let (rows, cols) = rows_and_cols(shape);
+        QuantMatrix::new(kind, rows, cols, &bytes).map_err(|problem| unpackable(name, problem))?;
+        Ok(Self { name: name.into(), shape: shape.into(), kind, bytes })
+    }
+
+    /// `tensor` rounded as [`quantize`](quant::quantize) rounds.
+    ///
+    /// # Errors
+    /// If a row is not whole blocks of `kind`, or the numbers are not as many as the shape has.
+    pub fn round(tensor: &TensorRef<'_>, kind: Kind) -> Result<Self> {
+        let TensorRef { name, shape, data } = *tensor;
+        let (rows, cols) = rows_and_cols(shape);
+        let problem = || unpackable(name, MatrixError::Shape { kind, rows, cols });
+        let row_bytes = kind.row_bytes(cols).filter(|_| data.len() == rows * cols).ok_or_else(problem)?;
+        let mut bytes = vec![0; rows * row_bytes];
+        quant::quantize(kind, data, &mut bytes);
+        Ok(Self { name: name.into(), shape: shape.into(), kind, bytes })
+    }
+
+    /// Its name in the tensor table.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sizes of its dimensions; the last varies fastest.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// How each number is stored.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The blocks.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The number that each element stands for.
+    pub fn numbers(&self) -> Vec<f32> {
+        let mut numbers = vec![0.0; self.shape.iter().product()];
+        quant::dequantize(self.kind, &self.bytes, &mut numbers);
+        numbers
+    }
+}
+
+/// Every tensor of a model packed as [`packed_kind`] has it.
+///
+/// # Errors
+/// If the configuration is not valid or the tensors are not exactly those of it.
+pub fn pack_model(config: &ModelConfig, tensors: &[TensorRef<'_>], kind: Kind) -> Result<Vec<PackedTensor>> {
+    let tensors = crate::hf::of_model("the model to pack".as_ref(), config, tensors)?;
+    let specs = config.tensors();
+    specs.iter().zip(&tensors).map(|(spec, tensor)| PackedTensor::round(tensor, packed_kind(spec, kind))).collect()
+}
+
+/// The kind that a tensor gets in a model packed as `kind`: that one for a matrix, or F16 if its rows are no whole blocks
+/// of it; F32 for vectors, the taps of the convolution and the router, which are small, and which llama.cpp takes in no
+/// other.
+pub fn packed_kind(spec: &itera_config::TensorSpec, kind: Kind) -> Kind {
+    let (_, cols) = rows_and_cols(&spec.shape);
+    match spec.role.is_matrix() {
+        true if kind.row_bytes(cols).is_some() => kind,
+        true => Kind::F16,
+        false => Kind::F32,
+    }
+}
+
+fn rows_and_cols(shape: &[usize]) -> (usize, usize) {
+    let cols = shape.last().copied().unwrap_or(1);
+    (shape.iter().product::<usize>() / cols.max(1), cols)
+}
+
+fn unpackable(name: &str, problem: MatrixError) -> FormatError {
+    FormatError::Unpackable { tensor: name.into(), problem }
+}
