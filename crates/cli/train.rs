@@ -36,7 +36,7 @@ pub fn run(args: args::Train) -> Result<ExitCode> {
 
     let stop = signals::stop_flag()?;
     let mut progress = Progress::new();
-    let job = Job { config: &config, data: &data, device: &device, resume, stop };
+    let job = Job { resume, stop, ..Job::new(&config, &data, &device) };
     let outcome = train(job, &mut |event| progress.show(event));
     progress.finish();
     let outcome = outcome?;

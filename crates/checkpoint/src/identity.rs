@@ -14,13 +14,17 @@ pub struct Identity {
     tokenizer: String,
     /// sha256 of the tokenised corpus.
     corpus: String,
+    /// What the run does beyond training on its configuration; empty for nothing.
+    #[serde(default)]
+    method: String,
 }
 
 impl Identity {
     /// The identity of a run. Directory, threads, device, TensorBoard and the checkpoints kept may change between
     /// resumes, and gradient checkpointing where activations are saved in f32; anything else makes another run.
-    pub fn new(config: &Config, tokenizer: &Tokenizer, corpus: &str) -> Self {
-        Self { config: deciding(config).to_toml(), tokenizer: tokenizer.fingerprint(), corpus: corpus.to_owned() }
+    pub fn new(config: &Config, tokenizer: &Tokenizer, corpus: &str, method: String) -> Self {
+        let (config, tokenizer) = (deciding(config).to_toml(), tokenizer.fingerprint());
+        Self { config, tokenizer, corpus: corpus.to_owned(), method }
     }
 
     /// What differs from `now`, if anything: the kind of thing, and both sides of it.
@@ -31,6 +35,9 @@ impl Identity {
         }
         if self.corpus != now.corpus {
             return Some(("corpus", hashes(&self.corpus, &now.corpus)));
+        }
+        if self.method != now.method {
+            return Some(("method", format!("it was `{}` and is `{}`", self.method, now.method)));
         }
         // keys that did not exist when the checkpoint was made had their defaults
         let was = match Config::from_toml(&self.config, "the checkpoint", &[]) {

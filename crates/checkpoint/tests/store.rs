@@ -41,7 +41,7 @@ impl Run {
     }
 
     fn identity(&self) -> Identity {
-        Identity::new(&self.config, &self.tokenizer, "corpus")
+        Identity::new(&self.config, &self.tokenizer, "corpus", String::new())
     }
 
     /// Save `state` as the checkpoint of `step`.

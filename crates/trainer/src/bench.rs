@@ -6,13 +6,7 @@ use burn::tensor::Device;
 use itera_config::{CheckpointConfig, Config, EvalConfig, LogConfig, RunConfig, TrainConfig};
 use itera_data::Dataset;
 
-use crate::{
-    error::TrainError,
-    job::{Job, Resume},
-    stop::StopFlag,
-    train::Run,
-    update::StepTimes,
-};
+use crate::{error::TrainError, job::Job, train::Run, update::StepTimes};
 
 /// Train for `steps` steps in the empty directory `dir`, as [`train`](crate::train()) does, and tell what each took.
 ///
@@ -37,7 +31,7 @@ pub fn time_steps(
         log: LogConfig { every_steps: 1, ..config.log.clone() },
         ..config.clone()
     };
-    let job = Job { config: &config, data, device, resume: Resume::No, stop: StopFlag::default() };
+    let job = Job::new(&config, data, device);
     let mut run = Run::start(job)?;
     let time_step = |_| {
         run.step(&mut |_| {})?;

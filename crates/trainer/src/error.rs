@@ -48,6 +48,9 @@ pub enum TrainError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The weights to begin with are not those of the configuration.
+    #[error("the weights to begin with are another model's: {0}")]
+    Initial(#[from] itera_model::ModelError),
     /// A configured prompt could not be continued.
     #[error("cannot continue the prompt {prompt:?} of eval.prompts: {source}")]
     Sample {

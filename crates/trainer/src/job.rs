@@ -7,9 +7,15 @@ use itera_checkpoint::CheckpointStore;
 use itera_config::Config;
 use itera_data::Dataset;
 use itera_metrics::{Sample, StepRecord};
+use itera_model::Parameter;
 use itera_runtime::Score;
 
-use crate::{error::TrainError, state::TrainingState, stop::StopFlag};
+use crate::{
+    error::TrainError,
+    method::{Method, Plain},
+    state::TrainingState,
+    stop::StopFlag,
+};
 
 /// What to do with checkpoints that the run directory already holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +43,8 @@ impl Resume {
     }
 }
 
-/// All that a run needs.
+/// All that a run needs; [`Job::new`] for one that is plain and new.
+#[derive(Clone)]
 pub struct Job<'a> {
     /// The configuration.
     pub config: &'a Config,
@@ -49,6 +56,17 @@ pub struct Job<'a> {
     pub resume: Resume,
     /// Raised from outside to save and stop after the step under way.
     pub stop: StopFlag,
+    /// How it learns.
+    pub method: &'a dyn Method,
+    /// Weights to begin with, in the order of the tensor table; fresh ones without.
+    pub initial: Option<&'a [Parameter]>,
+}
+
+impl<'a> Job<'a> {
+    /// Train fresh weights on cross-entropy, over nothing that is there, until the end.
+    pub fn new(config: &'a Config, data: &'a Dataset, device: &'a Device) -> Self {
+        Self { config, data, device, resume: Resume::No, stop: StopFlag::default(), method: &Plain, initial: None }
+    }
 }
 
 /// What happens during a run, for whoever prints it.

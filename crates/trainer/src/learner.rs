@@ -2,24 +2,40 @@
 
 use std::time::{Duration, Instant};
 
+use burn::module::Module;
+
 use itera_config::Config;
 use itera_data::{Dataset, Sampler};
 use itera_kernels::{norm::sum_of_all_squares, vector};
 use itera_model::{Dropout, LanguageModel};
 use itera_ops::recycle;
 
-use crate::{objective::losses, optimizer::AdamW, update::Update};
+use crate::{method::Method, optimizer::AdamW, update::Update};
 
 /// What steps change, and what they need for it.
 pub(crate) struct Learner<'a> {
     pub config: &'a Config,
     pub data: &'a Dataset,
+    pub method: &'a dyn Method,
     pub sampler: Sampler,
     pub model: LanguageModel,
     pub optimizer: AdamW,
 }
 
 impl Learner<'_> {
+    /// The model as the method computes with it, where that differs from the one that is kept.
+    fn computed(&self) -> Option<LanguageModel> {
+        let mut values = self.method.weights(&self.model.parameters())?.into_iter();
+        let next = &mut |_: &str, _: &[usize]| values.next().expect("a method gives as many as it gets");
+        let model = LanguageModel::from_tensors(self.model.config(), &self.model.device(), next);
+        Some(model.expect("a method keeps shapes"))
+    }
+
+    /// The model that is learned, without autodiff.
+    pub(crate) fn valid(&self) -> LanguageModel {
+        self.computed().map_or_else(|| self.model.valid(), |model| model.valid())
+    }
+
     /// The step after `step` completed ones, `skipped` of which changed nothing: an update by the mean gradient of the
     /// micro-batches, unless something is not finite.
     pub(crate) fn update(&mut self, step: u64, skipped: u64, lr: f64) -> Update {
@@ -29,15 +45,18 @@ impl Learner<'_> {
         let mut update = Update::default();
         let mut gradients: Vec<Vec<f32>> = Vec::new();
         let mut clock = Clock(Instant::now());
+        let computed = self.computed();
+        let model = computed.as_ref().unwrap_or(&self.model);
+        update.times.forward += clock.lap();
         for micro in 0..micro_batches {
             let index = step * micro_batches as u64 + micro as u64;
             let batch = self.sampler.batch(&self.data.train, index, train.batch_size);
             update.times.data += clock.lap();
             let mut dropout = Dropout::new(self.config.model.dropout, self.config.run.seed, index);
-            let loss = losses(&self.model, &batch, train, Some(&mut dropout));
+            let loss = self.method.losses(model, &batch, train, Some(&mut dropout));
             update.add(share, &loss);
             update.times.forward += clock.lap();
-            let micro_gradients = self.model.gradients(loss.total.backward());
+            let micro_gradients = model.gradients(loss.total.backward());
             if gradients.is_empty() {
                 gradients = micro_gradients;
             } else {
@@ -48,6 +67,7 @@ impl Learner<'_> {
             }
             update.times.backward += clock.lap();
         }
+        drop(computed);
         let slices: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
         update.grad_norm = sum_of_all_squares(&slices).sqrt() * share;
         if update.is_finite() {

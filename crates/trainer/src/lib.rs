@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Sampler(step) → TokenBatch → LanguageModel → LossParts → gradients → clip → AdamW → next step
-//!                                   ↑ every eval.every_steps: validation, samples, early stopping
+//!                        [`Method`] ↑ every eval.every_steps: validation, samples, early stopping
 //!                                   ↑ every checkpoint.every_steps: checkpoint
 //! ```
 //!
@@ -13,6 +13,7 @@ mod bench;
 mod error;
 mod job;
 mod learner;
+mod method;
 mod objective;
 mod optimizer;
 mod samples;
@@ -26,6 +27,7 @@ mod validation;
 pub use bench::time_steps;
 pub use error::TrainError;
 pub use job::{Event, Job, Outcome, Resume, RunEnd};
+pub use method::{Method, Plain};
 pub use objective::{LossParts, losses};
 pub use optimizer::{AdamW, decays};
 pub use schedule::learning_rate;

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use burn::module::Module;
 use itera_checkpoint::{CheckpointStore, Identity, Snapshot};
 use itera_config::{Config, TrainConfig};
 use itera_data::{Sampler, validation_batches};
@@ -80,7 +79,8 @@ impl<'a> Run<'a> {
         let config = job.config;
         let dir = Path::new(&config.run.dir);
         let store = CheckpointStore::new(dir);
-        let identity = Identity::new(config, &job.data.tokenizer, job.data.summary.content_hash());
+        let identity =
+            Identity::new(config, &job.data.tokenizer, job.data.summary.content_hash(), job.method.identity());
         let device = job.device.clone().autodiff();
 
         fs::create_dir_all(dir).map_err(|source| TrainError::RunDir { path: dir.into(), source })?;
@@ -108,7 +108,15 @@ impl<'a> Run<'a> {
                 (loaded.model, optimizer, state)
             }
             None => {
-                let model = LanguageModel::init(&config.model, config.run.seed, &device);
+                let model = match job.initial {
+                    Some(initial) => {
+                        let mut values = initial.iter().map(|parameter| parameter.values.clone());
+                        LanguageModel::from_tensors(&config.model, &device, &mut |_, _| {
+                            values.next().unwrap_or_default()
+                        })?
+                    }
+                    None => LanguageModel::init(&config.model, config.run.seed, &device),
+                };
                 saved_step = None;
                 (model, AdamW::new(&config.model), TrainingState::default())
             }
@@ -126,7 +134,7 @@ impl<'a> Run<'a> {
             identity,
             metrics,
             tensorboard,
-            learner: Learner { config, data: job.data, sampler, model, optimizer },
+            learner: Learner { config, data: job.data, method: job.method, sampler, model, optimizer },
             times: StepTimes::default(),
             saved_step,
             window_steps: 0,
@@ -229,7 +237,7 @@ impl<'a> Run<'a> {
                 let TrainConfig { batch_size, seq_len, .. } = self.job.config.train;
                 let data = self.job.data;
                 let one = validation_batches(&data.valid, batch_size * seq_len, batch_size, seq_len).take(1);
-                validate(&self.learner.model.valid(), one, |_| 0)
+                validate(&self.learner.valid(), one, |_| 0)
             }
         };
         score.nats.is_finite()
@@ -238,7 +246,7 @@ impl<'a> Run<'a> {
     fn validate(&mut self) -> Result<Validation, TrainError> {
         let config = self.job.config;
         let data = self.job.data;
-        let model = self.learner.model.valid();
+        let model = self.learner.valid();
         let batches =
             validation_batches(&data.valid, config.eval.tokens, config.train.batch_size, config.train.seq_len);
         let score = validate(&model, batches, |id| data.tokenizer.token_bytes(TokenId(id as u32)));

@@ -5,11 +5,12 @@ use std::path::Path;
 use burn::tensor::Device;
 use itera_checkpoint::open_model;
 use itera_config::Config;
-use itera_data::Dataset;
-use itera_model::Parameter;
+use itera_data::{Dataset, validation_batches};
+use itera_model::{LanguageModel, Parameter};
 use itera_ops::composite;
 use itera_testkit::{assert_close, max_difference};
-use itera_trainer::{Job, Outcome, Resume, RunEnd, StopFlag, TrainError, time_steps, train};
+use itera_tokenizer::TokenId;
+use itera_trainer::{Job, Method, Outcome, Plain, Resume, RunEnd, StopFlag, TrainError, time_steps, train, validate};
 
 /// The bar of the project for loss curves.
 const CURVE: f64 = 1e-3;
@@ -35,8 +36,7 @@ impl Fixture {
 
     fn run(&self, config: &Config, resume: Resume) -> Result<Outcome, TrainError> {
         let data: Dataset = itera_data::prepare(config).expect("data");
-        let stop = StopFlag::default();
-        train(Job { config, data: &data, device: &Device::flex(), resume, stop }, &mut |_| {})
+        train(Job { resume, ..Job::new(config, &data, &Device::flex()) }, &mut |_| {})
     }
 
     fn parameters(&self, name: &str) -> Vec<Parameter> {
@@ -104,10 +104,10 @@ fn a_signal_before_the_first_step_saves_and_the_run_goes_on_to_the_same_end() {
     fixture.run(&whole, Resume::No).expect("it trains");
 
     let config = fixture.config("cut", &[]);
-    let data = itera_data::prepare(&config).expect("data");
+    let (data, device) = (itera_data::prepare(&config).expect("data"), Device::flex());
     let stop = StopFlag::default();
     stop.cell().store(15, std::sync::atomic::Ordering::Relaxed);
-    let job = Job { config: &config, data: &data, device: &Device::flex(), resume: Resume::No, stop };
+    let job = Job { stop, ..Job::new(&config, &data, &device) };
     let outcome = train(job, &mut |_| {}).expect("it stops");
     assert_eq!((outcome.end, outcome.state.step), (RunEnd::Interrupted(15), 0));
     let outcome = fixture.run(&config, Resume::Last).expect("it goes on");
@@ -134,6 +134,85 @@ fn steps_that_are_timed_are_those_of_a_run() {
     let losses = |dir: &Path| -> Vec<f64> { rows(dir).iter().map(|row| row.loss_nats).collect() };
     assert_eq!(losses(&dir), losses(&fixture.dir.path().join("run")));
     assert!(rows(&dir).iter().all(|row| row.val_bpb.is_none()), "nothing is validated meanwhile");
+}
+
+/// Computes with weights rounded to multiples of `step`; a step of 0 changes none.
+struct Rounded {
+    step: f32,
+}
+
+impl Method for Rounded {
+    fn identity(&self) -> String {
+        format!("weights rounded to multiples of {}", self.step)
+    }
+
+    fn weights(&self, kept: &[Parameter]) -> Option<Vec<Vec<f32>>> {
+        let round = |x: &f32| if self.step == 0.0 { *x } else { (x / self.step).round() * self.step };
+        Some(kept.iter().map(|parameter| parameter.values.iter().map(round).collect()).collect())
+    }
+}
+
+#[test]
+fn a_method_decides_what_is_computed_with_and_gradients_go_straight_through() {
+    let fixture = Fixture::new();
+    let changes = ["train.steps=8", "train.warmup_steps=2", "eval.every_steps=4", "log.every_steps=1"];
+    let run = |name: &str, method: &dyn Method, resume| {
+        let config = fixture.config(name, &changes);
+        let (data, device) = (itera_data::prepare(&config).expect("data"), Device::flex());
+        train(Job { method, resume, ..Job::new(&config, &data, &device) }, &mut |_| {})
+    };
+    run("plain", &Plain, Resume::No).expect("it trains");
+    run("unrounded", &Rounded { step: 0.0 }, Resume::No).expect("it trains");
+    let coarse = run("coarse", &Rounded { step: 0.05 }, Resume::No).expect("it trains");
+    assert_eq!(fixture.parameters("plain"), fixture.parameters("unrounded"));
+
+    // initial weights have a deviation of 0.02: only weights that are kept finer than they are computed with can move
+    let kept = fixture.parameters("coarse");
+    let off = |x: &f32| (x / 0.05 - (x / 0.05).round()).abs();
+    assert!(kept.iter().any(|parameter| parameter.values.iter().any(|x| off(x) > 0.1)));
+    let plain = fixture.parameters("plain");
+    assert!(kept.iter().zip(&plain).any(|(kept, plain)| kept.values != plain.values));
+
+    // validation sees the model as it computes
+    let config = fixture.config("coarse", &changes);
+    let data = itera_data::prepare(&config).expect("data");
+    let score = |values: Vec<Vec<f32>>| {
+        let mut values = values.into_iter();
+        let model =
+            LanguageModel::from_tensors(&config.model, &Device::flex(), &mut |_, _| values.next().expect("all"));
+        let (size, len) = (config.train.batch_size, config.train.seq_len);
+        let batches = validation_batches(&data.valid, config.eval.tokens, size, len);
+        let bytes = |id: i32| data.tokenizer.token_bytes(TokenId(id as u32));
+        validate(&model.expect("a model"), batches, bytes).bits_per_byte()
+    };
+    let rounded = score(Rounded { step: 0.05 }.weights(&kept).expect("values"));
+    let unrounded = score(kept.into_iter().map(|parameter| parameter.values).collect());
+    let last = itera_metrics::read_records(&fixture.dir.path().join("coarse/metrics.jsonl")).expect("metrics");
+    let val_bpb = last.last().and_then(|row| row.val_bpb).expect("a validation");
+    assert!((val_bpb - rounded).abs() < 1e-9 && (val_bpb - unrounded).abs() > 1e-4, "{val_bpb} {rounded} {unrounded}");
+    assert_eq!(coarse.end, RunEnd::Finished);
+
+    let error = run("coarse", &Rounded { step: 0.1 }, Resume::Last).expect_err("another method").to_string();
+    assert!(error.contains("multiples of 0.05") && error.contains("multiples of 0.1"), "{error}");
+}
+
+#[test]
+fn a_run_begins_with_the_weights_it_is_given() {
+    let fixture = Fixture::new();
+    fixture.run(&fixture.config("first", &[]), Resume::No).expect("it trains");
+    let initial = fixture.parameters("first");
+
+    let config = fixture.config("second", &[]);
+    let (data, device) = (itera_data::prepare(&config).expect("data"), Device::flex());
+    let stop = StopFlag::default();
+    stop.cell().store(15, std::sync::atomic::Ordering::Relaxed);
+    let job = Job { stop, initial: Some(&initial), ..Job::new(&config, &data, &device) };
+    train(job.clone(), &mut |_| {}).expect("it stops before its first step");
+    assert_eq!(fixture.parameters("second"), initial);
+
+    let job = Job { initial: Some(&initial[1..]), resume: Resume::Overwrite, ..job };
+    let error = train(job, &mut |_| {}).expect_err("one is missing").to_string();
+    assert!(error.contains("embed"), "{error}");
 }
 
 #[test]
