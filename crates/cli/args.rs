@@ -15,6 +15,7 @@ Examples:
   itera generate runs/quickstart --prompt \"Once upon a time\"
   itera eval runs/quickstart                            bits per byte of the held-out documents
   itera export runs/quickstart --dtype q8_0 -o quickstart.gguf
+  itera compress --recipe int4 runs/quickstart
   itera generate quickstart.gguf --prompt \"Once upon a time\"
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM or SIGUSR1 stopped
@@ -35,6 +36,10 @@ pub enum Command {
     Generate(Generate),
     /// Write a model as one GGUF file, which llama.cpp runs too, or as a Hugging Face directory.
     Export(Export),
+    /// Make a trained run small by a recipe, and report what that costs.
+    Compress(Compress),
+    /// Set models beside each other: bytes, bits per byte, speed, memory, samples.
+    Compare(Compare),
     /// Show what a model file or directory holds: metadata, tensors, tokenizer, sizes.
     Inspect(Inspect),
     /// Show every tensor of a configuration, parameters, bytes and FLOPs a token.
@@ -280,6 +285,81 @@ pub enum Dtype {
     /// 8.5 bits a number.
     #[value(name = "q8_0")]
     Q8_0,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  itera compress --list                                     the recipes, a line each
+  itera compress --recipe int4 runs/quickstart --dry-run    what it would do, and the size to the byte
+  itera compress --recipe int4 runs/quickstart              writes runs/quickstart-int4
+  itera compress --recipe mine.toml runs/tiny -o out --data valid.txt
+
+A recipe is a TOML file of stages; docs/compression.md describes them. SIGINT, SIGTERM and SIGUSR1 save a stage that
+trains; the same command with --resume goes on.")]
+pub struct Compress {
+    /// A run, or a checkpoint of one.
+    #[arg(required_unless_present = "list")]
+    pub path: Option<PathBuf>,
+    /// A builtin recipe, or the path of a TOML file.
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "list")]
+    pub recipe: Option<String>,
+    /// The directory to write; the run's, with the recipe's name behind it, if not given.
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Documents to score on instead of the run's held-out split (path, glob or hub:…; may be given again).
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Vec<String>,
+    /// Change a key of the run's configuration: --set data.source=stories.txt (may be given again).
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Show the builtin recipes.
+    #[arg(long)]
+    pub list: bool,
+    /// Show what would be done, and the size of the result, to the byte.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Go on where an earlier call was stopped.
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
+    /// Replace what an earlier call wrote.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Write also what llama.cpp cannot run.
+    #[arg(long)]
+    pub allow_unsupported: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  itera compare runs/quickstart runs/quickstart-int4/*.gguf --data stories.txt
+
+The first model is the one that the others are compared with; of a run or directory, its weights alone count. Speed and
+memory are measured in a process of its own for each model, on one thread.")]
+pub struct Compare {
+    /// Runs, checkpoints, Hugging Face directories or GGUF files; the first is the baseline.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Documents to score on; without, the held-out split of the first model's run.
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Vec<String>,
+    /// What the samples begin with.
+    #[arg(long, value_name = "TEXT", default_value = "Once upon a time")]
+    pub prompt: String,
+    /// Samples of each model, from the same seeds.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub samples: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 #[derive(Debug, clap::Args)]

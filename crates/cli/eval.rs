@@ -8,17 +8,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use itera_checkpoint::run_of;
 use itera_config::{Config, DataConfig};
 use itera_data::Document;
 
-use crate::{
-    args,
-    opened::{self, run_of},
-};
+use crate::{args, opened};
 
 pub fn run(args: args::Eval) -> Result<ExitCode> {
     let opened = opened::open(&args.path, &args.run)?;
-    let documents = documents(&args, &opened.path)?;
+    let documents = documents(&args.data, args.split, &opened.path)?;
     let texts: Vec<&str> = documents.iter().map(|document| document.text()).collect();
 
     let bar = indicatif::ProgressBar::new(texts.len() as u64); // hidden unless standard error is a terminal
@@ -58,21 +56,22 @@ pub fn run(args: args::Eval) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The documents to score: those of `--data`, or a split of the corpus that the run was trained on.
-fn documents(args: &args::Eval, model: &Path) -> Result<Vec<Document>> {
+/// The documents to score: those of `sources`, or if there are none a split of the corpus that the model's run was
+/// trained on.
+pub fn documents(sources: &[String], split: args::Split, model: &Path) -> Result<Vec<Document>> {
     let config = run_config(model)?;
-    if !args.data.is_empty() {
+    if !sources.is_empty() {
         let config = config.map_or_else(DataConfig::default, |config| config.data);
-        return Ok(itera_data::load_documents(&args.data, &config)?);
+        return Ok(itera_data::load_documents(sources, &config)?);
     }
     let Some(config) = config else {
         bail!(
             "{} is not a run, so there is no held-out split of its own\nhint: say what to score with --data FILE",
-            args.path.display()
+            model.display()
         );
     };
     let corpus = itera_data::load_corpus(&config.data).context("cannot load the run's corpus")?;
-    Ok(match args.split {
+    Ok(match split {
         args::Split::Train => corpus.train,
         args::Split::Valid => corpus.valid,
     })

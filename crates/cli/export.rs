@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use itera_checkpoint::{export_model, find_model};
+use itera_checkpoint::{export_model, find_model, run_of};
 use itera_formats::{
     Kind, Listing, Tensor,
     gguf::{GgufSource, Vocabulary, write_gguf},
@@ -19,7 +19,6 @@ use itera_tokenizer::Tokenizer;
 use crate::{
     args::{self, Dtype, Format},
     listing::Sizes,
-    opened::run_of,
 };
 
 pub fn run(args: args::Export) -> Result<ExitCode> {

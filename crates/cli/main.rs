@@ -2,6 +2,8 @@
 
 mod args;
 mod bench;
+mod compare;
+mod compress;
 mod data;
 mod doctor;
 mod eval;
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
         args::Command::Model(args) => model::run(args),
         args::Command::Data(args) => data::run(args),
         args::Command::Doctor(args) => doctor::run(args),
+        args::Command::Compress(args) => compress::run(args),
+        args::Command::Compare(args) => compare::run(args),
         args::Command::Export(args) => export::run(args),
         args::Command::Inspect(args) => inspect::run(args),
         args::Command::Bench(args) => bench::run(args),

@@ -30,9 +30,3 @@ pub fn load(path: &Path, exact: bool) -> Result<Opened> {
     let tokenizer = model.tokenizer().with_context(|| format!("the tokenizer of {} cannot be used", path.display()))?;
     Ok(Opened { model, tokenizer, path: path.into() })
 }
-
-/// The run that a checkpoint lies in: `run/checkpoints/step-…` → `run`.
-pub fn run_of(model: &Path) -> Option<PathBuf> {
-    let dir = model.canonicalize().ok()?;
-    dir.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent).map(Path::to_path_buf)
-}

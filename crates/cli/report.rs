@@ -11,6 +11,11 @@ use itera_trainer::Outcome;
 /// The version that the manifest pins.
 const BURN_VERSION: &str = "0.22.1";
 
+/// This machine, with the device that a command computes on.
+pub fn environment(device: &str) -> Environment {
+    Environment::detect(device, rayon::current_num_threads(), BURN_VERSION)
+}
+
 /// Write the report of a run into its directory.
 pub fn write(config: &Config, data: &Dataset, outcome: &Outcome) -> Result<()> {
     let dir = Path::new(&config.run.dir);
@@ -26,7 +31,7 @@ pub fn write(config: &Config, data: &Dataset, outcome: &Outcome) -> Result<()> {
             "flops_per_token": model.flops_per_token(config.train.seq_len),
         }),
         data: serde_json::to_value(&data.summary).context("cannot describe the data")?,
-        environment: Environment::detect(&config.run.device, rayon::current_num_threads(), BURN_VERSION),
+        environment: environment(&config.run.device),
         git: GitRevision::of(Path::new(".")),
         totals: Totals {
             steps: state.step,

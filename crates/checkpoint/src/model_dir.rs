@@ -77,3 +77,9 @@ pub fn find_model(path: &Path) -> Result<PathBuf, CheckpointError> {
     }
     Ok(dir)
 }
+
+/// The run that a checkpoint lies in: `run/checkpoints/step-…` → `run`.
+pub fn run_of(model: &Path) -> Option<PathBuf> {
+    let dir = model.canonicalize().ok()?;
+    dir.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent).map(Path::to_path_buf)
+}

@@ -38,6 +38,13 @@ pub(crate) trait Block {
     fn encode(x: &[f32], block: &mut [u8]);
 }
 
+/// A kind whose scale may be chosen freely.
+pub(super) trait Scaled: Block {
+    /// Round the numbers of one group to the codes nearest to them under the scale nearest to `scale`, which may be
+    /// negative.
+    fn encode_group(x: &[f32], group: usize, scale: f32, block: &mut [u8]);
+}
+
 /// [`dequantize`](super::dequantize) for one kind.
 pub(super) fn decode<B: Block>(bytes: &[u8], out: &mut [f32]) {
     for (block, out) in bytes.chunks_exact(B::BYTES).zip(out.chunks_exact_mut(B::LEN)) {

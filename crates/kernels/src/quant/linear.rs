@@ -8,7 +8,7 @@
 //! q5_1  d:f16 m:f16 high:4 nibbles:16
 //! ```
 
-use super::block::{Block, MAX_LEN, extreme, pack_nibbles, reciprocal_or_zero, unpack_nibbles};
+use super::block::{Block, MAX_LEN, Scaled, extreme, pack_nibbles, reciprocal_or_zero, unpack_nibbles};
 use super::f16;
 
 /// [`Kind::Q8_0`](super::Kind::Q8_0).
@@ -48,6 +48,16 @@ impl Block for Q8_0 {
     }
 }
 
+impl Scaled for Q8_0 {
+    fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
+        f16::write(scale, block);
+        let inverse = reciprocal_or_zero(f16::read(block));
+        for (byte, &x) in block[2..].iter_mut().zip(x) {
+            *byte = ((x * inverse).round().clamp(-127.0, 127.0) as i8).cast_unsigned();
+        }
+    }
+}
+
 impl Block for Q4_0 {
     const LEN: usize = LEN;
     const BYTES: usize = 18;
@@ -63,6 +73,13 @@ impl Block for Q4_0 {
         let (scale, codes) = around_zero(x, 8.0);
         f16::write(scale, block);
         pack_nibbles(&codes, &mut block[2..]);
+    }
+}
+
+impl Scaled for Q4_0 {
+    fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
+        f16::write(scale, block);
+        pack_nibbles(&nearest_around_zero(x, f16::read(block), 8.0), &mut block[2..]);
     }
 }
 
@@ -109,6 +126,13 @@ impl Block for Q5_0 {
     }
 }
 
+impl Scaled for Q5_0 {
+    fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
+        f16::write(scale, block);
+        pack_five_bits(&nearest_around_zero(x, f16::read(block), 16.0), &mut block[2..]);
+    }
+}
+
 impl Block for Q5_1 {
     const LEN: usize = LEN;
     const BYTES: usize = 24;
@@ -142,6 +166,17 @@ fn around_zero(x: &[f32], half: f32) -> (f32, [u8; LEN]) {
         *code = ((x * inverse + (half + 0.5)) as u8).min(largest);
     }
     (scale, codes)
+}
+
+/// Codes 0..2·`half`, where `half` stands for 0, nearest to `x` in units of `scale`.
+fn nearest_around_zero(x: &[f32], scale: f32, half: f32) -> [u8; LEN] {
+    let inverse = reciprocal_or_zero(scale);
+    let mut codes = [0; LEN];
+    for (code, &x) in codes.iter_mut().zip(x) {
+        // a NaN becomes code 0 here and in no group that matters: its error is NaN under every scale
+        *code = ((x * inverse).round() + half).clamp(0.0, 2.0 * half - 1.0) as u8;
+    }
+    codes
 }
 
 /// Codes 0..=`largest`, from the least element to the greatest.

@@ -9,6 +9,7 @@
 //!
 //! The rounding of each kind is defined here and nowhere else, as llama.cpp's `quantize_row_*_ref` defines it; what a
 //! block stands for is what its `dequantize_row_*` and the `gguf` package say. `tests/golden/quant` holds both to it.
+//! [`quantize_closest`] looks for scales that lose less.
 //!
 //! A [`QuantMatrix`] is a view of rows of blocks that lie in a file; [`matvec`](mod@crate::matvec) multiplies by it.
 
@@ -17,11 +18,13 @@ mod f16;
 mod float;
 mod linear;
 mod matrix;
+mod search;
 mod table;
 
 pub(crate) use block::Block;
 pub(crate) use linear::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 pub use matrix::{MatrixError, QuantMatrix};
+pub use search::quantize_closest;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use table::{E2M1, NON_LINEAR};
 pub(crate) use table::{Iq4Nl, Mxfp4, Nvfp4};

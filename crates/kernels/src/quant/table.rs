@@ -8,7 +8,7 @@
 //!
 //! E2M1 is 0, ½, 1, 1½, 2, 3, 4, 6 and their negatives. The table holds twice that, so the scales are halved.
 
-use super::block::{Block, MAX_LEN, extreme, pack_nibbles, unpack_nibbles};
+use super::block::{Block, MAX_LEN, Scaled, extreme, pack_nibbles, reciprocal_or_zero, unpack_nibbles};
 use super::f16;
 
 /// [`Kind::Iq4Nl`](super::Kind::Iq4Nl).
@@ -55,6 +55,18 @@ impl Block for Iq4Nl {
     }
 }
 
+impl Scaled for Iq4Nl {
+    fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
+        f16::write(scale, block);
+        let inverse = reciprocal_or_zero(f16::read(block));
+        let mut codes = [0; Self::LEN];
+        for (code, &x) in codes.iter_mut().zip(x) {
+            *code = nearest_non_linear(inverse * x);
+        }
+        pack_nibbles(&codes, &mut block[2..]);
+    }
+}
+
 /// Index of the entry nearest to `x`, the upper of two equally near.
 fn nearest_non_linear(x: f32) -> u8 {
     // where x leaves for the next entry: exact, the entries are integers
@@ -87,6 +99,13 @@ impl Block for Mxfp4 {
         // log₂ rounded to f32, as the reference has it: just below a large power of two, the floor is that power
         let exponent = if magnitude > 0.0 { (f64::from(magnitude).log2() as f32).floor() - 2.0 + 127.0 } else { 0.0 };
         block[0] = exponent as u8;
+        encode_e2m1(x, half_power_of_two(block[0]), &mut block[1..]);
+    }
+}
+
+impl Scaled for Mxfp4 {
+    fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
+        block[0] = (scale.abs().log2().round() + 128.0) as u8;
         encode_e2m1(x, half_power_of_two(block[0]), &mut block[1..]);
     }
 }
@@ -124,6 +143,14 @@ impl Block for Nvfp4 {
             *scale = to_e4m3(extreme(x).abs() / 6.0);
             encode_e2m1(x, half_e4m3(*scale), bytes);
         }
+    }
+}
+
+impl Scaled for Nvfp4 {
+    fn encode_group(x: &[f32], group: usize, scale: f32, block: &mut [u8]) {
+        block[group] = to_e4m3(2.0 * scale.abs());
+        let scale = half_e4m3(block[group]);
+        encode_e2m1(x, scale, &mut block[4 + 8 * group..][..8]);
     }
 }
 

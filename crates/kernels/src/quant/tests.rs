@@ -133,3 +133,55 @@ fn a_matrix_is_exactly_its_rows() {
 fn rows_past_the_end_are_refused() {
     QuantMatrix::new(Kind::F16, 5, 1, &[0; 10]).expect("five rows").row_range(4, 2);
 }
+
+/// Σ w·(x − q)² of blocks of `x`.
+fn error(kind: Kind, x: &[f32], weights: &[f32], bytes: &[u8]) -> f64 {
+    let square = |(x, q): (&f32, f32)| f64::from(x - q).powi(2);
+    x.iter().zip(dequantized(kind, bytes)).map(square).zip(weights).map(|(square, w)| square * f64::from(*w)).sum()
+}
+
+#[test]
+fn searched_scales_are_closer_and_nearest_to_what_matters() {
+    // bell-shaped, as weights are
+    let bells = |seed: u64| -> Vec<f32> {
+        let sums = (0..12_u64).map(|i| uniform(2048, 12 * seed + i));
+        sums.reduce(|sum, more| sum.iter().zip(more).map(|(a, b)| a + b).collect()).expect("twelve")
+    };
+    let (x, ones) = (bells(1), vec![1.0; 2048]);
+    let weights: Vec<f32> = uniform(2048, 99).iter().map(|x| x.abs().powi(4) + 1e-6).collect();
+    let closest = |kind, weights: Option<&[f32]>| {
+        let mut bytes = quantized(kind, &x);
+        quantize_closest(kind, &x, weights, &mut bytes);
+        bytes
+    };
+    for kind in Kind::all() {
+        let plain = quantized(kind, &x);
+        let (even, weighted) = (closest(kind, None), closest(kind, Some(&weights)));
+        assert_eq!(even, closest(kind, Some(&ones)), "{kind:?}");
+        let (of_plain, of_even) = (error(kind, &x, &ones, &plain), error(kind, &x, &ones, &even));
+        match kind {
+            Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::Q4_1 | Kind::Q5_1 => assert_eq!(even, plain, "{kind:?}"),
+            _ => assert!(of_even < 0.97 * of_plain, "{kind:?}: {of_even} for {of_plain}"),
+        }
+        let (of_even, of_weighted) = (error(kind, &x, &weights, &even), error(kind, &x, &weights, &weighted));
+        assert!(of_weighted < of_even || even == plain, "{kind:?}: {of_weighted} for {of_even}");
+    }
+}
+
+#[test]
+fn a_search_is_never_farther_and_refuses_nothing() {
+    let corners = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e-45, -1e-38, 0.0, -0.0, 70_000.0];
+    for kind in Kind::all() {
+        for (i, &corner) in corners.iter().enumerate() {
+            for mut x in [vec![corner; 64], uniform(64, i as u64)] {
+                x[17] = corner;
+                let weights = uniform(64, 7).iter().map(|x| x.abs()).collect::<Vec<f32>>();
+                let mut bytes = quantized(kind, &x);
+                let before = error(kind, &x, &weights, &bytes);
+                quantize_closest(kind, &x, Some(&weights), &mut bytes);
+                let after = error(kind, &x, &weights, &bytes);
+                assert!(after <= before * 1.00001 || before.is_nan(), "{kind:?}, {corner}: {after} for {before}");
+            }
+        }
+    }
+}

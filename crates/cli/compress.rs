@@ -1,0 +1,193 @@
+//! `itera compress`
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use indicatif::ProgressBar;
+use itera_compress::{Baseline, Event, Job, Outcome, Plan, Recipe, Report, Variant, compress};
+use itera_trainer::{Resume, time_steps};
+
+use crate::{args, progress::Progress, report, setup, signals};
+
+/// Steps that an estimate of time is made from, after one that does not count.
+const TIMED_STEPS: u64 = 3;
+
+pub fn run(args: args::Compress) -> Result<ExitCode> {
+    let (Some(recipe), Some(path), false) = (&args.recipe, &args.path, args.list) else {
+        return list(args.json);
+    };
+    let recipe = Recipe::find(recipe)?;
+    eprintln!("opening {} …", path.display());
+    let mut baseline = Baseline::open(path, &args.overrides)?;
+    setup::apply(&args.device, &mut baseline.config.run);
+    let device = setup::device(&baseline.config.run)?;
+    let out = args.output.clone().unwrap_or_else(|| beside(&baseline, &recipe));
+    if args.dry_run {
+        return dry_run(&recipe, &baseline, &device, &out, &args);
+    }
+    let documents = match args.data.as_slice() {
+        [] => itera_data::load_corpus(&baseline.config.data).context("cannot load the run's corpus")?.valid,
+        sources => itera_data::load_documents(sources, &baseline.config.data)?,
+    };
+    let documents: Vec<&str> = documents.iter().map(|document| document.text()).collect();
+    let job = Job {
+        recipe: &recipe,
+        baseline: &baseline,
+        documents: &documents,
+        out: &out,
+        resume: match (args.resume, args.overwrite) {
+            (true, _) => Resume::Last,
+            (_, true) => Resume::Overwrite,
+            _ => Resume::No,
+        },
+        allow_unsupported: args.allow_unsupported,
+        device: &device,
+        environment: report::environment(&baseline.config.run.device),
+        stop: signals::stop_flag()?,
+    };
+    let mut shown = Shown { training: Progress::new(), scoring: None };
+    match compress(&job, &mut |event| shown.show(event))? {
+        Outcome::Finished(report) => {
+            print(&report, &out, args.json)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Interrupted(signal) => {
+            eprintln!("stopped by a signal and saved; continue with --resume");
+            Ok(signals::exit_code(signal))
+        }
+    }
+}
+
+/// `runs/tiny` and `int4` → `runs/tiny-int4`.
+fn beside(baseline: &Baseline, recipe: &Recipe) -> PathBuf {
+    baseline.run.with_file_name(format!("{}-{}", baseline.name, recipe.name))
+}
+
+fn list(json: bool) -> Result<ExitCode> {
+    let recipes = Recipe::builtin();
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(&recipes)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "{:9} {:>8} {:>10}  {:8}  what it does", "recipe", "smaller", "bits/byte", "trains")?;
+    for recipe in recipes {
+        let expect = recipe.expect.map_or((String::new(), String::new()), |expect| {
+            (format!("{}×", expect.times_smaller), format!("+{} %", expect.loss_percent))
+        });
+        let trains = if recipe.trains() { "yes" } else { "no" };
+        writeln!(out, "{:9} {:>8} {:>10}  {trains:8}  {}", recipe.name, expect.0, expect.1, recipe.about)?;
+    }
+    writeln!(out, "\nsizes and losses are those expected of configs/tiny.toml")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn dry_run(
+    recipe: &Recipe,
+    baseline: &Baseline,
+    device: &Device,
+    to: &Path,
+    args: &args::Compress,
+) -> Result<ExitCode> {
+    let plan = Plan::new(recipe, baseline, args.allow_unsupported)?;
+    let step = recipe.trains().then(|| step_time(baseline, device)).transpose()?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        let object = serde_json::json!({ "output": to, "plan": plan, "step_s": step.map(|step| step.as_secs_f64()) });
+        writeln!(out, "{object}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "{:28} {:10} {:7} {:>10} {:>10}", "tensor", "role", "kind", "parameters", "bytes")?;
+    for tensor in &plan.tensors {
+        let (params, bytes) = (tensor.params, tensor.size_bytes);
+        writeln!(out, "{:28} {:10} {:7} {params:>10} {bytes:>10}", tensor.name, tensor.role, tensor.kind)?;
+    }
+    writeln!(out)?;
+    for (index, stage) in plan.stages.iter().enumerate() {
+        write!(out, "stage {}  {}", index + 1, stage.name)?;
+        if let Some(step) = step.filter(|_| stage.steps > 0) {
+            let minutes = step.as_secs_f64() * stage.steps as f64 / 60.0;
+            write!(out, ", {} steps of training ({} tokens), about {minutes:.0} min here", stage.steps, stage.tokens)?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(
+        out,
+        "artifact {} bytes, {:.2} times smaller than the weights in f32",
+        plan.size_bytes, plan.times_smaller
+    )?;
+    writeln!(out, "output   {}", to.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a training step takes here.
+fn step_time(baseline: &Baseline, device: &Device) -> Result<Duration> {
+    let dir = tempfile::tempdir().context("cannot create a temporary directory")?;
+    let times = time_steps(&baseline.config, &baseline.data, device, dir.path(), 1 + TIMED_STEPS)?;
+    Ok(times[1..].iter().map(|step| step.total()).sum::<Duration>() / TIMED_STEPS as u32)
+}
+
+fn print(report: &Report, to: &Path, json: bool) -> Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(report)?)?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{:10} {:>10} {:>8} {:>10} {:>9} {:>10}",
+        "stage", "bytes", "smaller", "bits/byte", "change", "tokens/s"
+    )?;
+    for variant in [&report.baseline].into_iter().chain(report.stages.iter().map(|stage| &stage.variant)) {
+        let Variant { name, size_bytes, times_smaller, bits_per_byte, loss_percent, tokens_per_s, .. } = variant;
+        writeln!(
+            out,
+            "{name:10} {size_bytes:>10} {times_smaller:>7.2}× {bits_per_byte:>10.4} {loss_percent:>+7.2} % {tokens_per_s:>10.0}"
+        )?;
+    }
+    if let Some(last) = report.stages.last() {
+        writeln!(out, "artifact  {}", last.variant.path.display())?;
+    }
+    writeln!(out, "report    {}", to.join("report.html").display())?;
+    Ok(())
+}
+
+/// What is shown while it goes on.
+struct Shown {
+    training: Progress,
+    /// Hidden unless standard error is a terminal.
+    scoring: Option<ProgressBar>,
+}
+
+impl Shown {
+    fn show(&mut self, event: Event<'_>) {
+        match event {
+            Event::Stage { number, of, name } => eprintln!("stage {number}/{of}: {name}"),
+            Event::Training(event) => self.training.show(event),
+            Event::Trained => {
+                self.training.finish();
+                self.training = Progress::new();
+            }
+            Event::Calibrating { tokens } => eprintln!("calibrating on {tokens} tokens of training text …"),
+            Event::Scoring { documents } => {
+                let new = || ProgressBar::new(documents as u64).with_prefix("scoring");
+                self.scoring.get_or_insert_with(new).inc(1);
+            }
+            Event::Measured(variant) => {
+                if let Some(bar) = self.scoring.take() {
+                    bar.finish_and_clear();
+                }
+                let Variant { name, size_bytes, times_smaller, bits_per_byte, loss_percent, .. } = variant;
+                eprintln!(
+                    "{name}: {size_bytes} bytes ({times_smaller:.2}× smaller), {bits_per_byte:.4} bits/byte ({loss_percent:+.2} %)"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! path → the run to compress: its model, data and configuration
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use itera_checkpoint::{find_model, run_of};
+use itera_config::Config;
+use itera_data::Dataset;
+use itera_formats::{
+    Listing,
+    hf::{SpecialIds, read_model_dir},
+};
+use itera_model::Parameter;
+use itera_tokenizer::Tokenizer;
+use sha2::{Digest, Sha256};
+
+use crate::{CompressError, Result};
+
+/// A trained run.
+pub struct Baseline {
+    /// The checkpoint.
+    pub dir: PathBuf,
+    /// The run's directory.
+    pub run: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// Its configuration.
+    pub config: Config,
+    /// Its data.
+    pub data: Dataset,
+    /// Its weights in f32, in the order of the tensor table.
+    pub parameters: Vec<Parameter>,
+    /// Its special tokens.
+    pub special_ids: SpecialIds,
+    /// sha256 of the weights' file, in hexadecimal.
+    pub weights_sha256: String,
+    /// Bytes of `model.safetensors` as f32, which ratios are to.
+    pub weights_bytes: u64,
+}
+
+impl fmt::Debug for Baseline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Baseline").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Baseline {
+    /// The run, or checkpoint of a run, at `path`, with changes to its configuration (`table.key=value`).
+    ///
+    /// # Errors
+    /// If it is no run, damaged, or its data is not what it was.
+    pub fn open(path: &Path, overrides: &[String]) -> Result<Self> {
+        let dir = find_model(path)?;
+        let no_run = || CompressError::NoRun { path: path.into() };
+        let run = run_of(&dir).ok_or_else(no_run)?;
+        let config = run.join("config.toml");
+        if !config.is_file() {
+            return Err(no_run());
+        }
+        let config = Config::load(&config, overrides)?;
+        let data = itera_data::prepare(&config)?;
+        let tokenizer = Tokenizer::load_dir(&dir)?;
+        let (expected, found) = (tokenizer.fingerprint(), data.tokenizer.fingerprint());
+        if expected != found {
+            return Err(CompressError::OtherData { path: dir, expected, found });
+        }
+        let model = read_model_dir(&dir)?;
+        let weights = dir.join("model.safetensors");
+        let bytes = fs::read(&weights).map_err(|source| CompressError::Io { action: "read", path: weights, source })?;
+        let listed = Listing::of(&dir)?.tensors;
+        let stored_bytes = listed.iter().map(|tensor| tensor.size_bytes).sum::<usize>();
+        let wide_bytes = listed.iter().map(|tensor| size_of::<f32>() * tensor.n_params()).sum::<usize>();
+        let parameters: Vec<Parameter> = model
+            .tensors
+            .into_iter()
+            .map(|tensor| Parameter { name: tensor.name, shape: tensor.shape, values: tensor.data })
+            .collect();
+        Ok(Self {
+            name: run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned(),
+            dir,
+            run,
+            data,
+            parameters,
+            special_ids: model.special_ids,
+            weights_sha256: format!("{:x}", Sha256::digest(&bytes)),
+            // a run in bf16 writes half of it
+            weights_bytes: (bytes.len() + wide_bytes - stored_bytes) as u64,
+            config,
+        })
+    }
+}

@@ -1,0 +1,306 @@
+//! baseline → stage by stage → artifact, each scored as it lies on disk
+//!
+//! ```text
+//! out/
+//!   recipe.toml                      what is done
+//!   stages/1-finetune/               a run directory, for stages that train
+//!   stages/1-finetune.gguf           what the stage left, for stages before the last
+//!   tiny-int4.gguf                   the artifact
+//!   compression_metadata.json  report.json  report.csv
+//! ```
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Instant, SystemTime},
+};
+
+use burn::tensor::Device;
+use itera_checkpoint::open_model;
+use itera_formats::{
+    Kind, PackedTensor, TensorRef,
+    gguf::{GgufSource, write_gguf},
+    pack_model, write_atomic,
+};
+use itera_metrics::Environment;
+use itera_model::Parameter;
+use itera_trainer::{self as trainer, Method, Plain, Resume, RunEnd, StopFlag};
+
+use crate::{
+    Baseline, CompressError, Metadata, Recipe, Report, Result, Rounder, StageReport, TensorReport, Variant, fisher,
+    plan::{artifact_name, training_config, vocabulary},
+    recipe::{Rounding, Stage, Training},
+};
+
+/// A recipe to carry out.
+pub struct Job<'a> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// What it is done to.
+    pub baseline: &'a Baseline,
+    /// Held-out documents that every variant is scored on.
+    pub documents: &'a [&'a str],
+    /// The directory to write.
+    pub out: &'a Path,
+    /// What to do with what is there.
+    pub resume: Resume,
+    /// Write also what llama.cpp cannot run.
+    pub allow_unsupported: bool,
+    /// Device without autodiff.
+    pub device: &'a Device,
+    /// Machine and versions, for the report.
+    pub environment: Environment,
+    /// Raised from outside to save and stop after the training step under way.
+    pub stop: StopFlag,
+}
+
+/// What happens, for whoever prints it.
+pub enum Event<'a> {
+    /// A stage begins.
+    Stage {
+        /// Its number, from 1.
+        number: usize,
+        /// Stages in all.
+        of: usize,
+        /// What it does, in a word.
+        name: &'static str,
+    },
+    /// It trains.
+    Training(trainer::Event<'a>),
+    /// Training is over.
+    Trained,
+    /// Calibration text is being read.
+    Calibrating {
+        /// Tokens of it.
+        tokens: usize,
+    },
+    /// A document was scored.
+    Scoring {
+        /// Documents in all.
+        documents: usize,
+    },
+    /// A model was measured.
+    Measured(&'a Variant),
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All is done.
+    Finished(Box<Report>),
+    /// A signal of this number asked to stop; it can be resumed.
+    Interrupted(usize),
+}
+
+/// Carry out a recipe.
+///
+/// # Errors
+/// If the recipe does not fit the model, a stage fails or costs more than its limit, or a file cannot be written.
+pub fn compress(job: &Job<'_>, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<Outcome> {
+    if job.documents.is_empty() {
+        return Err(CompressError::NoDocuments);
+    }
+    job.prepare_out()?;
+    // what does not fit is found before anything is trained
+    crate::Plan::new(job.recipe, job.baseline, job.allow_unsupported)?;
+    let baseline = Variant {
+        size_bytes: job.baseline.weights_bytes,
+        ..job.measure("baseline", &job.baseline.dir, None, on_event)?
+    };
+    on_event(Event::Measured(&baseline));
+
+    let mut parameters = job.baseline.parameters.clone();
+    let mut kept = job.baseline.dir.clone();
+    let (mut stages, mut tensors) = (vec![], vec![]);
+    for (index, stage) in job.recipe.stages.iter().enumerate() {
+        let (number, of, name) = (index + 1, job.recipe.stages.len(), stage.name());
+        on_event(Event::Stage { number, of, name });
+        let started = Instant::now();
+        let dir = job.out.join("stages").join(format!("{number}-{name}"));
+        let (trained, packed) = match stage {
+            Stage::Finetune(finetune) => {
+                let trained = job.train(&dir, &finetune.train, &Plain, &parameters, on_event)?;
+                (Some(trained), None)
+            }
+            Stage::Quantize(quantize) => {
+                let importance = (quantize.rounding == Rounding::Fisher)
+                    .then(|| {
+                        on_event(Event::Calibrating { tokens: quantize.calibration_tokens });
+                        fisher::importance(job.baseline, &parameters, quantize.calibration_tokens, job.device)
+                    })
+                    .transpose()?;
+                let rounder = Rounder::new(&job.recipe.name, quantize, &job.baseline.config.model, importance)?;
+                let method = ThroughRounding { rounder: &rounder, job };
+                let train = quantize.train.as_ref();
+                let trained = train.map(|train| job.train(&dir, train, &method, &parameters, on_event)).transpose()?;
+                (trained, Some(rounder))
+            }
+        };
+        let (mut steps, mut elapsed_s) = (0, started.elapsed().as_secs_f64());
+        match trained {
+            Some(Trained::Interrupted(signal)) => return Ok(Outcome::Interrupted(signal)),
+            Some(Trained::Finished(trained)) => (parameters, steps, elapsed_s) = trained,
+            None => {}
+        }
+        let (path, packed) = match packed {
+            Some(rounder) => {
+                let packed = rounder.pack(&parameters);
+                tensors = TensorReport::measured(&job.baseline.config.model, &packed, &parameters);
+                (job.artifact(), packed)
+            }
+            None => (dir.with_extension("gguf"), job.unpacked(&parameters)?),
+        };
+        job.write(&path, &packed)?;
+        let reference = Some((baseline.size_bytes, baseline.bits_per_byte));
+        let variant = job.measure(name, &path, reference, on_event)?;
+        on_event(Event::Measured(&variant));
+        if let Some(limit_percent) = stage.max_loss_percent().filter(|limit| variant.loss_percent > *limit) {
+            let loss_percent = variant.loss_percent;
+            return Err(CompressError::TooLossy { stage: number, name, loss_percent, limit_percent, kept });
+        }
+        kept = path;
+        stages.push(StageReport { variant, steps, elapsed_s });
+    }
+    let report = Report {
+        recipe: job.recipe.clone(),
+        baseline,
+        stages,
+        tensors,
+        documents: job.documents.len(),
+        document_bytes: job.documents.iter().map(|text| text.len() as u64).sum(),
+        environment: job.environment.clone(),
+    };
+    report.write(job.out)?;
+    job.metadata(&report).write(job.out)?;
+    Ok(Outcome::Finished(Box::new(report)))
+}
+
+/// Training through the rounding of the file (arXiv 1712.05877; straight-through estimator, arXiv 1308.3432).
+struct ThroughRounding<'a> {
+    rounder: &'a Rounder,
+    job: &'a Job<'a>,
+}
+
+impl Method for ThroughRounding<'_> {
+    fn identity(&self) -> String {
+        self.job.identity()
+    }
+
+    fn weights(&self, kept: &[Parameter]) -> Option<Vec<Vec<f32>>> {
+        Some(self.rounder.computed(kept))
+    }
+}
+
+enum Trained {
+    /// Weights, steps, seconds.
+    Finished((Vec<Parameter>, u64, f64)),
+    Interrupted(usize),
+}
+
+impl Job<'_> {
+    fn prepare_out(&self) -> Result<()> {
+        let io = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| CompressError::Io { action, path, source }
+        };
+        let recipe = self.out.join("recipe.toml");
+        match self.resume {
+            Resume::No if recipe.exists() => return Err(CompressError::Exists { path: self.out.into() }),
+            Resume::Overwrite if recipe.exists() => {
+                let stages = self.out.join("stages");
+                if stages.exists() {
+                    fs::remove_dir_all(&stages).map_err(io("remove", &stages))?;
+                }
+            }
+            _ => {}
+        }
+        fs::create_dir_all(self.out.join("stages")).map_err(io("create", self.out))?;
+        let text = toml::to_string(self.recipe).map_err(|error| CompressError::Report(error.to_string()))?;
+        Ok(write_atomic(&recipe, text.as_bytes())?)
+    }
+
+    /// What a training stage depends on beyond its configuration and data.
+    fn identity(&self) -> String {
+        let recipe = serde_json::to_string(self.recipe).unwrap_or_default();
+        format!("{recipe} on weights {}", self.baseline.weights_sha256)
+    }
+
+    fn train(
+        &self,
+        dir: &Path,
+        training: &Training,
+        method: &dyn Method,
+        initial: &[Parameter],
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<Trained> {
+        let config = training_config(&self.baseline.config, training, dir)?;
+        let job = trainer::Job {
+            resume: Resume::Last,
+            stop: self.stop.clone(),
+            method,
+            initial: Some(initial),
+            ..trainer::Job::new(&config, &self.baseline.data, self.device)
+        };
+        let outcome = trainer::train(job, &mut |event| on_event(Event::Training(event)))?;
+        on_event(Event::Trained);
+        if let RunEnd::Interrupted(signal) = outcome.end {
+            return Ok(Trained::Interrupted(signal));
+        }
+        // the best by validation, or the last
+        let parameters = open_model(dir, self.device)?.parameters();
+        Ok(Trained::Finished((parameters, outcome.state.step, outcome.state.elapsed_s)))
+    }
+
+    fn unpacked(&self, parameters: &[Parameter]) -> Result<Vec<PackedTensor>> {
+        let tensors: Vec<TensorRef<'_>> =
+            parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
+        Ok(pack_model(&self.baseline.config.model, &tensors, Kind::F32)?)
+    }
+
+    fn artifact(&self) -> PathBuf {
+        self.out.join(artifact_name(self.baseline, self.recipe)).with_added_extension("gguf")
+    }
+
+    fn write(&self, path: &Path, packed: &[PackedTensor]) -> Result<()> {
+        let source = GgufSource {
+            name: &artifact_name(self.baseline, self.recipe),
+            config: &self.baseline.config.model,
+            special_ids: self.baseline.special_ids,
+            vocabulary: &vocabulary(self.baseline),
+            tensors: packed,
+        };
+        write_gguf(path, &source, self.allow_unsupported)?;
+        Ok(())
+    }
+
+    fn measure(
+        &self,
+        name: &str,
+        path: &Path,
+        baseline: Option<(u64, f64)>,
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<Variant> {
+        let documents = self.documents.len();
+        let on_event = std::sync::Mutex::new(on_event);
+        let on_done = || {
+            if let Ok(mut on_event) = on_event.lock() {
+                on_event(Event::Scoring { documents });
+            }
+        };
+        Variant::measure(name, path, baseline, self.documents, &on_done)
+    }
+
+    fn metadata(&self, report: &Report) -> Metadata {
+        let artifact = report.stages.last().map_or(&report.baseline, |stage| &stage.variant);
+        Metadata {
+            recipe: self.recipe.clone(),
+            baseline_sha256: self.baseline.weights_sha256.clone(),
+            bytes_before: report.baseline.size_bytes,
+            bytes_after: artifact.size_bytes,
+            bits_per_byte_before: report.baseline.bits_per_byte,
+            bits_per_byte_after: artifact.bits_per_byte,
+            date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            itera_version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}

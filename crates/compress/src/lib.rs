@@ -1,0 +1,32 @@
+//! A trained run in, a small file out, and a report of what that cost.
+//!
+//! ```text
+//! run ─▶ Baseline ─┐
+//!                  ├─▶ stage ─▶ stage … ─▶ quantize ─▶ GGUF ─▶ runtime ─▶ bits per byte ─▶ Report
+//! Recipe ──────────┘   (each a training run, or done at once)
+//! ```
+//!
+//! Every number of a report was measured: sizes are of files on disk, bits per byte are the runtime's on the same
+//! documents. What training computes with, the file holds bit for bit: [`Rounder`] makes both.
+
+mod baseline;
+mod error;
+mod fisher;
+mod job;
+mod plan;
+mod recipe;
+mod report;
+mod rounder;
+mod variant;
+
+pub use baseline::Baseline;
+pub use error::CompressError;
+pub use job::{Event, Job, Outcome, compress};
+pub use plan::{Plan, PlannedStage};
+pub use recipe::{Expectation, Finetune, KindName, Quantize, Recipe, Rounding, Stage, Training};
+pub use report::{Metadata, Report, StageReport, TensorReport};
+pub use rounder::Rounder;
+pub use variant::Variant;
+
+/// Result of this crate.
+pub type Result<T, E = CompressError> = std::result::Result<T, E>;

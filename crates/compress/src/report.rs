@@ -1,0 +1,137 @@
+//! What a recipe did, in numbers that were measured: `report.json`, `report.csv`, `compression_metadata.json`.
+
+use std::path::Path;
+
+use itera_config::ModelConfig;
+use itera_formats::{PackedTensor, write_atomic};
+use itera_metrics::Environment;
+use itera_model::Parameter;
+use serde::{Deserialize, Serialize};
+
+use crate::{CompressError, Recipe, Result, Variant, recipe::role_name};
+
+/// Everything that a recipe has to say at its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// What it began with.
+    pub baseline: Variant,
+    /// What each stage left, the last of which is the artifact.
+    pub stages: Vec<StageReport>,
+    /// Every tensor of the artifact.
+    pub tensors: Vec<TensorReport>,
+    /// Documents that bits per byte were measured on, and their bytes.
+    pub documents: usize,
+    /// Bytes of those.
+    pub document_bytes: u64,
+    /// Machine and versions.
+    pub environment: Environment,
+}
+
+/// What a stage left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageReport {
+    /// The model.
+    #[serde(flatten)]
+    pub variant: Variant,
+    /// Steps that it trained.
+    pub steps: u64,
+    /// Seconds that it took, over all its interruptions.
+    pub elapsed_s: f64,
+}
+
+/// A tensor of the artifact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TensorReport {
+    /// Its name in the tensor table.
+    pub name: String,
+    /// What it does, as recipes say it.
+    pub role: String,
+    /// How its numbers are stored.
+    pub kind: String,
+    /// Its numbers.
+    pub params: usize,
+    /// Bytes that they take.
+    pub size_bytes: usize,
+    /// Root of the mean squared distance to the weights that were rounded, as a share of the root of their mean square;
+    /// absent before there is a file.
+    pub relative_error: Option<f64>,
+}
+
+/// `compression_metadata.json`: where an artifact is from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// sha256 of the baseline's `model.safetensors`.
+    pub baseline_sha256: String,
+    /// Bytes of the baseline's weights in f32.
+    pub bytes_before: u64,
+    /// Bytes of the artifact.
+    pub bytes_after: u64,
+    /// Bits per byte of the baseline.
+    pub bits_per_byte_before: f64,
+    /// Bits per byte of the artifact, on the same documents.
+    pub bits_per_byte_after: f64,
+    /// When, by the clock of the machine, in UTC.
+    pub date: String,
+    /// Version of Itera.
+    pub itera_version: String,
+}
+
+impl TensorReport {
+    pub(crate) fn of(config: &ModelConfig, packed: &[PackedTensor]) -> Vec<Self> {
+        let of = |(spec, packed): (itera_config::TensorSpec, &PackedTensor)| Self {
+            role: role_name(spec.role).into(),
+            kind: packed.kind().name().into(),
+            params: spec.n_params(),
+            size_bytes: packed.bytes().len(),
+            name: spec.name,
+            relative_error: None,
+        };
+        config.tensors().into_iter().zip(packed).map(of).collect()
+    }
+
+    /// With the distances of `packed` to what it was made of.
+    pub(crate) fn measured(config: &ModelConfig, packed: &[PackedTensor], parameters: &[Parameter]) -> Vec<Self> {
+        let with_error = |(report, (packed, parameter)): (Self, (&PackedTensor, &Parameter))| {
+            let squares = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|x| f64::from(x).powi(2)).sum::<f64>();
+            let numbers = packed.numbers();
+            let distance = squares(&mut parameter.values.iter().zip(&numbers).map(|(x, q)| x - q));
+            let size = squares(&mut parameter.values.iter().copied());
+            let relative_error = if size > 0.0 { (distance / size).sqrt() } else { 0.0 };
+            Self { relative_error: Some(relative_error), ..report }
+        };
+        Self::of(config, packed).into_iter().zip(packed.iter().zip(parameters)).map(with_error).collect()
+    }
+}
+
+impl Report {
+    /// Write `report.json` and `report.csv` into `dir`.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let failed = |error: &dyn std::fmt::Display| CompressError::Report(error.to_string());
+        let json = serde_json::to_string_pretty(self).map_err(|error| failed(&error))?;
+        write_atomic(&dir.join("report.json"), json.as_bytes())?;
+        let mut table = csv::Writer::from_writer(vec![]);
+        for variant in [&self.baseline].into_iter().chain(self.stages.iter().map(|stage| &stage.variant)) {
+            table.serialize(variant).map_err(|error| failed(&error))?;
+        }
+        let table = table.into_inner().map_err(|error| failed(&error))?;
+        Ok(write_atomic(&dir.join("report.csv"), &table)?)
+    }
+}
+
+impl Metadata {
+    /// Write `compression_metadata.json` into `dir`.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(self).map_err(|error| CompressError::Report(error.to_string()))?;
+        Ok(write_atomic(&dir.join("compression_metadata.json"), json.as_bytes())?)
+    }
+}

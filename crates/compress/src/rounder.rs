@@ -1,0 +1,211 @@
+//! weights → blocks → the numbers that they stand for
+//!
+//! ```text
+//!              ┌─ pack ──────▶ PackedTensor ─▶ the file
+//! Parameter ───┤
+//!              └─ computed ──▶ numbers ──────▶ the model while it trains (QAT)
+//! ```
+//!
+//! Both are one rounding, so that training sees what the file will hold, bit for bit.
+
+use itera_config::{ModelConfig, TensorSpec};
+use itera_formats::{Kind, PackedTensor};
+use itera_kernels::quant::{dequantize, quantize, quantize_closest};
+use itera_model::Parameter;
+use rayon::prelude::*;
+
+use crate::{
+    CompressError, Result,
+    recipe::{Quantize, Rounding, role_name},
+};
+
+/// Numbers that are rounded together: some blocks of any kind.
+const CHUNK_LEN: usize = 4096;
+
+/// How each tensor of a model is rounded.
+#[derive(Clone, Debug)]
+pub struct Rounder {
+    kinds: Vec<Kind>,
+    rounding: Rounding,
+    /// How much each weight matters, tensor by tensor.
+    importance: Option<Vec<Vec<f32>>>,
+}
+
+impl Rounder {
+    /// What `stage` of `recipe` asks for. `importance` has a number of 0 or more for each weight, for
+    /// [`Rounding::Fisher`].
+    ///
+    /// # Errors
+    /// [`CompressError::Misfit`] if the stage names what the model has not, or a kind that a tensor cannot have.
+    pub fn new(
+        recipe: &str,
+        stage: &Quantize,
+        config: &ModelConfig,
+        importance: Option<Vec<Vec<f32>>>,
+    ) -> Result<Self> {
+        let specs = config.tensors();
+        let misfit = |problem: String| CompressError::Misfit { recipe: recipe.into(), problem };
+        let is_meant = |key: &str, spec: &TensorSpec| key == spec.name || key == role_name(spec.role);
+        for key in stage.kinds.keys() {
+            if !specs.iter().any(|spec| is_meant(key, spec)) {
+                let mut roles: Vec<&str> = specs.iter().map(|spec| role_name(spec.role)).collect();
+                roles.sort();
+                roles.dedup();
+                let roles = roles.join(", ");
+                return Err(misfit(format!(
+                    "the model has no tensor `{key}`; roles are {roles}, and `itera model` lists names"
+                )));
+            }
+        }
+        let kind_of = |spec: &TensorSpec| {
+            let named = stage.kinds.get(&spec.name).or_else(|| stage.kinds.get(role_name(spec.role)));
+            let kind = match named {
+                Some(kind) => kind.0,
+                None if spec.role.is_matrix() => stage.kind.0,
+                None => Kind::F32,
+            };
+            let cols = spec.shape.last().copied().unwrap_or(1);
+            let name = &spec.name;
+            if !spec.role.is_matrix() && kind != Kind::F32 {
+                return Err(misfit(format!(
+                    "`{name}` stays f32: GGUF has it in no other kind, it cannot be {}",
+                    kind.name()
+                )));
+            }
+            match kind.row_bytes(cols) {
+                Some(_) => Ok(kind),
+                None => Err(misfit(format!(
+                    "`{name}` has rows of {cols} numbers, which are no whole blocks of {} of {}; give it another kind under `kinds`",
+                    kind.block_len(),
+                    kind.name()
+                ))),
+            }
+        };
+        let kinds = specs.iter().map(kind_of).collect::<Result<_>>()?;
+        Ok(Self { kinds, rounding: stage.rounding, importance })
+    }
+
+    /// The kind of each tensor, in the order of the tensor table.
+    pub fn kinds(&self) -> &[Kind] {
+        &self.kinds
+    }
+
+    /// The tensors as the file holds them. `parameters` are those of the model, in the order of the tensor table.
+    pub fn pack(&self, parameters: &[Parameter]) -> Vec<PackedTensor> {
+        let pack = |(index, parameter): (usize, &Parameter)| {
+            let Parameter { name, shape, values } = parameter;
+            let kind = self.kinds[index];
+            let mut bytes = vec![0; values.len() / kind.block_len() * kind.block_bytes()];
+            let chunk_bytes = CHUNK_LEN / kind.block_len() * kind.block_bytes();
+            let chunks = values.par_chunks(CHUNK_LEN).zip(bytes.par_chunks_mut(chunk_bytes));
+            chunks.enumerate().for_each(|(chunk, (values, bytes))| self.round(index, chunk * CHUNK_LEN, values, bytes));
+            PackedTensor::new(name, shape, kind, bytes).expect("whole blocks, as was found when the rounder was made")
+        };
+        parameters.iter().enumerate().map(pack).collect()
+    }
+
+    /// What the packed tensors stand for.
+    pub fn computed(&self, parameters: &[Parameter]) -> Vec<Vec<f32>> {
+        let compute = |(index, parameter): (usize, &Parameter)| {
+            let kind = self.kinds[index];
+            let mut numbers = parameter.values.clone();
+            if kind != Kind::F32 {
+                numbers.par_chunks_mut(CHUNK_LEN).enumerate().for_each(|(chunk, numbers)| {
+                    let mut bytes = vec![0; numbers.len() / kind.block_len() * kind.block_bytes()];
+                    self.round(index, chunk * CHUNK_LEN, numbers, &mut bytes);
+                    dequantize(kind, &bytes, numbers);
+                });
+            }
+            numbers
+        };
+        parameters.iter().enumerate().map(compute).collect()
+    }
+
+    /// Round `values`, which begin at `start` of a tensor.
+    fn round(&self, tensor: usize, start: usize, values: &[f32], bytes: &mut [u8]) {
+        let kind = self.kinds[tensor];
+        let importance = self.importance.as_ref().map(|all| &all[tensor][start..start + values.len()]);
+        match self.rounding {
+            Rounding::MinMax => quantize(kind, values, bytes),
+            Rounding::Mse => quantize_closest(kind, values, None, bytes),
+            Rounding::Fisher => quantize_closest(kind, values, importance, bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use itera_testkit::uniform;
+
+    use super::*;
+    use crate::recipe::KindName;
+
+    fn config() -> ModelConfig {
+        ModelConfig { vocab_size: 300, d_model: 64, d_head: 16, d_expert: 64, d_shared: 32, ..ModelConfig::default() }
+    }
+
+    fn parameters(config: &ModelConfig) -> Vec<Parameter> {
+        let parameter = |(seed, spec): (u64, TensorSpec)| {
+            let values = uniform(spec.shape.iter().product(), -1.0, 1.0, seed);
+            Parameter { name: spec.name, shape: spec.shape, values }
+        };
+        (0..).zip(config.tensors()).map(parameter).collect()
+    }
+
+    fn stage(kind: Kind, kinds: &[(&str, Kind)], rounding: Rounding) -> Quantize {
+        let kinds: BTreeMap<_, _> = kinds.iter().map(|(key, kind)| (key.to_string(), KindName(*kind))).collect();
+        Quantize { kind: KindName(kind), kinds, rounding, calibration_tokens: 1, train: None, max_loss_percent: None }
+    }
+
+    #[test]
+    fn what_is_trained_with_is_what_is_packed() {
+        let config = config();
+        let parameters = parameters(&config);
+        let importance: Vec<Vec<f32>> = parameters.iter().map(|p| uniform(p.values.len(), 0.0, 1.0, 77)).collect();
+        for rounding in [Rounding::MinMax, Rounding::Mse, Rounding::Fisher] {
+            for kind in [Kind::F16, Kind::Q8_0, Kind::Q4_0, Kind::Iq4Nl, Kind::Mxfp4] {
+                let rounder =
+                    Rounder::new("r", &stage(kind, &[], rounding), &config, Some(importance.clone())).expect("fits");
+                let packed = rounder.pack(&parameters);
+                let computed = rounder.computed(&parameters);
+                for ((packed, computed), parameter) in packed.iter().zip(&computed).zip(&parameters) {
+                    assert_eq!(packed.numbers(), *computed, "{kind:?} {rounding:?} {}", parameter.name);
+                    assert_eq!(packed.name(), parameter.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_tensor_goes_before_its_role_and_that_before_the_rest() {
+        let kinds = [("experts", Kind::Q8_0), ("layers.1.moe.w_in", Kind::F16), ("embedding", Kind::Bf16)];
+        let config = config();
+        let rounder = Rounder::new("r", &stage(Kind::Q4_0, &kinds, Rounding::MinMax), &config, None).expect("fits");
+        let kind = |name: &str| {
+            let at = config.tensors().iter().position(|spec| spec.name == name).expect("a tensor");
+            rounder.kinds()[at]
+        };
+        assert_eq!(kind("embed"), Kind::Bf16);
+        assert_eq!(kind("layers.0.moe.w_in"), Kind::Q8_0);
+        assert_eq!(kind("layers.1.moe.w_in"), Kind::F16);
+        assert_eq!(kind("layers.1.mamba.in_proj"), Kind::Q4_0);
+        assert_eq!(kind("layers.1.moe.router"), Kind::F32);
+        assert_eq!(kind("layers.1.mamba.conv_weight"), Kind::F32);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        let config = ModelConfig { d_shared: 48, ..config() };
+        for (kinds, named) in [
+            (&[("mlp", Kind::Q8_0)][..], "`mlp`"),
+            (&[("router", Kind::Q8_0)], "`layers.0.moe.router` stays f32"),
+            (&[], "`layers.0.shared.w_out` has rows of 48"),
+        ] {
+            let error = Rounder::new("mine", &stage(Kind::Q4_0, kinds, Rounding::MinMax), &config, None);
+            let error = error.expect_err("refused").to_string();
+            assert!(error.contains(named) && error.contains("mine"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Recipes on a small run: from the trained checkpoint to the file, the report, and back.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use burn::tensor::Device;
+use itera_compress::{Baseline, CompressError, Event, Job, Metadata, Outcome, Plan, Recipe, Report, compress};
+use itera_config::Config;
+use itera_formats::{Kind, ModelFile};
+use itera_kernels::quant::dequantize;
+use itera_metrics::Environment;
+use itera_trainer::{self as trainer, Resume, StopFlag, train};
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    baseline: Baseline,
+    documents: Vec<String>,
+}
+
+impl Fixture {
+    /// A run of a few steps.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
+        let here = |key: &str, name: &str| format!("{key}={}", dir.path().join(name).display());
+        let overrides = [
+            here("run.dir", "run"),
+            here("data.cache_dir", "cache"),
+            "data.builtin_bytes=50000".into(),
+            "train.steps=12".into(),
+            "eval.every_steps=6".into(),
+        ];
+        let config = Config::load(&path, &overrides).expect("a valid configuration");
+        let data = itera_data::prepare(&config).expect("data");
+        train(trainer::Job::new(&config, &data, &Device::flex()), &mut |_| {}).expect("it trains");
+        let baseline = Baseline::open(&dir.path().join("run"), &[]).expect("a run");
+        let corpus = itera_data::load_corpus(&config.data).expect("a corpus");
+        let documents = corpus.valid.iter().take(8).map(|document| document.text().to_owned()).collect();
+        Self { dir, baseline, documents }
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn recipe(&self, name: &str, text: &str) -> Recipe {
+        let path = self.out(name).with_added_extension("toml");
+        fs::write(&path, text).expect("written");
+        Recipe::find(&path.to_string_lossy()).expect("a recipe")
+    }
+
+    fn compress(&self, recipe: &Recipe, resume: Resume, stop: StopFlag) -> Result<Outcome, CompressError> {
+        let documents: Vec<&str> = self.documents.iter().map(String::as_str).collect();
+        let job = Job {
+            recipe,
+            baseline: &self.baseline,
+            documents: &documents,
+            out: &self.out(&format!("out-{}", recipe.name)),
+            resume,
+            allow_unsupported: true,
+            device: &Device::flex(),
+            environment: Environment::detect("flex", 1, "0"),
+            stop,
+        };
+        compress(&job, &mut |_| {})
+    }
+
+    fn finish(&self, recipe: &Recipe) -> Report {
+        match self.compress(recipe, Resume::No, StopFlag::default()).expect("done") {
+            Outcome::Finished(report) => *report,
+            Outcome::Interrupted(signal) => panic!("interrupted by {signal}"),
+        }
+    }
+}
+
+/// Training through 4-bit codes, kept short.
+const QAT: &str = r#"
+    about = "short"
+    [[stage]]
+    do = "quantize"
+    kind = "q4_0"
+    train = { steps = 8, lr = 1e-3 }
+"#;
+
+#[test]
+fn the_plan_knows_the_file_to_the_byte_and_the_report_says_what_is_there() {
+    let fixture = Fixture::new();
+    let mixed = r#"
+        about = "kinds by role and by name"
+        [[stage]]
+        do = "quantize"
+        kind = "q4_0"
+        rounding = "fisher"
+        calibration_tokens = 256
+        kinds = { embedding = "q8_0", "layers.0.moe.w_in" = "f16" }
+    "#;
+    for recipe in [Recipe::find("int8").expect("builtin"), fixture.recipe("mixed", mixed)] {
+        let plan = Plan::new(&recipe, &fixture.baseline, true).expect("it fits");
+        let report = fixture.finish(&recipe);
+        let artifact = &report.stages.last().expect("a stage").variant;
+        assert_eq!(fs::metadata(&artifact.path).expect("a file").len(), plan.size_bytes);
+        assert_eq!((artifact.size_bytes, artifact.times_smaller), (plan.size_bytes, plan.times_smaller));
+        let planned: Vec<_> =
+            plan.tensors.iter().map(|tensor| (&tensor.name, &tensor.kind, tensor.size_bytes)).collect();
+        let found: Vec<_> =
+            report.tensors.iter().map(|tensor| (&tensor.name, &tensor.kind, tensor.size_bytes)).collect();
+        assert_eq!(planned, found);
+        for tensor in &report.tensors {
+            let error = tensor.relative_error.expect("measured");
+            let bound = match tensor.kind.as_str() {
+                "f32" => 0.0..=0.0,
+                "f16" => 1e-6..=1e-3,
+                "q8_0" => 1e-3..=1e-2,
+                _ => 0.02..=0.15,
+            };
+            assert!(bound.contains(&error), "{}: {error} as {}", tensor.name, tensor.kind);
+        }
+        let model = ModelFile::open(&artifact.path).expect("a model");
+        let kind = |name: &str| model.matrix(name).expect("a matrix").kind();
+        assert_eq!(kind("embed"), Kind::Q8_0);
+        assert_eq!(kind("layers.0.moe.1.up"), if recipe.name == "mixed" { Kind::F16 } else { Kind::Q8_0 });
+        assert_eq!(kind("layers.0.moe.1.out"), if recipe.name == "mixed" { Kind::Q4_0 } else { Kind::Q8_0 });
+
+        let out = fixture.out(&format!("out-{}", recipe.name));
+        let read = |name: &str| fs::read(out.join(name)).expect(name);
+        assert_eq!(serde_json::from_slice::<Report>(&read("report.json")).expect("a report"), report);
+        let metadata: Metadata = serde_json::from_slice(&read("compression_metadata.json")).expect("metadata");
+        assert_eq!((metadata.bytes_after, metadata.bits_per_byte_after), (plan.size_bytes, artifact.bits_per_byte));
+        assert_eq!(String::from_utf8(read("report.csv")).expect("text").lines().count(), 3);
+    }
+}
+
+#[test]
+fn a_file_holds_bit_for_bit_what_training_computed_with() {
+    let fixture = Fixture::new();
+    let recipe = fixture.recipe("qat", QAT);
+    let report = fixture.finish(&recipe);
+    let stage = report.stages.last().expect("a stage");
+    assert_eq!(stage.steps, 8);
+
+    // the weights that were kept, rounded by the definition of the kind
+    let dir = fixture.out("out-qat/stages/1-quantize");
+    let kept =
+        itera_formats::hf::read_model_dir(&itera_checkpoint::find_model(&dir).expect("a checkpoint")).expect("a model");
+    let model = ModelFile::open(&stage.variant.path).expect("a model");
+    let kept = kept.tensors.iter().find(|tensor| tensor.name == "layers.1.shared.w_out").expect("a tensor");
+    let packed = model.matrix("layers.1.shared.out").expect("a matrix");
+    let mut expected = vec![0; packed.bytes().len()];
+    itera_kernels::quant::quantize(Kind::Q4_0, &kept.data, &mut expected);
+    assert_eq!(packed.bytes(), expected);
+    let mut numbers = vec![0.0; kept.data.len()];
+    dequantize(Kind::Q4_0, &expected, &mut numbers);
+    assert_ne!(numbers, kept.data, "weights are kept finer than they are computed with");
+}
+
+#[test]
+fn an_interrupted_recipe_goes_on_to_the_same_bytes() {
+    let fixture = Fixture::new();
+    let whole = fixture.finish(&fixture.recipe("whole", QAT));
+    let recipe = fixture.recipe("pause", QAT);
+    let documents: Vec<&str> = fixture.documents.iter().map(String::as_str).collect();
+    let stop = StopFlag::default();
+    let out = fixture.out("out-pause");
+    let device = Device::flex();
+    let job = Job {
+        recipe: &recipe,
+        baseline: &fixture.baseline,
+        documents: &documents,
+        out: &out,
+        resume: Resume::No,
+        allow_unsupported: true,
+        device: &device,
+        environment: Environment::detect("flex", 1, "0"),
+        stop: stop.clone(),
+    };
+    let cell = stop.cell();
+    let outcome = compress(&job, &mut |event| {
+        if matches!(event, Event::Training(trainer::Event::Step { step: 3, .. })) {
+            cell.store(15, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    assert!(matches!(outcome, Ok(Outcome::Interrupted(15))), "{outcome:?}");
+    assert!(!out.join("report.json").exists());
+
+    let error =
+        fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("it is there already").to_string();
+    assert!(error.contains("--resume"), "{error}");
+    let Outcome::Finished(report) = fixture.compress(&recipe, Resume::Last, StopFlag::default()).expect("done") else {
+        panic!("interrupted")
+    };
+    let bytes = |report: &Report| fs::read(&report.stages[0].variant.path).expect("a file");
+    let (mut cut, whole_bytes) = (bytes(&report), bytes(&whole));
+    let name = cut.windows(5).position(|window| window == b"pause").expect("a file says what its model is called");
+    cut[name..name + 5].copy_from_slice(b"whole");
+    assert!(cut == whole_bytes, "the files differ");
+    assert_eq!(report.stages[0].variant.bits_per_byte, whole.stages[0].variant.bits_per_byte);
+}
+
+#[test]
+fn a_stage_that_costs_more_than_its_limit_stops_the_recipe() {
+    let fixture = Fixture::new();
+    let text = r#"
+        about = "a limit that no rounding keeps"
+        [[stage]]
+        do = "finetune"
+        train = { steps = 2, lr = 1e-4 }
+        [[stage]]
+        do = "quantize"
+        kind = "q4_0"
+        max_loss_percent = 1e-9
+    "#;
+    let recipe = fixture.recipe("strict", text);
+    let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("too lossy");
+    let CompressError::TooLossy { stage: 2, kept, .. } = &error else { panic!("{error}") };
+    assert!(kept.ends_with("stages/1-finetune.gguf") && kept.is_file());
+    assert!(error.to_string().contains("max_loss_percent"), "{error}");
+    assert!(!fixture.out("out-strict").join("report.json").exists());
+}
+
+#[test]
+fn what_cannot_be_compressed_is_refused() {
+    let fixture = Fixture::new();
+    let checkpoint = itera_checkpoint::find_model(&fixture.out("run")).expect("a checkpoint");
+    let copy = fixture.out("copy");
+    fs::create_dir(&copy).expect("a directory");
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(checkpoint.join(file), copy.join(file)).expect("copied");
+    }
+    let error = Baseline::open(&copy, &[]).expect_err("no run").to_string();
+    assert!(error.contains("not in a run directory"), "{error}");
+
+    let other = ["tokenizer.kind=bpe".into(), "model.vocab_size=300".into()];
+    let error = Baseline::open(&fixture.out("run"), &other).expect_err("another tokenizer");
+    assert!(matches!(error, CompressError::OtherData { .. }), "{error}");
+
+    let recipe = fixture.recipe("stray", &QAT.replace("train =", "kinds = { mlp = \"f16\" }\ntrain ="));
+    let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("no such role").to_string();
+    assert!(error.contains("`mlp`"), "{error}");
+}
