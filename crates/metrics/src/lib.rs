@@ -13,6 +13,7 @@
 mod environment;
 mod error;
 mod git;
+pub mod html;
 mod memory;
 mod record;
 mod report;

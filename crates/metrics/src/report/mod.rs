@@ -2,10 +2,9 @@
 //!
 //! ```text
 //! Report ─────────────────→ report.json
-//! Report + metric rows → chart → page → report.html      one file, nothing fetched
+//! Report + metric rows → page → report.html              one file, nothing fetched
 //! ```
 
-mod chart;
 mod page;
 
 use std::path::Path;

@@ -4,31 +4,25 @@
 //! headline numbers, charts over tokens seen, samples, environment, configuration
 //! ```
 
-use serde_json::Value;
-
-use super::chart::{COLOURS, Chart, Series, short};
 use super::{Report, Sample};
+use crate::html::{Chart, Series, details, document, escape, figures, section, short, table};
 use crate::{GitRevision, Result, StepRecord};
 
 /// The page.
 pub(super) fn render(report: &Report, records: &[StepRecord]) -> Result<String> {
-    let figures = charts(report, records).iter().map(figure).collect::<Result<String>>()?;
+    let figures = figures(&charts(report, records))?;
     let samples: String = report.samples.iter().map(sample).collect();
     let environment = serde_json::to_value(&report.environment).unwrap_or_default();
-    Ok(format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{run}</title>\n\
-         <style>\n{style}</style>\n</head>\n<body>\n<h1>{run}</h1>\n{headline}\
-         <h2>Curves over training tokens seen</h2>\n<section class=\"charts\">\n{figures}</section>\n{samples}{model}{data}{environment}{config}</body>\n</html>\n",
-        run = escape(&report.run),
-        style = include_str!("page.css"),
-        headline = table(&headline(report)),
-        samples = section("Samples", &samples),
-        model = details("Model", &report.model),
-        data = details("Data", &report.data),
-        environment = details("Environment", &environment),
-        config = details("Configuration", &report.config),
-    ))
+    let parts = [
+        table(&headline(report)),
+        section("Curves over training tokens seen", &figures),
+        section("Samples", &samples),
+        details("Model", &report.model),
+        details("Data", &report.data),
+        details("Environment", &environment),
+        details("Configuration", &report.config),
+    ];
+    Ok(document(&report.run, &parts.concat()))
 }
 
 /// The numbers to look at first.
@@ -102,45 +96,9 @@ fn expert_charts(records: &[StepRecord]) -> Vec<Chart> {
     (0..n_layers).map(chart_of).collect()
 }
 
-/// A chart under its title and the names of its curves; nothing if it has no points.
-fn figure(chart: &Chart) -> Result<String> {
-    let Some(svg) = chart.to_svg()? else { return Ok(String::new()) };
-    let key = |(series, colour): (&Series, &plotters::style::RGBColor)| {
-        let (r, g, b) = (colour.0, colour.1, colour.2);
-        format!(" <span class=\"key\"><i style=\"background:rgb({r},{g},{b})\"></i>{}</span>", escape(&series.name))
-    };
-    let drawn = chart.series.iter().zip(COLOURS.iter().cycle()).filter(|(series, _)| !series.points.is_empty());
-    let keys: String = drawn.map(key).collect();
-    Ok(format!("<figure><figcaption><b>{}</b>{keys}</figcaption>\n{svg}</figure>\n", escape(&chart.title)))
-}
-
 fn sample(sample: &Sample) -> String {
     let (prompt, text) = (escape(&sample.prompt), escape(&sample.text));
     format!("<blockquote><b>{prompt}</b>{text}<footer>after step {}</footer></blockquote>\n", sample.step)
-}
-
-fn section(title: &str, body: &str) -> String {
-    if body.is_empty() { String::new() } else { format!("<h2>{title}</h2>\n{body}") }
-}
-
-fn table(rows: &[(&str, String)]) -> String {
-    let row =
-        |(name, value): &(&str, String)| format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value));
-    format!("<table>\n{}</table>\n", rows.iter().map(row).collect::<String>())
-}
-
-/// A folded block of JSON, or of plain text if that is what was given.
-fn details(title: &str, value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| format!("{value:#}"), Into::into);
-    if value.is_null() {
-        return String::new();
-    }
-    format!("<details><summary>{title}</summary><pre>{}</pre></details>\n", escape(&text))
-}
-
-/// Text as HTML shows it, in elements and in quoted attributes.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 #[cfg(test)]

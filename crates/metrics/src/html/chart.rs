@@ -33,16 +33,20 @@ pub(super) const COLOURS: [RGBColor; 8] = [
 const MAX_POINTS: usize = 1_000;
 
 /// Points (x, y) under one name.
-pub(super) struct Series {
+pub struct Series {
+    /// What it shows.
     pub name: String,
+    /// Finite, in the order in which they are joined; a single one is a dot.
     pub points: Vec<(f64, f64)>,
 }
 
 /// Curves over one pair of axes.
-pub(super) struct Chart {
+pub struct Chart {
+    /// What it shows.
     pub title: String,
     /// Whether the vertical axis begins at 0, for quantities whose ratios matter.
     pub from_zero: bool,
+    /// Its curves.
     pub series: Vec<Series>,
 }
 
@@ -59,7 +63,7 @@ impl Series {
 
 impl Chart {
     /// The chart as an `<svg>` element; `None` if there is no point to draw.
-    pub fn to_svg(&self) -> Result<Option<String>> {
+    pub(super) fn to_svg(&self) -> Result<Option<String>> {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let (Some(x), Some(mut y)) = (span(points().map(|p| p.0)), span(points().map(|p| p.1))) else {
             return Ok(None);
@@ -111,7 +115,7 @@ fn span(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
 }
 
 /// A number in the width of an axis label: `1.2M`, `350k`, `0.02`, `3e-4`.
-pub(super) fn short(x: f64) -> String {
+pub fn short(x: f64) -> String {
     let (scaled, unit) = match x.abs() {
         a if a >= 1e9 => (x / 1e9, "G"),
         a if a >= 1e6 => (x / 1e6, "M"),
