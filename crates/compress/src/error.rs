@@ -116,6 +116,9 @@ pub enum CompressError {
     /// A stage could not be trained.
     #[error(transparent)]
     Train(#[from] itera_trainer::TrainError),
+    /// Rows of metrics could not be read, or a chart not be drawn.
+    #[error(transparent)]
+    Metrics(#[from] itera_metrics::MetricsError),
     /// A report could not be written.
     #[error("cannot write the report: {0}")]
     Report(String),

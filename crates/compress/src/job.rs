@@ -6,7 +6,7 @@
 //!   stages/1-finetune/               a run directory, for stages that train
 //!   stages/1-finetune.gguf           what the stage left, for stages before the last
 //!   tiny-int4.gguf                   the artifact
-//!   compression_metadata.json  report.json  report.csv
+//!   compression_metadata.json  report.json  report.csv  report.html
 //! ```
 
 use std::{
@@ -22,15 +22,19 @@ use itera_formats::{
     gguf::{GgufSource, write_gguf},
     pack_model, write_atomic,
 };
-use itera_metrics::Environment;
+use itera_metrics::{Environment, read_records};
 use itera_model::Parameter;
-use itera_trainer::{self as trainer, Method, Plain, Resume, RunEnd, StopFlag};
+use itera_trainer::{self as trainer, Method, Plain, Resume, RunEnd, StopFlag, TrainingState};
 
 use crate::{
     Baseline, CompressError, Metadata, Recipe, Report, Result, Rounder, StageReport, TensorReport, Variant, fisher,
+    inspect::{Calibration, histograms},
     plan::{artifact_name, training_config, vocabulary},
     recipe::{Rounding, Stage, Training},
 };
+
+/// Tokens of training text that a report compares models on.
+const REPORT_TOKENS: usize = 32_768;
 
 /// A recipe to carry out.
 pub struct Job<'a> {
@@ -111,7 +115,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> 
 
     let mut parameters = job.baseline.parameters.clone();
     let mut kept = job.baseline.dir.clone();
-    let (mut stages, mut tensors) = (vec![], vec![]);
+    let (mut stages, mut rounded) = (vec![], None);
     for (index, stage) in job.recipe.stages.iter().enumerate() {
         let (number, of, name) = (index + 1, job.recipe.stages.len(), stage.name());
         on_event(Event::Stage { number, of, name });
@@ -136,16 +140,20 @@ pub fn compress(job: &Job<'_>, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> 
                 (trained, Some(rounder))
             }
         };
-        let (mut steps, mut elapsed_s) = (0, started.elapsed().as_secs_f64());
+        let (mut steps, mut elapsed_s, mut curve) = (0, started.elapsed().as_secs_f64(), vec![]);
         match trained {
             Some(Trained::Interrupted(signal)) => return Ok(Outcome::Interrupted(signal)),
-            Some(Trained::Finished(trained)) => (parameters, steps, elapsed_s) = trained,
+            Some(Trained::Finished(after, state)) => {
+                (parameters, steps, elapsed_s) = (after, state.step, state.elapsed_s);
+                let rows = read_records(&dir.join("metrics.jsonl"))?;
+                curve = rows.iter().filter_map(|row| Some((row.step, row.val_bpb?))).collect();
+            }
             None => {}
         }
         let (path, packed) = match packed {
             Some(rounder) => {
                 let packed = rounder.pack(&parameters);
-                tensors = TensorReport::measured(&job.baseline.config.model, &packed, &parameters);
+                rounded = Some((rounder, packed.clone()));
                 (job.artifact(), packed)
             }
             None => (dir.with_extension("gguf"), job.unpacked(&parameters)?),
@@ -159,13 +167,21 @@ pub fn compress(job: &Job<'_>, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> 
             return Err(CompressError::TooLossy { stage: number, name, loss_percent, limit_percent, kept });
         }
         kept = path;
-        stages.push(StageReport { variant, steps, elapsed_s });
+        stages.push(StageReport { variant, steps, elapsed_s, curve });
     }
+    let (rounder, packed) = rounded.expect("the last stage of a valid recipe rounds");
+    let after: Vec<Vec<f32>> = packed.iter().map(PackedTensor::numbers).collect();
+    let calibration = Calibration::new(job.baseline, REPORT_TOKENS, job.device);
+    on_event(Event::Calibrating { tokens: REPORT_TOKENS });
     let report = Report {
+        run: job.baseline.name.clone(),
+        tensors: TensorReport::measured(&job.baseline.config.model, &packed, &parameters),
+        sensitivities: calibration.sensitivities(&rounder, &parameters)?,
+        histograms: histograms(job.baseline, &rounder, &after),
+        expert_use: calibration.expert_use(after)?,
         recipe: job.recipe.clone(),
         baseline,
         stages,
-        tensors,
         documents: job.documents.len(),
         document_bytes: job.documents.iter().map(|text| text.len() as u64).sum(),
         environment: job.environment.clone(),
@@ -192,8 +208,7 @@ impl Method for ThroughRounding<'_> {
 }
 
 enum Trained {
-    /// Weights, steps, seconds.
-    Finished((Vec<Parameter>, u64, f64)),
+    Finished(Vec<Parameter>, TrainingState),
     Interrupted(usize),
 }
 
@@ -248,7 +263,7 @@ impl Job<'_> {
         }
         // the best by validation, or the last
         let parameters = open_model(dir, self.device)?.parameters();
-        Ok(Trained::Finished((parameters, outcome.state.step, outcome.state.elapsed_s)))
+        Ok(Trained::Finished(parameters, outcome.state))
     }
 
     fn unpacked(&self, parameters: &[Parameter]) -> Result<Vec<PackedTensor>> {

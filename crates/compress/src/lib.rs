@@ -12,7 +12,9 @@
 mod baseline;
 mod error;
 mod fisher;
+mod inspect;
 mod job;
+mod page;
 mod plan;
 mod recipe;
 mod report;
@@ -21,6 +23,7 @@ mod variant;
 
 pub use baseline::Baseline;
 pub use error::CompressError;
+pub use inspect::{ExpertUse, Histogram, Sensitivity};
 pub use job::{Event, Job, Outcome, compress};
 pub use plan::{Plan, PlannedStage};
 pub use recipe::{Expectation, Finetune, KindName, Quantize, Recipe, Rounding, Stage, Training};

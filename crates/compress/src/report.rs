@@ -1,4 +1,4 @@
-//! What a recipe did, in numbers that were measured: `report.json`, `report.csv`, `compression_metadata.json`.
+//! What a recipe did, in numbers that were measured: `report.json`, `.csv`, `.html`, `compression_metadata.json`.
 
 use std::path::Path;
 
@@ -8,11 +8,13 @@ use itera_metrics::Environment;
 use itera_model::Parameter;
 use serde::{Deserialize, Serialize};
 
-use crate::{CompressError, Recipe, Result, Variant, recipe::role_name};
+use crate::{CompressError, ExpertUse, Histogram, Recipe, Result, Sensitivity, Variant, page, recipe::role_name};
 
 /// Everything that a recipe has to say at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// Name of the run that was compressed.
+    pub run: String,
     /// The recipe.
     pub recipe: Recipe,
     /// What it began with.
@@ -21,6 +23,12 @@ pub struct Report {
     pub stages: Vec<StageReport>,
     /// Every tensor of the artifact.
     pub tensors: Vec<TensorReport>,
+    /// What rounding each group alone costs.
+    pub sensitivities: Vec<Sensitivity>,
+    /// How weights were spread, and are.
+    pub histograms: Vec<Histogram>,
+    /// Where tokens went, and go; absent without experts.
+    pub expert_use: Option<ExpertUse>,
     /// Documents that bits per byte were measured on, and their bytes.
     pub documents: usize,
     /// Bytes of those.
@@ -39,6 +47,8 @@ pub struct StageReport {
     pub steps: u64,
     /// Seconds that it took, over all its interruptions.
     pub elapsed_s: f64,
+    /// Validation while it trained: step and bits per byte.
+    pub curve: Vec<(u64, f64)>,
 }
 
 /// A tensor of the artifact.
@@ -108,7 +118,7 @@ impl TensorReport {
 }
 
 impl Report {
-    /// Write `report.json` and `report.csv` into `dir`.
+    /// Write `report.json`, `report.csv` and `report.html` into `dir`.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -116,6 +126,7 @@ impl Report {
         let failed = |error: &dyn std::fmt::Display| CompressError::Report(error.to_string());
         let json = serde_json::to_string_pretty(self).map_err(|error| failed(&error))?;
         write_atomic(&dir.join("report.json"), json.as_bytes())?;
+        write_atomic(&dir.join("report.html"), page::render(self)?.as_bytes())?;
         let mut table = csv::Writer::from_writer(vec![]);
         for variant in [&self.baseline].into_iter().chain(self.stages.iter().map(|stage| &stage.variant)) {
             table.serialize(variant).map_err(|error| failed(&error))?;

@@ -1,0 +1,180 @@
+//! weights before and after → what a report shows of them: sensitivities, histograms, use of experts
+
+use burn::tensor::Device;
+use itera_data::{Sampler, TokenBatch};
+use itera_formats::Kind;
+use itera_model::{LanguageModel, Parameter};
+use itera_tokenizer::TokenId;
+use itera_trainer::{losses, validate};
+use serde::{Deserialize, Serialize};
+
+use crate::{Baseline, Result, Rounder, recipe::role_name};
+
+/// Bars of a histogram.
+const BINS: usize = 48;
+
+/// What it costs to round one group of tensors and nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sensitivity {
+    /// The role that the tensors have in common.
+    pub role: String,
+    /// Their kinds.
+    pub kinds: Vec<String>,
+    /// Their numbers.
+    pub params: usize,
+    /// By how much bits per byte of calibration text rise, in per cent.
+    pub loss_percent: f64,
+}
+
+/// How the weights of a role are spread.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// The role.
+    pub role: String,
+    /// Bars lie from −`limit` to `limit`, all equally wide.
+    pub limit: f64,
+    /// The share of the baseline's weights in each.
+    pub before: Vec<f64>,
+    /// The share of the artifact's.
+    pub after: Vec<f64>,
+}
+
+/// The share of a layer's tokens that each expert takes, layer by layer, on calibration text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpertUse {
+    /// Of the baseline.
+    pub before: Vec<Vec<f64>>,
+    /// Of the artifact.
+    pub after: Vec<Vec<f64>>,
+}
+
+/// Sequences of training text that models are compared on.
+pub(crate) struct Calibration<'a> {
+    baseline: &'a Baseline,
+    device: &'a Device,
+    batches: Vec<TokenBatch>,
+}
+
+impl<'a> Calibration<'a> {
+    /// About `tokens` tokens, always the same.
+    pub(crate) fn new(baseline: &'a Baseline, tokens: usize, device: &'a Device) -> Self {
+        let train = &baseline.config.train;
+        let sampler = Sampler::new(baseline.data.train.len(), train.seq_len, baseline.config.run.seed);
+        let batches = tokens.div_ceil(train.batch_size * train.seq_len) as u64;
+        let batch = |index| sampler.batch(&baseline.data.train, index, train.batch_size);
+        Self { baseline, device, batches: (0..batches).map(batch).collect() }
+    }
+
+    fn model(&self, values: Vec<Vec<f32>>) -> Result<LanguageModel> {
+        let mut values = values.into_iter();
+        let next = &mut |_: &str, _: &[usize]| values.next().unwrap_or_default();
+        Ok(LanguageModel::from_tensors(&self.baseline.config.model, self.device, next)?)
+    }
+
+    /// Bits per byte of a model with these weights.
+    pub(crate) fn bits_per_byte(&self, values: Vec<Vec<f32>>) -> Result<f64> {
+        let tokenizer = &self.baseline.data.tokenizer;
+        let bytes = |id: i32| tokenizer.token_bytes(TokenId(id as u32));
+        Ok(validate(&self.model(values)?, self.batches.iter().cloned(), bytes).bits_per_byte())
+    }
+
+    /// What each role costs, in the order of the tensor table. `parameters` are not rounded yet.
+    pub(crate) fn sensitivities(&self, rounder: &Rounder, parameters: &[Parameter]) -> Result<Vec<Sensitivity>> {
+        let specs = self.baseline.config.model.tensors();
+        let exact: Vec<Vec<f32>> = parameters.iter().map(|parameter| parameter.values.clone()).collect();
+        let rounded = rounder.computed(parameters);
+        let reference = self.bits_per_byte(exact.clone())?;
+        let mut found: Vec<Sensitivity> = vec![];
+        for (spec, kind) in specs.iter().zip(rounder.kinds()).filter(|(_, kind)| **kind != Kind::F32) {
+            let (role, kind) = (role_name(spec.role), kind.name().to_owned());
+            if let Some(known) = found.iter_mut().find(|known| known.role == role) {
+                known.params += spec.n_params();
+                if !known.kinds.contains(&kind) {
+                    known.kinds.push(kind);
+                }
+                continue;
+            }
+            let of_role = |index: usize| role_name(specs[index].role) == role;
+            let values = (0..specs.len()).map(|i| if of_role(i) { rounded[i].clone() } else { exact[i].clone() });
+            let loss_percent = 100.0 * (self.bits_per_byte(values.collect())? / reference - 1.0);
+            found.push(Sensitivity { role: role.into(), kinds: vec![kind], params: spec.n_params(), loss_percent });
+        }
+        Ok(found)
+    }
+
+    /// Where tokens go under the baseline's weights and under `after`; `None` without experts.
+    pub(crate) fn expert_use(&self, after: Vec<Vec<f32>>) -> Result<Option<ExpertUse>> {
+        if self.baseline.config.model.n_experts == 0 {
+            return Ok(None);
+        }
+        let before = self.baseline.parameters.iter().map(|parameter| parameter.values.clone()).collect();
+        Ok(Some(ExpertUse { before: self.shares(before)?, after: self.shares(after)? }))
+    }
+
+    fn shares(&self, values: Vec<Vec<f32>>) -> Result<Vec<Vec<f64>>> {
+        let model = self.model(values)?;
+        let mut sums: Vec<Vec<u64>> = vec![];
+        for batch in &self.batches {
+            let counts = losses(&model, batch, &self.baseline.config.train, None).tokens_per_expert;
+            sums.resize(counts.len(), vec![0; self.baseline.config.model.n_experts]);
+            for (sum, count) in sums.iter_mut().flatten().zip(counts.iter().flatten()) {
+                *sum += count;
+            }
+        }
+        let share = |counts: Vec<u64>| {
+            let all = counts.iter().sum::<u64>().max(1) as f64;
+            counts.iter().map(|count| *count as f64 / all).collect()
+        };
+        Ok(sums.into_iter().map(share).collect())
+    }
+}
+
+/// A histogram of each role that was rounded.
+pub(crate) fn histograms(baseline: &Baseline, rounder: &Rounder, after: &[Vec<f32>]) -> Vec<Histogram> {
+    let specs = baseline.config.model.tensors();
+    let mut roles: Vec<&str> = vec![];
+    for (spec, kind) in specs.iter().zip(rounder.kinds()) {
+        if *kind != Kind::F32 && !roles.contains(&role_name(spec.role)) {
+            roles.push(role_name(spec.role));
+        }
+    }
+    let of_role = |role: &str, values: &dyn Fn(usize) -> Vec<f32>| -> Vec<f32> {
+        (0..specs.len()).filter(|index| role_name(specs[*index].role) == role).flat_map(values).collect()
+    };
+    let histogram = |role: &str| {
+        let before = of_role(role, &|index| baseline.parameters[index].values.clone());
+        let after = of_role(role, &|index| after[index].clone());
+        // the few that lie far out would flatten the rest
+        let mean_square = before.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / before.len().max(1) as f64;
+        let limit = 4.0 * mean_square.sqrt().max(f64::MIN_POSITIVE);
+        Histogram {
+            role: role.into(),
+            limit,
+            before: shares_of_bins(&before, limit),
+            after: shares_of_bins(&after, limit),
+        }
+    };
+    roles.into_iter().map(histogram).collect()
+}
+
+/// The share of `values` in each of the bars from −`limit` to `limit`; what lies beyond counts to the outermost.
+fn shares_of_bins(values: &[f32], limit: f64) -> Vec<f64> {
+    let mut bins = vec![0.0; BINS];
+    for value in values {
+        let place = (f64::from(*value) / limit + 1.0) / 2.0 * BINS as f64;
+        bins[(place.max(0.0) as usize).min(BINS - 1)] += 1.0 / values.len() as f64;
+    }
+    bins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_hold_every_weight_once() {
+        let bins = shares_of_bins(&[-9.0, -1.0, -0.999, 0.0, 0.0, 0.999, 1.0, 9.0], 1.0);
+        assert_eq!((bins[0], bins[BINS / 2], bins[BINS - 1]), (3.0 / 8.0, 2.0 / 8.0, 3.0 / 8.0));
+        assert!((bins.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    }
+}

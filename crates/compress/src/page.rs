@@ -1,0 +1,84 @@
+//! `report.html`: one page that fetches nothing.
+
+use itera_metrics::html::{Chart, Series, details, document, figures, section, table};
+
+use crate::{Report, Result, StageReport, Variant};
+
+pub(crate) fn render(report: &Report) -> Result<String> {
+    let json = serde_json::to_value(report).unwrap_or_default();
+    let parts = [
+        table(&headline(report)),
+        section("Sizes against bits per byte", &figures(&[pareto(report)])?),
+        section("What it costs to round each group alone", &table(&sensitivities(report))),
+        section("Training", &figures(&report.stages.iter().map(curve).collect::<Vec<_>>())?),
+        section("Weights before and after", &figures(&histograms(report))?),
+        section("Use of the experts before and after", &figures(&experts(report))?),
+        details("Tensors", &json["tensors"]),
+        details("Recipe", &json["recipe"]),
+        details("Environment", &json["environment"]),
+    ];
+    Ok(document(&format!("{} by recipe {}", report.run, report.recipe.name), &parts.concat()))
+}
+
+/// The numbers to look at first.
+fn headline(report: &Report) -> Vec<(&str, String)> {
+    let line = |variant: &Variant| {
+        let Variant { size_bytes, times_smaller, bits_per_byte, loss_percent, tokens_per_s, .. } = variant;
+        format!(
+            "{size_bytes} bytes, {times_smaller:.2} times smaller; {bits_per_byte:.4} bits per byte, {loss_percent:+.2} %; {tokens_per_s:.0} tokens/s"
+        )
+    };
+    let mut rows = vec![("Baseline", line(&report.baseline))];
+    rows.extend(report.stages.iter().map(|stage| (stage.variant.name.as_str(), line(&stage.variant))));
+    rows.push(("Scored on", format!("{} documents, {} bytes", report.documents, report.document_bytes)));
+    rows
+}
+
+fn pareto(report: &Report) -> Chart {
+    let variants = [&report.baseline].into_iter().chain(report.stages.iter().map(|stage| &stage.variant));
+    let dot = |variant: &Variant| Series::new(&variant.name, [(variant.size_bytes as f64, variant.bits_per_byte)]);
+    Chart { title: "Bits per byte over bytes".into(), from_zero: false, series: variants.map(dot).collect() }
+}
+
+fn sensitivities(report: &Report) -> Vec<(&str, String)> {
+    let line = |found: &crate::Sensitivity| {
+        format!("{:+.3} % ({}, {} parameters)", found.loss_percent, found.kinds.join(" and "), found.params)
+    };
+    report.sensitivities.iter().map(|found| (found.role.as_str(), line(found))).collect()
+}
+
+/// Validation while a stage trained.
+fn curve(stage: &StageReport) -> Chart {
+    let points = stage.curve.iter().map(|point| (point.0 as f64, point.1));
+    let series = vec![Series::new("val_bpb", points)];
+    Chart { title: format!("{}: validation over steps", stage.variant.name), from_zero: false, series }
+}
+
+fn histograms(report: &Report) -> Vec<Chart> {
+    let chart = |histogram: &crate::Histogram| {
+        let bins = histogram.before.len() as f64;
+        let middle = |bin: usize| histogram.limit * (2.0 * (bin as f64 + 0.5) / bins - 1.0);
+        let series = |name: &str, shares: &[f64]| {
+            Series::new(name, shares.iter().enumerate().map(|(bin, share)| (middle(bin), *share)))
+        };
+        Chart {
+            title: format!("{}, share of weights", histogram.role),
+            from_zero: true,
+            series: vec![series("before", &histogram.before), series("after", &histogram.after)],
+        }
+    };
+    report.histograms.iter().map(chart).collect()
+}
+
+fn experts(report: &Report) -> Vec<Chart> {
+    let Some(experts) = &report.expert_use else { return vec![] };
+    let series = |name: &str, shares: &[f64]| {
+        Series::new(name, shares.iter().enumerate().map(|(expert, share)| (expert as f64, *share)))
+    };
+    let chart = |(layer, (before, after)): (usize, (&Vec<f64>, &Vec<f64>))| Chart {
+        title: format!("Layer {layer}, share of tokens over experts"),
+        from_zero: true,
+        series: vec![series("before", before), series("after", after)],
+    };
+    experts.before.iter().zip(&experts.after).enumerate().map(chart).collect()
+}
