@@ -117,11 +117,12 @@ fn dry_run(
         }
         writeln!(out)?;
     }
-    writeln!(
-        out,
-        "artifact {} bytes, {:.2} times smaller than the weights in f32",
-        plan.size_bytes, plan.times_smaller
-    )?;
+    let most = plan.matrix_budget_bytes.map_or("", |_| "at most ");
+    if let Some(bytes) = plan.matrix_budget_bytes {
+        writeln!(out, "matrices {bytes} bytes at most, in kinds that measured losses will choose")?;
+    }
+    let (bytes, times) = (plan.size_bytes, plan.times_smaller);
+    writeln!(out, "artifact {most}{bytes} bytes, {times:.2} times smaller than the weights in f32")?;
     writeln!(out, "output   {}", to.display())?;
     Ok(ExitCode::SUCCESS)
 }

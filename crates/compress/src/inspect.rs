@@ -1,6 +1,7 @@
 //! weights before and after → what a report shows of them: sensitivities, histograms, use of experts
 
 use burn::tensor::Device;
+use itera_config::ModelConfig;
 use itera_data::{Sampler, TokenBatch};
 use itera_formats::Kind;
 use itera_model::{LanguageModel, Parameter};
@@ -63,6 +64,11 @@ impl<'a> Calibration<'a> {
         let batches = tokens.div_ceil(train.batch_size * train.seq_len) as u64;
         let batch = |index| sampler.batch(&baseline.data.train, index, train.batch_size);
         Self { baseline, device, batches: (0..batches).map(batch).collect() }
+    }
+
+    /// The shape of the model.
+    pub(crate) fn model_config(&self) -> &ModelConfig {
+        &self.baseline.config.model
     }
 
     fn model(&self, values: Vec<Vec<f32>>) -> Result<LanguageModel> {

@@ -29,8 +29,9 @@ use itera_trainer::{self as trainer, Method, Plain, Resume, RunEnd, StopFlag, Tr
 use crate::{
     Baseline, CompressError, Metadata, Recipe, Report, Result, Rounder, StageReport, TensorReport, Variant, fisher,
     inspect::{Calibration, histograms},
+    mixed,
     plan::{artifact_name, training_config, vocabulary},
-    recipe::{Rounding, Stage, Training},
+    recipe::{Quantize, Rounding, Stage, Training},
 };
 
 /// Tokens of training text that a report compares models on.
@@ -121,23 +122,23 @@ pub fn compress(job: &Job<'_>, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> 
         on_event(Event::Stage { number, of, name });
         let started = Instant::now();
         let dir = job.out.join("stages").join(format!("{number}-{name}"));
-        let (trained, packed) = match stage {
+        let (trained, rounder) = match stage {
             Stage::Finetune(finetune) => {
                 let trained = job.train(&dir, &finetune.train, &Plain, &parameters, on_event)?;
                 (Some(trained), None)
             }
             Stage::Quantize(quantize) => {
-                let importance = (quantize.rounding == Rounding::Fisher)
-                    .then(|| {
-                        on_event(Event::Calibrating { tokens: quantize.calibration_tokens });
-                        fisher::importance(job.baseline, &parameters, quantize.calibration_tokens, job.device)
-                    })
-                    .transpose()?;
-                let rounder = Rounder::new(&job.recipe.name, quantize, &job.baseline.config.model, importance)?;
-                let method = ThroughRounding { rounder: &rounder, job };
-                let train = quantize.train.as_ref();
-                let trained = train.map(|train| job.train(&dir, train, &method, &parameters, on_event)).transpose()?;
-                (trained, Some(rounder))
+                let importance =
+                    job.importance(quantize.rounding, quantize.calibration_tokens, &parameters, on_event)?;
+                job.round(&dir, quantize, importance, &parameters, on_event)?
+            }
+            Stage::Mixed(mixed) => {
+                let importance = job.importance(mixed.rounding, mixed.calibration_tokens, &parameters, on_event)?;
+                on_event(Event::Calibrating { tokens: mixed.calibration_tokens });
+                let calibration = Calibration::new(job.baseline, mixed.calibration_tokens, job.device);
+                let name = &job.recipe.name;
+                let quantize = mixed::choose(name, mixed, &calibration, &parameters, importance.as_ref())?;
+                job.round(&dir, &quantize, importance, &parameters, on_event)?
             }
         };
         let (mut steps, mut elapsed_s, mut curve) = (0, started.elapsed().as_secs_f64(), vec![]);
@@ -150,7 +151,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> 
             }
             None => {}
         }
-        let (path, packed) = match packed {
+        let (path, packed) = match rounder {
             Some(rounder) => {
                 let packed = rounder.pack(&parameters);
                 rounded = Some((rounder, packed.clone()));
@@ -238,6 +239,37 @@ impl Job<'_> {
     fn identity(&self) -> String {
         let recipe = serde_json::to_string(self.recipe).unwrap_or_default();
         format!("{recipe} on weights {}", self.baseline.weights_sha256)
+    }
+
+    /// How much each weight matters, where the rounding asks.
+    fn importance(
+        &self,
+        rounding: Rounding,
+        tokens: usize,
+        parameters: &[Parameter],
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<Option<Vec<Vec<f32>>>> {
+        if rounding != Rounding::Fisher {
+            return Ok(None);
+        }
+        on_event(Event::Calibrating { tokens });
+        fisher::importance(self.baseline, parameters, tokens, self.device).map(Some)
+    }
+
+    /// The rounder of a stage, and the weights that it was trained with, if it trains.
+    fn round(
+        &self,
+        dir: &Path,
+        quantize: &Quantize,
+        importance: Option<Vec<Vec<f32>>>,
+        parameters: &[Parameter],
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<(Option<Trained>, Option<Rounder>)> {
+        let rounder = Rounder::new(&self.recipe.name, quantize, &self.baseline.config.model, importance)?;
+        let method = ThroughRounding { rounder: &rounder, job: self };
+        let train = quantize.train.as_ref();
+        let trained = train.map(|train| self.train(dir, train, &method, parameters, on_event)).transpose()?;
+        Ok((trained, Some(rounder)))
     }
 
     fn train(

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     Baseline, Recipe, Result, Rounder, TensorReport,
-    recipe::{Rounding, Stage, Training},
+    recipe::{Budget, KindName, Rounding, Stage, Training},
 };
 
 /// What a recipe would do to a run.
@@ -18,9 +18,11 @@ use crate::{
 pub struct Plan {
     /// The stages.
     pub stages: Vec<PlannedStage>,
-    /// The tensors of the file.
+    /// The tensors of the file whose kind is known beforehand.
     pub tensors: Vec<TensorReport>,
-    /// Bytes of the file.
+    /// Most bytes of the others, where kinds are chosen by measured losses.
+    pub matrix_budget_bytes: Option<u64>,
+    /// Bytes of the file, or the most that they can be.
     pub size_bytes: u64,
     /// How often it goes into the baseline's weights in f32.
     pub times_smaller: f64,
@@ -47,9 +49,16 @@ impl Plan {
             let steps = stage.training().map_or(0, |training| training.steps);
             PlannedStage { name: stage.name(), steps, tokens: steps * baseline.config.train.tokens_per_step() }
         });
-        let Some(Stage::Quantize(quantize)) = recipe.stages.last() else { unreachable!("a valid recipe ends so") };
+        let (quantize, budget) = match recipe.stages.last() {
+            Some(Stage::Quantize(quantize)) => (quantize.clone(), None),
+            Some(Stage::Mixed(mixed)) => {
+                let kind = if let Budget::Like(KindName(kind)) = mixed.budget { kind } else { mixed.kinds[0].0 };
+                (mixed.in_kind(kind), Some(mixed.budget))
+            }
+            _ => unreachable!("a valid recipe ends so"),
+        };
         // any rounding has the same size, so the fastest will do
-        let fast = crate::Quantize { rounding: Rounding::MinMax, ..quantize.clone() };
+        let fast = crate::Quantize { rounding: Rounding::MinMax, ..quantize };
         let packed = Rounder::new(&recipe.name, &fast, &baseline.config.model, None)?.pack(&baseline.parameters);
         let vocabulary = vocabulary(baseline);
         let name = artifact_name(baseline, recipe);
@@ -60,10 +69,20 @@ impl Plan {
             vocabulary: &vocabulary,
             tensors: &packed,
         };
-        let size_bytes = gguf_size_bytes(&source, allow_unsupported)? as u64;
+        let mut size_bytes = gguf_size_bytes(&source, allow_unsupported)? as u64;
+        let mut tensors = TensorReport::of(&baseline.config.model, &packed);
+        let mut matrix_budget_bytes = None;
+        if let Some(budget) = budget {
+            // which kinds they get is not known before losses are measured
+            let (matrices, others): (Vec<_>, Vec<_>) = tensors.into_iter().partition(|tensor| tensor.kind != "f32");
+            let bytes = matrices.iter().map(|tensor| tensor.size_bytes as u64).sum::<u64>();
+            let most = if let Budget::Bytes(most) = budget { most } else { bytes };
+            (tensors, matrix_budget_bytes, size_bytes) = (others, Some(most), size_bytes - bytes + most);
+        }
         Ok(Self {
             stages: stages.collect(),
-            tensors: TensorReport::of(&baseline.config.model, &packed),
+            tensors,
+            matrix_budget_bytes,
             size_bytes,
             times_smaller: baseline.weights_bytes as f64 / size_bytes as f64,
         })

@@ -19,12 +19,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::{CompressError, Result};
 
 /// Recipes that need no file: name, text.
-const BUILTIN: [(&str, &str); 8] = [
+const BUILTIN: [(&str, &str); 9] = [
     ("fp16", include_str!("../recipes/fp16.toml")),
     ("bf16", include_str!("../recipes/bf16.toml")),
     ("int8", include_str!("../recipes/int8.toml")),
     ("int4", include_str!("../recipes/int4.toml")),
     ("int4-ptq", include_str!("../recipes/int4-ptq.toml")),
+    ("mixed", include_str!("../recipes/mixed.toml")),
     ("nf4", include_str!("../recipes/nf4.toml")),
     ("mxfp4", include_str!("../recipes/mxfp4.toml")),
     ("nvfp4", include_str!("../recipes/nvfp4.toml")),
@@ -66,6 +67,8 @@ pub struct Expectation {
 pub enum Stage {
     /// Store numbers in fewer bits.
     Quantize(Quantize),
+    /// Store numbers in fewer bits, in the kinds that are best for a size.
+    Mixed(Mixed),
     /// Train on as before.
     Finetune(Finetune),
 }
@@ -95,6 +98,46 @@ pub struct Quantize {
 
 fn calibration_tokens() -> usize {
     65_536
+}
+
+/// `do = "mixed"`: the kind of each matrix is the one that measured losses ask for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mixed {
+    /// Kinds to choose from.
+    pub kinds: Vec<KindName>,
+    /// Most bytes that all matrices together may take.
+    pub budget: Budget,
+    /// How numbers are rounded.
+    #[serde(default)]
+    pub rounding: Rounding,
+    /// Tokens of training text that losses are measured on.
+    #[serde(default = "calibration_tokens")]
+    pub calibration_tokens: usize,
+    /// Train through the rounding (QAT).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<Training>,
+    /// Most that bits per byte may rise above the baseline's, in per cent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_loss_percent: Option<f64>,
+}
+
+/// Bytes for the matrices of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number of bytes or the name of a kind")]
+pub enum Budget {
+    /// So many.
+    Bytes(u64),
+    /// As many as all of them take in this kind.
+    Like(KindName),
+}
+
+impl Mixed {
+    /// The stage that stores every matrix in `kind`.
+    pub(crate) fn in_kind(&self, kind: Kind) -> Quantize {
+        let Self { rounding, calibration_tokens, train, max_loss_percent, .. } = self.clone();
+        Quantize { kind: KindName(kind), kinds: BTreeMap::new(), rounding, calibration_tokens, train, max_loss_percent }
+    }
 }
 
 /// How weights become codes.
@@ -188,6 +231,7 @@ impl Stage {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Quantize(_) => "quantize",
+            Self::Mixed(_) => "mixed",
             Self::Finetune(_) => "finetune",
         }
     }
@@ -196,14 +240,21 @@ impl Stage {
     pub fn training(&self) -> Option<&Training> {
         match self {
             Self::Quantize(quantize) => quantize.train.as_ref(),
+            Self::Mixed(mixed) => mixed.train.as_ref(),
             Self::Finetune(finetune) => Some(&finetune.train),
         }
+    }
+
+    /// Whether it leaves weights in the kinds that are deployed.
+    fn rounds(&self) -> bool {
+        matches!(self, Self::Quantize(_) | Self::Mixed(_))
     }
 
     /// Most that bits per byte may rise, in per cent.
     pub fn max_loss_percent(&self) -> Option<f64> {
         match self {
             Self::Quantize(quantize) => quantize.max_loss_percent,
+            Self::Mixed(mixed) => mixed.max_loss_percent,
             Self::Finetune(finetune) => finetune.max_loss_percent,
         }
     }
@@ -246,13 +297,13 @@ impl Recipe {
         let Some((last, earlier)) = recipe.stages.split_last() else {
             return Err(invalid("it has no [[stage]]".into()));
         };
-        if !matches!(last, Stage::Quantize(_)) {
-            return Err(invalid("its last stage must be do = \"quantize\": what is deployed has a kind".into()));
-        }
-        if earlier.iter().any(|stage| matches!(stage, Stage::Quantize(_))) {
+        if !last.rounds() {
             return Err(invalid(
-                "only its last stage may be do = \"quantize\": others would train the rounding away".into(),
+                "its last stage must be do = \"quantize\" or \"mixed\": what is deployed has a kind".into(),
             ));
+        }
+        if earlier.iter().any(Stage::rounds) {
+            return Err(invalid("only its last stage may round weights: others would train the rounding away".into()));
         }
         for (index, stage) in recipe.stages.iter().enumerate() {
             let positive = |key: &str, value: f64| match value.is_finite() && value > 0.0 {
@@ -264,8 +315,13 @@ impl Recipe {
                 positive("train.lr", training.lr)?;
             }
             stage.max_loss_percent().map_or(Ok(()), |limit| positive("max_loss_percent", limit))?;
-            if let Stage::Quantize(quantize) = stage {
-                positive("calibration_tokens", quantize.calibration_tokens as f64)?;
+            match stage {
+                Stage::Quantize(quantize) => positive("calibration_tokens", quantize.calibration_tokens as f64)?,
+                Stage::Mixed(mixed) => {
+                    positive("calibration_tokens", mixed.calibration_tokens as f64)?;
+                    positive("kinds", mixed.kinds.len() as f64)?;
+                }
+                Stage::Finetune(_) => {}
             }
         }
         Ok(Self { name: name.into(), ..recipe })
@@ -294,7 +350,7 @@ mod tests {
         let finetune = "[[stage]]\ndo = \"finetune\"\ntrain = { steps = 1, lr = 1e-3 }\n";
         for (text, named) in [
             (format!("{quantize}{finetune}"), "last stage must be"),
-            (format!("{quantize}[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\""), "only its last"),
+            (format!("{quantize}[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\""), "only its last stage may round"),
             ("about = \"x\"\nstage = []".into(), "no [[stage]]"),
             (quantize.replace("q4_0", "q4_k"), "q4_k"),
             (quantize.replace("quantize", "squeeze"), "squeeze"),

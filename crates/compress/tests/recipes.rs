@@ -129,6 +129,15 @@ fn the_plan_knows_the_file_to_the_byte_and_the_report_says_what_is_there() {
         let metadata: Metadata = serde_json::from_slice(&read("compression_metadata.json")).expect("metadata");
         assert_eq!((metadata.bytes_after, metadata.bits_per_byte_after), (plan.size_bytes, artifact.bits_per_byte));
         assert_eq!(String::from_utf8(read("report.csv")).expect("text").lines().count(), 3);
+        let page = String::from_utf8(read("report.html")).expect("text");
+        let charts = 1 + report.histograms.len() + 2;
+        assert_eq!(page.matches("<svg").count(), charts, "sizes, weights of each role, experts of each layer");
+        assert!(!page.contains("src=") && !page.contains("href="));
+        let roles: Vec<&str> = report.sensitivities.iter().map(|found| found.role.as_str()).collect();
+        assert_eq!(roles, ["embedding", "in_proj", "out_proj", "experts", "shared", "attention"]);
+        for shares in report.expert_use.as_ref().expect("experts").after.iter() {
+            assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        }
     }
 }
 
@@ -153,6 +162,37 @@ fn a_file_holds_bit_for_bit_what_training_computed_with() {
     let mut numbers = vec![0.0; kept.data.len()];
     dequantize(Kind::Q4_0, &expected, &mut numbers);
     assert_ne!(numbers, kept.data, "weights are kept finer than they are computed with");
+}
+
+#[test]
+fn a_budget_is_kept_and_spent_where_it_helps() {
+    let fixture = Fixture::new();
+    let recipe = |name: &str, budget: &str| {
+        let text = format!(
+            r#"
+            about = "kinds by measured losses"
+            [[stage]]
+            do = "mixed"
+            kinds = ["mxfp4", "q4_0", "q8_0", "f16"]
+            budget = {budget}
+            calibration_tokens = 1024
+            "#
+        );
+        fixture.recipe(name, &text)
+    };
+    let like = recipe("like", "\"q8_0\"");
+    let plan = Plan::new(&like, &fixture.baseline, true).expect("it fits");
+    let report = fixture.finish(&like);
+    let artifact = &report.stages[0].variant;
+    assert!(artifact.size_bytes <= plan.size_bytes && artifact.size_bytes > plan.size_bytes * 9 / 10);
+    let kinds: Vec<&str> = report.tensors.iter().map(|tensor| tensor.kind.as_str()).collect();
+    assert!(kinds.contains(&"f16"), "what narrow kinds save is spent: {kinds:?}");
+    let int8 = fixture.finish(&Recipe::find("int8").expect("builtin"));
+    assert!(artifact.loss_percent <= int8.stages[0].variant.loss_percent + 0.01, "{} %", artifact.loss_percent);
+
+    let least = fixture.compress(&recipe("least", "1000"), Resume::No, StopFlag::default());
+    let error = least.expect_err("nothing is so small").to_string();
+    assert!(error.contains("1000 bytes") && error.contains("least"), "{error}");
 }
 
 #[test]

@@ -1,0 +1,165 @@
+//! tensors, kinds to choose from, a budget of bytes → the kind of each tensor
+//!
+//! ```text
+//! loss of each tensor alone under each kind (measured) ─┐
+//!                                                       ├─▶ least sum of losses within the budget ─▶ kinds
+//! bytes of each tensor under each kind ─────────────────┘
+//! ```
+//!
+//! The sum is what all would cost together if what one tensor loses did not depend on the others. For such a separable
+//! loss the choice is exact: a multiple-choice knapsack, by dynamic programming over the bytes spent (doi
+//! 10.1016/0377-2217(94)90145-7).
+
+use std::collections::BTreeMap;
+
+use itera_formats::Kind;
+use itera_model::Parameter;
+
+use crate::{
+    CompressError, Result, Rounder,
+    inspect::Calibration,
+    recipe::{Budget, KindName, Mixed, Quantize},
+};
+
+/// One way to store a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Choice {
+    kind: Kind,
+    size_bytes: usize,
+    /// What it costs, in bits per byte.
+    loss: f64,
+}
+
+/// The stage that stores each matrix in the kind that is best for all. `importance` is for the rounding.
+pub(crate) fn choose(
+    recipe: &str,
+    stage: &Mixed,
+    calibration: &Calibration<'_>,
+    parameters: &[Parameter],
+    importance: Option<&Vec<Vec<f32>>>,
+) -> Result<Quantize> {
+    let config = calibration.model_config();
+    let specs = config.tensors();
+    let uniform = |kind: Kind| stage.in_kind(kind);
+    let matrices: Vec<usize> = (0..specs.len()).filter(|index| specs[*index].role.is_matrix()).collect();
+    let exact: Vec<Vec<f32>> = parameters.iter().map(|parameter| parameter.values.clone()).collect();
+    let reference = calibration.bits_per_byte(exact.clone())?;
+    let mut choices: Vec<Vec<Choice>> = vec![vec![]; matrices.len()];
+    for KindName(kind) in &stage.kinds {
+        let rounder = Rounder::new(recipe, &uniform(*kind), config, importance.cloned())?;
+        let rounded = rounder.computed(parameters);
+        for (choices, index) in choices.iter_mut().zip(&matrices) {
+            let mut values = exact.clone();
+            values[*index].clone_from(&rounded[*index]);
+            let loss = calibration.bits_per_byte(values)? - reference;
+            let blocks = specs[*index].n_params() / kind.block_len();
+            choices.push(Choice { kind: *kind, size_bytes: blocks * kind.block_bytes(), loss });
+        }
+    }
+    let all_bytes = |kind: Kind| {
+        let bytes = |index: &usize| specs[*index].n_params() / kind.block_len() * kind.block_bytes();
+        matrices.iter().map(bytes).sum::<usize>()
+    };
+    let budget = match stage.budget {
+        Budget::Like(KindName(kind)) => all_bytes(kind),
+        Budget::Bytes(bytes) => bytes as usize,
+    };
+    let Some(picked) = knapsack(&choices, budget) else {
+        let least =
+            choices.iter().map(|of| of.iter().map(|choice| choice.size_bytes).min().unwrap_or(0)).sum::<usize>();
+        return Err(CompressError::Misfit {
+            recipe: recipe.into(),
+            problem: format!("its budget is {budget} bytes for matrices, and {least} is the least that its kinds take"),
+        });
+    };
+    let kinds: BTreeMap<String, KindName> = matrices
+        .iter()
+        .zip(picked)
+        .map(|(index, choice)| (specs[*index].name.clone(), KindName(choice.kind)))
+        .collect();
+    Ok(Quantize { kinds, ..uniform(Kind::F32) })
+}
+
+/// Of each list one choice, so that the bytes are at most `budget` and the sum of losses is the least there is; of equal
+/// sums the one of fewest bytes. `None` if nothing fits.
+fn knapsack(choices: &[Vec<Choice>], budget: usize) -> Option<Vec<Choice>> {
+    // after some lists: the least loss for so many bytes, and the choice of the last list that led there
+    let mut stages: Vec<BTreeMap<usize, (f64, Choice)>> = vec![];
+    for of in choices {
+        let mut reached: BTreeMap<usize, (f64, Choice)> = BTreeMap::new();
+        let mut reach = |bytes: usize, loss: f64, choice: &Choice| {
+            let bytes = bytes + choice.size_bytes;
+            let loss = loss + choice.loss;
+            if bytes <= budget && reached.get(&bytes).is_none_or(|(least, _)| loss < *least) {
+                reached.insert(bytes, (loss, *choice));
+            }
+        };
+        for choice in of {
+            match stages.last() {
+                None => reach(0, 0.0, choice),
+                Some(before) => before.iter().for_each(|(bytes, (loss, _))| reach(*bytes, *loss, choice)),
+            }
+        }
+        // more bytes for no less loss lead nowhere better
+        let mut least = f64::INFINITY;
+        reached.retain(|_, (loss, _)| {
+            let better = *loss < least;
+            least = least.min(*loss);
+            better
+        });
+        stages.push(reached);
+    }
+    let Some(last) = stages.last() else { return Some(vec![]) };
+    // what was kept last has the least loss
+    let (&(mut bytes), _) = last.last_key_value()?;
+    let mut picked = vec![];
+    for stage in stages.iter().rev() {
+        let (_, choice) = stage[&bytes];
+        picked.push(choice);
+        bytes -= choice.size_bytes;
+    }
+    picked.reverse();
+    Some(picked)
+}
+
+#[cfg(test)]
+mod tests {
+    use itera_testkit::uniform;
+
+    use super::*;
+
+    /// Every combination.
+    fn brute_force(choices: &[Vec<Choice>], budget: usize) -> Option<(f64, usize)> {
+        let Some((first, rest)) = choices.split_first() else { return Some((0.0, 0)) };
+        let best = first.iter().filter(|choice| choice.size_bytes <= budget).filter_map(|choice| {
+            let (loss, bytes) = brute_force(rest, budget - choice.size_bytes)?;
+            Some((loss + choice.loss, bytes + choice.size_bytes))
+        });
+        best.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
+    }
+
+    #[test]
+    fn the_choice_is_the_best_of_all_there_are() {
+        let kinds = [Kind::Mxfp4, Kind::Q4_0, Kind::Q8_0];
+        for seed in 0..200 {
+            // small whole numbers, so that there are ties, and losses below zero, as noise makes them
+            let numbers = uniform(36, -1.0, 9.0, seed);
+            let mut numbers = numbers.iter().map(|x| x.floor());
+            let mut next = || numbers.next().expect("enough");
+            let choices: Vec<Vec<Choice>> = (0..6)
+                .map(|_| {
+                    let choice = |kind| Choice { kind, size_bytes: next().abs() as usize, loss: f64::from(next()) };
+                    kinds.map(choice).to_vec()
+                })
+                .collect();
+            for budget in [0, 5, 12, 20, 60] {
+                let found = knapsack(&choices, budget).map(|picked| {
+                    assert!(picked.iter().zip(&choices).all(|(picked, of)| of.contains(picked)));
+                    let sum = |of: &dyn Fn(&Choice) -> f64| picked.iter().map(of).sum::<f64>();
+                    (sum(&|choice| choice.loss), sum(&|choice| choice.size_bytes as f64) as usize)
+                });
+                assert_eq!(found, brute_force(&choices, budget), "seed {seed}, budget {budget}");
+            }
+        }
+    }
+}
