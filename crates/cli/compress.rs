@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use indicatif::ProgressBar;
-use itera_compress::{Baseline, Event, Job, Outcome, Plan, Recipe, Report, Variant, compress};
+use itera_compress::{Baseline, Event, Job, Outcome, Plan, PlannedStage, Recipe, Report, Variant, compress};
 use itera_trainer::{Resume, time_steps};
 
 use crate::{args, progress::Progress, report, setup, signals};
@@ -96,10 +96,10 @@ fn dry_run(
     args: &args::Compress,
 ) -> Result<ExitCode> {
     let plan = Plan::new(recipe, baseline, args.allow_unsupported)?;
-    let step = recipe.trains().then(|| step_time(baseline, device)).transpose()?;
+    let times = plan.stages.iter().map(|stage| stage_time(stage, device)).collect::<Result<Vec<_>>>()?;
     let mut out = io::stdout().lock();
     if args.json {
-        let object = serde_json::json!({ "output": to, "plan": plan, "step_s": step.map(|step| step.as_secs_f64()) });
+        let object = serde_json::json!({ "output": to, "plan": plan, "stage_s": times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>() });
         writeln!(out, "{object}")?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -109,10 +109,10 @@ fn dry_run(
         writeln!(out, "{:28} {:10} {:7} {params:>10} {bytes:>10}", tensor.name, tensor.role, tensor.kind)?;
     }
     writeln!(out)?;
-    for (index, stage) in plan.stages.iter().enumerate() {
+    for (index, (stage, time)) in plan.stages.iter().zip(times).enumerate() {
         write!(out, "stage {}  {}", index + 1, stage.name)?;
-        if let Some(step) = step.filter(|_| stage.steps > 0) {
-            let minutes = step.as_secs_f64() * stage.steps as f64 / 60.0;
+        if stage.steps > 0 {
+            let minutes = time.as_secs_f64() / 60.0;
             write!(out, ", {} steps of training ({} tokens), about {minutes:.0} min here", stage.steps, stage.tokens)?;
         }
         writeln!(out)?;
@@ -127,11 +127,12 @@ fn dry_run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a training step takes here.
-fn step_time(baseline: &Baseline, device: &Device) -> Result<Duration> {
+/// What the training of a stage would take here, by a few plain steps of it.
+fn stage_time(stage: &PlannedStage, device: &Device) -> Result<Duration> {
+    let Some((config, data)) = &stage.training else { return Ok(Duration::ZERO) };
     let dir = tempfile::tempdir().context("cannot create a temporary directory")?;
-    let times = time_steps(&baseline.config, &baseline.data, device, dir.path(), 1 + TIMED_STEPS)?;
-    Ok(times[1..].iter().map(|step| step.total()).sum::<Duration>() / TIMED_STEPS as u32)
+    let times = time_steps(config, data, device, dir.path(), 1 + TIMED_STEPS)?;
+    Ok(times[1..].iter().map(|step| step.total()).sum::<Duration>() / TIMED_STEPS as u32 * stage.steps as u32)
 }
 
 fn print(report: &Report, to: &Path, json: bool) -> Result<()> {

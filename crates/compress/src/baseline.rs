@@ -3,15 +3,13 @@
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use itera_checkpoint::{find_model, run_of};
 use itera_config::Config;
 use itera_data::Dataset;
-use itera_formats::{
-    Listing,
-    hf::{SpecialIds, read_model_dir},
-};
+use itera_formats::{Listing, hf::read_model_dir};
 use itera_model::Parameter;
 use itera_tokenizer::Tokenizer;
 use sha2::{Digest, Sha256};
@@ -29,11 +27,9 @@ pub struct Baseline {
     /// Its configuration.
     pub config: Config,
     /// Its data.
-    pub data: Dataset,
+    pub data: Arc<Dataset>,
     /// Its weights in f32, in the order of the tensor table.
     pub parameters: Vec<Parameter>,
-    /// Its special tokens.
-    pub special_ids: SpecialIds,
     /// sha256 of the weights' file, in hexadecimal.
     pub weights_sha256: String,
     /// Bytes of `model.safetensors` as f32, which ratios are to.
@@ -81,9 +77,8 @@ impl Baseline {
             name: run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned(),
             dir,
             run,
-            data,
+            data: Arc::new(data),
             parameters,
-            special_ids: model.special_ids,
             weights_sha256: format!("{:x}", Sha256::digest(&bytes)),
             // a run in bf16 writes half of it
             weights_bytes: (bytes.len() + wide_bytes - stored_bytes) as u64,

@@ -5,27 +5,21 @@
 
 use burn::tensor::Device;
 use itera_data::Sampler;
-use itera_model::{LanguageModel, Parameter};
+use itera_model::LanguageModel;
 use itera_trainer::losses;
 
-use crate::{Baseline, Result};
+use crate::{Result, subject::Subject};
 
-/// How much each weight of a model matters, in the order of `parameters`; sums over about `tokens` tokens of the training
-/// split.
-pub(crate) fn importance(
-    baseline: &Baseline,
-    parameters: &[Parameter],
-    tokens: usize,
-    device: &Device,
-) -> Result<Vec<Vec<f32>>> {
-    let config = &baseline.config;
-    let mut values = parameters.iter().map(|parameter| parameter.values.clone());
+/// How much each weight of a model matters, tensor by tensor; sums over about `tokens` tokens of the training split.
+pub(crate) fn importance(subject: &Subject, tokens: usize, device: &Device) -> Result<Vec<Vec<f32>>> {
+    let (config, train) = (&subject.config, &subject.data.train);
+    let mut values = subject.values().into_iter();
     let next = &mut |_: &str, _: &[usize]| values.next().unwrap_or_default();
     let model = LanguageModel::from_tensors(&config.model, &device.clone().autodiff(), next)?;
-    let sampler = Sampler::new(baseline.data.train.len(), config.train.seq_len, config.run.seed);
-    let mut sums: Vec<Vec<f32>> = parameters.iter().map(|parameter| vec![0.0; parameter.values.len()]).collect();
+    let sampler = Sampler::new(train.len(), config.train.seq_len, config.run.seed);
+    let mut sums: Vec<Vec<f32>> = subject.parameters.iter().map(|of| vec![0.0; of.values.len()]).collect();
     for index in 0..tokens.div_ceil(config.train.seq_len) as u64 {
-        let batch = sampler.batch(&baseline.data.train, index, 1);
+        let batch = sampler.batch(train, index, 1);
         let loss = losses(&model, &batch, &config.train, None);
         for (sums, gradient) in sums.iter_mut().zip(model.gradients(loss.cross_entropy.backward())) {
             sums.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g * g);

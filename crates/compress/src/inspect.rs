@@ -1,15 +1,14 @@
 //! weights before and after → what a report shows of them: sensitivities, histograms, use of experts
 
 use burn::tensor::Device;
-use itera_config::ModelConfig;
 use itera_data::{Sampler, TokenBatch};
 use itera_formats::Kind;
-use itera_model::{LanguageModel, Parameter};
+use itera_model::LanguageModel;
 use itera_tokenizer::TokenId;
 use itera_trainer::{losses, validate};
 use serde::{Deserialize, Serialize};
 
-use crate::{Baseline, Result, Rounder, recipe::role_name};
+use crate::{Result, Rounder, recipe::role_name, subject::Subject};
 
 /// Bars of a histogram.
 const BINS: usize = 48;
@@ -40,7 +39,8 @@ pub struct Histogram {
     pub after: Vec<f64>,
 }
 
-/// The share of a layer's tokens that each expert takes, layer by layer, on calibration text.
+/// The share of a layer's tokens that each expert takes, layer by layer, on calibration text;
+/// empty without experts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExpertUse {
     /// Of the baseline.
@@ -51,44 +51,44 @@ pub struct ExpertUse {
 
 /// Sequences of training text that models are compared on.
 pub(crate) struct Calibration<'a> {
-    baseline: &'a Baseline,
+    subject: &'a Subject,
     device: &'a Device,
     batches: Vec<TokenBatch>,
 }
 
 impl<'a> Calibration<'a> {
     /// About `tokens` tokens, always the same.
-    pub(crate) fn new(baseline: &'a Baseline, tokens: usize, device: &'a Device) -> Self {
-        let train = &baseline.config.train;
-        let sampler = Sampler::new(baseline.data.train.len(), train.seq_len, baseline.config.run.seed);
+    pub(crate) fn new(subject: &'a Subject, tokens: usize, device: &'a Device) -> Self {
+        let train = &subject.config.train;
+        let sampler = Sampler::new(subject.data.train.len(), train.seq_len, subject.config.run.seed);
         let batches = tokens.div_ceil(train.batch_size * train.seq_len) as u64;
-        let batch = |index| sampler.batch(&baseline.data.train, index, train.batch_size);
-        Self { baseline, device, batches: (0..batches).map(batch).collect() }
+        let batch = |index| sampler.batch(&subject.data.train, index, train.batch_size);
+        Self { subject, device, batches: (0..batches).map(batch).collect() }
     }
 
-    /// The shape of the model.
-    pub(crate) fn model_config(&self) -> &ModelConfig {
-        &self.baseline.config.model
+    /// The model that is looked at.
+    pub(crate) fn subject(&self) -> &Subject {
+        self.subject
     }
 
     fn model(&self, values: Vec<Vec<f32>>) -> Result<LanguageModel> {
         let mut values = values.into_iter();
         let next = &mut |_: &str, _: &[usize]| values.next().unwrap_or_default();
-        Ok(LanguageModel::from_tensors(&self.baseline.config.model, self.device, next)?)
+        Ok(LanguageModel::from_tensors(self.subject.model(), self.device, next)?)
     }
 
     /// Bits per byte of a model with these weights.
     pub(crate) fn bits_per_byte(&self, values: Vec<Vec<f32>>) -> Result<f64> {
-        let tokenizer = &self.baseline.data.tokenizer;
+        let tokenizer = &self.subject.data.tokenizer;
         let bytes = |id: i32| tokenizer.token_bytes(TokenId(id as u32));
         Ok(validate(&self.model(values)?, self.batches.iter().cloned(), bytes).bits_per_byte())
     }
 
-    /// What each role costs, in the order of the tensor table. `parameters` are not rounded yet.
-    pub(crate) fn sensitivities(&self, rounder: &Rounder, parameters: &[Parameter]) -> Result<Vec<Sensitivity>> {
-        let specs = self.baseline.config.model.tensors();
-        let exact: Vec<Vec<f32>> = parameters.iter().map(|parameter| parameter.values.clone()).collect();
-        let rounded = rounder.computed(parameters);
+    /// What each role costs, in the order of the tensor table.
+    pub(crate) fn sensitivities(&self, rounder: &Rounder) -> Result<Vec<Sensitivity>> {
+        let specs = self.subject.model().tensors();
+        let exact = self.subject.values();
+        let rounded = rounder.computed(&self.subject.parameters);
         let reference = self.bits_per_byte(exact.clone())?;
         let mut found: Vec<Sensitivity> = vec![];
         for (spec, kind) in specs.iter().zip(rounder.kinds()).filter(|(_, kind)| **kind != Kind::F32) {
@@ -108,21 +108,13 @@ impl<'a> Calibration<'a> {
         Ok(found)
     }
 
-    /// Where tokens go under the baseline's weights and under `after`; `None` without experts.
-    pub(crate) fn expert_use(&self, after: Vec<Vec<f32>>) -> Result<Option<ExpertUse>> {
-        if self.baseline.config.model.n_experts == 0 {
-            return Ok(None);
-        }
-        let before = self.baseline.parameters.iter().map(|parameter| parameter.values.clone()).collect();
-        Ok(Some(ExpertUse { before: self.shares(before)?, after: self.shares(after)? }))
-    }
-
-    fn shares(&self, values: Vec<Vec<f32>>) -> Result<Vec<Vec<f64>>> {
+    /// The share of a layer's tokens that each expert takes, layer by layer; empty without experts.
+    pub(crate) fn expert_shares(&self, values: Vec<Vec<f32>>) -> Result<Vec<Vec<f64>>> {
         let model = self.model(values)?;
         let mut sums: Vec<Vec<u64>> = vec![];
         for batch in &self.batches {
-            let counts = losses(&model, batch, &self.baseline.config.train, None).tokens_per_expert;
-            sums.resize(counts.len(), vec![0; self.baseline.config.model.n_experts]);
+            let counts = losses(&model, batch, &self.subject.config.train, None).tokens_per_expert;
+            sums.resize(counts.len(), vec![0; self.subject.model().n_experts]);
             for (sum, count) in sums.iter_mut().flatten().zip(counts.iter().flatten()) {
                 *sum += count;
             }
@@ -135,30 +127,34 @@ impl<'a> Calibration<'a> {
     }
 }
 
-/// A histogram of each role that was rounded.
-pub(crate) fn histograms(baseline: &Baseline, rounder: &Rounder, after: &[Vec<f32>]) -> Vec<Histogram> {
-    let specs = baseline.config.model.tensors();
+/// A histogram of each role that is packed, of the weights of `first` and of `after`, which are those of `last`.
+pub(crate) fn histograms(first: &Subject, last: &Subject, after: &[Vec<f32>]) -> Vec<Histogram> {
     let mut roles: Vec<&str> = vec![];
-    for (spec, kind) in specs.iter().zip(rounder.kinds()) {
-        if *kind != Kind::F32 && !roles.contains(&role_name(spec.role)) {
+    for spec in last.model().tensors().iter().filter(|spec| spec.role.is_matrix()) {
+        if !roles.contains(&role_name(spec.role)) {
             roles.push(role_name(spec.role));
         }
     }
-    let of_role = |role: &str, values: &dyn Fn(usize) -> Vec<f32>| -> Vec<f32> {
-        (0..specs.len()).filter(|index| role_name(specs[*index].role) == role).flat_map(values).collect()
+    let of_role = |role: &str, subject: &Subject, values: &[Vec<f32>]| -> Vec<f32> {
+        let specs = subject.model().tensors();
+        specs
+            .iter()
+            .zip(values)
+            .filter(|(spec, _)| role_name(spec.role) == role)
+            .flat_map(|(_, of)| of.clone())
+            .collect()
     };
+    let before = first.values();
     let histogram = |role: &str| {
-        let before = of_role(role, &|index| baseline.parameters[index].values.clone());
-        let after = of_role(role, &|index| after[index].clone());
+        let (before, after) = (of_role(role, first, &before), of_role(role, last, after));
         // the few that lie far out would flatten the rest
-        let mean_square = before.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / before.len().max(1) as f64;
-        let limit = 4.0 * mean_square.sqrt().max(f64::MIN_POSITIVE);
-        Histogram {
-            role: role.into(),
-            limit,
-            before: shares_of_bins(&before, limit),
-            after: shares_of_bins(&after, limit),
-        }
+        let widest = [&before, &after].map(|of| {
+            let squares = of.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+            (squares / of.len().max(1) as f64).sqrt()
+        });
+        let limit = 4.0 * widest[0].max(widest[1]).max(f64::MIN_POSITIVE);
+        let (before, after) = (shares_of_bins(&before, limit), shares_of_bins(&after, limit));
+        Histogram { role: role.into(), limit, before, after }
     };
     roles.into_iter().map(histogram).collect()
 }

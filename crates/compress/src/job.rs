@@ -18,20 +18,23 @@ use std::{
 use burn::tensor::Device;
 use itera_checkpoint::open_model;
 use itera_formats::{
-    Kind, PackedTensor, TensorRef,
+    PackedTensor,
     gguf::{GgufSource, write_gguf},
-    pack_model, write_atomic,
+    write_atomic,
 };
 use itera_metrics::{Environment, read_records};
 use itera_model::Parameter;
-use itera_trainer::{self as trainer, Method, Plain, Resume, RunEnd, StopFlag, TrainingState};
+use itera_trainer::{self as trainer, Resume, RunEnd, StopFlag, TrainingState};
 
 use crate::{
-    Baseline, CompressError, Metadata, Recipe, Report, Result, Rounder, StageReport, TensorReport, Variant, fisher,
+    Baseline, CompressError, ExpertUse, Metadata, Recipe, Report, Result, Rounder, StageReport, TensorReport, Variant,
+    fisher,
     inspect::{Calibration, histograms},
+    method::{StageMethod, Teacher},
     mixed,
-    plan::{artifact_name, training_config, vocabulary},
-    recipe::{Quantize, Rounding, Stage, Training},
+    plan::artifact_name,
+    recipe::{Rounding, Stage, Training},
+    subject::Subject,
 };
 
 /// Tokens of training text that a report compares models on.
@@ -58,6 +61,9 @@ pub struct Job<'a> {
     /// Raised from outside to save and stop after the training step under way.
     pub stop: StopFlag,
 }
+
+/// Is told what happens, from one thread at a time.
+pub type OnEvent<'a> = dyn FnMut(Event<'_>) + Send + 'a;
 
 /// What happens, for whoever prints it.
 pub enum Event<'a> {
@@ -101,7 +107,7 @@ pub enum Outcome {
 ///
 /// # Errors
 /// If the recipe does not fit the model, a stage fails or costs more than its limit, or a file cannot be written.
-pub fn compress(job: &Job<'_>, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<Outcome> {
+pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
     if job.documents.is_empty() {
         return Err(CompressError::NoDocuments);
     }
@@ -114,7 +120,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> 
     };
     on_event(Event::Measured(&baseline));
 
-    let mut parameters = job.baseline.parameters.clone();
+    let mut subject = Subject::new(job.baseline);
     let mut kept = job.baseline.dir.clone();
     let (mut stages, mut rounded) = (vec![], None);
     for (index, stage) in job.recipe.stages.iter().enumerate() {
@@ -122,44 +128,45 @@ pub fn compress(job: &Job<'_>, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> 
         on_event(Event::Stage { number, of, name });
         let started = Instant::now();
         let dir = job.out.join("stages").join(format!("{number}-{name}"));
-        let (trained, rounder) = match stage {
-            Stage::Finetune(finetune) => {
-                let trained = job.train(&dir, &finetune.train, &Plain, &parameters, on_event)?;
-                (Some(trained), None)
+        let rounder = match stage {
+            Stage::Finetune(_) => None,
+            Stage::Distill(distill) => {
+                subject = subject.student(&job.recipe.name, distill)?;
+                None
             }
             Stage::Quantize(quantize) => {
-                let importance =
-                    job.importance(quantize.rounding, quantize.calibration_tokens, &parameters, on_event)?;
-                job.round(&dir, quantize, importance, &parameters, on_event)?
+                let importance = job.importance(quantize.rounding, quantize.calibration_tokens, &subject, on_event)?;
+                Some(Rounder::new(&job.recipe.name, quantize, subject.model(), importance)?)
             }
             Stage::Mixed(mixed) => {
-                let importance = job.importance(mixed.rounding, mixed.calibration_tokens, &parameters, on_event)?;
+                let importance = job.importance(mixed.rounding, mixed.calibration_tokens, &subject, on_event)?;
                 on_event(Event::Calibrating { tokens: mixed.calibration_tokens });
-                let calibration = Calibration::new(job.baseline, mixed.calibration_tokens, job.device);
-                let name = &job.recipe.name;
-                let quantize = mixed::choose(name, mixed, &calibration, &parameters, importance.as_ref())?;
-                job.round(&dir, &quantize, importance, &parameters, on_event)?
+                let calibration = Calibration::new(&subject, mixed.calibration_tokens, job.device);
+                let quantize = mixed::choose(&job.recipe.name, mixed, &calibration, importance.as_ref())?;
+                Some(Rounder::new(&job.recipe.name, &quantize, subject.model(), importance)?)
             }
         };
         let (mut steps, mut elapsed_s, mut curve) = (0, started.elapsed().as_secs_f64(), vec![]);
-        match trained {
-            Some(Trained::Interrupted(signal)) => return Ok(Outcome::Interrupted(signal)),
-            Some(Trained::Finished(after, state)) => {
-                (parameters, steps, elapsed_s) = (after, state.step, state.elapsed_s);
-                let rows = read_records(&dir.join("metrics.jsonl"))?;
-                curve = rows.iter().filter_map(|row| Some((row.step, row.val_bpb?))).collect();
+        if let Some(training) = stage.training() {
+            match job.train(&dir, training, rounder.as_ref(), &subject, on_event)? {
+                Trained::Interrupted(signal) => return Ok(Outcome::Interrupted(signal)),
+                Trained::Finished(parameters, state) => {
+                    subject.parameters = parameters;
+                    (steps, elapsed_s) = (state.step, state.elapsed_s);
+                    let rows = read_records(&dir.join("metrics.jsonl"))?;
+                    curve = rows.iter().filter_map(|row| Some((row.step, row.val_bpb?))).collect();
+                }
             }
-            None => {}
         }
         let (path, packed) = match rounder {
             Some(rounder) => {
-                let packed = rounder.pack(&parameters);
+                let packed = rounder.pack(&subject.parameters);
                 rounded = Some((rounder, packed.clone()));
                 (job.artifact(), packed)
             }
-            None => (dir.with_extension("gguf"), job.unpacked(&parameters)?),
+            None => (dir.with_extension("gguf"), subject.unpacked()?),
         };
-        job.write(&path, &packed)?;
+        job.write(&path, &subject, &packed)?;
         let reference = Some((baseline.size_bytes, baseline.bits_per_byte));
         let variant = job.measure(name, &path, reference, on_event)?;
         on_event(Event::Measured(&variant));
@@ -171,41 +178,10 @@ pub fn compress(job: &Job<'_>, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> 
         stages.push(StageReport { variant, steps, elapsed_s, curve });
     }
     let (rounder, packed) = rounded.expect("the last stage of a valid recipe rounds");
-    let after: Vec<Vec<f32>> = packed.iter().map(PackedTensor::numbers).collect();
-    let calibration = Calibration::new(job.baseline, REPORT_TOKENS, job.device);
-    on_event(Event::Calibrating { tokens: REPORT_TOKENS });
-    let report = Report {
-        run: job.baseline.name.clone(),
-        tensors: TensorReport::measured(&job.baseline.config.model, &packed, &parameters),
-        sensitivities: calibration.sensitivities(&rounder, &parameters)?,
-        histograms: histograms(job.baseline, &rounder, &after),
-        expert_use: calibration.expert_use(after)?,
-        recipe: job.recipe.clone(),
-        baseline,
-        stages,
-        documents: job.documents.len(),
-        document_bytes: job.documents.iter().map(|text| text.len() as u64).sum(),
-        environment: job.environment.clone(),
-    };
+    let report = job.report(baseline, stages, &subject, &rounder, &packed, on_event)?;
     report.write(job.out)?;
     job.metadata(&report).write(job.out)?;
     Ok(Outcome::Finished(Box::new(report)))
-}
-
-/// Training through the rounding of the file (arXiv 1712.05877; straight-through estimator, arXiv 1308.3432).
-struct ThroughRounding<'a> {
-    rounder: &'a Rounder,
-    job: &'a Job<'a>,
-}
-
-impl Method for ThroughRounding<'_> {
-    fn identity(&self) -> String {
-        self.job.identity()
-    }
-
-    fn weights(&self, kept: &[Parameter]) -> Option<Vec<Vec<f32>>> {
-        Some(self.rounder.computed(kept))
-    }
 }
 
 enum Trained {
@@ -246,47 +222,40 @@ impl Job<'_> {
         &self,
         rounding: Rounding,
         tokens: usize,
-        parameters: &[Parameter],
-        on_event: &mut (dyn FnMut(Event<'_>) + Send),
+        subject: &Subject,
+        on_event: &mut OnEvent<'_>,
     ) -> Result<Option<Vec<Vec<f32>>>> {
         if rounding != Rounding::Fisher {
             return Ok(None);
         }
         on_event(Event::Calibrating { tokens });
-        fisher::importance(self.baseline, parameters, tokens, self.device).map(Some)
+        fisher::importance(subject, tokens, self.device).map(Some)
     }
 
-    /// The rounder of a stage, and the weights that it was trained with, if it trains.
-    fn round(
-        &self,
-        dir: &Path,
-        quantize: &Quantize,
-        importance: Option<Vec<Vec<f32>>>,
-        parameters: &[Parameter],
-        on_event: &mut (dyn FnMut(Event<'_>) + Send),
-    ) -> Result<(Option<Trained>, Option<Rounder>)> {
-        let rounder = Rounder::new(&self.recipe.name, quantize, &self.baseline.config.model, importance)?;
-        let method = ThroughRounding { rounder: &rounder, job: self };
-        let train = quantize.train.as_ref();
-        let trained = train.map(|train| self.train(dir, train, &method, parameters, on_event)).transpose()?;
-        Ok((trained, Some(rounder)))
-    }
-
+    /// Train `subject` in `dir`, or go on with what was begun there.
     fn train(
         &self,
         dir: &Path,
         training: &Training,
-        method: &dyn Method,
-        initial: &[Parameter],
-        on_event: &mut (dyn FnMut(Event<'_>) + Send),
+        rounder: Option<&Rounder>,
+        subject: &Subject,
+        on_event: &mut OnEvent<'_>,
     ) -> Result<Trained> {
-        let config = training_config(&self.baseline.config, training, dir)?;
+        let teacher = training.teacher.map(|weight| {
+            if subject.data.tokenizer.fingerprint() != self.baseline.data.tokenizer.fingerprint() {
+                let problem = "a model with another tokenizer than the run's cannot learn from it as a teacher".into();
+                return Err(CompressError::Misfit { recipe: self.recipe.name.clone(), problem });
+            }
+            Teacher::new(self.baseline, weight, self.device)
+        });
+        let method = StageMethod { identity: self.identity(), rounder, teacher: teacher.transpose()? };
+        let config = subject.training_config(training, dir)?;
         let job = trainer::Job {
             resume: Resume::Last,
             stop: self.stop.clone(),
-            method,
-            initial: Some(initial),
-            ..trainer::Job::new(&config, &self.baseline.data, self.device)
+            method: &method,
+            initial: (!subject.parameters.is_empty()).then_some(&subject.parameters),
+            ..trainer::Job::new(&config, &subject.data, self.device)
         };
         let outcome = trainer::train(job, &mut |event| on_event(Event::Training(event)))?;
         on_event(Event::Trained);
@@ -298,22 +267,47 @@ impl Job<'_> {
         Ok(Trained::Finished(parameters, outcome.state))
     }
 
-    fn unpacked(&self, parameters: &[Parameter]) -> Result<Vec<PackedTensor>> {
-        let tensors: Vec<TensorRef<'_>> =
-            parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
-        Ok(pack_model(&self.baseline.config.model, &tensors, Kind::F32)?)
+    fn report(
+        &self,
+        baseline: Variant,
+        stages: Vec<StageReport>,
+        subject: &Subject,
+        rounder: &Rounder,
+        packed: &[PackedTensor],
+        on_event: &mut OnEvent<'_>,
+    ) -> Result<Report> {
+        on_event(Event::Calibrating { tokens: REPORT_TOKENS });
+        let after: Vec<Vec<f32>> = packed.iter().map(PackedTensor::numbers).collect();
+        let first = Subject::new(self.baseline);
+        let calibration = Calibration::new(subject, REPORT_TOKENS, self.device);
+        Ok(Report {
+            run: self.baseline.name.clone(),
+            tensors: TensorReport::measured(subject.model(), packed, &subject.parameters),
+            sensitivities: calibration.sensitivities(rounder)?,
+            histograms: histograms(&first, subject, &after),
+            expert_use: ExpertUse {
+                before: Calibration::new(&first, REPORT_TOKENS, self.device).expert_shares(first.values())?,
+                after: calibration.expert_shares(after)?,
+            },
+            recipe: self.recipe.clone(),
+            baseline,
+            stages,
+            documents: self.documents.len(),
+            document_bytes: self.documents.iter().map(|text| text.len() as u64).sum(),
+            environment: self.environment.clone(),
+        })
     }
 
     fn artifact(&self) -> PathBuf {
         self.out.join(artifact_name(self.baseline, self.recipe)).with_added_extension("gguf")
     }
 
-    fn write(&self, path: &Path, packed: &[PackedTensor]) -> Result<()> {
+    fn write(&self, path: &Path, subject: &Subject, packed: &[PackedTensor]) -> Result<()> {
         let source = GgufSource {
             name: &artifact_name(self.baseline, self.recipe),
-            config: &self.baseline.config.model,
-            special_ids: self.baseline.special_ids,
-            vocabulary: &vocabulary(self.baseline),
+            config: subject.model(),
+            special_ids: subject.special_ids(),
+            vocabulary: &subject.vocabulary(),
             tensors: packed,
         };
         write_gguf(path, &source, self.allow_unsupported)?;
@@ -325,7 +319,7 @@ impl Job<'_> {
         name: &str,
         path: &Path,
         baseline: Option<(u64, f64)>,
-        on_event: &mut (dyn FnMut(Event<'_>) + Send),
+        on_event: &mut OnEvent<'_>,
     ) -> Result<Variant> {
         let documents = self.documents.len();
         let on_event = std::sync::Mutex::new(on_event);

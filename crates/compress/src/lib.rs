@@ -14,20 +14,24 @@ mod error;
 mod fisher;
 mod inspect;
 mod job;
+mod method;
 mod mixed;
 mod page;
 mod plan;
 mod recipe;
 mod report;
 mod rounder;
+mod subject;
 mod variant;
 
 pub use baseline::Baseline;
 pub use error::CompressError;
 pub use inspect::{ExpertUse, Histogram, Sensitivity};
-pub use job::{Event, Job, Outcome, compress};
+pub use job::{Event, Job, OnEvent, Outcome, compress};
 pub use plan::{Plan, PlannedStage};
-pub use recipe::{Budget, Expectation, Finetune, KindName, Mixed, Quantize, Recipe, Rounding, Stage, Training};
+pub use recipe::{
+    Budget, Distill, Expectation, Finetune, KindName, Mixed, Quantize, Recipe, Rounding, Stage, TeacherWeight, Training,
+};
 pub use report::{Metadata, Report, StageReport, TensorReport};
 pub use rounder::Rounder;
 pub use variant::Variant;

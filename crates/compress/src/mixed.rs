@@ -13,7 +13,6 @@
 use std::collections::BTreeMap;
 
 use itera_formats::Kind;
-use itera_model::Parameter;
 
 use crate::{
     CompressError, Result, Rounder,
@@ -35,14 +34,14 @@ pub(crate) fn choose(
     recipe: &str,
     stage: &Mixed,
     calibration: &Calibration<'_>,
-    parameters: &[Parameter],
     importance: Option<&Vec<Vec<f32>>>,
 ) -> Result<Quantize> {
-    let config = calibration.model_config();
+    let subject = calibration.subject();
+    let (config, parameters) = (subject.model(), &subject.parameters);
     let specs = config.tensors();
     let uniform = |kind: Kind| stage.in_kind(kind);
     let matrices: Vec<usize> = (0..specs.len()).filter(|index| specs[*index].role.is_matrix()).collect();
-    let exact: Vec<Vec<f32>> = parameters.iter().map(|parameter| parameter.values.clone()).collect();
+    let exact = subject.values();
     let reference = calibration.bits_per_byte(exact.clone())?;
     let mut choices: Vec<Vec<Choice>> = vec![vec![]; matrices.len()];
     for KindName(kind) in &stage.kinds {

@@ -71,7 +71,7 @@ fn histograms(report: &Report) -> Vec<Chart> {
 }
 
 fn experts(report: &Report) -> Vec<Chart> {
-    let Some(experts) = &report.expert_use else { return vec![] };
+    let experts = &report.expert_use;
     let series = |name: &str, shares: &[f64]| {
         Series::new(name, shares.iter().enumerate().map(|(expert, share)| (expert as f64, *share)))
     };

@@ -2,15 +2,18 @@
 //!
 //! A kind gives a tensor its bytes whatever its numbers are, so the size of the file is known before anything is trained.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use itera_config::Config;
-use itera_formats::gguf::{GgufSource, Vocabulary, gguf_size_bytes};
+use itera_config::{Config, TensorSpec};
+use itera_data::Dataset;
+use itera_formats::gguf::{GgufSource, gguf_size_bytes};
+use itera_model::Parameter;
 use serde::Serialize;
 
 use crate::{
     Baseline, Recipe, Result, Rounder, TensorReport,
-    recipe::{Budget, KindName, Rounding, Stage, Training},
+    recipe::{Budget, KindName, Rounding, Stage},
+    subject::Subject,
 };
 
 /// What a recipe would do to a run.
@@ -37,6 +40,9 @@ pub struct PlannedStage {
     pub steps: u64,
     /// Training tokens.
     pub tokens: u64,
+    /// What it trains, and on what: to tell how long a step takes.
+    #[serde(skip)]
+    pub training: Option<(Config, Arc<Dataset>)>,
 }
 
 impl Plan {
@@ -45,10 +51,25 @@ impl Plan {
     /// # Errors
     /// If the recipe does not fit the model.
     pub fn new(recipe: &Recipe, baseline: &Baseline, allow_unsupported: bool) -> Result<Self> {
-        let stages = recipe.stages.iter().map(|stage| {
-            let steps = stage.training().map_or(0, |training| training.steps);
-            PlannedStage { name: stage.name(), steps, tokens: steps * baseline.config.train.tokens_per_step() }
-        });
+        let mut subject = Subject::new(baseline);
+        let mut stages = vec![];
+        for stage in &recipe.stages {
+            if let Stage::Distill(distill) = stage {
+                subject = subject.student(&recipe.name, distill)?;
+            }
+            let (mut steps, mut tokens, mut training) = (0, 0, None);
+            if let Some(wanted) = stage.training() {
+                let config = subject.training_config(wanted, Path::new("."))?;
+                (steps, tokens) = (config.train.steps, config.train.steps * config.train.tokens_per_step());
+                training = Some((config, subject.data.clone()));
+            }
+            stages.push(PlannedStage { name: stage.name(), steps, tokens, training });
+        }
+        if subject.parameters.is_empty() {
+            let zeros =
+                |spec: TensorSpec| Parameter { values: vec![0.0; spec.n_params()], name: spec.name, shape: spec.shape };
+            subject.parameters = subject.model().tensors().into_iter().map(zeros).collect();
+        }
         let (quantize, budget) = match recipe.stages.last() {
             Some(Stage::Quantize(quantize)) => (quantize.clone(), None),
             Some(Stage::Mixed(mixed)) => {
@@ -59,18 +80,18 @@ impl Plan {
         };
         // any rounding has the same size, so the fastest will do
         let fast = crate::Quantize { rounding: Rounding::MinMax, ..quantize };
-        let packed = Rounder::new(&recipe.name, &fast, &baseline.config.model, None)?.pack(&baseline.parameters);
-        let vocabulary = vocabulary(baseline);
+        let packed = Rounder::new(&recipe.name, &fast, subject.model(), None)?.pack(&subject.parameters);
+        let vocabulary = subject.vocabulary();
         let name = artifact_name(baseline, recipe);
         let source = GgufSource {
             name: &name,
-            config: &baseline.config.model,
-            special_ids: baseline.special_ids,
+            config: subject.model(),
+            special_ids: subject.special_ids(),
             vocabulary: &vocabulary,
             tensors: &packed,
         };
         let mut size_bytes = gguf_size_bytes(&source, allow_unsupported)? as u64;
-        let mut tensors = TensorReport::of(&baseline.config.model, &packed);
+        let mut tensors = TensorReport::of(subject.model(), &packed);
         let mut matrix_budget_bytes = None;
         if let Some(budget) = budget {
             // which kinds they get is not known before losses are measured
@@ -80,7 +101,7 @@ impl Plan {
             (tensors, matrix_budget_bytes, size_bytes) = (others, Some(most), size_bytes - bytes + most);
         }
         Ok(Self {
-            stages: stages.collect(),
+            stages,
             tensors,
             matrix_budget_bytes,
             size_bytes,
@@ -89,38 +110,7 @@ impl Plan {
     }
 }
 
-/// The tokenizer of a baseline as files have it.
-pub(crate) fn vocabulary(baseline: &Baseline) -> Vocabulary<'_> {
-    let tokenizer = &baseline.data.tokenizer;
-    Vocabulary {
-        tokens: tokenizer.spellings().collect(),
-        merges: tokenizer.merges().collect(),
-        specials: tokenizer.specials().iter().map(|id| id.0).collect(),
-    }
-}
-
 /// What the model of a recipe is called.
 pub(crate) fn artifact_name(baseline: &Baseline, recipe: &Recipe) -> String {
     format!("{}-{}", baseline.name, recipe.name)
-}
-
-/// The configuration that a stage trains with, in `dir`.
-pub(crate) fn training_config(baseline: &Config, training: &Training, dir: &Path) -> Result<Config> {
-    let Training { steps, lr, warmup_steps, min_lr_ratio, dropout, weight_decay } = *training;
-    let mut config = baseline.clone();
-    config.run.dir = dir.to_string_lossy().into_owned();
-    config.train.steps = steps;
-    config.train.lr = lr;
-    config.train.warmup_steps = warmup_steps;
-    config.train.min_lr_ratio = min_lr_ratio;
-    config.train.weight_decay = weight_decay.unwrap_or(config.train.weight_decay);
-    config.model.dropout = dropout.unwrap_or(config.model.dropout);
-    // ten looks at the curve
-    let every = (steps / 10).max(1);
-    config.eval.every_steps = every;
-    config.eval.patience = 0;
-    config.checkpoint.every_steps = every;
-    config.log.tensorboard = false;
-    config.validate()?;
-    Ok(config)
 }

@@ -71,6 +71,8 @@ pub enum Stage {
     Mixed(Mixed),
     /// Train on as before.
     Finetune(Finetune),
+    /// Train another model, a smaller one, in its place.
+    Distill(Distill),
 }
 
 /// `do = "quantize"`.
@@ -165,6 +167,20 @@ pub struct Finetune {
     pub max_loss_percent: Option<f64>,
 }
 
+/// `do = "distill"`: a model of another shape, with fresh weights, that learns from the baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distill {
+    /// Keys of `[model]` that differ from the run that is compressed. Another `vocab_size` is another tokenizer, under
+    /// which there is no teacher.
+    pub model: toml::Table,
+    /// For how long, and how fast.
+    pub train: Training,
+    /// Most that bits per byte may rise above the baseline's, in per cent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_loss_percent: Option<f64>,
+}
+
 /// Training within a stage. What is not said here is as in the run that is compressed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,6 +201,27 @@ pub struct Training {
     /// Decoupled weight decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
+    /// Sequences a step, of the same length as in the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<usize>,
+    /// Learn from what the baseline predicts too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherWeight>,
+}
+
+/// How much the baseline's predictions count: the loss is `(1 − weight)·cross-entropy + weight·T²·KL(teacher ‖ student)`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherWeight {
+    /// From 0 to 1.
+    pub weight: f64,
+    /// Temperature T of both distributions.
+    #[serde(default = "one")]
+    pub temperature: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// A kind by the name that files have for it.
@@ -233,6 +270,7 @@ impl Stage {
             Self::Quantize(_) => "quantize",
             Self::Mixed(_) => "mixed",
             Self::Finetune(_) => "finetune",
+            Self::Distill(_) => "distill",
         }
     }
 
@@ -242,6 +280,7 @@ impl Stage {
             Self::Quantize(quantize) => quantize.train.as_ref(),
             Self::Mixed(mixed) => mixed.train.as_ref(),
             Self::Finetune(finetune) => Some(&finetune.train),
+            Self::Distill(distill) => Some(&distill.train),
         }
     }
 
@@ -256,6 +295,7 @@ impl Stage {
             Self::Quantize(quantize) => quantize.max_loss_percent,
             Self::Mixed(mixed) => mixed.max_loss_percent,
             Self::Finetune(finetune) => finetune.max_loss_percent,
+            Self::Distill(distill) => distill.max_loss_percent,
         }
     }
 }
@@ -313,6 +353,11 @@ impl Recipe {
             if let Some(training) = stage.training() {
                 positive("train.steps", training.steps as f64)?;
                 positive("train.lr", training.lr)?;
+                if let Some(TeacherWeight { weight, temperature }) = training.teacher {
+                    positive("train.teacher.temperature", temperature)?;
+                    positive("train.teacher.weight", weight)?;
+                    positive("1 - train.teacher.weight", 1.0 - weight + f64::MIN_POSITIVE)?;
+                }
             }
             stage.max_loss_percent().map_or(Ok(()), |limit| positive("max_loss_percent", limit))?;
             match stage {
@@ -321,7 +366,7 @@ impl Recipe {
                     positive("calibration_tokens", mixed.calibration_tokens as f64)?;
                     positive("kinds", mixed.kinds.len() as f64)?;
                 }
-                Stage::Finetune(_) => {}
+                Stage::Finetune(_) | Stage::Distill(_) => {}
             }
         }
         Ok(Self { name: name.into(), ..recipe })

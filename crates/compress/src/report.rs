@@ -27,8 +27,8 @@ pub struct Report {
     pub sensitivities: Vec<Sensitivity>,
     /// How weights were spread, and are.
     pub histograms: Vec<Histogram>,
-    /// Where tokens went, and go; absent without experts.
-    pub expert_use: Option<ExpertUse>,
+    /// Where tokens went, and go.
+    pub expert_use: ExpertUse,
     /// Documents that bits per byte were measured on, and their bytes.
     pub documents: usize,
     /// Bytes of those.

@@ -22,16 +22,22 @@ struct Fixture {
 impl Fixture {
     /// A run of a few steps.
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// One whose configuration has changes.
+    fn with(changes: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
         let here = |key: &str, name: &str| format!("{key}={}", dir.path().join(name).display());
-        let overrides = [
+        let mut overrides = vec![
             here("run.dir", "run"),
             here("data.cache_dir", "cache"),
             "data.builtin_bytes=50000".into(),
             "train.steps=12".into(),
             "eval.every_steps=6".into(),
         ];
+        overrides.extend(changes.iter().map(|change| change.to_string()));
         let config = Config::load(&path, &overrides).expect("a valid configuration");
         let data = itera_data::prepare(&config).expect("data");
         train(trainer::Job::new(&config, &data, &Device::flex()), &mut |_| {}).expect("it trains");
@@ -135,7 +141,7 @@ fn the_plan_knows_the_file_to_the_byte_and_the_report_says_what_is_there() {
         assert!(!page.contains("src=") && !page.contains("href="));
         let roles: Vec<&str> = report.sensitivities.iter().map(|found| found.role.as_str()).collect();
         assert_eq!(roles, ["embedding", "in_proj", "out_proj", "experts", "shared", "attention"]);
-        for shares in report.expert_use.as_ref().expect("experts").after.iter() {
+        for shares in &report.expert_use.after {
             assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         }
     }
@@ -193,6 +199,66 @@ fn a_budget_is_kept_and_spent_where_it_helps() {
     let least = fixture.compress(&recipe("least", "1000"), Resume::No, StopFlag::default());
     let error = least.expect_err("nothing is so small").to_string();
     assert!(error.contains("1000 bytes") && error.contains("least"), "{error}");
+}
+
+#[test]
+fn a_student_has_its_own_shape_and_its_own_tokenizer_if_it_asks_for_one() {
+    let fixture = Fixture::with(&["tokenizer.kind=bpe", "model.vocab_size=320"]);
+    let recipe = |name: &str, model: &str, teacher: &str| {
+        let text = format!(
+            r#"
+            about = "a smaller model"
+            [[stage]]
+            do = "distill"
+            model = {{ {model} }}
+            train = {{ steps = 6, lr = 1e-3 {teacher} }}
+            [[stage]]
+            do = "quantize"
+            kind = "q8_0"
+            "#
+        );
+        fixture.recipe(name, &text)
+    };
+    let taught = ", teacher = { weight = 0.5, temperature = 2.0 }";
+    for (name, model, teacher, vocab_size, n_experts) in
+        [("taught", "n_experts = 2", taught, 320, 2), ("alone", "vocab_size = 290, n_experts = 2", "", 290, 2)]
+    {
+        let recipe = recipe(name, model, teacher);
+        let plan = Plan::new(&recipe, &fixture.baseline, true).expect("it fits");
+        let report = fixture.finish(&recipe);
+        let variants: Vec<_> = report.stages.iter().map(|stage| (stage.variant.name.as_str(), stage.steps)).collect();
+        assert_eq!(variants, [("distill", 6), ("quantize", 0)]);
+        assert_eq!(report.stages[0].curve.len(), 6);
+        let artifact = &report.stages[1].variant;
+        assert_eq!(artifact.size_bytes, plan.size_bytes);
+        let model = ModelFile::open(&artifact.path).expect("a model");
+        assert_eq!((model.config().vocab_size, model.config().n_experts), (vocab_size, n_experts));
+        assert!(report.stages[0].variant.bits_per_byte.is_finite());
+    }
+
+    let error = fixture.compress(&recipe("torn", "vocab_size = 290", taught), Resume::No, StopFlag::default());
+    assert!(error.expect_err("no common vocabulary").to_string().contains("another tokenizer"));
+    let error = fixture.compress(&recipe("typo", "d_modell = 16", ""), Resume::No, StopFlag::default());
+    assert!(error.expect_err("no such key").to_string().contains("d_model"));
+}
+
+#[test]
+fn what_a_teacher_says_counts() {
+    let fixture = Fixture::new();
+    let text = |teacher: &str| {
+        format!(
+            "about = \"x\"\n[[stage]]\ndo = \"finetune\"\ntrain = {{ steps = 4, lr = 1e-2 {teacher} }}\n\
+             [[stage]]\ndo = \"quantize\"\nkind = \"f16\"\n"
+        )
+    };
+    let bpb = |name: &str, teacher: &str| {
+        let report = fixture.finish(&fixture.recipe(name, &text(teacher)));
+        report.stages[0].variant.loss_percent.abs()
+    };
+    // a model that learns from itself alone has nothing to learn
+    let alone = bpb("self", ", weight_decay = 0.0, teacher = { weight = 1.0 }");
+    let text = bpb("text", ", weight_decay = 0.0");
+    assert!(alone < text / 4.0, "{alone} % and {text} %");
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub mod columns;
 pub mod conv;
 pub mod cross_entropy;
 pub mod decode;
+pub mod distillation;
 pub mod embedding;
 pub mod gated_norm;
 pub mod gemm;

@@ -5,7 +5,7 @@ use burn::{
     tensor::{Device, Int, Tensor},
 };
 use itera_config::ModelConfig;
-use itera_ops::{Routing, embedding, head_cross_entropy, linear, rms_norm};
+use itera_ops::{DistillationShape, Routing, embedding, head_cross_entropy, head_distillation, linear, rms_norm};
 
 use crate::{
     block::Block,
@@ -146,6 +146,30 @@ impl LanguageModel {
             targets.reshape([b * l]),
             self.config.logits_scaling,
         )
+    }
+
+    /// How far this model's distributions are from those of `teacher`, which has the same vocabulary: the mean over
+    /// positions of `T²·KL(teacher ‖ this)` in nats (arXiv 1503.02531 §2). The teacher gets no gradient.
+    ///
+    /// # Shapes
+    /// `hidden`: [b, l, d], `teacher_hidden`: [b, l, its d] → `[1]`
+    pub fn divergence(
+        &self,
+        hidden: Tensor<3>,
+        teacher: &Self,
+        teacher_hidden: Tensor<3>,
+        temperature: f64,
+    ) -> Tensor<1> {
+        let rows = |hidden: Tensor<3>| {
+            let [b, l, d] = hidden.dims();
+            hidden.reshape([b * l, d])
+        };
+        let shape = DistillationShape {
+            student_scaling: self.config.logits_scaling,
+            teacher_scaling: teacher.config.logits_scaling,
+            temperature,
+        };
+        head_distillation((rows(hidden), self.head_weight()), (rows(teacher_hidden), teacher.head_weight()), shape)
     }
 
     fn head_weight(&self) -> Tensor<2> {

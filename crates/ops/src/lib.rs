@@ -16,6 +16,7 @@ mod buffers;
 pub mod composite;
 mod cross_entropy;
 pub mod device;
+mod distillation;
 mod embedding;
 #[cfg(feature = "flex")]
 mod function;
@@ -32,6 +33,7 @@ mod recompute;
 
 pub use attention::{AttentionShape, PastKeysValues, Rope, causal_attention};
 pub use cross_entropy::head_cross_entropy;
+pub use distillation::{DistillationShape, head_distillation};
 pub use embedding::embedding;
 pub use linear::{linear, linear_residual};
 pub use mamba2::{Mamba2Shape, Mamba2State, Mamba2Weights, mamba2};

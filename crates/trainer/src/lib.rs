@@ -28,7 +28,7 @@ pub use bench::time_steps;
 pub use error::TrainError;
 pub use job::{Event, Job, Outcome, Resume, RunEnd};
 pub use method::{Method, Plain};
-pub use objective::{LossParts, losses};
+pub use objective::{LossParts, ids, losses, losses_with};
 pub use optimizer::{AdamW, decays};
 pub use schedule::learning_rate;
 pub use state::{Best, TrainingState, Window};

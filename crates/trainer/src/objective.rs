@@ -30,11 +30,23 @@ pub fn losses(
     config: &TrainConfig,
     dropout: Option<&mut Dropout>,
 ) -> LossParts {
+    losses_with(model, batch, config, dropout, &|_, cross_entropy| cross_entropy)
+}
+
+/// [`losses`] in which `text_loss` stands for the cross-entropy in what is minimised; it gets the model's hidden vectors
+/// [b, l, d], and the cross-entropy `[1]`.
+pub fn losses_with(
+    model: &LanguageModel,
+    batch: &TokenBatch,
+    config: &TrainConfig,
+    dropout: Option<&mut Dropout>,
+    text_loss: &dyn Fn(Tensor<3>, Tensor<1>) -> Tensor<1>,
+) -> LossParts {
     let precision = match config.precision {
         config::Precision::F32 => Precision::F32,
         config::Precision::Bf16 => Precision::Bf16,
     };
-    with_precision(precision, || forward(model, batch, config, dropout))
+    with_precision(precision, || forward(model, batch, config, dropout, text_loss))
 }
 
 fn forward(
@@ -42,6 +54,7 @@ fn forward(
     batch: &TokenBatch,
     config: &TrainConfig,
     dropout: Option<&mut Dropout>,
+    text_loss: &dyn Fn(Tensor<3>, Tensor<1>) -> Tensor<1>,
 ) -> LossParts {
     let device = model.device();
     let (inputs, state) = (ids(batch, &batch.inputs, &device), model.initial_state(batch.batch_size));
@@ -50,9 +63,9 @@ fn forward(
     } else {
         model.forward(inputs, state, dropout)
     };
-    let cross_entropy = model.nats(output.hidden, ids(batch, &batch.targets, &device)).mean();
+    let cross_entropy = model.nats(output.hidden.clone(), ids(batch, &batch.targets, &device)).mean();
     let (load_balance, z) = auxiliary_losses(&output.routings).map(|losses| (losses.load_balance, losses.z)).unzip();
-    let mut total = cross_entropy.clone();
+    let mut total = text_loss(output.hidden, cross_entropy.clone());
     for (loss, coefficient) in [(&load_balance, config.load_balance_coef), (&z, config.z_loss_coef)] {
         if let Some(loss) = loss {
             total = total + loss.clone().mul_scalar(coefficient);
@@ -62,6 +75,6 @@ fn forward(
 }
 
 /// `values` of a batch as a tensor [b, l].
-pub(crate) fn ids(batch: &TokenBatch, values: &[i32], device: &Device) -> Tensor<2, Int> {
+pub fn ids(batch: &TokenBatch, values: &[i32], device: &Device) -> Tensor<2, Int> {
     Tensor::from_data(TensorData::new(values.to_vec(), [batch.batch_size, batch.seq_len]), device)
 }

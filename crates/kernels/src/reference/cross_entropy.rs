@@ -36,7 +36,7 @@ pub fn head_cross_entropy_backward(
     (d_hidden, d_head)
 }
 
-fn log_softmax(h: &[f64], head: &[f64], scaling: f64) -> Vec<f64> {
+pub(super) fn log_softmax(h: &[f64], head: &[f64], scaling: f64) -> Vec<f64> {
     let z: Vec<f64> =
         head.chunks(h.len()).map(|w| w.iter().zip(h).map(|(w, h)| w * h).sum::<f64>() / scaling).collect();
     let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -3,6 +3,7 @@
 
 mod attention;
 mod case;
+mod distillation;
 mod head;
 mod linear;
 mod mamba2;

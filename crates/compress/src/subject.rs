@@ -1,0 +1,110 @@
+//! What a recipe works on: a model, and the data under its tokenizer. Stages change it.
+
+use std::sync::Arc;
+
+use itera_config::{Config, ModelConfig};
+use itera_data::Dataset;
+use itera_formats::{Kind, PackedTensor, TensorRef, gguf::Vocabulary, hf::SpecialIds, pack_model};
+use itera_model::Parameter;
+
+use crate::{
+    Baseline, CompressError, Result,
+    recipe::{Distill, Training},
+};
+
+/// A model between two stages.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    /// The configuration to train it with; what stages leave alone is the run's.
+    pub config: Config,
+    /// Its data.
+    pub data: Arc<Dataset>,
+    /// Its weights in the order of the tensor table; none before a new model is trained.
+    pub parameters: Vec<Parameter>,
+}
+
+impl Subject {
+    /// The trained run.
+    pub(crate) fn new(baseline: &Baseline) -> Self {
+        let (config, data) = (baseline.config.clone(), baseline.data.clone());
+        Self { config, data, parameters: baseline.parameters.clone() }
+    }
+
+    /// The model that a stage trains in its place.
+    ///
+    /// # Errors
+    /// If the configuration that the stage asks for is not valid, or the data cannot be prepared for it.
+    pub(crate) fn student(&self, recipe: &str, stage: &Distill) -> Result<Self> {
+        let misfit = |problem: String| CompressError::Misfit { recipe: recipe.into(), problem };
+        // the keys go through the same checks as those of a command line
+        let overrides: Vec<String> = stage.model.iter().map(|(key, value)| format!("model.{key}={value}")).collect();
+        let config = Config::from_toml(&self.config.to_toml(), "the run", &overrides);
+        let config = config.map_err(|error| misfit(error.to_string()))?;
+        let data = match config.model.vocab_size == self.config.model.vocab_size {
+            true => self.data.clone(),
+            false => Arc::new(itera_data::prepare(&config)?),
+        };
+        Ok(Self { config, data, parameters: vec![] })
+    }
+
+    /// The configuration that a stage trains with, in `dir`.
+    ///
+    /// # Errors
+    /// If it is not valid.
+    pub(crate) fn training_config(&self, training: &Training, dir: &std::path::Path) -> Result<Config> {
+        let Training { steps, lr, warmup_steps, min_lr_ratio, dropout, weight_decay, batch_size, teacher: _ } =
+            *training;
+        let mut config = self.config.clone();
+        config.run.dir = dir.to_string_lossy().into_owned();
+        config.train.steps = steps;
+        config.train.lr = lr;
+        config.train.warmup_steps = warmup_steps;
+        config.train.min_lr_ratio = min_lr_ratio;
+        config.train.weight_decay = weight_decay.unwrap_or(config.train.weight_decay);
+        config.train.batch_size = batch_size.unwrap_or(config.train.batch_size);
+        config.model.dropout = dropout.unwrap_or(config.model.dropout);
+        // ten looks at the curve
+        let every = (steps / 10).max(1);
+        config.eval.every_steps = every;
+        config.eval.patience = 0;
+        config.checkpoint.every_steps = every;
+        config.log.tensorboard = false;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Its shape.
+    pub(crate) fn model(&self) -> &ModelConfig {
+        &self.config.model
+    }
+
+    /// A copy of its weights.
+    pub(crate) fn values(&self) -> Vec<Vec<f32>> {
+        self.parameters.iter().map(|parameter| parameter.values.clone()).collect()
+    }
+
+    /// Its weights as an f32 file has them.
+    ///
+    /// # Errors
+    /// If they are not those of its configuration.
+    pub(crate) fn unpacked(&self) -> Result<Vec<PackedTensor>> {
+        let tensors: Vec<TensorRef<'_>> =
+            self.parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
+        Ok(pack_model(self.model(), &tensors, Kind::F32)?)
+    }
+
+    /// Its tokenizer as files have it.
+    pub(crate) fn vocabulary(&self) -> Vocabulary<'_> {
+        let tokenizer = &self.data.tokenizer;
+        Vocabulary {
+            tokens: tokenizer.spellings().collect(),
+            merges: tokenizer.merges().collect(),
+            specials: tokenizer.specials().iter().map(|id| id.0).collect(),
+        }
+    }
+
+    /// Its special tokens.
+    pub(crate) fn special_ids(&self) -> SpecialIds {
+        itera_checkpoint::special_ids(&self.data.tokenizer)
+    }
+}
