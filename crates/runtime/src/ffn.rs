@@ -1,7 +1,8 @@
 //! u → shared MLP + Σ weight·expert over the experts that the router chose
 //!
 //! ```text
-//! u → router → top-k → rows gathered by expert → gate, up → silu(gate)·up·weight → out → added to their rows
+//! u → router → top-k ─┬ one row:   u as the shared MLP read it ───┬→ gate, up → silu(gate)·up·weight → out → added
+//!                     └ several:   rows gathered by expert ───────┘
 //! ```
 //!
 //! Experts add to a row in order of their index, however many rows there are.
@@ -10,54 +11,69 @@ use itera_config::ModelConfig;
 use itera_kernels::decode::{route, swiglu};
 
 use crate::{
-    linear::{Form, Scratch},
+    linear::{Form, Input, Scratch},
     network::{Layer, Mlp, Moe},
     workspace::Workspace,
 };
 
 /// The second branch of a layer on `rows` rows of `work.u`, into `work.branch`.
 pub(crate) fn ffn(layer: &Layer<'_>, config: &ModelConfig, form: Form, rows: usize, work: &mut Workspace) {
-    let d = config.d_model;
-    let Workspace { u, branch, gate, up, hidden, linear, .. } = work;
-    let inside = Inside { form, gate, up, hidden, linear };
-    mlp(&layer.shared, &u[..rows * d], |_| 1.0, inside, &mut branch[..rows * d]);
-    if let Some(moe) = &layer.moe {
-        mixture(moe, config, form, rows, work);
+    let Workspace { u, branch, linear, inside, .. } = work;
+    let (u, branch) = (&u[..rows * config.d_model], &mut branch[..rows * config.d_model]);
+    let mut input = linear.input(form, u, config.d_model);
+    mlp(&layer.shared, form, &mut input, |_| 1.0, inside, branch);
+    let Some(moe) = &layer.moe else { return };
+    let (ids, weights) = (&mut work.expert_ids[..rows * config.top_k], &mut work.expert_weights[..rows * config.top_k]);
+    let chosen = ids.chunks_exact_mut(config.top_k).zip(weights.chunks_exact_mut(config.top_k));
+    for (u, (ids, weights)) in u.chunks_exact(config.d_model).zip(chosen) {
+        route(u, moe.router, &mut work.router_logits[..config.n_experts], ids, weights);
+    }
+    if rows > 1 {
+        return mixture(moe, config, form, rows, work);
+    }
+    for (expert, index) in moe.experts.iter().zip(0..) {
+        if let Some(slot) = ids.iter().position(|id| *id == index) {
+            let out = &mut work.expert_out[..config.d_model];
+            mlp(expert, form, &mut input, |_| weights[slot], inside, out);
+            branch.iter_mut().zip(out).for_each(|(sum, out)| *sum += *out);
+        }
     }
 }
 
-/// Buffers within an MLP, and the form of its products.
-struct Inside<'a> {
-    form: Form,
-    gate: &'a mut [f32],
-    up: &'a mut [f32],
-    hidden: &'a mut [f32],
-    linear: &'a mut Scratch,
+/// Buffers within an MLP [t, f], and memory for the product that reads them.
+#[derive(Debug)]
+pub(crate) struct Inside {
+    pub(crate) gate: Vec<f32>,
+    pub(crate) up: Vec<f32>,
+    pub(crate) hidden: Vec<f32>,
+    pub(crate) linear: Scratch,
 }
 
 /// `y = factor·out·(silu(gate·x)·up·x)`, with a factor for each row.
-fn mlp(mlp: &Mlp<'_>, x: &[f32], factor: impl Fn(usize) -> f32, inside: Inside<'_>, y: &mut [f32]) {
+fn mlp(
+    mlp: &Mlp<'_>,
+    form: Form,
+    input: &mut Input<'_>,
+    factor: impl Fn(usize) -> f32,
+    inside: &mut Inside,
+    y: &mut [f32],
+) {
     let f = mlp.gate.rows();
-    let len = x.len() / mlp.gate.cols() * f;
+    let len = y.len() / mlp.out.rows() * f;
     let (gate, up, hidden) = (&mut inside.gate[..len], &mut inside.up[..len], &mut inside.hidden[..len]);
-    let mut input = inside.linear.input(inside.form, x, mlp.gate.cols());
     input.times(mlp.gate, gate);
     input.times(mlp.up, up);
     let rows = gate.chunks_exact(f).zip(up.chunks_exact(f)).zip(hidden.chunks_exact_mut(f));
     for (row, ((gate, up), hidden)) in rows.enumerate() {
         swiglu(gate, up, factor(row), hidden);
     }
-    inside.linear.input(inside.form, hidden, f).times(mlp.out, y);
+    inside.linear.input(form, hidden, f).times(mlp.out, y);
 }
 
-/// Adds the chosen experts to `work.branch`.
+/// Adds the chosen experts of several rows to `work.branch`.
 fn mixture(moe: &Moe<'_>, config: &ModelConfig, form: Form, rows: usize, work: &mut Workspace) {
     let (d, top_k) = (config.d_model, config.top_k);
-    let u = &work.u[..rows * d];
-    let (ids, weights) = (&mut work.expert_ids[..rows * top_k], &mut work.expert_weights[..rows * top_k]);
-    for (u, (ids, weights)) in u.chunks_exact(d).zip(ids.chunks_exact_mut(top_k).zip(weights.chunks_exact_mut(top_k))) {
-        route(u, moe.router, &mut work.router_logits[..config.n_experts], ids, weights);
-    }
+    let (ids, weights) = (&work.expert_ids[..rows * top_k], &work.expert_weights[..rows * top_k]);
     let assignments = &mut work.assignments[..rows * top_k];
     let starts = &mut work.starts[..=config.n_experts];
     sort_by_expert(ids, assignments, starts);
@@ -70,12 +86,12 @@ fn mixture(moe: &Moe<'_>, config: &ModelConfig, form: Form, rows: usize, work: &
         let row_of = |assignment: &u32| *assignment as usize / top_k * d;
         let gathered = &mut work.gathered[..assignments.len() * d];
         for (x, row) in gathered.chunks_exact_mut(d).zip(assignments.iter().map(row_of)) {
-            x.copy_from_slice(&u[row..row + d]);
+            x.copy_from_slice(&work.u[row..row + d]);
         }
+        let mut input = work.linear.input(form, gathered, d);
         let out = &mut work.expert_out[..assignments.len() * d];
-        let inside =
-            Inside { form, gate: &mut work.gate, up: &mut work.up, hidden: &mut work.hidden, linear: &mut work.linear };
-        mlp(expert, gathered, |slot| weights[assignments[slot] as usize], inside, out);
+        let weight = |slot: usize| weights[assignments[slot] as usize];
+        mlp(expert, form, &mut input, weight, &mut work.inside, out);
         for (out, row) in out.chunks_exact(d).zip(assignments.iter().map(row_of)) {
             work.branch[row..row + d].iter_mut().zip(out).for_each(|(sum, out)| *sum += out);
         }

@@ -9,7 +9,7 @@
 
 use itera_kernels::{
     gemm::{Matrix, MatrixMut, Packed, Write, par_gemm_packed},
-    matvec::{Activations, Precision, multiply},
+    matvec::{Activations, Batch, Precision, multiply},
     quant::{QuantMatrix, dequantize},
 };
 
@@ -42,19 +42,19 @@ impl Scratch {
 
     /// Rows of `k` numbers, to be multiplied by one or several matrices.
     pub(crate) fn input<'a>(&'a mut self, form: Form, x: &'a [f32], k: usize) -> Input<'a> {
-        if form == Form::Steps {
-            self.activations.set(x, k);
+        match form {
+            Form::Steps => Input::Steps(self.activations.batch(x, k)),
+            Form::Chunk => {
+                Input::Chunk { x: Matrix::new(x, x.len() / k, k), panel: &mut self.panel, packed: &mut self.packed }
+            }
         }
-        Input { form, x, k, scratch: self }
     }
 }
 
 /// Rows that are ready to be multiplied.
-pub(crate) struct Input<'a> {
-    form: Form,
-    x: &'a [f32],
-    k: usize,
-    scratch: &'a mut Scratch,
+pub(crate) enum Input<'a> {
+    Steps(Batch<'a>),
+    Chunk { x: Matrix<'a>, panel: &'a mut Vec<f32>, packed: &'a mut Vec<f32> },
 }
 
 impl Input<'_> {
@@ -63,24 +63,22 @@ impl Input<'_> {
     /// # Shapes
     /// `w`: [o, k], x: [t, k], `y`: [t, o]
     pub(crate) fn times(&mut self, w: QuantMatrix<'_>, y: &mut [f32]) {
-        match self.form {
-            Form::Steps => multiply(w, &self.scratch.activations, y),
-            Form::Chunk => self.times_panels(w, y),
+        match self {
+            Self::Steps(x) => multiply(w, x, y),
+            Self::Chunk { x, panel, packed } => times_panels(*x, w, panel, packed, y),
         }
     }
+}
 
-    fn times_panels(&mut self, w: QuantMatrix<'_>, y: &mut [f32]) {
-        let (outputs, k) = (w.rows(), self.k);
-        let x = Matrix::new(self.x, self.x.len() / k, k);
-        let (rows, _) = x.shape();
-        let packed = sized(&mut self.scratch.packed, Packed::len(k, PANEL));
-        for start in (0..outputs).step_by(PANEL) {
-            let count = PANEL.min(outputs - start);
-            let panel = sized(&mut self.scratch.panel, count * k);
-            dequantize(w.kind(), w.row_range(start, count).bytes(), panel);
-            let packed = Packed::pack(Matrix::new(panel, count, k).t(), packed);
-            par_gemm_packed(x, packed, MatrixMut::strided(&mut y[start..], rows, count, outputs), Write::Set);
-        }
+fn times_panels(x: Matrix<'_>, w: QuantMatrix<'_>, panel: &mut Vec<f32>, packed: &mut Vec<f32>, y: &mut [f32]) {
+    let ((rows, k), outputs) = (x.shape(), w.rows());
+    let packed = sized(packed, Packed::len(k, PANEL));
+    for start in (0..outputs).step_by(PANEL) {
+        let count = PANEL.min(outputs - start);
+        let panel = sized(panel, count * k);
+        dequantize(w.kind(), w.row_range(start, count).bytes(), panel);
+        let packed = Packed::pack(Matrix::new(panel, count, k).t(), packed);
+        par_gemm_packed(x, packed, MatrixMut::strided(&mut y[start..], rows, count, outputs), Write::Set);
     }
 }
 

@@ -10,7 +10,7 @@
 use itera_config::ModelConfig;
 use itera_kernels::matvec::Precision;
 
-use crate::linear::Scratch;
+use crate::{ffn::Inside, linear::Scratch};
 
 /// Buffers for tokens on their way through any model, of one text or one of each of several. The precision of
 /// activations is that of the model that made them.
@@ -41,10 +41,7 @@ pub struct Workspace {
     /// Rows gathered for one expert, and what it makes of them [t, d].
     pub(crate) gathered: Vec<f32>,
     pub(crate) expert_out: Vec<f32>,
-    /// Inside an MLP [t, f].
-    pub(crate) gate: Vec<f32>,
-    pub(crate) up: Vec<f32>,
-    pub(crate) hidden: Vec<f32>,
+    pub(crate) inside: Inside,
     /// [rows of logits at a time, v]
     pub(crate) logits: Vec<f32>,
     pub(crate) chunk: Chunk,
@@ -88,9 +85,7 @@ impl Workspace {
             starts: vec![],
             gathered: vec![],
             expert_out: vec![],
-            gate: vec![],
-            up: vec![],
-            hidden: vec![],
+            inside: Inside { gate: vec![], up: vec![], hidden: vec![], linear: Scratch::new(precision) },
             logits: vec![],
             chunk: Chunk::default(),
             linear: Scratch::new(precision),
@@ -116,9 +111,9 @@ impl Workspace {
             (&mut self.expert_weights, config.top_k),
             (&mut self.gathered, d),
             (&mut self.expert_out, d),
-            (&mut self.gate, mlp),
-            (&mut self.up, mlp),
-            (&mut self.hidden, mlp),
+            (&mut self.inside.gate, mlp),
+            (&mut self.inside.up, mlp),
+            (&mut self.inside.hidden, mlp),
         ];
         for (buffer, width) in per_row {
             sized(buffer, rows * width);

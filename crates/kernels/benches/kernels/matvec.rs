@@ -43,12 +43,12 @@ fn bench(bencher: Bencher<'_, '_>, case: Case, precision: Precision, batch: usiz
     let mut bytes = vec![0; kind.row_bytes(rows * cols).expect("whole blocks")];
     quantize(kind, &uniform(rows * cols, -1.0, 1.0, 1), &mut bytes);
     let w = QuantMatrix::new(kind, rows, cols, &bytes).expect("whole rows");
-    let mut x = Activations::new(precision);
-    x.set(&uniform(batch * cols, -1.0, 1.0, 2), cols);
+    let (x, mut activations) = (uniform(batch * cols, -1.0, 1.0, 2), Activations::new(precision));
+    let mut x = activations.batch(&x, cols);
     let mut y = vec![0.0; batch * rows];
     let work = ItemsCount::new(2 * batch * rows * cols);
     bencher.counter(BytesCount::new(bytes.len())).counter(work).bench_local(|| {
-        multiply(black_box(w), black_box(&x), &mut y);
+        multiply(black_box(w), black_box(&mut x), &mut y);
         black_box(y[0])
     });
 }
@@ -77,6 +77,9 @@ fn exact_batch_32(bencher: Bencher<'_, '_>, case: Case) {
 #[divan::bench(args = [(1, 64), (1, 256), (32, 64)], sample_size = 64)]
 fn prepare(bencher: Bencher<'_, '_>, (batch, cols): (usize, usize)) {
     let values = uniform(batch * cols, -1.0, 1.0, 2);
-    let mut x = Activations::new(Precision::Int8);
-    bencher.counter(ItemsCount::new(values.len())).bench_local(|| x.set(black_box(&values), cols));
+    let mut activations = Activations::new(Precision::Int8);
+    let no_rows = QuantMatrix::new(Kind::Q8_0, 0, cols, &[]).expect("whole rows");
+    bencher.counter(ItemsCount::new(values.len())).bench_local(|| {
+        multiply(no_rows, &mut activations.batch(black_box(&values), cols), &mut []);
+    });
 }

@@ -21,6 +21,9 @@ pub const KEY_BLOCK: usize = LANES;
 /// Blocks of keys whose scores exist at once.
 const RUN: usize = 16;
 
+/// Sums that are made side by side: a chain of multiply-adds waits for each of its links.
+const CHAINS: usize = 4;
+
 /// Sizes of causal grouped-query attention (arXiv 1706.03762 eq. 1, 2305.13245).
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionStep {
@@ -91,43 +94,54 @@ simd! {
 /// q·kᵀ·scale of a block of keys [w, 16].
 #[inline(always)]
 fn scores<S: Isa>(query: &[f32], keys: &[f32], scale: f32) -> [f32; KEY_BLOCK] {
-    // two sums at a time: a chain of multiply-adds waits for each of its links
-    let mut sums = [[0.0; KEY_BLOCK]; 2];
-    for (channel, (q, keys)) in query.iter().zip(keys.as_chunks::<KEY_BLOCK>().0).enumerate() {
-        let sum = &mut sums[channel % 2];
-        for (sum, key) in sum.iter_mut().zip(keys) {
-            *sum = mul_add::<S>(*q, *key, *sum);
-        }
-    }
-    let [mut z, other] = sums;
-    for (z, other) in z.iter_mut().zip(other) {
-        *z = (*z + other) * scale;
-    }
+    let mut z = weighted_sum::<S, KEY_BLOCK>(query, keys, KEY_BLOCK, 0);
+    z.iter_mut().for_each(|z| *z *= scale);
     z
 }
 
 /// y += Σ weight·value, over the columns of `values` [seen, kv] from `column`.
 #[inline(always)]
 fn add_values<S: Isa>(weights: &[f32], values: &[f32], kv: usize, column: usize, y: &mut [f32]) {
-    let whole = y.len() - y.len() % LANES;
-    for at in (0..whole).step_by(LANES) {
-        add_value_lanes::<S, LANES>(weights, values, kv, column + at, &mut y[at..at + LANES]);
+    let (blocks, rest) = y.as_chunks_mut::<LANES>();
+    let start_of_rest = column + blocks.len() * LANES;
+    for (y, start) in blocks.iter_mut().zip((column..).step_by(LANES)) {
+        let sums = weighted_sum::<S, LANES>(weights, values, kv, start);
+        y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
     }
-    for at in whole..y.len() {
-        add_value_lanes::<S, 1>(weights, values, kv, column + at, &mut y[at..at + 1]);
+    for (y, start) in rest.iter_mut().zip(start_of_rest..) {
+        let [sum] = weighted_sum::<S, 1>(weights, values, kv, start);
+        *y += sum;
     }
 }
 
+/// Σ weight·row of as many `rows` of `width` numbers as there are weights, the `N` columns from `column`.
 #[inline(always)]
-fn add_value_lanes<S: Isa, const N: usize>(weights: &[f32], values: &[f32], kv: usize, column: usize, y: &mut [f32]) {
-    let mut sum = load::<N>(y);
-    for (weight, row) in weights.iter().zip(values.chunks_exact(kv)) {
-        let value = load::<N>(&row[column..]);
-        for lane in 0..N {
-            sum[lane] = mul_add::<S>(*weight, value[lane], sum[lane]);
+fn weighted_sum<S: Isa, const N: usize>(weights: &[f32], rows: &[f32], width: usize, column: usize) -> [f32; N] {
+    let mut sums = [[0.0; N]; CHAINS];
+    let (weights, last_weights) = weights.as_chunks::<CHAINS>();
+    let (rows, last_rows) = rows.split_at(weights.len() * CHAINS * width);
+    for (weights, rows) in weights.iter().zip(rows.chunks_exact(CHAINS * width)) {
+        for chain in 0..CHAINS {
+            add_row::<S, N>(weights[chain], &rows[chain * width + column..], &mut sums[chain]);
         }
     }
-    y.copy_from_slice(&sum);
+    for ((weight, row), sum) in last_weights.iter().zip(last_rows.chunks_exact(width)).zip(&mut sums) {
+        add_row::<S, N>(*weight, &row[column..], sum);
+    }
+    let [mut sum, b, c, d] = sums;
+    for lane in 0..N {
+        sum[lane] = (sum[lane] + b[lane]) + (c[lane] + d[lane]);
+    }
+    sum
+}
+
+/// sum += weight·row
+#[inline(always)]
+fn add_row<S: Isa, const N: usize>(weight: f32, row: &[f32], sum: &mut [f32; N]) {
+    let row = load::<N>(row);
+    for lane in 0..N {
+        sum[lane] = mul_add::<S>(weight, row[lane], sum[lane]);
+    }
 }
 
 /// Which two channels of a head are turned together.

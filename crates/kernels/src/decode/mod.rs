@@ -5,7 +5,7 @@
 //! z | x B C | dt ← window, state → conv + silu → recurrence → gate, norm → y                  mamba2_step
 //! q | k | v → turn → keys and values → softmax(q·kᵀ)·v                                        attention_step
 //! u → logits → the top k, their weights           gate, up → silu(gate)·up                      route, swiglu
-//! logits → what a token costs, how likely each is                                             nats, likelihoods
+//! logits → the likeliest token; what one costs; how likely each is                 likeliest, nats, likelihoods
 //! ```
 //!
 //! A stage is a few hundred vector instructions, so what counts is one pass over memory and one choice of the instruction
@@ -22,7 +22,7 @@ pub use attention::{AttentionStep, KEY_BLOCK, Pairs, attention_step, turn};
 pub use join::join_norm;
 pub use mamba2::{Mamba2Step, mamba2_step};
 pub use router::route;
-pub use softmax::{likelihoods, nats};
+pub use softmax::{likeliest, likelihoods, nats};
 pub use swiglu::swiglu;
 
 /// `N` floats from the start of `x`.

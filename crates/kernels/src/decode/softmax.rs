@@ -1,9 +1,20 @@
-//! logits → nats of one token, likelihoods of all
+//! logits → the likeliest token, nats of one, likelihoods of all
 
 use crate::{
     simd::{Isa, exp, simd},
     sums::LANES,
 };
+
+simd! {
+    /// The index of the largest logit, the lowest of those that tie; logits that are no numbers do not count. 0 if none
+    /// does.
+    pub fn likeliest<S>(logits: &[f32]) -> usize {
+        let largest = largest(logits);
+        let has_it = |block: &[f32]| block.iter().fold(false, |found, x| found | (*x == largest));
+        let skipped = LANES * logits.as_chunks::<LANES>().0.iter().take_while(|block| !has_it(*block)).count();
+        logits[skipped..].iter().position(|x| *x == largest).map_or(0, |index| skipped + index)
+    }
+}
 
 simd! {
     /// Nats that the token `target` costs: ln Σ eˣ − x\[target\].
@@ -70,6 +81,24 @@ mod tests {
 
     fn logits(v: usize) -> Vec<f32> {
         uniform(v, 1).iter().map(|x| 12.0 * x).collect()
+    }
+
+    #[test]
+    fn the_likeliest_is_the_first_of_the_largest() {
+        for level in Level::available() {
+            for v in [1, 15, 16, 17, 40, 4097] {
+                let mut x = logits(v);
+                for at in [v - 1, v / 2, v / 3] {
+                    x[at] = 20.0;
+                    assert_eq!(with_level(level, 1, || likeliest(&x)), at, "{v}, {level:?}");
+                }
+                x[0] = f32::NAN;
+                assert_eq!(with_level(level, 1, || likeliest(&x)), v / 3, "{v}, {level:?}");
+                x.fill(f32::NEG_INFINITY);
+                assert_eq!(with_level(level, 1, || likeliest(&x)), 0, "{v}, {level:?}");
+            }
+        }
+        assert_eq!(likeliest(&[]), 0);
     }
 
     #[test]

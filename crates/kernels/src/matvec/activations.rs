@@ -12,8 +12,6 @@ use super::{LANES, Operand, TILES, round};
 pub(super) const BLOCK: usize = 32;
 /// Elements whose codes are summed.
 pub(super) const SUM: usize = 16;
-/// Sums of a block.
-const SUMS: usize = BLOCK / SUM;
 /// Codes of a vector that lie side by side, the most that one instruction sums.
 pub(super) const QUAD: usize = 4;
 
@@ -29,13 +27,10 @@ pub enum Precision {
     Int8,
 }
 
-/// A batch of vectors, prepared once for all the matrices that they are multiplied by. Memory is kept between batches.
+/// How the vectors of batches take part in products, and memory to prepare them in, which is kept between batches.
 #[derive(Clone, Debug)]
 pub struct Activations {
     precision: Precision,
-    count: usize,
-    len: usize,
-    lanes: usize,
     /// [tiles, len, lanes]
     exact: Vec<f32>,
     /// [tiles, blocks · 32 / 4, lanes, 4]
@@ -44,6 +39,18 @@ pub struct Activations {
     scales: Vec<f32>,
     /// [tiles, blocks · 2, lanes]
     sums: Vec<i32>,
+}
+
+/// Vectors that one or several matrices are multiplied by, prepared when the first matrix of a sort asks for them.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    x: &'a [f32],
+    count: usize,
+    len: usize,
+    lanes: usize,
+    is_interleaved: bool,
+    is_rounded: bool,
+    memory: &'a mut Activations,
 }
 
 /// A tile of codes, laid out as in [`Activations`].
@@ -55,49 +62,55 @@ pub(super) struct Int8<'a> {
 }
 
 impl Activations {
-    /// No vectors yet.
+    /// Without memory yet.
     pub fn new(precision: Precision) -> Self {
         let (exact, codes, scales, sums) = Default::default();
-        Self { precision, count: 0, len: 0, lanes: 1, exact, codes, scales, sums }
+        Self { precision, exact, codes, scales, sums }
     }
 
-    /// Take the vectors of `len` elements that lie one after the other in `x`.
+    /// The vectors of `len` elements that lie one after the other in `x`.
     ///
     /// In int8 a block with a NaN or an infinity makes all that is multiplied by it NaN.
     ///
     /// # Panics
     /// If `x` is not whole vectors.
-    pub fn set(&mut self, x: &[f32], len: usize) {
+    pub fn batch<'a>(&'a mut self, x: &'a [f32], len: usize) -> Batch<'a> {
         let count = if x.is_empty() { 0 } else { x.len() / len.max(1) };
         assert_eq!(count * len, x.len(), "whole vectors of {len} elements");
-        (self.count, self.len) = (count, len);
-        self.lanes = if count < MIN_TILED { 1 } else { LANES };
-        let tiles = count.div_ceil(self.lanes);
-        self.exact.resize(tiles * self.lanes * len, 0.0);
-        if self.lanes == 1 {
-            self.exact.copy_from_slice(x);
-        } else {
-            let tiles = x.chunks(LANES * len).zip(self.exact.chunks_exact_mut(LANES * len));
-            tiles.for_each(|(x, tile)| interleave(x, len, tile));
+        let lanes = if count < MIN_TILED { 1 } else { LANES };
+        Batch { x, count, len, lanes, is_interleaved: false, is_rounded: false, memory: self }
+    }
+
+    /// Interleave `x`.
+    fn interleave(&mut self, x: &[f32], len: usize) {
+        let tile_len = LANES * len;
+        self.exact.resize(x.len().next_multiple_of(tile_len.max(1)), 0.0);
+        let tiles = x.chunks(tile_len).zip(self.exact.chunks_exact_mut(tile_len));
+        tiles.for_each(|(x, tile)| interleave(x, len, tile));
+    }
+
+    /// Round `x`, and interleave it unless there is but one lane.
+    fn round(&mut self, x: &[f32], len: usize, lanes: usize) {
+        let tile_len = lanes * len;
+        let all = x.len().next_multiple_of(tile_len.max(1));
+        self.codes.resize(all, 0);
+        self.scales.resize(all / BLOCK, 0.0);
+        self.sums.resize(all / SUM, 0);
+        if all == 0 {
+            return;
         }
-        // no kind with codes has rows of other lengths
-        if self.precision == Precision::Int8 && len.is_multiple_of(BLOCK) {
-            let blocks = len / BLOCK * self.lanes;
-            self.codes.resize(tiles * blocks * BLOCK, 0);
-            self.scales.resize(tiles * blocks, 0.0);
-            self.sums.resize(tiles * blocks * SUMS, 0);
-            let tiles = x.chunks((self.lanes * len).max(1)).zip(self.codes.chunks_exact_mut((blocks * BLOCK).max(1)));
-            let sums =
-                self.scales.chunks_exact_mut(blocks.max(1)).zip(self.sums.chunks_exact_mut((blocks * SUMS).max(1)));
-            for ((x, codes), (scales, sums)) in tiles.zip(sums) {
-                match self.lanes {
-                    1 => round::one(x, codes, scales, sums),
-                    _ => round::tile(x, len, codes, scales, sums),
-                }
+        let tiles = x.chunks(tile_len).zip(self.codes.chunks_exact_mut(tile_len));
+        let sums = self.scales.chunks_exact_mut(tile_len / BLOCK).zip(self.sums.chunks_exact_mut(tile_len / SUM));
+        for ((x, codes), (scales, sums)) in tiles.zip(sums) {
+            match lanes {
+                1 => round::one(x, codes, scales, sums),
+                _ => round::tile(x, len, codes, scales, sums),
             }
         }
     }
+}
 
+impl Batch<'_> {
     /// Vectors.
     pub fn count(&self) -> usize {
         self.count
@@ -114,17 +127,35 @@ impl Activations {
         if self.lanes == 1 { 1 } else { TILES * LANES }
     }
 
-    /// The vectors from `first`, a multiple of [`Activations::vectors_at_once`], on, for weights that have codes or not.
+    /// Get ready for a matrix that has codes, or has not.
+    pub(super) fn prepare(&mut self, coded: bool) {
+        if self.is_int8(coded) {
+            if !self.is_rounded {
+                self.memory.round(self.x, self.len, self.lanes);
+                self.is_rounded = true;
+            }
+        } else if self.lanes > 1 && !self.is_interleaved {
+            self.memory.interleave(self.x, self.len);
+            self.is_interleaved = true;
+        }
+    }
+
+    /// The vectors from `first`, a multiple of [`Batch::vectors_at_once`], on, for such a matrix.
     pub(super) fn operand(&self, first: usize, coded: bool) -> Operand<'_> {
         let count = (self.count.next_multiple_of(self.lanes) - first).min(self.vectors_at_once());
         let (start, len) = (first * self.len, count * self.len);
-        let all = Int8 { codes: &self.codes, scales: &self.scales, sums: &self.sums };
-        match (self.precision == Precision::Int8 && coded, self.lanes) {
+        let Activations { exact, codes, scales, sums, .. } = &*self.memory;
+        let all = Int8 { codes, scales, sums };
+        match (self.is_int8(coded), self.lanes) {
             (true, 1) => Operand::OneInt8(all.part(start, len)),
             (true, _) => Operand::ManyInt8(all.part(start, len)),
-            (false, 1) => Operand::One(&self.exact[start..][..len]),
-            (false, _) => Operand::Many(&self.exact[start..][..len]),
+            (false, 1) => Operand::One(&self.x[start..][..len]),
+            (false, _) => Operand::Many(&exact[start..][..len]),
         }
+    }
+
+    fn is_int8(&self, coded: bool) -> bool {
+        self.memory.precision == Precision::Int8 && coded
     }
 }
 

@@ -1,13 +1,13 @@
 //! y = W·x with W in the form it has in a file, for one vector or a batch of them.
 //!
 //! ```text
-//! x: [n, cols] → Activations: f32, or int8 with a scale for each 32     once for all matrices that read x
+//! x: [n, cols] → Batch: f32, or int8 with a scale for each 32           once for all matrices that read x
 //! W: rows of blocks ─┐
 //!   f32 activations  ├→ numbers of a block in registers, fused multiply-adds in 8 chains   ─┐
 //!   int8 activations ┴→ codes × codes, summed exactly in i32, times both scales            ─┴→ y: [n, rows]
 //! ```
 //!
-//! W is read once for up to 16 vectors of a batch; nothing of it is expanded but a strip of a few rows.
+//! W is read once for up to 32 vectors of a batch; nothing of it is expanded but a strip of a few rows.
 //!
 //! # What is equal to what
 //!
@@ -26,7 +26,7 @@ mod round;
 #[expect(unsafe_code, reason = "instructions of sets that were detected, on operands whose sizes were checked")]
 mod x86;
 
-pub use activations::{Activations, Precision};
+pub use activations::{Activations, Batch, Precision};
 
 use crate::{quant::QuantMatrix, simd::Base};
 use activations::Int8;
@@ -49,7 +49,7 @@ pub fn matvec(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
 ///
 /// # Panics
 /// If the vectors are not a row's elements long, or `y` not n times the rows.
-pub fn multiply(w: QuantMatrix<'_>, x: &Activations, y: &mut [f32]) {
+pub fn multiply(w: QuantMatrix<'_>, x: &mut Batch<'_>, y: &mut [f32]) {
     assert_eq!(
         (x.len(), y.len()),
         (w.cols(), x.count() * w.rows()),
@@ -58,6 +58,7 @@ pub fn multiply(w: QuantMatrix<'_>, x: &Activations, y: &mut [f32]) {
         w.cols()
     );
     let coded = w.kind().block_len() > 1;
+    x.prepare(coded);
     let (rows, vectors) = (w.rows(), x.vectors_at_once());
     for first in (0..x.count()).step_by(vectors) {
         let last = x.count().min(first + vectors);
@@ -69,7 +70,7 @@ pub fn multiply(w: QuantMatrix<'_>, x: &Activations, y: &mut [f32]) {
 const LANES: usize = 8;
 
 /// Tiles that a kernel may take at once, so that what it reads of W serves more vectors.
-const TILES: usize = 2;
+const TILES: usize = 4;
 
 /// What a kernel multiplies by: one vector, or up to [`TILES`] tiles of [`LANES`] interleaved ones, of the last of which
 /// y wants the first few.
@@ -90,23 +91,32 @@ fn run(w: QuantMatrix<'_>, x: Operand<'_>, y: &mut [f32]) {
     match x {
         Operand::One(x) => portable::exact::<1, Base>(w, x, y),
         Operand::OneInt8(x) => portable::int8::<1>(w, x, y),
-        Operand::Many(x) => for_tiles(w, x, y, portable::exact::<LANES, Base>),
-        Operand::ManyInt8(x) => for_int8_tiles(w, x, y, portable::int8::<LANES>),
+        Operand::Many(x) => {
+            for_tiles(w, y, &[1], |start, len| &x[start..][..len], |_, x, y| portable::exact::<LANES, Base>(w, x, y));
+        }
+        Operand::ManyInt8(x) => {
+            for_tiles(w, y, &[1], |start, len| x.part(start, len), |_, x, y| portable::int8::<LANES>(w, x, y));
+        }
     }
 }
 
-/// Call `kernel` with each tile and the part of `y` that is for it.
-fn for_tiles(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32], kernel: fn(QuantMatrix<'_>, &[f32], &mut [f32])) {
-    for (tile, y) in y.chunks_mut((LANES * w.rows()).max(1)).enumerate() {
-        let len = LANES * w.cols();
-        kernel(w, &x[tile * len..][..len], y);
-    }
-}
-
-/// [`for_tiles`] of codes.
-fn for_int8_tiles(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32], kernel: fn(QuantMatrix<'_>, Int8<'_>, &mut [f32])) {
-    for (tile, y) in y.chunks_mut((LANES * w.rows()).max(1)).enumerate() {
-        kernel(w, x.part(tile * LANES * w.cols(), LANES * w.cols()), y);
+/// Go through the tiles of vectors by as many at once as `sizes` has, the largest first: `kernel` gets how many, their
+/// `part` of x from one element on, so many of them, and what of `y` is for them.
+fn for_tiles<X>(
+    w: QuantMatrix<'_>,
+    mut y: &mut [f32],
+    sizes: &[usize],
+    part: impl Fn(usize, usize) -> X,
+    kernel: impl Fn(usize, X, &mut [f32]),
+) {
+    let (x_len, y_len) = (LANES * w.cols(), LANES * w.rows());
+    let mut first = 0;
+    while !y.is_empty() {
+        let left = y.len().div_ceil(y_len);
+        let tiles = sizes.iter().copied().find(|size| *size <= left).unwrap_or(1);
+        let (now, later) = y.split_at_mut(y.len().min(tiles * y_len));
+        kernel(tiles, part(first * x_len, tiles * x_len), now);
+        (y, first) = (later, first + tiles);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 
 /// Rows and columns around what the kernels take at a time; columns in units of the block.
 const ROWS: [usize; 8] = [1, 2, 3, 7, 8, 9, 17, 32];
-const BATCHES: [usize; 9] = [1, 2, 4, 5, 7, 8, 9, 16, 19];
+const BATCHES: [usize; 11] = [1, 2, 4, 5, 7, 8, 9, 16, 19, 32, 59];
 
 fn cols(kind: Kind) -> Vec<usize> {
     match kind.block_len() {
@@ -29,18 +29,15 @@ fn weights(kind: Kind, rows: usize, cols: usize) -> Vec<u8> {
     bytes
 }
 
-fn activations(precision: Precision, x: &[f32], len: usize) -> Activations {
+fn product(w: QuantMatrix<'_>, x: &[f32], precision: Precision) -> Vec<f32> {
     let mut activations = Activations::new(precision);
     // what was there before must not be seen
-    activations.set(&[f32::NAN; 9 * 32], 32);
-    activations.set(x, len);
-    activations
-}
-
-fn product(w: QuantMatrix<'_>, x: &[f32], precision: Precision) -> Vec<f32> {
-    let x = activations(precision, x, w.cols());
+    for coded in [false, true] {
+        activations.batch(&[f32::NAN; 9 * 32], 32).prepare(coded);
+    }
+    let mut x = activations.batch(x, w.cols());
     let mut y = vec![f32::NAN; x.count() * w.rows()];
-    multiply(w, &x, &mut y);
+    multiply(w, &mut x, &mut y);
     y
 }
 

@@ -17,7 +17,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 pub use processors::{LogitsProcessor, MinP, RepetitionPenalty, Temperature, TopK, TopP};
 use ranked::Ranked;
 
-use itera_kernels::decode::likelihoods;
+use itera_kernels::decode::{likeliest, likelihoods};
 
 /// How to choose the next token.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +91,7 @@ impl Sampler {
         for processor in &mut self.processors {
             processor.process(logits, seen);
         }
-        let likeliest = likeliest(logits);
+        let likeliest = likeliest(logits) as u32;
         let Some(rng) = &mut self.rng else { return likeliest };
         let random = rng.random::<f64>();
         if !logits.get(likeliest as usize).is_some_and(|logit| logit.is_finite()) {
@@ -110,17 +110,6 @@ impl Sampler {
         }
         last
     }
-}
-
-/// The id of the largest logit, the lowest of those that tie.
-fn likeliest(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (id, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = id;
-        }
-    }
-    best as u32
 }
 
 /// The random stream of text number `index` under `seed`. ChaCha is counter-based: nothing about it has to be saved.

@@ -8,7 +8,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{RowTiles, kinds::Numbers, store, store_lanes, sums};
+use super::{RowTiles, kinds::Numbers, store, store_lanes, store_wide, sums};
 use crate::{
     matvec::{LANES, portable::CHAINS},
     quant::QuantMatrix,
@@ -108,16 +108,13 @@ pub(super) unsafe fn wide<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: 
                     }
                 }
             }
-            let (mut low, mut high) = ([_mm256_setzero_ps(); ROWS], [_mm256_setzero_ps(); ROWS]);
-            for ((low, high), [a, b, c, d, e, f, g, h]) in low.iter_mut().zip(&mut high).zip(chains) {
+            let mut sums = [_mm512_setzero_ps(); ROWS];
+            for (sum, [a, b, c, d, e, f, g, h]) in sums.iter_mut().zip(chains) {
                 let (even, odd) = (_mm512_add_ps(a, c), _mm512_add_ps(b, d));
                 let (later_even, later_odd) = (_mm512_add_ps(e, g), _mm512_add_ps(f, h));
-                let sum = _mm512_add_ps(_mm512_add_ps(even, odd), _mm512_add_ps(later_even, later_odd));
-                (*low, *high) = (_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps::<1>(sum));
+                *sum = _mm512_add_ps(_mm512_add_ps(even, odd), _mm512_add_ps(later_even, later_odd));
             }
-            let (y, y_second) = y.split_at_mut(LANES * w.rows());
-            store_lanes(&low, &mut y[start..], w.rows());
-            store_lanes(&high, &mut y_second[start..], w.rows());
+            store_wide(&sums, y, start, w.rows());
         }
     }
 }

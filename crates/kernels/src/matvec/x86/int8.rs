@@ -1,14 +1,19 @@
 //! W·x with x in int8.
 //!
 //! ```text
-//! one    rows r and r + 4 to the halves of a register, 16 codes × 16 codes → 4 × i32 a row, twice;
-//!        four such registers → one sum a row, × its scale → 8 results
+//! one    8 rows: codes × codes of a group → a sum a row, × its scale → 8 results
 //! many   4 rows × 8 vectors: four codes of W to all lanes × four codes of each vector
+//! wide   the same with pairs of tiles of vectors, in registers of 512 bits
 //! ```
 
 use std::arch::x86_64::*;
 
-use super::{RowTiles, bytes::Dot, kinds::Codes, store, store_lanes, sums};
+use super::{
+    RowTiles,
+    bytes::{Dot, Vnni},
+    kinds::Codes,
+    store, store_lanes, store_wide,
+};
 use crate::{
     matvec::{
         LANES,
@@ -40,19 +45,13 @@ pub(super) unsafe fn one<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: &
             for block in 0..blocks {
                 for group in 0..B::LEN / B::GROUP {
                     let at = block * B::LEN + group * B::GROUP;
-                    let mut products = [_mm256_setzero_si256(); TILE / 2];
-                    let mut sum = 0;
-                    for half in 0..B::GROUP / SUM {
-                        let codes = _mm_loadu_si128(x.codes.as_ptr().add(at + half * SUM).cast());
-                        let codes = _mm256_broadcastsi128_si256(codes);
-                        for (r, product) in products.iter_mut().enumerate() {
-                            let unsigned = B::unsigned(rows[r], rows[r + TILE / 2], group, half);
-                            *product = D::add(*product, unsigned, codes, B::OFFSET);
-                        }
-                        sum += *x.sums.get_unchecked(at / SUM + half);
+                    let products = B::dots::<D>(&rows, group, x.codes.as_ptr().add(at));
+                    let mut sum = *x.sums.get_unchecked(at / SUM);
+                    if B::GROUP > SUM {
+                        sum += *x.sums.get_unchecked(at / SUM + 1);
                     }
                     let left_over = _mm256_set1_epi32(D::left_over(B::OFFSET) * sum);
-                    let products = _mm256_sub_epi32(sums::of_halves(products), left_over);
+                    let products = _mm256_sub_epi32(products, left_over);
                     let x_scale = *x.scales.get_unchecked(at / BLOCK);
                     let scales = _mm256_mul_ps(B::scales(&rows, group), _mm256_set1_ps(x_scale));
                     total = _mm256_add_ps(total, _mm256_mul_ps(scales, _mm256_cvtepi32_ps(products)));
@@ -70,70 +69,166 @@ pub(super) unsafe fn one<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: &
     }
 }
 
-/// `N` tiles of [`LANES`] interleaved vectors, of the last of which `y` has the first few.
+/// [`LANES`] interleaved vectors, of which `y` has the first few.
 ///
 /// # Safety
 /// The processor has AVX2, FMA, F16C and what `D` asks for.
 #[inline(always)]
-pub(super) unsafe fn many<B: Codes, D: Dot, const N: usize>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
-    let cols = x.codes.len() / LANES / N;
+pub(super) unsafe fn many<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+    let cols = x.codes.len() / LANES;
     let mut quads = [[0; STRIP / QUAD]; ROWS];
     for (start, rows) in RowTiles::<ROWS>::new(w) {
         // SAFETY: rows and each vector are `cols` elements, whole blocks.
         unsafe {
-            let mut totals = [[_mm256_setzero_ps(); ROWS]; N];
+            let mut totals = [_mm256_setzero_ps(); ROWS];
             for first in (0..cols).step_by(STRIP) {
-                let strip = STRIP.min(cols - first);
-                let mut rows = rows;
-                for row in &mut rows {
-                    *row = row.add(first / B::LEN * B::BYTES);
-                }
-                for (quads, rows) in quads.chunks_exact_mut(2).zip(rows.chunks_exact(2)) {
-                    decode::<B>(rows[0], rows[1], strip, quads);
-                }
+                let (strip, rows) = decode::<B>(rows, first, cols, &mut quads);
                 for at in (0..strip).step_by(B::GROUP) {
-                    let mut products = [[_mm256_setzero_si256(); ROWS]; N];
+                    let mut products = [_mm256_setzero_si256(); ROWS];
                     for quad in at / QUAD..(at + B::GROUP) / QUAD {
-                        let mut codes = [_mm256_setzero_si256(); N];
-                        for (tile, codes) in codes.iter_mut().enumerate() {
-                            let quads = x.codes.as_ptr().cast::<__m256i>().add((tile * cols + first) / QUAD);
-                            *codes = _mm256_loadu_si256(quads.add(quad));
+                        let codes = x.codes.as_ptr().cast::<__m256i>().add(first / QUAD + quad);
+                        let codes = _mm256_loadu_si256(codes);
+                        for (product, quads) in products.iter_mut().zip(&quads) {
+                            let w = _mm256_set1_epi32(*quads.get_unchecked(quad));
+                            *product = D::add(*product, w, codes, B::OFFSET);
+                        }
+                    }
+                    let sums = x.sums.as_ptr().add((first + at) / SUM * LANES).cast::<__m256i>();
+                    let mut sum = _mm256_loadu_si256(sums);
+                    if B::GROUP > SUM {
+                        sum = _mm256_add_epi32(sum, _mm256_loadu_si256(sums.add(1)));
+                    }
+                    let left_over = _mm256_mullo_epi32(sum, _mm256_set1_epi32(D::left_over(B::OFFSET)));
+                    let x_scales = _mm256_loadu_ps(x.scales.as_ptr().add((first + at) / BLOCK * LANES));
+                    let sum = _mm256_mul_ps(x_scales, _mm256_cvtepi32_ps(sum));
+                    for ((total, product), row) in totals.iter_mut().zip(products).zip(rows) {
+                        let block = row.add(at / B::LEN * B::BYTES);
+                        let scale = _mm256_mul_ps(B::scales(&[block; 8], at % B::LEN / B::GROUP), x_scales);
+                        let product = _mm256_cvtepi32_ps(_mm256_sub_epi32(product, left_over));
+                        *total = _mm256_add_ps(*total, _mm256_mul_ps(scale, product));
+                        if B::HAS_MINIMUM {
+                            *total = _mm256_add_ps(*total, _mm256_mul_ps(B::minimums(&[block; 8]), sum));
+                        }
+                    }
+                }
+            }
+            store_lanes(&totals, &mut y[start..], w.rows());
+        }
+    }
+}
+
+/// [`many`] for `N` pairs of tiles.
+///
+/// # Safety
+/// The processor has AVX2, FMA, F16C and AVX-512 F, DQ and VNNI.
+#[inline(always)]
+pub(super) unsafe fn wide<B: Codes, const N: usize>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+    let cols = x.codes.len() / (2 * LANES * N);
+    let mut quads = [[0; STRIP / QUAD]; ROWS];
+    for (start, rows) in RowTiles::<ROWS>::new(w) {
+        // SAFETY: rows and each vector are `cols` elements, whole blocks; two tiles are one after the other.
+        unsafe {
+            let mut totals = [[_mm512_setzero_ps(); ROWS]; N];
+            for first in (0..cols).step_by(STRIP) {
+                let (strip, rows) = decode::<B>(rows, first, cols, &mut quads);
+                for at in (0..strip).step_by(B::GROUP) {
+                    let mut products = [[_mm512_setzero_si512(); ROWS]; N];
+                    for quad in at / QUAD..(at + B::GROUP) / QUAD {
+                        let mut codes = [_mm512_setzero_si512(); N];
+                        for (pair, codes) in codes.iter_mut().enumerate() {
+                            let tile = x.codes.as_ptr().add(2 * pair * cols * LANES + (first + quad * QUAD) * LANES);
+                            *codes = two_tiles(tile.cast(), cols * LANES / size_of::<i32>());
                         }
                         for (row, quads) in quads.iter().enumerate() {
-                            let w = _mm256_set1_epi32(*quads.get_unchecked(quad));
+                            let w = _mm512_set1_epi32(*quads.get_unchecked(quad));
                             for (products, codes) in products.iter_mut().zip(codes) {
-                                products[row] = D::add(products[row], w, codes, B::OFFSET);
+                                products[row] = _mm512_dpbusd_epi32(products[row], w, codes);
                             }
                         }
                     }
-                    for (tile, (totals, products)) in totals.iter_mut().zip(products).enumerate() {
-                        let from = tile * cols + first + at;
-                        let sums = x.sums.as_ptr().add(from / SUM * LANES).cast::<__m256i>();
-                        let mut sum = _mm256_loadu_si256(sums);
-                        if B::GROUP > SUM {
-                            sum = _mm256_add_epi32(sum, _mm256_loadu_si256(sums.add(1)));
+                    let mut scales = [_mm512_setzero_ps(); ROWS];
+                    let mut minimums = [_mm512_setzero_ps(); ROWS];
+                    for ((scale, minimum), row) in scales.iter_mut().zip(&mut minimums).zip(rows) {
+                        let block = row.add(at / B::LEN * B::BYTES);
+                        *scale = first_to_all(B::scales(&[block; 8], at % B::LEN / B::GROUP));
+                        if B::HAS_MINIMUM {
+                            *minimum = first_to_all(B::minimums(&[block; 8]));
                         }
-                        let left_over = _mm256_mullo_epi32(sum, _mm256_set1_epi32(D::left_over(B::OFFSET)));
-                        let x_scales = _mm256_loadu_ps(x.scales.as_ptr().add(from / BLOCK * LANES));
-                        let sum = _mm256_mul_ps(x_scales, _mm256_cvtepi32_ps(sum));
-                        for ((total, product), row) in totals.iter_mut().zip(products).zip(rows) {
-                            let block = row.add(at / B::LEN * B::BYTES);
-                            let scales = B::scales(&[block; 8], at % B::LEN / B::GROUP);
-                            let scale = _mm256_mul_ps(scales, x_scales);
-                            let product = _mm256_cvtepi32_ps(_mm256_sub_epi32(product, left_over));
-                            *total = _mm256_add_ps(*total, _mm256_mul_ps(scale, product));
+                    }
+                    for (pair, (totals, products)) in totals.iter_mut().zip(products).enumerate() {
+                        let from = 2 * pair * cols + first + at;
+                        let (sums, per_tile) = (x.sums.as_ptr().add(from / SUM * LANES), cols / SUM * LANES);
+                        let mut sum = two_tiles(sums, per_tile);
+                        if B::GROUP > SUM {
+                            sum = _mm512_add_epi32(sum, two_tiles(sums.add(LANES), per_tile));
+                        }
+                        let left_over = _mm512_mullo_epi32(sum, _mm512_set1_epi32(Vnni::left_over(B::OFFSET)));
+                        let x_scales = x.scales.as_ptr().add(from / BLOCK * LANES);
+                        let x_scales = _mm512_castsi512_ps(two_tiles(x_scales.cast(), cols / BLOCK * LANES));
+                        let sum = _mm512_mul_ps(x_scales, _mm512_cvtepi32_ps(sum));
+                        for (row, (total, product)) in totals.iter_mut().zip(products).enumerate() {
+                            let product = _mm512_cvtepi32_ps(_mm512_sub_epi32(product, left_over));
+                            let product = _mm512_mul_ps(_mm512_mul_ps(scales[row], x_scales), product);
+                            *total = _mm512_add_ps(*total, product);
                             if B::HAS_MINIMUM {
-                                *total = _mm256_add_ps(*total, _mm256_mul_ps(B::minimums(&[block; 8]), sum));
+                                *total = _mm512_add_ps(*total, _mm512_mul_ps(minimums[row], sum));
                             }
                         }
                     }
                 }
             }
-            for (totals, y) in totals.iter().zip(y.chunks_mut(LANES * w.rows())) {
-                store_lanes(totals, &mut y[start..], w.rows());
+            for (totals, y) in totals.iter().zip(y.chunks_mut(2 * LANES * w.rows())) {
+                store_wide(totals, y, start, w.rows());
             }
         }
     }
+}
+
+/// Eight numbers of a tile, and the same of the next one, which begins `tile_len` numbers later.
+///
+/// # Safety
+/// The processor has AVX-512 F and DQ; the numbers are there.
+#[inline(always)]
+unsafe fn two_tiles(tile: *const i32, tile_len: usize) -> __m512i {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let first = _mm512_castsi256_si512(_mm256_loadu_si256(tile.cast()));
+        _mm512_inserti64x4::<1>(first, _mm256_loadu_si256(tile.add(tile_len).cast()))
+    }
+}
+
+/// The first number in all lanes.
+///
+/// # Safety
+/// The processor has AVX-512 F.
+#[inline(always)]
+unsafe fn first_to_all(x: __m256) -> __m512 {
+    // SAFETY: passed on to the caller.
+    unsafe { _mm512_broadcastss_ps(_mm256_castps256_ps128(x)) }
+}
+
+/// The unsigned codes of up to a strip of `rows` from element `first` of `cols`: how many, and where the blocks begin.
+///
+/// # Safety
+/// The processor has AVX2, FMA and F16C; the rows are whole blocks of `cols` elements.
+#[inline(always)]
+unsafe fn decode<B: Codes>(
+    mut rows: [*const u8; ROWS],
+    first: usize,
+    cols: usize,
+    quads: &mut [[i32; STRIP / QUAD]; ROWS],
+) -> (usize, [*const u8; ROWS]) {
+    let strip = STRIP.min(cols - first);
+    // SAFETY: passed on to the caller.
+    unsafe {
+        for row in &mut rows {
+            *row = row.add(first / B::LEN * B::BYTES);
+        }
+        for (quads, rows) in quads.chunks_exact_mut(2).zip(rows.chunks_exact(2)) {
+            decode_two::<B>(rows[0], rows[1], strip, quads);
+        }
+    }
+    (strip, rows)
 }
 
 /// The unsigned codes of `len` elements from two rows on.
@@ -141,7 +236,7 @@ pub(super) unsafe fn many<B: Codes, D: Dot, const N: usize>(w: QuantMatrix<'_>, 
 /// # Safety
 /// The processor has AVX2, FMA and F16C; the rows are whole blocks of `len` elements, and `quads` are two as long.
 #[inline(always)]
-unsafe fn decode<B: Codes>(mut a: *const u8, mut b: *const u8, len: usize, quads: &mut [[i32; STRIP / QUAD]]) {
+unsafe fn decode_two<B: Codes>(mut a: *const u8, mut b: *const u8, len: usize, quads: &mut [[i32; STRIP / QUAD]]) {
     let [to_a, to_b] = quads else { unreachable!("two rows") };
     for block in (0..len).step_by(B::LEN) {
         for sixteen in 0..B::LEN / SUM {

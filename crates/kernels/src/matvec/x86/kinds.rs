@@ -9,7 +9,12 @@
 
 use std::arch::x86_64::*;
 
-use super::scales::{e4m3_scales, e8m0_scales, f16_scales, halves, heads};
+use super::{
+    bytes::Dot,
+    scales::{e4m3_scales, e8m0_scales, f16_scales, halves, heads},
+    sums,
+};
+use crate::matvec::activations::SUM;
 use crate::quant::{Block, E2M1, Iq4Nl, Mxfp4, NON_LINEAR, Nvfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 
 /// A kind of which registers of f32 can be made.
@@ -38,6 +43,27 @@ pub(super) trait Codes: Block + Numbers {
     /// # Safety
     /// The processor has AVX2, FMA and F16C; blocks are [`Block::BYTES`] long.
     unsafe fn unsigned(a: *const u8, b: *const u8, group: usize, half: usize) -> __m256i;
+
+    /// The codes of one group of eight blocks times those at `x`, plus [`Codes::OFFSET`] times these: a sum for each
+    /// block, less what [`Dot::left_over`] says.
+    ///
+    /// # Safety
+    /// As above, and the processor has what `D` asks for; `x` is a group.
+    #[inline(always)]
+    unsafe fn dots<D: Dot>(blocks: &[*const u8; 8], group: usize, x: *const i8) -> __m256i {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let mut products = [_mm256_setzero_si256(); 4];
+            for half in 0..Self::GROUP / SUM {
+                let x = _mm256_broadcastsi128_si256(_mm_loadu_si128(x.add(half * SUM).cast()));
+                for (i, product) in products.iter_mut().enumerate() {
+                    let codes = Self::unsigned(blocks[i], blocks[i + 4], group, half);
+                    *product = D::add(*product, codes, x, Self::OFFSET);
+                }
+            }
+            sums::of_halves(products)
+        }
+    }
 
     /// [`Block::scale`] of one group of eight blocks.
     ///
@@ -186,7 +212,13 @@ unsafe fn look_up(table: [i8; 16], offset: i32, indices: __m256i) -> __m256i {
 
 /// Implement [`Codes`].
 macro_rules! codes {
-    ($kind:ty, offset $offset:literal, |$a:ident, $b:ident, $group:ident, $half:ident| $codes:expr, $scales:expr) => {
+    (
+        $kind:ty,
+        offset $offset:literal,
+        |$a:ident, $b:ident, $group:ident, $half:ident| $codes:expr,
+        $scales:expr
+        $(, |$blocks:ident, $x:ident| $dots:expr)?
+    ) => {
         impl Codes for $kind {
             const OFFSET: i32 = $offset;
 
@@ -201,6 +233,14 @@ macro_rules! codes {
                 // SAFETY: passed on to the caller.
                 unsafe { $scales(heads(blocks), group) }
             }
+
+            $(
+                #[inline(always)]
+                unsafe fn dots<D: Dot>($blocks: &[*const u8; 8], _group: usize, $x: *const i8) -> __m256i {
+                    // SAFETY: passed on to the caller.
+                    unsafe { $dots }
+                }
+            )?
         }
     };
 }
@@ -209,7 +249,17 @@ codes!(
     Q8_0,
     offset 128,
     |a, b, _group, half| _mm256_xor_si256(sixteen(a.add(2 + 16 * half), b.add(2 + 16 * half)), _mm256_set1_epi8(-128)),
-    f16_scales
+    f16_scales,
+    // a block is a register: half the loads, for a longer sum
+    |blocks, x| {
+        let x = _mm256_loadu_si256(x.cast());
+        let mut products = [_mm256_setzero_si256(); 8];
+        for (product, block) in products.iter_mut().zip(blocks) {
+            let codes = _mm256_loadu_si256(block.add(2).cast());
+            *product = D::add(*product, _mm256_xor_si256(codes, _mm256_set1_epi8(-128)), x, Self::OFFSET);
+        }
+        sums::of_ints(products)
+    }
 );
 codes!(Q4_0, offset 8, |a, b, _group, half| nibbles(a.add(2), b.add(2), half), f16_scales);
 codes!(Q4_1, offset 0, |a, b, _group, half| nibbles(a.add(4), b.add(4), half), f16_scales);

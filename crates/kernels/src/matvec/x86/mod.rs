@@ -3,10 +3,11 @@
 //! ```text
 //! one vector    8 rows at a time: a register of partial sums each, transposed and added to one register of 8 results
 //! 8 vectors     a lane each: an element of W to all lanes, no sums across lanes; some rows at a time share x
+//! 16, 32        the same with two tiles of 8 side by side
 //! ```
 //!
 //! Registers are 256 bits at both levels: rows are short, and what wider ones would save, the sums across them cost. Only
-//! two tiles of vectors of f32 take 512, where nothing is summed across lanes. Beside them, AVX-512 brings twice as many
+//! pairs of tiles take 512, where nothing is summed across lanes. Beside them, AVX-512 brings twice as many
 //! registers, and one instruction in place of three for four products of bytes.
 
 mod bytes;
@@ -16,9 +17,12 @@ mod kinds;
 mod scales;
 mod sums;
 
-use std::arch::x86_64::{__m256, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_storeu2_m128};
+use std::arch::x86_64::{
+    __m256, __m512, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_storeu2_m128, _mm512_castps512_ps256,
+    _mm512_extractf32x8_ps,
+};
 
-use super::{LANES, Operand, TILES, activations::Int8, for_int8_tiles, for_tiles, portable};
+use super::{LANES, Operand, activations::Int8, for_tiles, portable};
 use crate::{
     quant::{Iq4Nl, Kind, Mxfp4, Nvfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantMatrix},
     simd::{Fused, Level, level},
@@ -66,16 +70,23 @@ impl Set {
 
     #[inline(always)]
     fn either<B: Codes>(self, w: QuantMatrix<'_>, x: Operand<'_>, y: &mut [f32]) {
+        let tiles =
+            |x: Int8<'_>, y: &mut [f32], sizes: &[usize], kernel: fn(usize, QuantMatrix<'_>, Int8<'_>, &mut [f32])| {
+                for_tiles(w, y, sizes, |start, len| x.part(start, len), |tiles, x, y| kernel(tiles, w, x, y));
+            };
         // SAFETY: a `Set` is made only where its features were detected.
         match (self, x) {
             (Self::Vnni, Operand::OneInt8(x)) => unsafe { vnni_int8_one::<B>(w, x, y) },
             (Self::Avx2, Operand::OneInt8(x)) => unsafe { avx2_int8_one::<B>(w, x, y) },
-            (Self::Vnni, Operand::ManyInt8(x)) if x.codes.len() == TILES * LANES * w.cols() => unsafe {
-                vnni_int8_tiles::<B>(w, x, y)
-            },
-            (Self::Vnni, Operand::ManyInt8(x)) => unsafe { vnni_int8_tile::<B>(w, x, y) },
+            (Self::Vnni, Operand::ManyInt8(x)) => tiles(x, y, &[4, 2, 1], |tiles, w, x, y| unsafe {
+                match tiles {
+                    4 => vnni_int8_fours::<B>(w, x, y),
+                    2 => vnni_int8_twos::<B>(w, x, y),
+                    _ => vnni_int8_tile::<B>(w, x, y),
+                }
+            }),
             (Self::Avx2, Operand::ManyInt8(x)) => {
-                for_int8_tiles(w, x, y, |w, x, y| unsafe { avx2_int8_tile::<B>(w, x, y) })
+                tiles(x, y, &[1], |_, w, x, y| unsafe { avx2_int8_tile::<B>(w, x, y) })
             }
             _ => self.exact::<B>(w, x, y),
         }
@@ -83,21 +94,25 @@ impl Set {
 
     #[inline(always)]
     fn exact<K: Numbers>(self, w: QuantMatrix<'_>, x: Operand<'_>, y: &mut [f32]) {
+        let tiles =
+            |x: &[f32], y: &mut [f32], sizes: &[usize], kernel: fn(usize, QuantMatrix<'_>, &[f32], &mut [f32])| {
+                for_tiles(w, y, sizes, |start, len| &x[start..][..len], |tiles, x, y| kernel(tiles, w, x, y));
+            };
         let whole = w.cols().is_multiple_of(K::STEP);
         // SAFETY: as above.
         match (self, x) {
             (_, Operand::One(x)) if whole => unsafe { avx2_exact_one::<K>(w, x, y) },
             (_, Operand::One(x)) => unsafe { avx2_ragged_one(w, x, y) },
-            (Self::Vnni, Operand::Many(x)) if whole && y.len() > LANES * w.rows() => unsafe {
-                vnni_exact_tiles::<K>(w, x, y)
-            },
-            (Self::Vnni, Operand::Many(x)) if whole => {
-                for_tiles(w, x, y, |w, x, y| unsafe { vnni_exact_tile::<K>(w, x, y) })
-            }
+            (Self::Vnni, Operand::Many(x)) if whole => tiles(x, y, &[2, 1], |tiles, w, x, y| unsafe {
+                match tiles {
+                    2 => vnni_exact_twos::<K>(w, x, y),
+                    _ => vnni_exact_tile::<K>(w, x, y),
+                }
+            }),
             (Self::Avx2, Operand::Many(x)) if whole => {
-                for_tiles(w, x, y, |w, x, y| unsafe { avx2_exact_tile::<K>(w, x, y) })
+                tiles(x, y, &[1], |_, w, x, y| unsafe { avx2_exact_tile::<K>(w, x, y) })
             }
-            (_, Operand::Many(x)) => for_tiles(w, x, y, |w, x, y| unsafe { avx2_ragged_tile(w, x, y) }),
+            (_, Operand::Many(x)) => tiles(x, y, &[1], |_, w, x, y| unsafe { avx2_ragged_tile(w, x, y) }),
             _ => unreachable!("a kind without codes is multiplied exactly"),
         }
     }
@@ -184,6 +199,24 @@ unsafe fn store_lanes<const N: usize>(x: &[__m256; N], y: &mut [f32], stride: us
     }
 }
 
+/// [`store_lanes`] of two tiles of vectors, from row `start` of each vector on.
+///
+/// # Safety
+/// The processor has AVX-512 F and DQ.
+#[inline(always)]
+unsafe fn store_wide<const N: usize>(x: &[__m512; N], y: &mut [f32], start: usize, stride: usize) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let (mut low, mut high) = ([_mm256_setzero_ps(); N], [_mm256_setzero_ps(); N]);
+        for ((low, high), x) in low.iter_mut().zip(&mut high).zip(x) {
+            (*low, *high) = (_mm512_castps512_ps256(*x), _mm512_extractf32x8_ps::<1>(*x));
+        }
+        let (first, second) = y.split_at_mut(LANES * stride);
+        store_lanes(&low, &mut first[start..], stride);
+        store_lanes(&high, &mut second[start..], stride);
+    }
+}
+
 #[target_feature(enable = "avx2,fma")]
 fn avx2_ragged_one(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
     portable::exact::<1, Fused>(w, x, y);
@@ -214,9 +247,10 @@ macro_rules! compile {
 compile!(avx2, avx2_exact_one<Numbers>(&[f32]), exact::one::<K>);
 compile!(avx2, avx2_exact_tile<Numbers>(&[f32]), exact::many::<K, 1>);
 compile!(avx2, avx2_int8_one<Codes>(Int8<'_>), int8::one::<K, MultiplyAdd>);
-compile!(avx2, avx2_int8_tile<Codes>(Int8<'_>), int8::many::<K, MultiplyAdd, 1>);
+compile!(avx2, avx2_int8_tile<Codes>(Int8<'_>), int8::many::<K, MultiplyAdd>);
 compile!(vnni, vnni_exact_tile<Numbers>(&[f32]), exact::many::<K, 3>);
-compile!(vnni, vnni_exact_tiles<Numbers>(&[f32]), exact::wide::<K, 3>);
+compile!(vnni, vnni_exact_twos<Numbers>(&[f32]), exact::wide::<K, 3>);
 compile!(vnni, vnni_int8_one<Codes>(Int8<'_>), int8::one::<K, Vnni>);
-compile!(vnni, vnni_int8_tile<Codes>(Int8<'_>), int8::many::<K, Vnni, 1>);
-compile!(vnni, vnni_int8_tiles<Codes>(Int8<'_>), int8::many::<K, Vnni, TILES>);
+compile!(vnni, vnni_int8_tile<Codes>(Int8<'_>), int8::many::<K, Vnni>);
+compile!(vnni, vnni_int8_twos<Codes>(Int8<'_>), int8::wide::<K, 1>);
+compile!(vnni, vnni_int8_fours<Codes>(Int8<'_>), int8::wide::<K, 2>);

@@ -22,6 +22,15 @@ pub(super) fn of_floats(x: [__m256; 8]) -> __m256 {
     _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
 }
 
+/// The sum of each of `x`, in their order.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn of_ints(x: [__m256i; 8]) -> __m256i {
+    let [a, b, c, d, e, f, g, h] = x;
+    let (low, high) = (of_halves([a, b, c, d]), of_halves([e, f, g, h]));
+    _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high))
+}
+
 /// The sums of the first halves of `x`, in their order, then of the second halves.
 #[inline]
 #[target_feature(enable = "avx2")]
