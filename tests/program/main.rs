@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod compress;
 mod deploy;
 mod parity;
 mod resume;

@@ -76,7 +76,8 @@ impl Baseline {
         Ok(Self {
             name: run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned(),
             dir,
-            run,
+            // as it was given, where that is the run itself
+            run: if path.canonicalize().is_ok_and(|path| path == run) { path.into() } else { run },
             data: Arc::new(data),
             parameters,
             weights_sha256: format!("{:x}", Sha256::digest(&bytes)),

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Result, Rounder, recipe::role_name, subject::Subject};
 
-/// Bars of a histogram.
-const BINS: usize = 48;
+/// Bars of a histogram: an odd number, so that 0, which most codes have, is in the middle of one.
+const BINS: usize = 49;
 
 /// What it costs to round one group of tensors and nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

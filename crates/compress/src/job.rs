@@ -134,6 +134,13 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
                 subject = subject.student(&job.recipe.name, distill)?;
                 None
             }
+            Stage::Prune(prune) => {
+                let tokens = prune.calibration_tokens;
+                on_event(Event::Calibrating { tokens });
+                subject =
+                    subject.pruned(&job.recipe.name, prune, &fisher::importance(&subject, tokens, job.device)?)?;
+                None
+            }
             Stage::Quantize(quantize) => {
                 let importance = job.importance(quantize.rounding, quantize.calibration_tokens, &subject, on_event)?;
                 Some(Rounder::new(&job.recipe.name, quantize, subject.model(), importance)?)

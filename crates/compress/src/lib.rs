@@ -18,6 +18,7 @@ mod method;
 mod mixed;
 mod page;
 mod plan;
+mod prune;
 mod recipe;
 mod report;
 mod rounder;
@@ -30,7 +31,8 @@ pub use inspect::{ExpertUse, Histogram, Sensitivity};
 pub use job::{Event, Job, OnEvent, Outcome, compress};
 pub use plan::{Plan, PlannedStage};
 pub use recipe::{
-    Budget, Distill, Expectation, Finetune, KindName, Mixed, Quantize, Recipe, Rounding, Stage, TeacherWeight, Training,
+    Budget, Distill, Expectation, Finetune, KindName, Mixed, Prune, Quantize, Recipe, Rounding, Stage, TeacherWeight,
+    Training,
 };
 pub use report::{Metadata, Report, StageReport, TensorReport};
 pub use rounder::Rounder;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::{
     Baseline, Recipe, Result, Rounder, TensorReport,
+    prune::pruned_model,
     recipe::{Budget, KindName, Rounding, Stage},
     subject::Subject,
 };
@@ -54,8 +55,12 @@ impl Plan {
         let mut subject = Subject::new(baseline);
         let mut stages = vec![];
         for stage in &recipe.stages {
-            if let Stage::Distill(distill) = stage {
-                subject = subject.student(&recipe.name, distill)?;
+            match stage {
+                Stage::Distill(distill) => subject = subject.student(&recipe.name, distill)?,
+                Stage::Prune(prune) => {
+                    subject = subject.with_model(&recipe.name, pruned_model(&recipe.name, prune, subject.model())?)?;
+                }
+                _ => {}
             }
             let (mut steps, mut tokens, mut training) = (0, 0, None);
             if let Some(wanted) = stage.training() {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::{CompressError, Result};
 
 /// Recipes that need no file: name, text.
-const BUILTIN: [(&str, &str); 9] = [
+const BUILTIN: [(&str, &str); 10] = [
     ("fp16", include_str!("../recipes/fp16.toml")),
     ("bf16", include_str!("../recipes/bf16.toml")),
     ("int8", include_str!("../recipes/int8.toml")),
@@ -29,6 +29,7 @@ const BUILTIN: [(&str, &str); 9] = [
     ("nf4", include_str!("../recipes/nf4.toml")),
     ("mxfp4", include_str!("../recipes/mxfp4.toml")),
     ("nvfp4", include_str!("../recipes/nvfp4.toml")),
+    ("prune", include_str!("../recipes/prune.toml")),
 ];
 
 /// Longest recipe file that is read.
@@ -73,6 +74,8 @@ pub enum Stage {
     Finetune(Finetune),
     /// Train another model, a smaller one, in its place.
     Distill(Distill),
+    /// Take away what matters least.
+    Prune(Prune),
 }
 
 /// `do = "quantize"`.
@@ -181,6 +184,55 @@ pub struct Distill {
     pub max_loss_percent: Option<f64>,
 }
 
+/// `do = "prune"`: whole units go, those whose loss is estimated to be the least. Each number is the fraction removed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prune {
+    /// Of the experts of each layer.
+    #[serde(default)]
+    pub experts: f64,
+    /// Of the channels within each expert.
+    #[serde(default)]
+    pub expert_channels: f64,
+    /// Of the channels of the shared expert.
+    #[serde(default)]
+    pub shared_channels: f64,
+    /// Of the dimensions of the SSM state.
+    #[serde(default)]
+    pub state: f64,
+    /// Of the SSM heads; d_inner stays a whole multiple of d_model.
+    #[serde(default)]
+    pub ssm_heads: f64,
+    /// Of the entries of the vocabulary: those that were merged last.
+    #[serde(default)]
+    pub vocabulary: f64,
+    /// Layers that go, by their index.
+    #[serde(default)]
+    pub layers: Vec<usize>,
+    /// Tokens of training text that say what matters.
+    #[serde(default = "calibration_tokens")]
+    pub calibration_tokens: usize,
+    /// Train what is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<Training>,
+    /// Most that bits per byte may rise above the baseline's, in per cent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_loss_percent: Option<f64>,
+}
+
+impl Prune {
+    fn fractions(&self) -> [(&'static str, f64); 6] {
+        [
+            ("experts", self.experts),
+            ("expert_channels", self.expert_channels),
+            ("shared_channels", self.shared_channels),
+            ("state", self.state),
+            ("ssm_heads", self.ssm_heads),
+            ("vocabulary", self.vocabulary),
+        ]
+    }
+}
+
 /// Training within a stage. What is not said here is as in the run that is compressed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -271,6 +323,7 @@ impl Stage {
             Self::Mixed(_) => "mixed",
             Self::Finetune(_) => "finetune",
             Self::Distill(_) => "distill",
+            Self::Prune(_) => "prune",
         }
     }
 
@@ -281,6 +334,7 @@ impl Stage {
             Self::Mixed(mixed) => mixed.train.as_ref(),
             Self::Finetune(finetune) => Some(&finetune.train),
             Self::Distill(distill) => Some(&distill.train),
+            Self::Prune(prune) => prune.train.as_ref(),
         }
     }
 
@@ -296,6 +350,7 @@ impl Stage {
             Self::Mixed(mixed) => mixed.max_loss_percent,
             Self::Finetune(finetune) => finetune.max_loss_percent,
             Self::Distill(distill) => distill.max_loss_percent,
+            Self::Prune(prune) => prune.max_loss_percent,
         }
     }
 }
@@ -365,6 +420,17 @@ impl Recipe {
                 Stage::Mixed(mixed) => {
                     positive("calibration_tokens", mixed.calibration_tokens as f64)?;
                     positive("kinds", mixed.kinds.len() as f64)?;
+                }
+                Stage::Prune(prune) => {
+                    positive("calibration_tokens", prune.calibration_tokens as f64)?;
+                    for (key, fraction) in prune.fractions() {
+                        if !(0.0..1.0).contains(&fraction) {
+                            return Err(invalid(format!(
+                                "stage {}: `{key}` = {fraction}: must be from 0 to below 1",
+                                index + 1
+                            )));
+                        }
+                    }
                 }
                 Stage::Finetune(_) | Stage::Distill(_) => {}
             }

@@ -40,11 +40,18 @@ impl Subject {
         let overrides: Vec<String> = stage.model.iter().map(|(key, value)| format!("model.{key}={value}")).collect();
         let config = Config::from_toml(&self.config.to_toml(), "the run", &overrides);
         let config = config.map_err(|error| misfit(error.to_string()))?;
-        let data = match config.model.vocab_size == self.config.model.vocab_size {
+        Ok(Self { data: self.data_for(&config)?, config, parameters: vec![] })
+    }
+
+    /// The data under the vocabulary of `config`.
+    ///
+    /// # Errors
+    /// If it cannot be prepared.
+    pub(crate) fn data_for(&self, config: &Config) -> Result<Arc<Dataset>> {
+        Ok(match config.model.vocab_size == self.config.model.vocab_size {
             true => self.data.clone(),
-            false => Arc::new(itera_data::prepare(&config)?),
-        };
-        Ok(Self { config, data, parameters: vec![] })
+            false => Arc::new(itera_data::prepare(config)?),
+        })
     }
 
     /// The configuration that a stage trains with, in `dir`.

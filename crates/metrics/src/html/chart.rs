@@ -117,10 +117,12 @@ fn span(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
 /// A number in the width of an axis label: `1.2M`, `350k`, `0.02`, `3e-4`.
 pub fn short(x: f64) -> String {
     let (scaled, unit) = match x.abs() {
+        // what is left of 0 when an axis is cut into steps
+        a if a < 1e-12 => return "0".into(),
         a if a >= 1e9 => (x / 1e9, "G"),
         a if a >= 1e6 => (x / 1e6, "M"),
         a if a >= 1e4 => (x / 1e3, "k"),
-        a if a > 0.0 && a < 1e-2 => return format!("{x:.1e}"),
+        a if a < 1e-2 => return format!("{x:.1e}"),
         _ => (x, ""),
     };
     let digits = format!("{scaled:.3}");
@@ -136,6 +138,7 @@ mod tests {
     fn numbers_are_short() {
         for (x, text) in [
             (0.0, "0"),
+            (-5.6e-17, "0"),
             (1_234_567.0, "1.235M"),
             (350_000.0, "350k"),
             (2048.0, "2048"),

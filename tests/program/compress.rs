@@ -1,0 +1,97 @@
+//! A run becomes small by a recipe, as a user does it.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Workplace, borrowed};
+
+const RECIPE: &str = r#"
+about = "4-bit experts, 8-bit otherwise, trained through it"
+
+[[stage]]
+do = "finetune"
+train = { steps = 10, lr = 1e-3, teacher = { weight = 0.5 } }
+
+[[stage]]
+do = "quantize"
+kind = "q8_0"
+kinds = { experts = "q4_0" }
+train = { steps = 10, lr = 1e-3 }
+"#;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+fn trained() -> Workplace {
+    let here = Workplace::new();
+    here.ok(&borrowed(&here.train("run", &["--set", "train.steps=40"])));
+    fs::write(here.path("text.txt"), "Once upon a time there was a cat.\n<|endoftext|>\nThe dog ran home.\n")
+        .expect("write");
+    fs::write(here.path("mine.toml"), RECIPE).expect("write");
+    here
+}
+
+#[test]
+fn a_recipe_is_planned_carried_out_and_compared() {
+    let here = trained();
+    let list = here.ok(&["compress", "--list"]);
+    assert!(list.contains("int4-ptq") && list.contains("mixed"), "{list}");
+
+    let args = ["compress", "--recipe", "mine.toml", "run", "--data", "text.txt"];
+    let plan = here.ok(&[&args[..], &["--dry-run"]].concat());
+    assert!(plan.contains("stage 2  quantize, 10 steps") && plan.contains("experts    q4_0"), "{plan}");
+    assert!(!here.path("run-mine").exists(), "a plan writes nothing");
+    let planned = json(&here.ok(&[&args[..], &["--dry-run", "--json"]].concat()));
+
+    let table = here.ok(&args);
+    assert!(table.contains("artifact  run-mine/run-mine.gguf"), "{table}");
+    let artifact = here.path("run-mine/run-mine.gguf");
+    assert_eq!(planned["plan"]["size_bytes"], fs::metadata(&artifact).expect("a file").len());
+    for file in ["recipe.toml", "report.json", "report.csv", "report.html", "compression_metadata.json"] {
+        assert!(here.path("run-mine").join(file).is_file(), "{file}");
+    }
+    let report = json(&fs::read_to_string(here.path("run-mine/report.json")).expect("a report"));
+    let eval = json(&here.ok(&["eval", "run-mine/run-mine.gguf", "--data", "text.txt", "--json"]));
+    assert_eq!(report["stages"][1]["bits_per_byte"], eval["bits_per_byte"]);
+    let eval = json(&here.ok(&["eval", "run", "--data", "text.txt", "--json"]));
+    assert_eq!(report["baseline"]["bits_per_byte"], eval["bits_per_byte"]);
+
+    let stderr = here.fails(1, &args);
+    assert!(stderr.contains("--resume") && stderr.contains("--overwrite"), "{stderr}");
+    let before = fs::read(&artifact).expect("a file");
+    here.ok(&[&args[..], &["--resume"]].concat());
+    assert_eq!(fs::read(&artifact).expect("a file"), before);
+
+    let compare = ["compare", "run", "run-mine/run-mine.gguf", "--data", "text.txt"];
+    let table = here.ok(&compare);
+    for part in ["run-mine/run-mine.gguf", "resident", "seed 0:\nOnce upon a time"] {
+        assert!(table.contains(part), "no `{part}`: {table}");
+    }
+    let found = json(&here.ok(&[&compare[..], &["--json"]].concat()));
+    let models = found["models"].as_array().expect("models");
+    assert_eq!(models[1]["bits_per_byte"], report["stages"][1]["bits_per_byte"]);
+    assert_eq!(models[1]["times_smaller"], report["stages"][1]["times_smaller"]);
+    assert!(models[0]["tokens_per_s"].as_f64().expect("a speed") > 0.0);
+}
+
+#[test]
+fn what_cannot_be_compressed_is_said_before_anything_is_written() {
+    let here = trained();
+    here.ok(&["export", "run", "-o", "run.gguf"]);
+    for (args, named) in [
+        (&["--recipe", "int5", "run"][..], "there is no recipe `int5`"),
+        (&["--recipe", "int8", "run.gguf"], "not in a run directory"),
+        (&["--recipe", "int8", "nowhere"], "nowhere"),
+        (&["--recipe", "nvfp4", "run"], "whole blocks of 64"),
+        (&["--recipe", "text.txt", "run"], "recipe `text`"),
+        (&["--recipe", "int8", "run", "--set", "tokenizer.kind=bpe", "--set", "model.vocab_size=300"], "tokenizer"),
+    ] {
+        let stderr = here.fails(1, &[&["compress", "-o", "out"], args].concat());
+        assert!(stderr.contains(named), "{args:?}: {stderr}");
+        assert!(!here.path("out").join("report.json").exists());
+    }
+    let stderr = here.fails(2, &["compress", "run"]);
+    assert!(stderr.contains("--recipe"), "{stderr}");
+}
