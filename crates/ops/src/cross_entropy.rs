@@ -34,10 +34,7 @@ pub fn head_cross_entropy(
 
 #[cfg(feature = "flex")]
 mod flex {
-    use itera_kernels::{
-        cross_entropy::{Gradients, HeadCrossEntropy, Upstream, forward, forward_backward},
-        gemm::Write,
-    };
+    use itera_kernels::cross_entropy::{Gradients, HeadCrossEntropy, Upstream, forward, forward_backward};
 
     use crate::{
         array::Array,
@@ -77,7 +74,7 @@ mod flex {
     fn with_gradients(input: &HeadCrossEntropy<'_>, upstream: Upstream<'_>) -> (Vec<f32>, [Array; 2]) {
         let [mut nats, mut hidden, mut head] =
             [input.targets.len(), input.hidden.len(), input.head.len()].map(buffers::take);
-        let gradients = Gradients { hidden: &mut hidden, head: &mut head, write_head: Write::Set };
+        let gradients = Gradients { hidden: &mut hidden, head: &mut head };
         forward_backward(input, upstream, &mut nats, gradients);
         (nats, [hidden.into(), head.into()])
     }

@@ -30,6 +30,7 @@ mod mixture;
 mod norm;
 mod precision;
 mod recompute;
+mod scoped;
 
 pub use attention::{AttentionShape, PastKeysValues, Rope, causal_attention};
 pub use cross_entropy::head_cross_entropy;

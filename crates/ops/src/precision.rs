@@ -2,15 +2,17 @@
 
 use std::cell::Cell;
 
+use crate::scoped::scoped;
+
 /// What fused operators round, as PyTorch's autocast does. Sums are in f32 either way, and so are weights, the router,
-/// attention, the scan, and the few numbers a row that backward divides by.
+/// softmaxes, the scan, and the few numbers a row that backward divides by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// Nothing. Saved activations are shared with whoever else holds them.
     #[default]
     F32,
-    /// To bfloat16, a relative error of 2⁻⁹: the operands of the products of linear layers, MLPs and the head, and
-    /// the copies of activations that are saved, at half the memory.
+    /// To bfloat16, a relative error of 2⁻⁹: the operands of the products of linear layers, attention, MLPs and the head,
+    /// and the copies of activations that are saved, at half the memory.
     Bf16,
 }
 
@@ -38,14 +40,7 @@ pub fn with_precision<T>(precision: Precision, forward: impl FnOnce() -> T) -> T
 }
 
 pub(crate) fn with_precisions<T>(precisions: Precisions, forward: impl FnOnce() -> T) -> T {
-    struct Restore(Precisions);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            PRECISIONS.set(self.0);
-        }
-    }
-    let _restore = Restore(PRECISIONS.replace(precisions));
-    forward()
+    scoped(&PRECISIONS, precisions, forward)
 }
 
 /// The precision in force.

@@ -3,7 +3,7 @@
 use divan::Bencher;
 use itera_kernels::{
     cross_entropy::{Gradients, HeadCrossEntropy, Upstream},
-    gemm::{Precision, Write},
+    gemm::Precision,
 };
 
 use crate::support::{Shape, Work, bench, uniform};
@@ -47,7 +47,7 @@ fn backward(bencher: Bencher<'_, '_>, shape: &Shape<3>, precision: Precision) {
         HeadCrossEntropy { hidden: &hidden, head: &head, d_model: d, targets: &targets, scaling: 1.0, precision };
     let (mut nats, mut d_hidden, mut d_head) = (vec![0.0; t], vec![0.0; t * d], vec![0.0; v * d]);
     bench(bencher, Work { floats: 2 * (t + v) * d, flops: 3 * 2 * t * d * v }, || {
-        let gradients = Gradients { hidden: &mut d_hidden, head: &mut d_head, write_head: Write::Set };
+        let gradients = Gradients { hidden: &mut d_hidden, head: &mut d_head };
         let upstream = Upstream::Same(1.0 / t as f32);
         itera_kernels::cross_entropy::forward_backward(&input, upstream, &mut nats, gradients);
     });

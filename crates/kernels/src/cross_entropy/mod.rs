@@ -82,15 +82,13 @@ pub enum Upstream<'a> {
     Each(&'a [f32]),
 }
 
-/// Where gradients go.
+/// Where gradients go; all of it is overwritten.
 #[derive(Debug)]
 pub struct Gradients<'a> {
-    /// [t, d], overwritten.
+    /// [t, d]
     pub hidden: &'a mut [f32],
     /// [v, d]
     pub head: &'a mut [f32],
-    /// Whether the gradient of the head replaces what is there or is added to it.
-    pub write_head: Write<'a>,
 }
 
 impl Upstream<'_> {
@@ -164,21 +162,14 @@ pub fn forward_backward(
 ) {
     input.check();
     let (tokens, vocab, d) = (input.tokens(), input.vocab(), input.d_model);
-    let Gradients { hidden: d_hidden, head: d_head, write_head } = gradients;
+    let Gradients { hidden: d_hidden, head: d_head } = gradients;
     assert_eq!(nats.len(), tokens, "one number a token");
     assert_eq!((d_hidden.len(), d_head.len()), (tokens * d, vocab * d), "gradients have the shapes of their operands");
     if let Upstream::Each(upstream) = upstream {
         assert_eq!(upstream.len(), tokens, "one upstream gradient a token");
     }
-    if let Write::Onto(base) = write_head {
-        assert_eq!(base.len(), d_head.len(), "the gradient to add to");
-    }
     if tokens == 0 {
-        match write_head {
-            Write::Set => d_head.fill(0.0),
-            Write::Add => {}
-            Write::Onto(base) => d_head.copy_from_slice(base),
-        }
+        d_head.fill(0.0);
         return;
     }
     let (slab_tokens, ranges) = (input.slab_tokens(), input.ranges());
@@ -204,11 +195,7 @@ pub fn forward_backward(
                 let tasks = slab.par_chunks(HEAD_ROWS * stride).zip(d_head.par_chunks_mut(HEAD_ROWS * d));
                 tasks.enumerate().for_each(|(task, (e, d_head))| {
                     let (first, rows) = (task * HEAD_ROWS, d_head.len() / d);
-                    let write = match write_head {
-                        _ if index > 0 => Write::Add,
-                        Write::Onto(base) => Write::Onto(&base[first * d..]),
-                        first => first,
-                    };
+                    let write = if index > 0 { Write::Add } else { Write::Set };
                     let e = Matrix::strided(e, rows, tokens, stride, 1);
                     gemm_packed(e, scaled[first / RANGE], MatrixMut::new(d_head, rows, d), write);
                     input.subtract_targets(upstream, start..start + tokens, first..first + rows, d_head);

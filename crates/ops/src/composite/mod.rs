@@ -5,6 +5,8 @@
 
 use std::cell::Cell;
 
+use crate::scoped::scoped;
+
 mod attention;
 mod conv;
 mod cross_entropy;
@@ -38,14 +40,7 @@ thread_local! {
 ///
 /// It holds for the operators that `f` calls on this thread; their backward pass may run after it.
 pub fn only<T>(f: impl FnOnce() -> T) -> T {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            ONLY.set(self.0);
-        }
-    }
-    let _restore = Restore(ONLY.replace(true));
-    f()
+    scoped(&ONLY, true, f)
 }
 
 /// Whether this thread is inside [`only`].
