@@ -27,7 +27,8 @@ pub fn widen(x: &[u16], y: &mut [f32]) {
 }
 
 simd! {
-    fn narrow_chunk<S>(x: &[f32], y: &mut [u16]) {
+    /// [`narrow`] on this thread.
+    pub(crate) fn narrow_chunk<S>(x: &[f32], y: &mut [u16]) {
         for (y, &x) in y.iter_mut().zip(x) {
             *y = nearest(x) as u16;
         }
@@ -45,11 +46,18 @@ pub(crate) fn nearest(x: f32) -> u32 {
 }
 
 simd! {
-    fn widen_chunk<S>(x: &[u16], y: &mut [f32]) {
+    /// [`widen`] on this thread.
+    pub(crate) fn widen_chunk<S>(x: &[u16], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = f32::from_bits(u32::from(x) << 16);
+            *y = wide(x);
         }
     }
+}
+
+/// The f32 that the bits of a bfloat16 stand for.
+#[inline(always)]
+pub(crate) fn wide(x: u16) -> f32 {
+    f32::from_bits(u32::from(x) << 16)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 //! One product computes several inputs of the operators after it side by side (z | x | B | C | Δ); they read their
 //! part of each row in place and write its gradient in place.
 
+use crate::stored::Stored;
+
 /// A range of the columns of a row-major matrix, in floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Columns {
@@ -37,11 +39,33 @@ impl Columns {
         &mut data[row * self.stride..][..self.stride][self.start..][..self.width]
     }
 
-    /// Fails unless `data` is `rows` whole rows that hold the range.
+    /// The range of row `row` of stored numbers.
+    ///
+    /// # Panics
+    /// As [`row`](Self::row).
+    #[inline(always)]
+    pub(crate) fn stored_row(self, data: Stored<'_>, row: usize) -> Stored<'_> {
+        data.range(row * self.stride..(row + 1) * self.stride).range(self.start..self.start + self.width)
+    }
+
+    /// The range of the first `rows` rows of `data`, and where it lies: in place, or widened side by side into `buffer`.
+    pub(crate) fn read<'b>(self, data: Stored<'b>, rows: usize, buffer: &'b mut [f32]) -> (&'b [f32], Self) {
+        match data {
+            Stored::F32(data) => (data, self),
+            Stored::Bf16(_) => {
+                for (row, wide) in buffer.chunks_exact_mut(self.width).enumerate().take(rows) {
+                    self.stored_row(data, row).copy_to(wide);
+                }
+                (buffer, Self { stride: self.width, start: 0, ..self })
+            }
+        }
+    }
+
+    /// Fails unless `len` floats are `rows` whole rows that hold the range.
     #[track_caller]
-    pub(crate) fn assert_rows(self, data: &[f32], rows: usize, what: &str) {
+    pub(crate) fn assert_rows(self, len: usize, rows: usize, what: &str) {
         assert!(self.start + self.width <= self.stride, "{what}: {self:?} leaves its rows");
-        assert_eq!(data.len(), rows * self.stride, "{what}: {rows} rows of {} floats", self.stride);
+        assert_eq!(len, rows * self.stride, "{what}: {rows} rows of {} floats", self.stride);
     }
 }
 
@@ -63,6 +87,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "leaves its rows")]
     fn a_range_past_the_row_is_refused() {
-        Columns { stride: 4, start: 2, width: 3 }.assert_rows(&[0.0; 8], 2, "z");
+        Columns { stride: 4, start: 2, width: 3 }.assert_rows(8, 2, "z");
     }
 }

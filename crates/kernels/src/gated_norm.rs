@@ -15,6 +15,7 @@ use crate::{
     rms_norm::{inverse_rms, square_and_slope},
     scratch,
     simd::{mul_add, silu, silu_and_derivative, simd},
+    stored::Stored,
     sums::{ROWS, dot, over_tasks},
 };
 
@@ -41,16 +42,16 @@ impl GatedNorm {
     /// # Panics
     /// If the slices do not fit.
     #[track_caller]
-    fn rows(&self, u: &[f32], projected: &[f32], w: &[f32]) -> usize {
+    fn rows(&self, u_len: usize, projected_len: usize, w: &[f32]) -> usize {
         let i = self.z.width;
         assert!(
             i > 0 && self.n_groups > 0 && i.is_multiple_of(self.n_groups),
             "{i} channels in {} groups",
             self.n_groups
         );
-        let rows = u.len() / i;
-        assert_eq!([u.len(), w.len()], [rows * i, i], "rows of {i} channels");
-        self.z.assert_rows(projected, rows, "z");
+        let rows = u_len / i;
+        assert_eq!([u_len, w.len()], [rows * i, i], "rows of {i} channels");
+        self.z.assert_rows(projected_len, rows, "z");
         rows
     }
 }
@@ -64,7 +65,7 @@ impl GatedNorm {
 /// # Panics
 /// If the slices do not fit.
 pub fn gated_norm(op: &GatedNorm, u: &[f32], projected: &[f32], w: &[f32], y: &mut [f32]) {
-    op.rows(u, projected, w);
+    op.rows(u.len(), projected.len(), w);
     assert_eq!(y.len(), u.len(), "y");
     let dense = ROWS * op.z.width;
     let inputs = u.par_chunks(dense).zip(projected.par_chunks(ROWS * op.z.stride));
@@ -85,23 +86,28 @@ pub fn gated_norm(op: &GatedNorm, u: &[f32], projected: &[f32], w: &[f32], y: &m
 #[expect(clippy::too_many_arguments, reason = "a kernel takes its slices and its sizes")]
 pub fn gated_norm_backward(
     op: &GatedNorm,
-    u: &[f32],
-    projected: &[f32],
+    u: Stored<'_>,
+    projected: Stored<'_>,
     w: &[f32],
     dy: &[f32],
     du: &mut [f32],
     d_projected: &mut [f32],
     dw: &mut [f32],
 ) {
-    let (i, rows) = (op.z.width, op.rows(u, projected, w));
+    let (i, rows) = (op.z.width, op.rows(u.len(), projected.len(), w));
     assert_eq!([dy.len(), du.len(), dw.len(), op.dz.width], [u.len(), u.len(), i, i], "gradients");
-    op.dz.assert_rows(d_projected, rows, "dz");
+    op.dz.assert_rows(d_projected.len(), rows, "dz");
     over_tasks(rows.div_ceil(ROWS), dw, |partials| {
         let inputs = u.par_chunks(ROWS * i).zip(projected.par_chunks(ROWS * op.z.stride)).zip(dy.par_chunks(ROWS * i));
         let outputs = du.par_chunks_mut(ROWS * i).zip(d_projected.par_chunks_mut(ROWS * op.dz.stride));
         let tasks = inputs.zip(outputs.zip(partials.par_chunks_mut(i)));
         tasks.for_each(|(((u, projected), dy), ((du, d_projected), dw))| {
-            scratch::with(i, |v| gated_norm_backward_rows(op, u, projected, w, dy, du, d_projected, dw, v));
+            let lens = [i, u.buffer_len(ROWS * i), projected.buffer_len(ROWS * i)];
+            scratch::with_parts(lens, |[v, u_buffer, z_buffer]| {
+                let (z_rows, z) = op.z.read(projected, dy.len() / i, z_buffer);
+                let op = GatedNorm { z, ..*op };
+                gated_norm_backward_rows(&op, u.read(u_buffer), z_rows, w, dy, du, d_projected, dw, v);
+            });
         });
     });
 }
@@ -176,7 +182,7 @@ mod tests {
         check::{assert_close, assert_gradient, inner, wide},
         reference,
         simd::{Level, with_level},
-        test_data::{for_thread_counts, uniform},
+        test_data::{for_thread_counts, rounded, uniform},
     };
 
     const EPS: f32 = 1e-5;
@@ -203,7 +209,14 @@ mod tests {
         let (mut y, mut du, mut dw) = (vec![f32::NAN; t * i], vec![f32::NAN; t * i], vec![f32::NAN; i]);
         let mut d_projected = vec![7.0; t * (i + 1)];
         gated_norm(&op, &u, &projected, &w, &mut y);
-        gated_norm_backward(&op, &u, &projected, &w, &dy, &mut du, &mut d_projected, &mut dw);
+        let mut backward = |u: Stored<'_>, projected: Stored<'_>| {
+            gated_norm_backward(&op, u, projected, &w, &dy, &mut du, &mut d_projected, &mut dw);
+            [&du, &d_projected, &dw].map(Clone::clone)
+        };
+        let ((stored_u, numbers_u), (stored, numbers)) = (rounded(&u), rounded(&projected));
+        let from_numbers = backward(numbers_u[..].into(), numbers[..].into());
+        assert_eq!(backward(Stored::Bf16(&stored_u), Stored::Bf16(&stored)), from_numbers, "{t} × {i}");
+        let [du, d_projected, dw] = backward(u[..].into(), projected[..].into());
         [y, du, d_projected, dw]
     }
 

@@ -34,6 +34,7 @@ pub mod scan;
 mod scratch;
 pub mod simd;
 mod softmax;
+pub mod stored;
 mod sums;
 pub mod vector;
 
@@ -43,7 +44,7 @@ pub const CHUNK_LEN: usize = 1 << 14;
 
 #[cfg(test)]
 mod test_data {
-    use crate::CHUNK_LEN;
+    use crate::{CHUNK_LEN, bf16};
 
     /// Lengths around everything that a kernel cuts its work into.
     pub(crate) const AWKWARD_LENGTHS: [usize; 11] =
@@ -59,6 +60,14 @@ mod test_data {
                 ((z >> 40) as f32 + 0.5) / (1u64 << 23) as f32 - 1.0
             })
             .collect()
+    }
+
+    /// `x` rounded to bfloat16: as it is stored, and the numbers that this stands for.
+    pub(crate) fn rounded(x: &[f32]) -> (Vec<u16>, Vec<f32>) {
+        let (mut stored, mut numbers) = (vec![0; x.len()], vec![0.0; x.len()]);
+        bf16::narrow(x, &mut stored);
+        bf16::widen(&stored, &mut numbers);
+        (stored, numbers)
     }
 
     /// The value of `f` under a pool of each of 1, 2, 3 and 4 threads.

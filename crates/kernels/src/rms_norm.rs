@@ -9,7 +9,9 @@
 use rayon::prelude::*;
 
 use crate::{
+    scratch,
     simd::{Isa, mul_add, simd},
+    stored::Stored,
     sums::{LANES, ROWS, dot, lane_sum, over_tasks},
 };
 
@@ -21,7 +23,7 @@ use crate::{
 /// # Panics
 /// If `y` or the rows of `x` do not fit `w`.
 pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
-    assert_rows(w, &[x, y]);
+    assert_rows(w, &[x.len(), y.len()]);
     let block = ROWS * w.len().max(1);
     x.par_chunks(block).zip(y.par_chunks_mut(block)).for_each(|(x, y)| rms_norm_rows(x, w, eps, y));
 }
@@ -35,23 +37,25 @@ pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn rms_norm_backward(x: &[f32], w: &[f32], dy: &[f32], eps: f32, dx: &mut [f32], dw: &mut [f32]) {
-    assert_rows(w, &[x, dy, dx]);
+pub fn rms_norm_backward(x: Stored<'_>, w: &[f32], dy: &[f32], eps: f32, dx: &mut [f32], dw: &mut [f32]) {
+    assert_rows(w, &[x.len(), dy.len(), dx.len()]);
     assert_eq!(dw.len(), w.len(), "dw");
     let d = w.len().max(1);
     let block = ROWS * d;
     over_tasks(x.len().div_ceil(block), dw, |partials| {
         let inputs = x.par_chunks(block).zip(dy.par_chunks(block));
         let outputs = dx.par_chunks_mut(block).zip(partials.par_chunks_mut(d));
-        inputs.zip(outputs).for_each(|((x, dy), (dx, dw))| rms_norm_backward_rows(x, w, dy, eps, dx, dw));
+        inputs.zip(outputs).for_each(|((x, dy), (dx, dw))| {
+            scratch::with(x.buffer_len(block), |buffer| rms_norm_backward_rows(x.read(buffer), w, dy, eps, dx, dw));
+        });
     });
 }
 
 #[track_caller]
-fn assert_rows(w: &[f32], slices: &[&[f32]]) {
-    let rows = slices[0].len() / w.len().max(1);
-    for slice in slices {
-        assert_eq!(slice.len(), rows * w.len(), "{rows} rows of {} floats", w.len());
+fn assert_rows(w: &[f32], lens: &[usize]) {
+    let rows = lens[0] / w.len().max(1);
+    for len in lens {
+        assert_eq!(*len, rows * w.len(), "{rows} rows of {} floats", w.len());
     }
 }
 
@@ -125,7 +129,7 @@ mod tests {
         check::{assert_close, assert_gradient, inner, wide},
         reference,
         simd::{Level, with_level},
-        test_data::{for_thread_counts, uniform},
+        test_data::{for_thread_counts, rounded, uniform},
     };
 
     const EPS: f32 = 1e-5;
@@ -154,7 +158,7 @@ mod tests {
             let (slow_dx, slow_dw) = reference::rms_norm_backward(&wide(&x), &wide(&w), &wide(&dy), f64::from(EPS));
             for level in Level::available() {
                 let (mut dx, mut dw) = (vec![f32::NAN; t * d], vec![f32::NAN; d]);
-                with_level(level, 2, || rms_norm_backward(&x, &w, &dy, EPS, &mut dx, &mut dw));
+                with_level(level, 2, || rms_norm_backward(x[..].into(), &w, &dy, EPS, &mut dx, &mut dw));
                 assert_close(&dx, &slow_dx, 3e-6, ("dx", t, d, level));
                 assert_close(&dw, &slow_dw, 1e-5, ("dw", t, d, level));
             }
@@ -164,7 +168,7 @@ mod tests {
     #[test]
     fn twin_is_the_slope_of_its_forward() {
         let (x, w, dy) = (wide(&uniform(3 * 5, 1)), wide(&uniform(5, 2)), wide(&uniform(3 * 5, 3)));
-        let (dx, dw) = reference::rms_norm_backward(&x, &w, &dy, 1e-3);
+        let (dx, dw) = reference::rms_norm_backward(x[..].into(), &w, &dy, 1e-3);
         assert_gradient(|x| inner(&reference::rms_norm(x, &w, 1e-3), &dy), &x, &dx, "dx");
         assert_gradient(|w| inner(&reference::rms_norm(&x, w, 1e-3), &dy), &w, &dw, "dw");
     }
@@ -176,16 +180,30 @@ mod tests {
         let results = for_thread_counts(|| {
             let (mut y, mut dx, mut dw) = (vec![0.0; t * d], vec![0.0; t * d], vec![0.0; d]);
             rms_norm(&x, &w, EPS, &mut y);
-            rms_norm_backward(&x, &w, &dy, EPS, &mut dx, &mut dw);
+            rms_norm_backward(x[..].into(), &w, &dy, EPS, &mut dx, &mut dw);
             [y, dx, dw]
         });
         assert!(results.iter().all(|result| *result == results[0]));
     }
 
     #[test]
+    fn what_is_stored_as_bfloat16_is_read_as_the_numbers_it_stands_for() {
+        for (t, d) in SHAPES {
+            let (dy, w) = (uniform(t * d, 2), uniform(d, 3));
+            let (stored, numbers) = rounded(&uniform(t * d, 1));
+            let gradients = |x: Stored<'_>| {
+                let (mut dx, mut dw) = (vec![f32::NAN; t * d], vec![f32::NAN; d]);
+                rms_norm_backward(x, &w, &dy, EPS, &mut dx, &mut dw);
+                [dx, dw]
+            };
+            assert_eq!(gradients(Stored::Bf16(&stored)), gradients(numbers[..].into()), "{t} × {d}");
+        }
+    }
+
+    #[test]
     fn a_row_of_zeros_has_finite_gradients() {
         let (mut dx, mut dw) = ([f32::NAN; 20], [f32::NAN; 20]);
-        rms_norm_backward(&[0.0; 20], &[1.0; 20], &[1.0; 20], EPS, &mut dx, &mut dw);
+        rms_norm_backward(Stored::F32(&[0.0; 20]), &[1.0; 20], &[1.0; 20], EPS, &mut dx, &mut dw);
         assert!(dx.iter().all(|x| (x * EPS.sqrt() - 1.0).abs() < 1e-6) && dw == [0.0; 20], "{dx:?}");
     }
 }

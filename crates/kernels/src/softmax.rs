@@ -57,7 +57,12 @@ simd! {
 simd! {
     /// exp(z − max) of one row.
     pub(crate) fn weights<S>(z: &[f32; LANES], max: &[f32; LANES]) -> [f32; LANES] {
-        std::array::from_fn(|lane| weight::<S>(z[lane] - max[lane]))
+        // not by a closure, which would be compiled for the base set
+        let mut weights = [0.0; LANES];
+        for ((weight, z), max) in weights.iter_mut().zip(z).zip(max) {
+            *weight = self::weight::<S>(z - max);
+        }
+        weights
     }
 }
 

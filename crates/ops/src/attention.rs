@@ -44,7 +44,8 @@ pub fn causal_attention(
 ) -> (Tensor<3>, PastKeysValues) {
     #[cfg(feature = "flex")]
     if past.is_none() && crate::function::fused(&qkv) {
-        let [y, keys, values] = crate::function::apply(flex::Attention { shape: *shape }, [qkv.into_dispatch()]);
+        let attention = flex::Attention { shape: *shape, products: crate::precision::precisions().products };
+        let [y, keys, values] = crate::function::apply(attention, [qkv.into_dispatch()]);
         let past = [keys, values].map(|past| Tensor::from_dispatch(past).detach());
         return (Tensor::from_dispatch(y), past.into());
     }
@@ -56,11 +57,12 @@ mod flex {
     use itera_kernels::attention::{self, Rope, Saved};
 
     use super::AttentionShape;
-    use crate::{array::Array, buffers, function::Function, kept::Kept};
+    use crate::{array::Array, buffers, function::Function, kept::Kept, precision::Precision};
 
     /// Input: queries, keys and values side by side. Outputs: the mixed rows, keys and values.
     pub(super) struct Attention {
         pub(super) shape: AttentionShape,
+        pub(super) products: Precision,
     }
 
     pub(super) struct Kernel {
@@ -71,9 +73,9 @@ mod flex {
     impl Attention {
         fn kernel(&self, batch: usize, len: usize) -> Kernel {
             let AttentionShape { n_heads, n_kv_heads, d_head, scale, rope } = self.shape;
-            let scale = scale as f32;
+            let (scale, precision) = (scale as f32, self.products.into());
             Kernel {
-                op: attention::Attention { batch, len, past: 0, n_heads, n_kv_heads, d_head, scale },
+                op: attention::Attention { batch, len, past: 0, n_heads, n_kv_heads, d_head, scale, precision },
                 rope: rope.map(|rope| Rope::new(rope.theta, d_head, len)),
             }
         }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use burn::tensor::Bytes;
-use itera_kernels::bf16;
+use itera_kernels::{
+    bf16,
+    stored::{Stored, StoredMut},
+};
 
 use crate::{
     array::Array,
@@ -47,11 +50,51 @@ impl Kept {
         Self(Form::Weight(values.clone()))
     }
 
+    /// The values as they are stored.
+    pub(crate) fn stored(&self) -> Stored<'_> {
+        match &self.0 {
+            Form::Weight(values) | Form::Exact(Exact(values)) => Stored::F32(values),
+            Form::Half(half) => Stored::Bf16(half.numbers()),
+        }
+    }
+
     /// The values as f32.
     pub(crate) fn read(&self) -> Values<'_> {
         match &self.0 {
             Form::Weight(values) | Form::Exact(Exact(values)) => Values::Shared(values),
             Form::Half(half) => Values::Widened(half.widen()),
+        }
+    }
+}
+
+/// Room for an activation that an operator makes for its backward pass alone.
+pub(crate) enum Room {
+    F32(Vec<f32>),
+    Bf16(Half),
+}
+
+impl Room {
+    /// For `len` values in the [`Precision`] in force.
+    pub(crate) fn new(len: usize) -> Self {
+        match precisions().saved {
+            Precision::F32 => Self::F32(buffers::take(len)),
+            Precision::Bf16 => Self::Bf16(Half::new(len, None)),
+        }
+    }
+
+    /// To be written in full.
+    pub(crate) fn stored(&mut self) -> StoredMut<'_> {
+        match self {
+            Self::F32(values) => StoredMut::F32(values),
+            Self::Bf16(half) => StoredMut::Bf16(half.numbers_mut()),
+        }
+    }
+
+    /// What was written.
+    pub(crate) fn keep(self) -> Kept {
+        match self {
+            Self::F32(values) => Kept::exact(&Array::from(values)),
+            Self::Bf16(half) => Kept(Form::Half(Arc::new(half))),
         }
     }
 }
@@ -92,17 +135,33 @@ impl Drop for Exact {
 
 /// `len` bfloat16 numbers, two to an element of a pooled buffer.
 #[derive(Debug)]
-struct Half {
+pub(crate) struct Half {
     pairs: Vec<f32>,
     len: usize,
-    /// Address of the f32 storage that this is a copy of.
-    source: usize,
+    /// Address of the f32 storage that this is a copy of, if there is one.
+    source: Option<usize>,
 }
 
 impl Half {
+    /// Arbitrary numbers.
+    fn new(len: usize, source: Option<usize>) -> Self {
+        let half = Self { pairs: buffers::take(len.div_ceil(2)), len, source };
+        let (address, bytes) = half.ledger_entry();
+        keep(address, bytes);
+        half
+    }
+
+    fn numbers(&self) -> &[u16] {
+        &bytemuck::cast_slice(&self.pairs)[..self.len]
+    }
+
+    fn numbers_mut(&mut self) -> &mut [u16] {
+        &mut bytemuck::cast_slice_mut(&mut self.pairs)[..self.len]
+    }
+
     fn widen(&self) -> Vec<f32> {
         let mut values = buffers::take(self.len);
-        bf16::widen(&bytemuck::cast_slice(&self.pairs)[..self.len], &mut values);
+        bf16::widen(self.numbers(), &mut values);
         values
     }
 
@@ -113,12 +172,13 @@ impl Half {
 
 impl Drop for Half {
     fn drop(&mut self) {
-        let mut copies = copies();
-        // a later copy, of other values at the same address, may have replaced this one
-        if copies.get(&self.source).is_some_and(|(_, half)| half.strong_count() == 0) {
-            copies.remove(&self.source);
+        if let Some(source) = self.source {
+            let mut copies = copies();
+            // a later copy, of other values at the same address, may have replaced this one
+            if copies.get(&source).is_some_and(|(_, half)| half.strong_count() == 0) {
+                copies.remove(&source);
+            }
         }
-        drop(copies);
         let (address, bytes) = self.ledger_entry();
         release(address, bytes);
         buffers::give(std::mem::take(&mut self.pairs));
@@ -143,11 +203,9 @@ fn half_of(values: &Array) -> Arc<Half> {
     {
         return half;
     }
-    let mut pairs = buffers::take(values.len().div_ceil(2));
-    bf16::narrow(values, &mut bytemuck::cast_slice_mut(&mut pairs)[..values.len()]);
-    let half = Arc::new(Half { pairs, len: values.len(), source });
-    let (address, bytes) = half.ledger_entry();
-    keep(address, bytes);
+    let mut half = Half::new(values.len(), Some(source));
+    bf16::narrow(values, half.numbers_mut());
+    let half = Arc::new(half);
     copies().insert(source, (Arc::downgrade(&storage), Arc::downgrade(&half)));
     half
 }

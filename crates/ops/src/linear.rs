@@ -44,7 +44,7 @@ pub fn linear_residual<const D: usize>(
 #[cfg(feature = "flex")]
 mod flex {
     use itera_kernels::{
-        gemm::{Matrix, MatrixMut, Write, par_gemm},
+        gemm::{Matrix, MatrixMut, Right, Write, par_gemm},
         vector::scale,
     };
 
@@ -123,8 +123,7 @@ mod flex {
             });
             let dw = self.x.as_ref().map(|x| {
                 let mut dw = buffers::take(out * d_in);
-                let x = x.read();
-                let x = Matrix::new(&x, rows, d_in).in_precision(products.into());
+                let x = Right::stored(x.stored(), rows, d_in, products.into());
                 par_gemm(dy.t(), x, MatrixMut::new(&mut dw, out, d_in), Write::Set);
                 dw.into()
             });

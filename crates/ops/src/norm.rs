@@ -46,7 +46,7 @@ mod flex {
         fn backward(&self, (x, w): Self::Saved, grads: [Option<Array>; 1], wanted: [bool; 2]) -> [Option<Array>; 2] {
             let (dy, w) = (only(grads), w.read());
             let (mut dx, mut dw) = (buffers::take(dy.len()), buffers::take(w.len()));
-            rms_norm::rms_norm_backward(&x.read(), &w, &dy, self.eps, &mut dx, &mut dw);
+            rms_norm::rms_norm_backward(x.stored(), &w, &dy, self.eps, &mut dx, &mut dw);
             // the kernel finds both in one pass
             let [dx, dw] = [dx, dw].map(Array::from);
             [wanted[0].then_some(dx), wanted[1].then_some(dw)]

@@ -6,6 +6,7 @@ use itera_config::ModelConfig;
 use itera_kernels::{
     attention::{self, attend},
     decode::{attention_step, turn},
+    gemm::Precision,
 };
 
 use crate::{
@@ -76,6 +77,7 @@ fn attend_chunk(layer: &Attention<'_>, past: &KeysValues, queries: &[f32], chunk
         n_kv_heads: sizes.n_kv_heads,
         d_head: sizes.d_head,
         scale: sizes.scale,
+        precision: Precision::F32,
     };
     let (keys, values) = (sized(&mut chunk.keys, op.keys_len()), sized(&mut chunk.values, op.keys_len()));
     past.write_by_head(sizes.d_head, keys, values);

@@ -79,7 +79,7 @@ fn mix_chunk(
     transpose_heads(ssm, n, p, first);
     let input = ScanInput {
         xbc,
-        raw_dt: projected,
+        raw_dt: projected.into(),
         dt_columns: columns(i + ch, h),
         dt_bias: mamba.dt_bias,
         a_log: &mamba.a_log,

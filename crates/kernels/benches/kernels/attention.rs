@@ -1,7 +1,10 @@
 //! Causal grouped-query attention with rotary positions, and backward.
 
 use divan::Bencher;
-use itera_kernels::attention::{Attention, Rope, Saved, backward, forward};
+use itera_kernels::{
+    attention::{Attention, Rope, Saved, backward, forward},
+    gemm::Precision,
+};
 
 use crate::support::{Shape, Work, bench, uniform};
 
@@ -10,9 +13,18 @@ const SHAPES: [Shape<5>; 2] = [
     Shape([("b", 1), ("l", 4096), ("h", 4), ("kv", 2), ("w", 32)]),
 ];
 
-fn op(shape: &Shape<5>) -> Attention {
+/// The operator, its angles and its input.
+fn case(shape: &Shape<5>, precision: Precision) -> (Attention, Rope, Vec<f32>) {
     let [batch, len, n_heads, n_kv_heads, d_head] = shape.sizes();
-    Attention { batch, len, past: 0, n_heads, n_kv_heads, d_head, scale: (d_head as f32).sqrt().recip() }
+    let scale = (d_head as f32).sqrt().recip();
+    let op = Attention { batch, len, past: 0, n_heads, n_kv_heads, d_head, scale, precision };
+    (op, Rope::new(1e4, d_head, len), uniform(batch * len * op.qkv_width(), -1.0, 1.0, 1))
+}
+
+/// y and the logsumexp.
+fn outputs(op: &Attention) -> (Vec<f32>, Vec<f32>) {
+    let positions = op.batch * op.len;
+    (vec![0.0; positions * op.y_width()], vec![0.0; positions * op.n_heads])
 }
 
 /// Operations of one of the products of scores, those above the diagonal left out.
@@ -20,25 +32,39 @@ fn product(op: &Attention) -> usize {
     op.batch * op.n_heads * op.len * (op.len + 1) * op.d_head
 }
 
-#[divan::bench(args = SHAPES)]
-fn attention(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
-    let op = op(shape);
-    let (positions, rope) = (op.batch * op.len, Rope::new(1e4, op.d_head, op.len));
-    let qkv = uniform(positions * op.qkv_width(), -1.0, 1.0, 1);
-    let (mut y, mut logsumexp) = (vec![0.0; positions * op.y_width()], vec![0.0; positions * op.n_heads]);
+fn bench_forward(bencher: Bencher<'_, '_>, shape: &Shape<5>, precision: Precision) {
+    let (op, rope, qkv) = case(shape, precision);
+    let (mut y, mut logsumexp) = outputs(&op);
     let work = Work { floats: qkv.len() + y.len(), flops: 2 * product(&op) };
     bench(bencher, work, || forward(&op, Some(&rope), &qkv, &mut y, &mut logsumexp));
 }
 
-#[divan::bench(args = SHAPES)]
-fn attention_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
-    let op = op(shape);
-    let (positions, rope) = (op.batch * op.len, Rope::new(1e4, op.d_head, op.len));
-    let qkv = uniform(positions * op.qkv_width(), -1.0, 1.0, 1);
-    let (mut y, mut logsumexp) = (vec![0.0; positions * op.y_width()], vec![0.0; positions * op.n_heads]);
+fn bench_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>, precision: Precision) {
+    let (op, rope, qkv) = case(shape, precision);
+    let (mut y, mut logsumexp) = outputs(&op);
     forward(&op, Some(&rope), &qkv, &mut y, &mut logsumexp);
     let (d_y, mut d_qkv) = (uniform(y.len(), -1.0, 1.0, 2), vec![0.0; qkv.len()]);
     let work = Work { floats: 2 * (qkv.len() + y.len()), flops: 5 * product(&op) };
     let saved = Saved { qkv: &qkv, y: &y, logsumexp: &logsumexp };
     bench(bencher, work, || backward(&op, Some(&rope), saved, &d_y, &mut d_qkv));
+}
+
+#[divan::bench(args = SHAPES)]
+fn attention(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
+    bench_forward(bencher, shape, Precision::F32);
+}
+
+#[divan::bench(args = SHAPES)]
+fn attention_bf16(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
+    bench_forward(bencher, shape, Precision::Bf16);
+}
+
+#[divan::bench(args = SHAPES)]
+fn attention_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
+    bench_backward(bencher, shape, Precision::F32);
+}
+
+#[divan::bench(args = SHAPES)]
+fn attention_backward_bf16(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
+    bench_backward(bencher, shape, Precision::Bf16);
 }

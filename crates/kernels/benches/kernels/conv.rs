@@ -43,6 +43,6 @@ fn conv_backward(bencher: Bencher<'_, '_>, shape: &Shape<4>) {
     let (mut d_x, mut dw, mut d_bias) = (vec![0.0; b * l * op.dx.stride], vec![0.0; ch * k], vec![0.0; ch]);
     bench(bencher, Work { floats: 3 * b * l * ch, flops: (6 * k + 5) * b * l * ch }, || {
         let gradients = ConvGradients { d_x: &mut d_x, dw: &mut dw, d_bias: &mut d_bias, d_state: None };
-        causal_conv_silu_backward(&op, &x, &w, &bias, None, &dy, None, gradients);
+        causal_conv_silu_backward(&op, x[..].into(), &w, &bias, None, &dy, None, gradients);
     });
 }

@@ -36,8 +36,8 @@ fn gated_norm_backward(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
     bench(bencher, Work { floats: 5 * t * i, flops: 20 * t * i }, || {
         itera_kernels::gated_norm::gated_norm_backward(
             &op,
-            &u,
-            &projected,
+            u[..].into(),
+            projected[..].into(),
             &w,
             &dy,
             &mut du,

@@ -4,6 +4,7 @@ use divan::Bencher;
 use itera_kernels::{
     gemm::Precision,
     mlp::{Join, Mlp, backward, forward},
+    stored::StoredMut,
 };
 
 use crate::support::{Shape, Work, bench, uniform};
@@ -34,7 +35,7 @@ fn mlp_forward(bencher: Bencher<'_, '_>, shape: &Shape<3>, precision: Precision)
     let join = Join { residual: Some(&residual), multiplier: 0.5 };
     let (mut saved, mut out) = (vec![0.0; mlp.saved_len(t)], vec![0.0; t * d]);
     bench(bencher, Work { floats: 3 * t * d + 2 * t * f + 3 * d * f, flops: products(t, d, f) }, || {
-        forward(&u, &mlp, join, Some(&mut saved), &mut out);
+        forward(&u, &mlp, join, Some(StoredMut::F32(&mut saved)), &mut out);
     });
 }
 
@@ -56,6 +57,6 @@ fn gradients(bencher: Bencher<'_, '_>, shape: &Shape<3>, precision: Precision) {
     let mlp = Mlp::new(&w_in, &w_out, d, f).in_precision(precision);
     let (mut d_u, mut d_w_in, mut d_w_out) = (vec![0.0; t * d], w_in.clone(), w_out.clone());
     bench(bencher, Work { floats: 3 * t * d + 2 * t * f + 6 * d * f, flops: 2 * products(t, d, f) }, || {
-        backward(&u, &mlp, 0.5, Some(&saved), &d_out, &mut d_u, &mut d_w_in, &mut d_w_out);
+        backward(u[..].into(), &mlp, 0.5, Some(saved[..].into()), &d_out, &mut d_u, &mut d_w_in, &mut d_w_out);
     });
 }

@@ -7,6 +7,7 @@ use itera_kernels::{
         Dispatch, Experts, Gradients, Mixture, RouterLosses, backward, forward, route, route_backward, router_losses,
         router_losses_backward,
     },
+    stored::StoredMut,
 };
 
 use crate::support::{Shape, Work, bench, uniform};
@@ -88,7 +89,7 @@ fn moe(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
     let mixture = case.mixture();
     let (mut saved, mut out) = (vec![0.0; mixture.saved_len()], vec![0.0; case.u.len()]);
     let join = Join { residual: Some(&case.d_out), multiplier: 0.5 };
-    bench(bencher, case.work(1), || forward(&case.u, &mixture, join, Some(&mut saved), &mut out));
+    bench(bencher, case.work(1), || forward(&case.u, &mixture, join, Some(StoredMut::F32(&mut saved)), &mut out));
 }
 
 #[divan::bench(args = SHAPES)]
@@ -108,7 +109,7 @@ fn moe_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
             d_w_out: &mut d_w_out,
             d_shared: Some((&mut d_shared_in, &mut d_shared_out)),
         };
-        backward(&case.u, &mixture, 0.5, Some(&saved), &case.d_out, gradients);
+        backward(case.u[..].into(), &mixture, 0.5, Some(saved[..].into()), &case.d_out, gradients);
     });
 }
 
@@ -128,7 +129,7 @@ fn moe_route_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
     let (mut d_u, mut d_router) = (d_out, router.clone());
     bench(bencher, Work { floats: t * (3 * d + e + 3 * k) + 2 * e * d, flops: 4 * t * d * e }, || {
         let (ids, weights, d_logits) = (&expert_ids, &expert_weights, Some(&d_logits[..]));
-        route_backward(&u, &router, e, k, ids, weights, &d_weights, d_logits, &mut d_u, &mut d_router);
+        route_backward(u[..].into(), &router, e, k, ids, weights, &d_weights, d_logits, &mut d_u, &mut d_router);
     });
 }
 

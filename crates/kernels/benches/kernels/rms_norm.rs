@@ -21,6 +21,6 @@ fn rms_norm_backward(bencher: Bencher<'_, '_>, shape: &Shape<2>) {
     let (x, dy) = (uniform(t * d, -1.0, 1.0, 1), uniform(t * d, -1.0, 1.0, 2));
     let (w, mut dx, mut dw) = (uniform(d, -1.0, 1.0, 3), vec![0.0; t * d], vec![0.0; d]);
     bench(bencher, Work { floats: 3 * t * d, flops: 12 * t * d }, || {
-        itera_kernels::rms_norm::rms_norm_backward(&x, &w, &dy, EPS, &mut dx, &mut dw);
+        itera_kernels::rms_norm::rms_norm_backward(x[..].into(), &w, &dy, EPS, &mut dx, &mut dw);
     });
 }

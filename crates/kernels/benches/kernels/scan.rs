@@ -54,7 +54,7 @@ impl Case {
 
     fn input(&self) -> ScanInput<'_> {
         let Self { xbc, raw_dt, dt_columns, dt_bias, a_log, d_skip, .. } = self;
-        ScanInput { xbc, raw_dt, dt_columns: *dt_columns, dt_bias, a_log, d_skip, state: None }
+        ScanInput { xbc, raw_dt: raw_dt[..].into(), dt_columns: *dt_columns, dt_bias, a_log, d_skip, state: None }
     }
 
     /// Floats and operations of `sweeps` passes of the recurrence, each two multiply-adds an element of the state.

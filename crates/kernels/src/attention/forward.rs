@@ -2,7 +2,7 @@ use rayon::prelude::*;
 
 use super::{Attention, KEYS, Rope, keys_and_values, mask_future};
 use crate::{
-    gemm::{Matrix, MatrixMut, Packed, Write, gemm, gemm_packed},
+    gemm::{Left, Matrix, MatrixMut, Packed, Write, gemm_packed},
     scratch,
     softmax::{self, LANES},
 };
@@ -41,76 +41,118 @@ pub fn attend(
     assert_eq!((keys.len(), values.len()), (op.keys_len(), op.keys_len()), "keys and values");
     let positions = op.batch * op.len;
     assert_eq!((y.len(), logsumexp.len()), (positions * op.y_width(), positions * op.n_heads), "outputs");
-    let sequence_len = op.n_kv_heads * op.seen() * op.d_head;
-    let inputs = qkv.par_chunks_exact(op.qkv_len());
-    let inputs = inputs.zip(keys.par_chunks_exact(sequence_len)).zip(values.par_chunks_exact(sequence_len));
-    let outputs =
-        y.par_chunks_exact_mut(op.len * op.y_width()).zip(logsumexp.par_chunks_exact_mut(op.len * op.n_heads));
-    inputs.zip(outputs).for_each(|(((qkv, keys), values), (y, logsumexp))| {
-        let blocks = y.par_chunks_mut(LANES * op.y_width()).zip(logsumexp.par_chunks_mut(LANES * op.n_heads));
-        blocks.enumerate().for_each(|(block, (y, logsumexp))| {
-            for head in 0..op.n_heads {
-                let start = head / op.per_kv() * op.seen() * op.d_head;
-                let end = start + op.seen() * op.d_head;
-                let seen = (&keys[start..end], &values[start..end]);
-                attend_block(op, rope, qkv, seen, block * LANES, head, y, logsumexp);
-            }
+    let head_len = op.seen() * op.d_head;
+    scratch::with(op.batch * op.n_kv_heads * Seen::len(op), |buffer| {
+        let heads = keys.par_chunks_exact(head_len).zip(values.par_chunks_exact(head_len));
+        let heads = heads.zip(buffer.par_chunks_exact_mut(Seen::len(op)));
+        let heads: Vec<_> = heads.map(|((keys, values), buffer)| Seen::new(op, keys, values, buffer)).collect();
+        let sequences = qkv.par_chunks_exact(op.qkv_len()).zip(heads.par_chunks_exact(op.n_kv_heads));
+        let outputs =
+            y.par_chunks_exact_mut(op.len * op.y_width()).zip(logsumexp.par_chunks_exact_mut(op.len * op.n_heads));
+        sequences.zip(outputs).for_each(|((qkv, heads), (y, logsumexp))| {
+            let blocks = y.par_chunks_mut(LANES * op.y_width()).zip(logsumexp.par_chunks_mut(LANES * op.n_heads));
+            blocks.enumerate().for_each(|(block, (y, logsumexp))| {
+                for (kv, seen) in heads.iter().enumerate() {
+                    attend_block(op, rope, qkv, seen, block * LANES, kv * op.per_kv(), y, logsumexp);
+                }
+            });
         });
     });
 }
 
-/// One head's queries from `start` over its `keys` and `values` [seen, w].
+/// The keys and values of one head as the products read them, each [seen, w].
+struct Seen<'a> {
+    keys: Left<'a>,
+    values: Packed<'a>,
+}
+
+impl<'a> Seen<'a> {
+    fn len(op: &Attention) -> usize {
+        Left::len(op.precision, op.seen(), op.d_head) + Packed::len(op.seen(), op.d_head)
+    }
+
+    fn new(op: &Attention, keys: &'a [f32], values: &'a [f32], buffer: &'a mut [f32]) -> Self {
+        let [keys, values] = [keys, values].map(|rows| Matrix::new(rows, op.seen(), op.d_head));
+        let (packed, rounded) = buffer.split_at_mut(Packed::len(op.seen(), op.d_head));
+        Self {
+            keys: Left::new(keys, op.precision, rounded),
+            values: Packed::pack(values.in_precision(op.precision), packed),
+        }
+    }
+}
+
+/// A head's queries, and what is known of their distributions after some keys.
+struct Queries<'a> {
+    /// [w, LANES]
+    transposed: Packed<'a>,
+    max: [f32; LANES],
+    sum: [f32; LANES],
+}
+
+/// The queries from `start` of the heads from `first_head` that share `seen`.
 #[expect(clippy::too_many_arguments, reason = "a task's share of each operand")]
 fn attend_block(
     op: &Attention,
     rope: Option<&Rope>,
     qkv: &[f32],
-    (keys, values): (&[f32], &[f32]),
+    seen: &Seen<'_>,
     start: usize,
-    head: usize,
+    first_head: usize,
     y: &mut [f32],
     logsumexp: &mut [f32],
 ) {
-    let w = op.d_head;
+    let (w, heads) = (op.d_head, op.per_kv());
     let count = LANES.min(op.len - start);
-    let seen = op.past + start + count;
-    let lens = [LANES * w, Packed::len(w, LANES), KEYS * LANES, count * w];
-    scratch::with_parts(lens, |[queries, packed, z, sum_y]| {
-        op.load_queries(rope, qkv, start, head, queries);
-        let queries_t = Packed::pack(Matrix::new(queries, LANES, w).t(), packed);
-        let mut max = [f32::NEG_INFINITY; LANES];
-        let mut sum = [0.0; LANES];
-        for from in (0..seen).step_by(KEYS) {
-            let n = KEYS.min(seen - from);
-            let z = &mut z[..n * LANES];
-            gemm_packed(rows(keys, from, n, w), queries_t, MatrixMut::new(z, n, LANES), Write::Set);
-            mask_future(z, from, op.past + start);
-            let next_max = softmax::max(z, &max);
-            let part = softmax::exp_and_sum(z, &next_max);
-            let mut write = Write::Set;
-            if from > 0 {
-                let fading = softmax::weights(&max, &next_max);
-                sum.iter_mut().zip(&fading).for_each(|(sum, fading)| *sum *= fading);
-                for (y, fading) in sum_y.chunks_exact_mut(w).zip(&fading) {
-                    y.iter_mut().for_each(|y| *y *= fading);
+    let end = op.past + start + count;
+    let rounded_len = Left::len(op.precision, count, KEYS);
+    let lens = [LANES * w, heads * Packed::len(w, LANES), KEYS * LANES, rounded_len, heads * count * w];
+    scratch::with_parts(lens, |[rows, packed, z, rounded, sums_y]| {
+        let packed = packed.chunks_exact_mut(Packed::len(w, LANES)).enumerate();
+        let mut queries: Vec<_> = packed
+            .map(|(head, packed)| {
+                op.load_queries(rope, qkv, start, first_head + head, rows);
+                let rows = Matrix::new(rows, LANES, w).in_precision(op.precision);
+                Queries {
+                    transposed: Packed::pack(rows.t(), packed),
+                    max: [f32::NEG_INFINITY; LANES],
+                    sum: [0.0; LANES],
                 }
-                write = Write::Add;
+            })
+            .collect();
+        for from in (0..end).step_by(KEYS) {
+            let n = KEYS.min(end - from);
+            let (keys, values) = (seen.keys.row_range(from, n), seen.values.row_range(from, n));
+            for (Queries { transposed, max, sum }, sum_y) in queries.iter_mut().zip(sums_y.chunks_exact_mut(count * w))
+            {
+                let z = &mut z[..n * LANES];
+                gemm_packed(keys, *transposed, MatrixMut::new(z, n, LANES), Write::Set);
+                mask_future(z, 1, from, op.past + start);
+                let next_max = softmax::max(z, max);
+                let part = softmax::exp_and_sum(z, &next_max);
+                let mut write = Write::Set;
+                if from > 0 {
+                    let fading = softmax::weights(max, &next_max);
+                    sum.iter_mut().zip(&fading).for_each(|(sum, fading)| *sum *= fading);
+                    for (y, fading) in sum_y.chunks_exact_mut(w).zip(&fading) {
+                        y.iter_mut().for_each(|y| *y *= fading);
+                    }
+                    write = Write::Add;
+                }
+                sum.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+                *max = next_max;
+                let e_t = Left::new(Matrix::strided(z, count, n, 1, LANES), op.precision, rounded);
+                gemm_packed(e_t, values, MatrixMut::new(sum_y, count, w), write);
             }
-            sum.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
-            max = next_max;
-            let z_t = Matrix::strided(z, count, n, 1, LANES);
-            gemm(z_t, rows(values, from, n, w), MatrixMut::new(sum_y, count, w), write);
         }
-        let outputs = y.chunks_exact_mut(op.y_width()).zip(logsumexp.chunks_exact_mut(op.n_heads));
-        for (i, ((y, logsumexp), sum_y)) in outputs.zip(sum_y.chunks_exact(w)).enumerate() {
-            let inverse = sum[i].recip();
-            y[head * w..][..w].iter_mut().zip(sum_y).for_each(|(y, sum_y)| *y = sum_y * inverse);
-            logsumexp[head] = max[i] + sum[i].ln();
+        for (head, (Queries { max, sum, .. }, sum_y)) in queries.iter().zip(sums_y.chunks_exact(count * w)).enumerate()
+        {
+            let head = first_head + head;
+            let outputs = y.chunks_exact_mut(op.y_width()).zip(logsumexp.chunks_exact_mut(op.n_heads));
+            for (i, ((y, logsumexp), sum_y)) in outputs.zip(sum_y.chunks_exact(w)).enumerate() {
+                let inverse = sum[i].recip();
+                y[head * w..][..w].iter_mut().zip(sum_y).for_each(|(y, sum_y)| *y = sum_y * inverse);
+                logsumexp[head] = max[i] + sum[i].ln();
+            }
         }
     });
-}
-
-/// `count` rows of width `w` from the one at `start`.
-pub(super) fn rows(data: &[f32], start: usize, count: usize, w: usize) -> Matrix<'_> {
-    Matrix::new(&data[start * w..(start + count) * w], count, w)
 }

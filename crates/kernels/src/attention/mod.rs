@@ -1,7 +1,7 @@
 //! [q | k | v] → rope → softmax(q·kᵀ·scale, causal) · v
 //!
 //! ```text
-//! keys and values of a sequence and head side by side, [b, kv_heads, seen, w]
+//! keys and values of a sequence and head side by side, [b, kv_heads, seen, w], packed or rounded once for all queries
 //! block of 32 queries, one a lane:  z = k·qᵀ → e = exp(z − max z) → y = eᵀ·v / Σ e        forward
 //!                                   p = exp(z − logsumexp), dp = v·dyᵀ
 //!                                   ds = p·(dp − Σ dy·y) → dq += dsᵀ·k, dk += ds·q, dv += p·dy   backward
@@ -10,7 +10,8 @@
 //! Scores are kept transposed, a row for each key, and for a block of keys at a time: FlashAttention-2 (arXiv
 //! 2307.08691, algorithms 1 and 2), whose running maximum and sum make memory linear in the length of a sequence.
 //! Backward computes the scores again from the logsumexp that forward saved. Keys after the last query of a block are
-//! never looked at.
+//! never looked at. In [`Precision::Bf16`] the operands of every product are rounded; maxima, sums and exponentials
+//! are in f32 either way.
 
 mod backward;
 mod forward;
@@ -22,7 +23,7 @@ pub use backward::{Saved, backward};
 pub use forward::{attend, forward};
 pub use rope::Rope;
 
-use crate::softmax::LANES;
+use crate::{gemm::Precision, softmax::LANES};
 
 /// Keys whose scores exist at once; a block of k of the product with the values.
 const KEYS: usize = 256;
@@ -46,6 +47,8 @@ pub struct Attention {
     pub d_head: usize,
     /// Factor on the scores.
     pub scale: f32,
+    /// Of the products.
+    pub precision: Precision,
 }
 
 impl Attention {
@@ -150,13 +153,15 @@ pub fn keys_and_values(
     });
 }
 
-/// Give −∞ to the scores `z` [keys, LANES] of keys from `first_key` that lie after their query; lane i is the query at
-/// `first_query + i`.
-fn mask_future(z: &mut [f32], first_key: usize, first_query: usize) {
+/// Give −∞ to the scores `z` [keys, heads·LANES] of keys from `first_key` that lie after their query; lane i of each head
+/// is the query at `first_query + i`.
+fn mask_future(z: &mut [f32], heads: usize, first_key: usize, first_query: usize) {
     let reached = (first_query + 1).saturating_sub(first_key);
-    for (i, row) in z.chunks_exact_mut(LANES).enumerate().skip(reached) {
+    for (i, row) in z.chunks_exact_mut(heads * LANES).enumerate().skip(reached) {
         let lanes = (first_key + i - first_query).min(LANES);
-        row[..lanes].fill(f32::NEG_INFINITY);
+        for head in row.chunks_exact_mut(LANES) {
+            head[..lanes].fill(f32::NEG_INFINITY);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    check::{assert_close, assert_gradient, inner, wide},
+    check::{assert_close, assert_close_in_bf16, assert_gradient, inner, wide},
     reference,
     simd::{Level, with_level},
     test_data::{for_thread_counts, uniform},
@@ -34,7 +34,7 @@ struct Case {
 
 impl Case {
     fn new([batch, len, past, n_heads, n_kv_heads, d_head]: [usize; 6], rope: bool) -> Self {
-        let op = Attention { batch, len, past, n_heads, n_kv_heads, d_head, scale: 0.6 };
+        let op = Attention { batch, len, past, n_heads, n_kv_heads, d_head, scale: 0.6, precision: Precision::F32 };
         let past_len = batch * n_kv_heads * past * d_head;
         Self {
             op,
@@ -43,6 +43,11 @@ impl Case {
             past: [uniform(past_len, 2), uniform(past_len, 3)],
             d_y: uniform(batch * len * op.y_width(), 4),
         }
+    }
+
+    fn in_precision(mut self, precision: Precision) -> Self {
+        self.op.precision = precision;
+        self
     }
 
     fn theta(&self) -> Option<f64> {
@@ -103,6 +108,28 @@ fn gradients_agree_with_the_twin() {
 }
 
 #[test]
+fn bfloat16_rounds_the_operands_of_every_product() {
+    for shape in [[1, 33, 0, 6, 2, 16], [1, 64, 256, 2, 1, 34], [2, 129, 0, 4, 2, 8], [1, 300, 0, 4, 1, 2]] {
+        let mut case = Case::new(shape, true).in_precision(Precision::Bf16);
+        // a rounded score is off by 2⁻⁸ of itself, and its weight by as much as that: keep scores small
+        case.qkv.iter_mut().for_each(|x| *x /= 3.0);
+        let (qkv, past) = (wide(&case.qkv), (wide(&case.past[0]), wide(&case.past[1])));
+        let (keys, values) = reference::keys_and_values(&case.op, case.theta(), &qkv, (&past.0, &past.1));
+        let (y, _) = reference::attention(&case.op, case.theta(), &qkv, &keys, &values);
+        for level in Level::available() {
+            let [_, _, found, _] = with_level(level, 2, || case.attend());
+            assert_close_in_bf16(&found, &y, (shape, level));
+        }
+        if shape[2] == 0 {
+            let slow = reference::attention_backward(&case.op, case.theta(), &qkv, &wide(&case.d_y));
+            for level in Level::available() {
+                assert_close_in_bf16(&with_level(level, 2, || case.backward()), &slow, (shape, level));
+            }
+        }
+    }
+}
+
+#[test]
 fn twin_is_the_slope_of_its_forward() {
     for rope in [false, true] {
         let case = Case::new([2, 4, 0, 4, 2, 4], rope);
@@ -116,11 +143,17 @@ fn twin_is_the_slope_of_its_forward() {
 }
 
 #[test]
-fn every_thread_count_gives_the_same_bits() {
-    for shape in [[1, 1000, 0, 4, 2, 8], [3, 70, 0, 2, 1, 16]] {
-        let case = Case::new(shape, true);
-        let results = for_thread_counts(|| (case.attend(), case.backward()));
-        assert!(results.iter().all(|result| *result == results[0]), "{shape:?}");
+fn threads_and_instruction_sets_do_not_change_a_bit() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        for shape in [[1, 1000, 0, 4, 2, 8], [3, 70, 0, 2, 1, 16]] {
+            let case = Case::new(shape, true).in_precision(precision);
+            let results = for_thread_counts(|| (case.attend(), case.backward()));
+            assert!(results.iter().all(|result| *result == results[0]), "{shape:?} in {precision:?}");
+            for level in Level::available().into_iter().filter(|level| *level > Level::Portable) {
+                let result = with_level(level, 2, || (case.attend(), case.backward()));
+                assert!(result == results[0], "{shape:?} in {precision:?} at {level:?}");
+            }
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use rows::{
 use crate::{
     columns::Columns,
     scratch,
+    stored::Stored,
     sums::{ROWS, over_tasks},
 };
 
@@ -48,12 +49,12 @@ impl CausalConv {
     /// # Panics
     /// If the slices do not fit.
     #[track_caller]
-    fn batch(&self, x: &[f32], w: &[f32], bias: &[f32], states: [Option<&[f32]>; 2], y: &[f32]) -> usize {
+    fn batch(&self, x: Stored<'_>, w: &[f32], bias: &[f32], states: [Option<&[f32]>; 2], y: &[f32]) -> usize {
         let channels = self.x.width;
         assert!(self.len > 0 && self.taps > 0 && channels > 0, "an empty convolution: {self:?}");
         let batch = y.len() / (self.len * channels);
         assert_eq!(y.len(), batch * self.len * channels, "sequences of {} · {channels}", self.len);
-        self.x.assert_rows(x, batch * self.len, "x");
+        self.x.assert_rows(x.len(), batch * self.len, "x");
         assert_eq!([w.len(), bias.len()], [channels * self.taps, channels], "taps and bias");
         for state in states.into_iter().flatten() {
             assert_eq!(state.len(), batch * self.carried() * channels, "state");
@@ -79,6 +80,7 @@ pub fn causal_conv_silu(
     y: &mut [f32],
     next: Option<&mut [f32]>,
 ) {
+    let x = x.into();
     op.batch(x, w, bias, [state, next.as_deref()], y);
     let channels = op.x.width;
     with_kernel(op, w, bias, |kernel| {
@@ -109,7 +111,7 @@ pub fn causal_conv_silu(
 #[expect(clippy::too_many_arguments, reason = "a kernel takes its slices and its sizes")]
 pub fn causal_conv_silu_backward(
     op: &CausalConv,
-    x: &[f32],
+    x: Stored<'_>,
     w: &[f32],
     bias: &[f32],
     state: Option<&[f32]>,
@@ -120,7 +122,7 @@ pub fn causal_conv_silu_backward(
     let ConvGradients { d_x, dw, d_bias, d_state } = gradients;
     let batch = op.batch(x, w, bias, [state, d_next], dy);
     let channels = op.x.width;
-    op.dx.assert_rows(d_x, batch * op.len, "dx");
+    op.dx.assert_rows(d_x.len(), batch * op.len, "dx");
     assert_eq!([op.dx.width, dw.len(), d_bias.len()], [channels, w.len(), channels], "gradients");
     let blocks = op.len.div_ceil(ROWS);
     let width = (op.taps + 1) * channels;

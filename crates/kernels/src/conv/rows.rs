@@ -4,6 +4,7 @@ use super::CausalConv;
 use crate::{
     scratch,
     simd::{Isa, mul_add, silu, silu_derivative, simd},
+    stored::Stored,
     sums::LANES,
 };
 
@@ -39,15 +40,15 @@ pub(super) fn with_kernel(op: &CausalConv, w: &[f32], bias: &[f32], f: impl FnOn
 /// The inputs of one sequence.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sequence<'a> {
-    x: &'a [f32],
+    x: Stored<'a>,
     state: Option<&'a [f32]>,
 }
 
 impl<'a> Sequence<'a> {
     /// Sequence `b` of the batch.
-    pub(super) fn new(op: &CausalConv, x: &'a [f32], state: Option<&'a [f32]>, b: usize) -> Self {
+    pub(super) fn new(op: &CausalConv, x: Stored<'a>, state: Option<&'a [f32]>, b: usize) -> Self {
         let (rows, carried) = (op.len * op.x.stride, op.carried() * op.x.width);
-        Self { x: &x[b * rows..][..rows], state: state.map(|state| &state[b * carried..][..carried]) }
+        Self { x: x.range(b * rows..(b + 1) * rows), state: state.map(|state| &state[b * carried..][..carried]) }
     }
 
     /// Copy rows `start..` of the state followed by the inputs, as many as `seen` [_, ch] has: what tap j sees at
@@ -55,7 +56,7 @@ impl<'a> Sequence<'a> {
     pub(super) fn gather(self, op: &CausalConv, start: usize, seen: &mut [f32]) {
         for (row, seen) in (start..).zip(seen.chunks_exact_mut(op.x.width)) {
             match (row.checked_sub(op.carried()), self.state) {
-                (Some(position), _) if position < op.len => seen.copy_from_slice(op.x.row(self.x, position)),
+                (Some(position), _) if position < op.len => op.x.stored_row(self.x, position).copy_to(seen),
                 (None, Some(state)) => seen.copy_from_slice(&state[row * op.x.width..][..op.x.width]),
                 _ => seen.fill(0.0),
             }

@@ -5,7 +5,7 @@ use crate::{
     check::{assert_close, assert_gradient, inner, wide},
     reference::{self, ConvShape},
     simd::{Level, with_level},
-    test_data::{for_thread_counts, uniform},
+    test_data::{for_thread_counts, rounded, uniform},
 };
 
 const SHAPES: [ConvShape; 11] = [
@@ -64,8 +64,14 @@ fn results(shape: ConvShape, carry: bool) -> [Vec<f32>; 6] {
     let (mut d_bias, mut d_state) = (stale(channels), stale(state.len()));
     let (state, d_next) = (carry.then_some(&*state), carry.then_some(&*d_next));
     causal_conv_silu(&op, &among, &w, &bias, state, &mut y, Some(&mut next));
-    let gradients = ConvGradients { d_x: &mut d_x, dw: &mut dw, d_bias: &mut d_bias, d_state: Some(&mut d_state) };
-    causal_conv_silu_backward(&op, &among, &w, &bias, state, &dy, d_next, gradients);
+    let mut backward = |x: Stored<'_>| {
+        let gradients = ConvGradients { d_x: &mut d_x, dw: &mut dw, d_bias: &mut d_bias, d_state: Some(&mut d_state) };
+        causal_conv_silu_backward(&op, x, &w, &bias, state, &dy, d_next, gradients);
+        [&d_x, &dw, &d_bias, &d_state].map(Clone::clone)
+    };
+    let (stored, numbers) = rounded(&among);
+    assert_eq!(backward(Stored::Bf16(&stored)), backward(numbers[..].into()), "{shape:?}");
+    let [d_x, dw, d_bias, d_state] = backward(among[..].into());
     [y, next, d_x, dw, d_bias, d_state]
 }
 

@@ -1,5 +1,7 @@
 //! Views of matrices in slices.
 
+use crate::stored::Stored;
+
 /// What a product sees of its operands. Sums are in f32 either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
@@ -79,6 +81,65 @@ impl<'a> Matrix<'a> {
     /// If there are fewer.
     pub fn col_range(self, start: usize, count: usize) -> Self {
         self.t().row_range(start, count).t()
+    }
+}
+
+/// A right operand: numbers, or dense rows of numbers that were rounded before.
+#[derive(Clone, Copy, Debug)]
+pub enum Right<'a> {
+    /// Numbers, seen in the precision of the matrix.
+    Matrix(Matrix<'a>),
+    /// Rows of bfloat16, which are multiplied in [`Precision::Bf16`].
+    Rounded {
+        /// [rows, cols]
+        numbers: &'a [u16],
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+    },
+}
+
+impl<'a> From<Matrix<'a>> for Right<'a> {
+    fn from(b: Matrix<'a>) -> Self {
+        Self::Matrix(b)
+    }
+}
+
+impl<'a> Right<'a> {
+    /// Dense rows of stored numbers, to be multiplied in `precision`, or in [`Precision::Bf16`] if they were rounded.
+    ///
+    /// # Panics
+    /// If there are fewer numbers.
+    pub fn stored(numbers: Stored<'a>, rows: usize, cols: usize, precision: Precision) -> Self {
+        match numbers {
+            Stored::F32(numbers) => Matrix::new(numbers, rows, cols).in_precision(precision).into(),
+            Stored::Bf16(numbers) => Self::Rounded { numbers: &numbers[..rows * cols], rows, cols },
+        }
+    }
+
+    pub(super) fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Matrix(b) => b.shape(),
+            Self::Rounded { rows, cols, .. } => (*rows, *cols),
+        }
+    }
+
+    pub(super) fn precision(&self) -> Precision {
+        match self {
+            Self::Matrix(b) => b.precision,
+            Self::Rounded { .. } => Precision::Bf16,
+        }
+    }
+
+    /// `count` rows from `start`.
+    pub(super) fn row_range(self, start: usize, count: usize) -> Self {
+        match self {
+            Self::Matrix(b) => b.row_range(start, count).into(),
+            Self::Rounded { numbers, cols, .. } => {
+                Self::Rounded { numbers: &numbers[start * cols..][..count * cols], rows: count, cols }
+            }
+        }
     }
 }
 

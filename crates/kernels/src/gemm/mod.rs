@@ -20,7 +20,7 @@ mod tile;
 
 use rayon::prelude::*;
 
-pub use matrix::{Matrix, MatrixMut, Precision};
+pub use matrix::{Matrix, MatrixMut, Precision, Right};
 pub use pack::Packed;
 use pack::pack_transposed;
 pub use pairs::Rounded;
@@ -67,11 +67,15 @@ impl Write<'_> {
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>) {
-    if b.col_stride == 1 && b.precision == Precision::F32 {
-        multiply(a.into(), Rhs::rows(b), c, write);
-    } else {
-        scratch::with(Packed::len(b.rows, b.cols), |buffer| gemm_packed(a, Packed::pack(b, buffer), c, write));
+pub fn gemm<'b>(a: Matrix<'_>, b: impl Into<Right<'b>>, c: MatrixMut<'_>, write: Write<'_>) {
+    match b.into() {
+        Right::Matrix(b) if b.col_stride == 1 && b.precision == Precision::F32 => {
+            multiply(a.into(), Rhs::rows(b), c, write);
+        }
+        b => {
+            let (k, n) = b.shape();
+            scratch::with(Packed::len(k, n), |buffer| gemm_packed(a, Packed::pack(b, buffer), c, write));
+        }
     }
 }
 
@@ -107,7 +111,23 @@ impl<'a> From<Rounded<'a>> for Left<'a> {
     }
 }
 
-impl Left<'_> {
+impl<'a> Left<'a> {
+    /// Elements of the buffer for [`Left::new`] of `rows` × `k` numbers.
+    pub(crate) fn len(precision: Precision, rows: usize, k: usize) -> usize {
+        match precision {
+            Precision::F32 => 0,
+            Precision::Bf16 => Rounded::len(rows, k),
+        }
+    }
+
+    /// `a` as products in `precision` read it: where it lies, or rounded into `buffer`.
+    pub(crate) fn new(a: Matrix<'a>, precision: Precision, buffer: &'a mut [f32]) -> Self {
+        match precision {
+            Precision::F32 => a.into(),
+            Precision::Bf16 => Rounded::round(a, buffer).into(),
+        }
+    }
+
     /// `count` rows from `start`.
     ///
     /// # Panics
@@ -135,11 +155,13 @@ impl Left<'_> {
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn par_gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>) {
-    if b.rows >= 4 * K_PER_TASK && b.rows > 2 * c.rows {
+pub fn par_gemm<'b>(a: Matrix<'_>, b: impl Into<Right<'b>>, c: MatrixMut<'_>, write: Write<'_>) {
+    let b = b.into();
+    let (k, n) = b.shape();
+    if k >= 4 * K_PER_TASK && k > 2 * c.rows {
         par_gemm_long(a, b, c, write);
     } else {
-        scratch::with(Packed::len(b.rows, b.cols), |buffer| {
+        scratch::with(Packed::len(k, n), |buffer| {
             let packed = Packed::par_pack(b, buffer);
             par_gemm_packed(a, packed, c, write);
         });
@@ -148,9 +170,9 @@ pub fn par_gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>
 
 /// A weight gradient: few elements, each a long sum. Every task adds up its part of k, so that it reads A and B once; too
 /// few rows of A share B to make packing it worth while.
-fn par_gemm_long(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, write: Write<'_>) {
-    assert_eq!((a.rows, b.cols, a.cols), (c.rows, c.cols, b.rows), "shapes of A·B");
-    let (m, n, k) = (c.rows, c.cols, b.rows);
+fn par_gemm_long(a: Matrix<'_>, b: Right<'_>, c: MatrixMut<'_>, write: Write<'_>) {
+    let (m, n, k) = (c.rows, c.cols, a.cols);
+    assert_eq!((a.rows, b.shape()), (m, (k, n)), "shapes of A·B");
     let k_per_task = K_PER_TASK.max(k.div_ceil(MAX_PARTS).next_multiple_of(STEPS));
     let parts = k.div_ceil(k_per_task);
     scratch::with(parts * m * n, |sums| {
@@ -209,8 +231,8 @@ struct Rhs<'a> {
 
 impl<'a> Rhs<'a> {
     fn panels(b: Packed<'a>) -> Self {
-        let Packed { panels: data, precision, k, n } = b;
-        Self { data, precision, k, n, panel_stride: NR * precision.steps(k), step_stride: NR }
+        let Packed { panels: data, precision, k, n, panel_stride } = b;
+        Self { data, precision, k, n, panel_stride, step_stride: NR }
     }
 
     fn rows(b: Matrix<'a>) -> Self {
@@ -241,7 +263,7 @@ fn multiply(a: Left<'_>, b: Rhs<'_>, mut c: MatrixMut<'_>, write: Write<'_>) {
     let all_steps = b.precision.steps(k);
     let k_a_step = k.div_ceil(all_steps);
     let far = match b.precision {
-        Precision::F32 => NR,
+        Precision::F32 => 2 * NR,
         Precision::Bf16 => 1,
     };
     let transposed = matches!(a, Left::Matrix(a) if a.row_stride == 1 && a.col_stride > far);
@@ -268,7 +290,7 @@ fn multiply(a: Left<'_>, b: Rhs<'_>, mut c: MatrixMut<'_>, write: Write<'_>) {
             }),
             (Left::Rounded(a), precision) => {
                 assert_eq!(precision, Precision::Bf16, "what a rounded operand is multiplied with is rounded too");
-                for_tiles(Lhs::rows(&a.pairs[from..], all_steps), Ahead::nothing(), &b, block, &mut c);
+                for_tiles(Lhs::rounded(&a, from), Ahead::nothing(), &b, block, &mut c);
             }
         }
     }
@@ -300,6 +322,12 @@ impl<'a> Lhs<'a> {
     /// In rows of `row_stride` elements.
     fn rows(data: &'a [f32], row_stride: usize) -> Self {
         Self { data, row_stride, step_stride: 1, group_len: None }
+    }
+
+    /// From step `from` on.
+    fn rounded(a: &Rounded<'a>, from: usize) -> Self {
+        let Rounded { pairs, row_stride, step_stride, .. } = *a;
+        Self { data: &pairs[from * step_stride..], row_stride, step_stride, group_len: None }
     }
 
     /// In groups of MR rows, each step by step.

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::{
-    matrix::{Matrix, Precision},
-    pairs::{round_columns, round_row},
+    matrix::{Matrix, Precision, Right},
+    pairs::{interleave, round_columns, round_row},
     tile::{MR, NR},
 };
 use crate::{
@@ -19,6 +19,8 @@ pub struct Packed<'a> {
     pub(super) precision: Precision,
     pub(super) k: usize,
     pub(super) n: usize,
+    /// Elements between the starts of two panels.
+    pub(super) panel_stride: usize,
 }
 
 impl<'a> Packed<'a> {
@@ -31,40 +33,60 @@ impl<'a> Packed<'a> {
     ///
     /// # Panics
     /// If `buffer` is too short.
-    pub fn pack(b: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
-        let (buffer, panel_len) = Self::panels(&b, buffer);
-        buffer.chunks_exact_mut(panel_len).enumerate().for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
-        Self { panels: buffer, precision: b.precision, k: b.rows, n: b.cols }
+    pub fn pack<'b>(b: impl Into<Right<'b>>, buffer: &'a mut [f32]) -> Self {
+        let b = b.into();
+        Self::fill(&b, buffer, |panels, len| {
+            let panels = panels.chunks_exact_mut(len).enumerate();
+            panels.for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
+        })
     }
 
     /// Pack `b` over all threads.
     ///
     /// # Panics
     /// If `buffer` is too short.
-    pub fn par_pack(b: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
-        let (buffer, panel_len) = Self::panels(&b, buffer);
-        let panels = buffer.par_chunks_exact_mut(panel_len).enumerate();
-        panels.for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
-        Self { panels: buffer, precision: b.precision, k: b.rows, n: b.cols }
+    pub fn par_pack<'b>(b: impl Into<Right<'b>>, buffer: &'a mut [f32]) -> Self {
+        let b = b.into();
+        Self::fill(&b, buffer, |panels, len| {
+            let panels = panels.par_chunks_exact_mut(len).enumerate();
+            panels.for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
+        })
     }
 
-    /// What of `buffer` the panels of `b` take, and the length of one, not 0.
-    fn panels<'b>(b: &Matrix<'_>, buffer: &'b mut [f32]) -> (&'b mut [f32], usize) {
-        let panel_len = NR * b.precision.steps(b.rows);
-        (&mut buffer[..b.cols.div_ceil(NR) * panel_len], panel_len.max(1))
+    /// Rows `start..start + count`, the first of them even.
+    ///
+    /// # Panics
+    /// If there are fewer, or the first row is odd.
+    pub(crate) fn row_range(self, start: usize, count: usize) -> Self {
+        assert!(start.is_multiple_of(2) && start + count <= self.k, "rows {start}..{} of {}", start + count, self.k);
+        Self { panels: &self.panels[NR * self.precision.steps(start)..], k: count, ..self }
+    }
+
+    /// The panels of `b`, which `write` makes from what of `buffer` they take and the length of one, not 0.
+    fn fill(b: &Right<'_>, buffer: &'a mut [f32], write: impl FnOnce(&mut [f32], usize)) -> Self {
+        let ((k, n), precision) = (b.shape(), b.precision());
+        let len = NR * precision.steps(k);
+        let panels = &mut buffer[..n.div_ceil(NR) * len];
+        write(panels, len.max(1));
+        Self { panels, precision, k, n, panel_stride: len }
     }
 }
 
 /// Columns `from..from + 32` of `b` step by step, zeros beyond the last one.
-fn pack_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
-    let cols = (b.cols - from).min(NR);
+fn pack_panel(b: &Right<'_>, from: usize, panel: &mut [f32]) {
+    let cols = (b.shape().1 - from).min(NR);
+    let b = match b {
+        Right::Matrix(b) => b,
+        Right::Rounded { numbers, rows, cols: stride } => {
+            interleave(&numbers[from.min(numbers.len())..], *stride, *rows, cols, panel, NR);
+            return zero_beyond(cols, panel);
+        }
+    };
     match b.precision {
         Precision::F32 => copy_panel(b, from, panel),
         Precision::Bf16 if b.col_stride == 1 => {
-            for (step, row) in panel.chunks_exact_mut(NR).enumerate() {
-                round_columns(b, step, from, &mut row[..cols]);
-                row[cols..].fill(0.0);
-            }
+            round_columns(b, from, cols, panel, NR);
+            zero_beyond(cols, panel);
         }
         Precision::Bf16 => {
             let steps = panel.len() / NR;
@@ -75,6 +97,13 @@ fn pack_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
                 copy_panel(&Matrix::new(columns, cols, steps).t(), 0, panel);
             });
         }
+    }
+}
+
+/// Zeros beyond the first `cols` columns of a panel.
+fn zero_beyond(cols: usize, panel: &mut [f32]) {
+    if cols < NR {
+        panel.chunks_exact_mut(NR).for_each(|row| row[cols..].fill(0.0));
     }
 }
 
@@ -106,11 +135,7 @@ fn copy_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
             row[c] = *value;
         }
     }
-    if cols < NR {
-        for row in panel.chunks_exact_mut(NR) {
-            row[cols..].fill(0.0);
-        }
-    }
+    zero_beyond(cols, panel);
 }
 
 /// Write eight columns of eight elements, `stride` apart, as eight rows NR apart. Only called at AVX2 and above.
@@ -164,7 +189,8 @@ pub(super) fn pack_transposed(a: &Matrix<'_>, precision: Precision, packed: &mut
         }
         Precision::Bf16 => scratch::with(a.rows, |pairs| {
             for step in 0..steps {
-                round_columns(&a.t(), step, 0, pairs);
+                let two = a.t().row_range(2 * step, 2.min(a.cols - 2 * step));
+                round_columns(&two, 0, a.rows, pairs, a.rows);
                 spread(pairs, step, steps, packed);
             }
         }),

@@ -24,12 +24,15 @@ impl Precision {
     }
 }
 
-/// A left operand rounded once, for many products with right operands in [`Precision::Bf16`].
+/// A left operand rounded once, for many products with right operands in [`Precision::Bf16`]: element (r, step) is
+/// `pairs[r · row_stride + step · step_stride]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rounded<'a> {
     pub(super) pairs: &'a [f32],
     pub(super) rows: usize,
     pub(super) k: usize,
+    pub(super) row_stride: usize,
+    pub(super) step_stride: usize,
 }
 
 impl<'a> Rounded<'a> {
@@ -38,17 +41,33 @@ impl<'a> Rounded<'a> {
         rows * Precision::Bf16.steps(k)
     }
 
-    /// Round `a` into `buffer`, over all threads.
+    /// Round `a` into `buffer`, of which [`Rounded::len`] elements are used: row by row, or step by step if that is how
+    /// `a` is stored.
+    ///
+    /// # Panics
+    /// If `buffer` is too short.
+    pub fn round(a: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
+        let pairs = &mut buffer[..Self::len(a.rows, a.cols)];
+        let (rows, k) = a.shape();
+        if a.row_stride == 1 && a.col_stride > 1 {
+            round_columns(&a.t(), 0, rows, pairs, rows);
+            return Self { pairs, rows, k, row_stride: 1, step_stride: rows };
+        }
+        round_rows(a, pairs);
+        Self { pairs, rows, k, row_stride: Precision::Bf16.steps(k), step_stride: 1 }
+    }
+
+    /// Round the dense rows of `a` into `buffer`, over all threads.
     ///
     /// # Panics
     /// If `buffer` is not of [`Rounded::len`].
     pub fn par_round(a: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
         assert_eq!(buffer.len(), Self::len(a.rows, a.cols), "pairs of {} × {}", a.rows, a.cols);
-        let steps = Precision::Bf16.steps(a.cols).max(1);
-        buffer.par_chunks_mut(steps * 64).enumerate().for_each(|(task, pairs)| {
-            round_rows(a.row_range(64 * task, pairs.len() / steps), pairs);
+        let steps = Precision::Bf16.steps(a.cols);
+        buffer.par_chunks_mut(steps.max(1) * 64).enumerate().for_each(|(task, pairs)| {
+            round_rows(a.row_range(64 * task, pairs.len() / steps.max(1)), pairs);
         });
-        Self { pairs: buffer, rows: a.rows, k: a.cols }
+        Self { pairs: buffer, rows: a.rows, k: a.cols, row_stride: steps, step_stride: 1 }
     }
 
     /// `count` rows from `start`.
@@ -57,14 +76,17 @@ impl<'a> Rounded<'a> {
     /// If there are fewer.
     pub fn row_range(self, start: usize, count: usize) -> Self {
         assert!(start + count <= self.rows, "rows {start}..{} of {}", start + count, self.rows);
-        let steps = Precision::Bf16.steps(self.k);
-        Self { pairs: &self.pairs[start * steps..][..count * steps], rows: count, ..self }
+        let from = (start * self.row_stride).min(self.pairs.len());
+        Self { pairs: &self.pairs[from..], rows: count, ..self }
     }
 }
 
 /// The rows of `a`, one after the other.
 pub(super) fn round_rows(a: Matrix<'_>, pairs: &mut [f32]) {
     let steps = Precision::Bf16.steps(a.cols);
+    if a.col_stride == 1 && a.row_stride == a.cols && a.cols.is_multiple_of(2) {
+        return round_row(a.data, 1, a.rows * a.cols, pairs);
+    }
     for (r, pairs) in pairs.chunks_exact_mut(steps.max(1)).enumerate().take(a.rows) {
         round_row(&a.data[r * a.row_stride..], a.col_stride, a.cols, pairs);
     }
@@ -86,14 +108,18 @@ pub(super) fn round_row(x: &[f32], stride: usize, k: usize, pairs: &mut [f32]) {
     }
 }
 
-/// Columns of step `step` of a matrix whose rows (along k) are dense: `from..from + pairs.len()`.
-pub(super) fn round_columns(b: &Matrix<'_>, step: usize, from: usize, pairs: &mut [f32]) {
-    let n = pairs.len();
-    let even = &b.data[2 * step * b.row_stride + from..][..n];
-    if 2 * step + 1 < b.rows {
-        across(even, &b.data[(2 * step + 1) * b.row_stride + from..][..n], pairs);
+/// Columns `from..from + n` of a matrix whose rows (along k) are dense, step by step, `stride` elements apart.
+pub(super) fn round_columns(b: &Matrix<'_>, from: usize, n: usize, pairs: &mut [f32], stride: usize) {
+    let rows = b.data.get(from..).unwrap_or(&[]);
+    let whole = b.rows / 2;
+    if level() == Level::Avx512Bf16 {
+        lanes::across(rows, b.row_stride, whole, n, pairs, stride);
     } else {
-        pairs.iter_mut().zip(even).for_each(|(slot, x)| *slot = pair(*x, 0.0));
+        across(rows, b.row_stride, whole, n, pairs, stride);
+    }
+    if !b.rows.is_multiple_of(2) {
+        let last = &rows[2 * whole * b.row_stride..][..n];
+        pairs[whole * stride..].iter_mut().zip(last).for_each(|(slot, x)| *slot = pair(*x, 0.0));
     }
 }
 
@@ -109,19 +135,6 @@ fn along(x: &[[f32; 2]], pairs: &mut [f32]) {
     along_portable(last, last_slots);
 }
 
-/// Pairs of one of `even` and one of `odd`.
-fn across(even: &[f32], odd: &[f32], pairs: &mut [f32]) {
-    let (evens, last_even) = even.as_chunks::<LANES>();
-    let (odds, last_odd) = odd.as_chunks::<LANES>();
-    let (slots, last_slots) = pairs.as_chunks_mut::<LANES>();
-    if level() == Level::Avx512Bf16 {
-        lanes::across(evens, odds, slots);
-    } else {
-        across_portable(evens.as_flattened(), odds.as_flattened(), slots.as_flattened_mut());
-    }
-    across_portable(last_even, last_odd, last_slots);
-}
-
 simd! {
     fn along_portable<S>(x: &[[f32; 2]], pairs: &mut [f32]) {
         for (slot, [even, odd]) in pairs.iter_mut().zip(x) {
@@ -131,9 +144,39 @@ simd! {
 }
 
 simd! {
-    fn across_portable<S>(even: &[f32], odd: &[f32], pairs: &mut [f32]) {
-        for ((slot, even), odd) in pairs.iter_mut().zip(even).zip(odd) {
-            *slot = pair(*even, *odd);
+    /// Pairs of the first `n` elements of two rows, for `steps` times two rows `row_stride` apart.
+    fn across<S>(x: &[f32], row_stride: usize, steps: usize, n: usize, pairs: &mut [f32], stride: usize) {
+        for step in 0..steps {
+            let (even, odd) = (&x[2 * step * row_stride..][..n], &x[(2 * step + 1) * row_stride..][..n]);
+            for ((slot, even), odd) in pairs[step * stride..][..n].iter_mut().zip(even).zip(odd) {
+                *slot = pair(*even, *odd);
+            }
+        }
+    }
+}
+
+simd! {
+    /// Pairs of the first `n` elements of two rows of numbers rounded before, `k` rows `row_stride` apart. Subnormal ones
+    /// count as 0.
+    pub(super) fn interleave<S>(
+        x: &[u16],
+        row_stride: usize,
+        k: usize,
+        n: usize,
+        pairs: &mut [f32],
+        stride: usize,
+    ) {
+        const EXPONENT: u16 = 0x7f80;
+        let normal = |x: u16| if x & EXPONENT == 0 { 0 } else { u32::from(x) };
+        for step in 0..k / 2 {
+            let (even, odd) = (&x[2 * step * row_stride..][..n], &x[(2 * step + 1) * row_stride..][..n]);
+            for ((slot, even), odd) in pairs[step * stride..][..n].iter_mut().zip(even).zip(odd) {
+                *slot = f32::from_bits(normal(*odd) << 16 | normal(*even));
+            }
+        }
+        if !k.is_multiple_of(2) {
+            let last = &x[(k - 1) * row_stride..][..n];
+            pairs[k / 2 * stride..].iter_mut().zip(last).for_each(|(slot, x)| *slot = f32::from_bits(normal(*x)));
         }
     }
 }
@@ -166,9 +209,10 @@ mod lanes {
         unsafe { convert(x, pairs) }
     }
 
-    pub(super) fn across(even: &[[f32; LANES]], odd: &[[f32; LANES]], pairs: &mut [[f32; LANES]]) {
+    /// As the portable form.
+    pub(super) fn across(x: &[f32], row_stride: usize, steps: usize, n: usize, pairs: &mut [f32], stride: usize) {
         #[target_feature(enable = "avx512bf16,avx512bw,avx512f")]
-        fn convert(even: &[[f32; LANES]], odd: &[[f32; LANES]], pairs: &mut [[f32; LANES]]) {
+        fn convert(x: &[f32], row_stride: usize, steps: usize, n: usize, pairs: &mut [f32], stride: usize) {
             // 0, 16, 1, 17, …
             const ORDER: [u16; 2 * LANES] = {
                 let mut order = [0; 2 * LANES];
@@ -179,18 +223,25 @@ mod lanes {
                 }
                 order
             };
-            // SAFETY: each load and store is of one register, as are the elements of the slices and `ORDER`.
-            unsafe {
-                let order = _mm512_loadu_si512(ORDER.as_ptr().cast());
-                for ((slots, even), odd) in pairs.iter_mut().zip(even).zip(odd) {
-                    let (even, odd) = (_mm512_loadu_ps(even.as_ptr()), _mm512_loadu_ps(odd.as_ptr()));
-                    let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even));
-                    _mm512_storeu_si512(slots.as_mut_ptr().cast(), _mm512_permutexvar_epi16(order, halves));
+            for step in 0..steps {
+                let (even, odd) = (&x[2 * step * row_stride..][..n], &x[(2 * step + 1) * row_stride..][..n]);
+                let slots = &mut pairs[step * stride..][..n];
+                for at in (0..n).step_by(LANES) {
+                    let mask = if n - at >= LANES { u16::MAX } else { (1 << (n - at)) - 1 };
+                    // SAFETY: `mask` leaves out what lies beyond the n elements of each slice; `ORDER` is one register.
+                    unsafe {
+                        let order = _mm512_loadu_si512(ORDER.as_ptr().cast());
+                        let even = _mm512_maskz_loadu_ps(mask, even.as_ptr().add(at));
+                        let odd = _mm512_maskz_loadu_ps(mask, odd.as_ptr().add(at));
+                        let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even));
+                        let halves = _mm512_permutexvar_epi16(order, halves);
+                        _mm512_mask_storeu_epi32(slots.as_mut_ptr().add(at).cast(), mask, halves);
+                    }
                 }
             }
         }
         // SAFETY: the level says that the processor has the instructions.
-        unsafe { convert(even, odd, pairs) }
+        unsafe { convert(x, row_stride, steps, n, pairs, stride) }
     }
 }
 
@@ -202,7 +253,7 @@ mod lanes {
         unreachable!("no level above the portable one");
     }
 
-    pub(super) fn across(_: &[[f32; LANES]], _: &[[f32; LANES]], _: &mut [[f32; LANES]]) {
+    pub(super) fn across(_: &[f32], _: usize, _: usize, _: usize, _: &mut [f32], _: usize) {
         unreachable!("no level above the portable one");
     }
 }

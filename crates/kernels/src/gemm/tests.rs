@@ -2,7 +2,8 @@ use super::*;
 use crate::{
     reference,
     simd::{Level, with_level},
-    test_data::{for_thread_counts, uniform},
+    stored::Stored,
+    test_data::{for_thread_counts, rounded, uniform},
 };
 
 /// Shapes (m, k, n) around tiles, panels, blocks of k and tasks.
@@ -150,17 +151,63 @@ fn what_bfloat16_cannot_hold_is_zero_infinite_or_not_a_number() {
 fn an_operand_rounded_before_multiplies_as_one_rounded_on_the_way() {
     for (m, k, n) in [(1, 1, 1), (70, 515, 33), (131, 1030, 20)] {
         let (a, b) = (uniform(m * k, 1), uniform(k * n, 2));
-        let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n).in_precision(Precision::Bf16));
-        let (mut buffer, mut packed) = (vec![0.0; Rounded::len(m, k)], vec![0.0; Packed::len(k, n)]);
-        let rounded = Rounded::par_round(a, &mut buffer);
+        let b = Matrix::new(&b, k, n).in_precision(Precision::Bf16);
+        let mut packed = vec![0.0; Packed::len(k, n)];
         let packed = Packed::pack(b, &mut packed);
-        let (mut c1, mut c2) = (vec![0.0; m * n], vec![0.0; m * n]);
-        gemm_packed(a, packed, MatrixMut::new(&mut c1, m, n), Write::Set);
-        for (start, c2) in c2.chunks_mut(50 * n).enumerate() {
-            let rows = c2.len() / n;
-            gemm_packed(rounded.row_range(50 * start, rows), packed, MatrixMut::new(c2, rows, n), Write::Set);
+        for (transposed, parallel) in [(false, false), (false, true), (true, false)] {
+            let a = stored(&a, m, k, transposed);
+            let mut buffer = vec![0.0; Rounded::len(m, k)];
+            let rounded = if parallel { Rounded::par_round(a, &mut buffer) } else { Rounded::round(a, &mut buffer) };
+            let (mut c1, mut c2) = (vec![0.0; m * n], vec![0.0; m * n]);
+            // by rows, as products of a transposed matrix have shorter blocks of k
+            let rows: Vec<f32> = (0..m * k).map(|i| a.at(i / k, i % k)).collect();
+            gemm_packed(Matrix::new(&rows, m, k), packed, MatrixMut::new(&mut c1, m, n), Write::Set);
+            for (start, c2) in c2.chunks_mut(50 * n).enumerate() {
+                let rows = c2.len() / n;
+                gemm_packed(rounded.row_range(50 * start, rows), packed, MatrixMut::new(c2, rows, n), Write::Set);
+            }
+            assert_eq!(c1, c2, "{m} × {k} × {n}, transposed {transposed}, parallel {parallel}");
         }
-        assert_eq!(c1, c2);
+    }
+}
+
+#[test]
+fn a_right_operand_that_was_stored_multiplies_as_one_rounded_on_the_way() {
+    for (m, k, n) in [(1, 1, 1), (70, 515, 33), (20, 2101, 64)] {
+        let (a, mut b) = (uniform(m * k, 1), uniform(k * n, 2));
+        b[0] = f32::from_bits(0x0034_0000);
+        let (halves, _) = rounded(&b);
+        let a = Matrix::new(&a, k, m).t();
+        let product = |b: Right<'_>| {
+            let mut c = vec![f32::NAN; m * n];
+            par_gemm(a, b, MatrixMut::new(&mut c, m, n), Write::Set);
+            c
+        };
+        for level in Level::available() {
+            let expected = with_level(level, 2, || product(Matrix::new(&b, k, n).in_precision(Precision::Bf16).into()));
+            let b = Right::stored(Stored::Bf16(&halves), k, n, Precision::Bf16);
+            assert_eq!(with_level(level, 2, || product(b)), expected, "{m} × {k} × {n} at {level:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_packed_operand_multiply_as_packed_alone() {
+    let (m, k, n) = (14, 40, 70);
+    let (a, b) = (uniform(m * k, 1), uniform(k * n, 2));
+    for precision in [Precision::F32, Precision::Bf16] {
+        let b = Matrix::new(&b, k, n).in_precision(precision);
+        let (mut all, mut some) = (vec![0.0; Packed::len(k, n)], vec![0.0; Packed::len(k, n)]);
+        let packed = Packed::pack(b, &mut all);
+        for (start, count) in [(0, 40), (0, 7), (2, 1), (12, 28), (38, 2)] {
+            let (mut c1, mut c2) = (vec![0.0; m * n], vec![0.0; m * n]);
+            // a pair's second half that is left out is multiplied by zero
+            let a = Matrix::new(&a, m, k).col_range(start, count);
+            gemm_packed(a, packed.row_range(start, count), MatrixMut::new(&mut c1, m, n), Write::Set);
+            let alone = Packed::pack(b.row_range(start, count), &mut some);
+            gemm_packed(a, alone, MatrixMut::new(&mut c2, m, n), Write::Set);
+            assert_eq!(c1, c2, "rows {start}.. of {count} in {precision:?}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     block::{PackedMlp, PackedTransposes, WeightGradients, Workspace},
     rows::{Rows, take},
 };
-use crate::{gemm::Write, scratch};
+use crate::{gemm::Write, scratch, stored::Stored};
 
 /// Blocks of one task, unless an MLP has so many rows that it would be cut in more than MAX_TASKS: partials take memory.
 const TASK_BLOCKS: usize = 6;
@@ -28,7 +28,7 @@ pub(crate) struct Group<'a> {
     pub(crate) mlp: Mlp<'a>,
     pub(crate) rows: Rows<'a>,
     /// [rows, 2·f] of the forward pass; computed again if it was not kept.
-    pub(crate) gate_up: Option<&'a [f32]>,
+    pub(crate) gate_up: Option<Stored<'a>>,
     /// [rows, d]
     pub(crate) d_x: &'a mut [f32],
     /// Gradients of the factors [rows]; empty if nobody asks.
@@ -46,7 +46,7 @@ struct Task<'a> {
     f: usize,
     rows: Rows<'a>,
     first_row: usize,
-    gate_up: Option<&'a [f32]>,
+    gate_up: Option<Stored<'a>>,
     d_x: &'a mut [f32],
     d_factors: &'a mut [f32],
     d_w_in: &'a mut [f32],
@@ -54,7 +54,7 @@ struct Task<'a> {
 }
 
 /// All gradients of `groups` for the gradient `d_out` [t, d] of the sum of their outputs, `u` [t, d] their input.
-pub(crate) fn backward(u: &[f32], d_out: &[f32], mut groups: Vec<Group<'_>>) {
+pub(crate) fn backward(u: Stored<'_>, d_out: &[f32], mut groups: Vec<Group<'_>>) {
     let partials_len: usize = groups.iter().map(|group| (tasks_of(&group.rows) - 1) * group.mlp.len()).sum();
     let again = |group: &Group<'_>| group.gate_up.is_none() && group.rows.count() > 0;
     let packed_len: usize = (groups.iter())
@@ -128,7 +128,7 @@ fn split<'a>(
             f,
             rows: group.rows,
             first_row,
-            gate_up: group.gate_up.map(|gate_up| &gate_up[first_row * 2 * f..][..rows * 2 * f]),
+            gate_up: group.gate_up.map(|gate_up| gate_up.range(first_row * 2 * f..(first_row + rows) * 2 * f)),
             d_x: take(&mut d_x, rows * d),
             d_factors: if d_factors.is_empty() { &mut [] } else { take(&mut d_factors, rows) },
             d_w_in,
@@ -138,7 +138,7 @@ fn split<'a>(
 }
 
 impl Task<'_> {
-    fn run(self, u: &[f32], d_out: &[f32]) {
+    fn run(self, u: Stored<'_>, d_out: &[f32]) {
         let Self { d, f, .. } = self;
         let rows = self.d_x.len() / d;
         if rows == 0 {
@@ -148,23 +148,23 @@ impl Task<'_> {
         }
         let mut gradients = WeightGradients { w_in: self.d_w_in, w_out: self.d_w_out, write: Write::Set };
         let block_row = d * BLOCK_ROWS;
-        let again = if self.gate_up.is_some() { 0 } else { 2 * f * BLOCK_ROWS };
-        scratch::with(2 * block_row + Workspace::len(f) + again, |buffer| {
+        let gate_up_len = self.gate_up.map_or(2 * f * BLOCK_ROWS, |gate_up| gate_up.buffer_len(2 * f * BLOCK_ROWS));
+        scratch::with(2 * block_row + Workspace::len(f) + gate_up_len, |buffer| {
             let (x_buffer, rest) = buffer.split_at_mut(block_row);
             let (d_y_buffer, rest) = rest.split_at_mut(block_row);
-            let (work, again) = rest.split_at_mut(Workspace::len(f));
+            let (work, gate_up_buffer) = rest.split_at_mut(Workspace::len(f));
             let mut work = Workspace::new(work, f);
             let mut factors = [0.0; BLOCK_ROWS];
             let mut d_factors = [0.0; BLOCK_ROWS];
             for block in Rows::blocks(0..rows) {
                 let range = self.first_row + block.start..self.first_row + block.end;
                 let x = self.rows.read(u, d, range.clone(), x_buffer);
-                let d_y = self.rows.read(d_out, d, range.clone(), d_y_buffer);
+                let d_y = self.rows.read(d_out.into(), d, range.clone(), d_y_buffer);
                 self.rows.factors(range, &mut factors);
                 let gate_up = match (self.gate_up, self.forward) {
-                    (Some(gate_up), _) => &gate_up[block.start * 2 * f..block.end * 2 * f],
+                    (Some(gate_up), _) => gate_up.range(block.start * 2 * f..block.end * 2 * f).read(gate_up_buffer),
                     (None, Some(forward)) => {
-                        let gate_up = &mut again[..block.len() * 2 * f];
+                        let gate_up = &mut gate_up_buffer[..block.len() * 2 * f];
                         forward.gate_up(x, block.len(), gate_up);
                         gate_up
                     }

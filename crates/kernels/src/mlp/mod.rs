@@ -21,6 +21,7 @@ pub(crate) use rows::{Rows, take};
 use crate::{
     gemm::{Precision, Write},
     scratch,
+    stored::{Stored, StoredMut},
 };
 
 /// Weights of `y = w_out·(silu(gate) · up)`, `gate | up = w_in·u` (arXiv 2002.05202 eq. 6), one row an output.
@@ -85,7 +86,7 @@ impl Join<'_> {
 
 /// `out = residual + multiplier·mlp(u)`.
 ///
-/// `saved` receives gate | up, which [`backward`] otherwise computes again (a third of its work on top): 8·f bytes a
+/// `saved` receives gate | up, which [`backward`] otherwise computes again (a third of its work on top): 2·f numbers a
 /// token.
 ///
 /// # Shapes
@@ -93,7 +94,7 @@ impl Join<'_> {
 ///
 /// # Panics
 /// If a length does not fit.
-pub fn forward(u: &[f32], mlp: &Mlp<'_>, join: Join<'_>, saved: Option<&mut [f32]>, out: &mut [f32]) {
+pub fn forward(u: &[f32], mlp: &Mlp<'_>, join: Join<'_>, saved: Option<StoredMut<'_>>, out: &mut [f32]) {
     assert_eq!(u.len(), out.len(), "u and out");
     let d = mlp.d;
     if let Some(residual) = join.residual {
@@ -111,7 +112,7 @@ pub(crate) fn forward_onto<'b>(
     u: &[f32],
     mlp: &Mlp<'_>,
     multiplier: f32,
-    saved: Option<&mut [f32]>,
+    mut saved: Option<StoredMut<'_>>,
     out: &mut [f32],
     prepare: impl Fn(usize, &mut [f32]) -> Write<'b> + Sync,
 ) {
@@ -123,19 +124,17 @@ pub(crate) fn forward_onto<'b>(
         // one entry to the thread pool for both
         rayon::scope(|_| {
             let packed = PackedMlp::pack(mlp, buffer);
-            let block = |first: usize, out: &mut [f32], saved: Option<&mut [f32]>| {
+            if let Some(saved) = &saved {
+                assert_eq!(saved.len(), mlp.saved_len(tokens), "saved of {tokens} × 2·{f}");
+            }
+            let blocks = out.chunks_mut(BLOCK_ROWS * d).enumerate();
+            let blocks: Vec<_> = blocks
+                .map(|(i, out)| (i * BLOCK_ROWS, StoredMut::take(&mut saved, out.len() / d * 2 * f), out))
+                .collect();
+            blocks.into_par_iter().with_max_len(1).for_each(|(first, saved, out)| {
                 let write = prepare(first, out);
                 forward_block(&packed, &rows, first, u, saved, out, write);
-            };
-            let blocks = out.par_chunks_mut(BLOCK_ROWS * d).with_max_len(1).enumerate();
-            match saved {
-                Some(saved) => {
-                    assert_eq!(saved.len(), mlp.saved_len(tokens), "saved of {tokens} × 2·{f}");
-                    let saved = saved.par_chunks_mut(BLOCK_ROWS * 2 * f);
-                    blocks.zip(saved).for_each(|((i, out), saved)| block(i * BLOCK_ROWS, out, Some(saved)));
-                }
-                None => blocks.for_each(|(i, out)| block(i * BLOCK_ROWS, out, None)),
-            }
+            });
         });
     });
 }
@@ -146,22 +145,24 @@ pub(crate) fn forward_block(
     rows: &Rows<'_>,
     first: usize,
     u: &[f32],
-    saved: Option<&mut [f32]>,
+    saved: Option<StoredMut<'_>>,
     y: &mut [f32],
     write: Write<'_>,
 ) {
     let (d, f) = mlp.widths();
     let range = first..first + y.len() / d;
-    let gate_up_len = if saved.is_some() { 0 } else { 2 * f * BLOCK_ROWS };
+    let gate_up_len = saved.as_ref().map_or(2 * f * BLOCK_ROWS, StoredMut::buffer_len);
     scratch::with((d + f) * BLOCK_ROWS + gate_up_len, |buffer| {
         let (x, rest) = buffer.split_at_mut(d * BLOCK_ROWS);
         let (hidden, gate_up) = rest.split_at_mut(f * BLOCK_ROWS);
         let mut factors = [0.0; BLOCK_ROWS];
         rows.factors(range.clone(), &mut factors);
-        let x = rows.read(u, d, range.clone(), x);
-        let gate_up = saved.unwrap_or(gate_up);
-        let gate_up = &mut gate_up[..range.len() * 2 * f];
-        mlp.forward(x, &factors[..range.len()], gate_up, &mut hidden[..range.len() * f], y, write);
+        let x = rows.read(u.into(), d, range.clone(), x);
+        let (factors, hidden) = (&factors[..range.len()], &mut hidden[..range.len() * f]);
+        match saved {
+            Some(saved) => saved.write(gate_up, |gate_up| mlp.forward(x, factors, gate_up, hidden, y, write)),
+            None => mlp.forward(x, factors, &mut gate_up[..range.len() * 2 * f], hidden, y, write),
+        }
     });
 }
 
@@ -174,10 +175,10 @@ pub(crate) fn forward_block(
 /// If a length does not fit.
 #[expect(clippy::too_many_arguments, reason = "what the forward pass read and saved, and the gradients of it")]
 pub fn backward(
-    u: &[f32],
+    u: Stored<'_>,
     mlp: &Mlp<'_>,
     multiplier: f32,
-    saved: Option<&[f32]>,
+    saved: Option<Stored<'_>>,
     d_out: &[f32],
     d_u: &mut [f32],
     d_w_in: &mut [f32],
@@ -194,7 +195,7 @@ pub(crate) fn group<'a>(
     mlp: &Mlp<'a>,
     tokens: usize,
     multiplier: f32,
-    saved: Option<&'a [f32]>,
+    saved: Option<Stored<'a>>,
     d_u: &'a mut [f32],
     d_w_in: &'a mut [f32],
     d_w_out: &'a mut [f32],

@@ -3,7 +3,7 @@
 use std::{iter::repeat, ops::Range};
 
 use super::BLOCK_ROWS;
-use crate::simd;
+use crate::stored::Stored;
 
 /// How many rows before it is copied a row is asked for: they lie in L3 or memory, in no order that the processor
 /// could guess.
@@ -37,29 +37,32 @@ impl Rows<'_> {
         range.clone().step_by(BLOCK_ROWS).map(move |start| start..range.end.min(start + BLOCK_ROWS))
     }
 
-    /// Rows `range` of this MLP's input out of `tokens` [t, d]: gathered in `buffer`, or in place with all after them,
-    /// which a product asks for ahead.
+    /// Rows `range` of this MLP's input out of `tokens` [t, d]: gathered or widened in `buffer`, or in place with all
+    /// after them, which a product asks for ahead.
     pub(crate) fn read<'b>(
         &self,
-        tokens: &'b [f32],
+        tokens: Stored<'b>,
         d: usize,
         range: Range<usize>,
         buffer: &'b mut [f32],
     ) -> &'b [f32] {
         match self {
-            Self::Tokens { .. } => &tokens[range.start * d..],
+            Self::Tokens { .. } => match tokens {
+                Stored::F32(tokens) => &tokens[range.start * d..],
+                Stored::Bf16(_) => tokens.range(range.start * d..range.end * d).read(buffer),
+            },
             Self::Assigned { assignments, top_k, .. } => {
                 let rows = &mut buffer[..range.len() * d];
                 let row_of = |assignment: &u32| {
                     let token = *assignment as usize / top_k;
-                    &tokens[token * d..(token + 1) * d]
+                    tokens.range(token * d..(token + 1) * d)
                 };
                 let ahead = assignments.iter().skip(range.start + AHEAD).map(Some).chain(repeat(None));
                 for ((row, assignment), ahead) in rows.chunks_exact_mut(d).zip(&assignments[range]).zip(ahead) {
                     if let Some(ahead) = ahead {
-                        simd::prefetch(row_of(ahead));
+                        row_of(ahead).prefetch();
                     }
-                    row.copy_from_slice(row_of(assignment));
+                    row_of(assignment).copy_to(row);
                 }
                 rows
             }

@@ -3,7 +3,7 @@ use crate::{
     check::{assert_close, assert_close_in_bf16, wide},
     reference,
     simd::{Level, with_level},
-    test_data::{for_thread_counts, uniform},
+    test_data::{for_thread_counts, rounded, uniform},
 };
 
 /// Tokens around a block and a task, widths around a vector and a panel: (t, d, f).
@@ -60,9 +60,18 @@ impl Case {
             d_w_out: stale(self.w_out.len()),
         };
         let join = Join { residual, multiplier: MULTIPLIER };
-        forward(&self.u, &mlp, join, saved.as_deref_mut(), &mut written.out);
+        forward(&self.u, &mlp, join, saved.as_deref_mut().map(StoredMut::F32), &mut written.out);
         let Written { d_u, d_w_in, d_w_out, .. } = &mut written;
-        backward(&self.u, &mlp, MULTIPLIER, saved.as_deref(), &self.d_out, d_u, d_w_in, d_w_out);
+        backward(
+            self.u[..].into(),
+            &mlp,
+            MULTIPLIER,
+            saved.as_deref().map(Stored::F32),
+            &self.d_out,
+            d_u,
+            d_w_in,
+            d_w_out,
+        );
         written
     }
 
@@ -125,6 +134,31 @@ fn computing_the_gate_again_changes_no_bit() {
 }
 
 #[test]
+fn what_is_stored_as_bfloat16_is_read_as_the_numbers_it_stands_for() {
+    for shape in SHAPES {
+        let case = Case::new(shape);
+        let mlp = Mlp::new(&case.w_in, &case.w_out, case.d, case.f);
+        let mut gate_up = vec![f32::NAN; mlp.saved_len(case.u.len() / case.d)];
+        let mut stored = vec![0; gate_up.len()];
+        let [mut out, mut out_again] = [&case.u; 2].map(|u| vec![f32::NAN; u.len()]);
+        forward(&case.u, &mlp, Join::NONE, Some(StoredMut::F32(&mut gate_up)), &mut out);
+        forward(&case.u, &mlp, Join::NONE, Some(StoredMut::Bf16(&mut stored)), &mut out_again);
+        let (expected, gate_up) = rounded(&gate_up);
+        assert_eq!((out, &stored), (out_again, &expected), "{shape:?}");
+
+        let (stored_u, u) = rounded(&case.u);
+        let gradients = |u: Stored<'_>, gate_up: Stored<'_>| {
+            let [mut d_u, mut d_w_in, mut d_w_out] =
+                [&case.u, &case.w_in, &case.w_out].map(|x| vec![f32::NAN; x.len()]);
+            backward(u, &mlp, MULTIPLIER, Some(gate_up), &case.d_out, &mut d_u, &mut d_w_in, &mut d_w_out);
+            [d_u, d_w_in, d_w_out]
+        };
+        let from_numbers = gradients(u[..].into(), gate_up[..].into());
+        assert_eq!(gradients(Stored::Bf16(&stored_u), Stored::Bf16(&stored)), from_numbers, "{shape:?}");
+    }
+}
+
+#[test]
 fn every_thread_count_gives_the_same_bits() {
     for precision in [Precision::F32, Precision::Bf16] {
         let case = Case { precision, ..Case::new((1700, 20, 18)) };
@@ -146,5 +180,5 @@ fn weights_that_do_not_fit_are_refused() {
 fn saved_rows_that_do_not_fit_are_refused() {
     let (w_in, w_out) = ([0.0; 24], [0.0; 12]);
     let mlp = Mlp::new(&w_in, &w_out, 4, 3);
-    forward(&[0.0; 20], &mlp, Join::NONE, Some(&mut [0.0; 29]), &mut [0.0; 20]);
+    forward(&[0.0; 20], &mlp, Join::NONE, Some(StoredMut::F32(&mut [0.0; 29])), &mut [0.0; 20]);
 }

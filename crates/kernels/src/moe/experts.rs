@@ -8,6 +8,7 @@ use crate::{
     mlp::{self, BLOCK_ROWS, Group, Join, Mlp, PackedMlp, Rows, backward_groups, forward_block, forward_onto, take},
     scratch,
     simd::simd,
+    stored::{Stored, StoredMut},
 };
 
 /// Weights of `n_experts` MLPs of one shape, one row an output.
@@ -79,11 +80,11 @@ impl<'a> Mixture<'a> {
     }
 
     #[track_caller]
-    fn assert_fits(&self, tokens: &[&[f32]], saved_len: Option<usize>) {
+    fn assert_fits(&self, token_lens: &[usize], saved_len: Option<usize>) {
         assert_eq!(self.dispatch.n_experts(), self.experts.n_experts, "experts of the dispatch and of the weights");
         assert_eq!(self.expert_weights.len(), self.dispatch.len(), "a weight for each assignment");
-        for slice in tokens {
-            assert_eq!(slice.len(), self.dispatch.tokens() * self.experts.d, "rows of {} floats", self.experts.d);
+        for len in token_lens {
+            assert_eq!(*len, self.dispatch.tokens() * self.experts.d, "rows of {} floats", self.experts.d);
         }
         if let Some(len) = saved_len {
             assert_eq!(len, self.saved_len(), "saved");
@@ -104,19 +105,13 @@ impl<'a> Mixture<'a> {
 ///
 /// # Panics
 /// If a length does not fit.
-pub fn forward(u: &[f32], mixture: &Mixture<'_>, join: Join<'_>, saved: Option<&mut [f32]>, out: &mut [f32]) {
-    mixture.assert_fits(&[u, out], saved.as_ref().map(|saved| saved.len()));
+pub fn forward(u: &[f32], mixture: &Mixture<'_>, join: Join<'_>, saved: Option<StoredMut<'_>>, out: &mut [f32]) {
+    mixture.assert_fits(&[u.len(), out.len()], saved.as_ref().map(StoredMut::len));
     if let Some(residual) = join.residual {
         assert_eq!(residual.len(), u.len(), "residual and u");
     }
     let Experts { d, .. } = mixture.experts;
-    let (routed, shared) = match saved {
-        Some(saved) => {
-            let (routed, shared) = saved.split_at_mut(mixture.routed_len());
-            (Some(routed), Some(shared))
-        }
-        None => (None, None),
-    };
+    let (routed, shared) = saved.map(|saved| saved.split_at(mixture.routed_len())).unzip();
     scratch::with(mixture.dispatch.len() * d, |y| {
         routed_rows(u, mixture, join.multiplier, routed, y);
         let combine = |first: usize, out: &mut [f32]| {
@@ -135,7 +130,7 @@ pub fn forward(u: &[f32], mixture: &Mixture<'_>, join: Join<'_>, saved: Option<&
 }
 
 /// `y` [slots, d]: the output of each slot's expert, times `multiplier` and its weight.
-fn routed_rows(u: &[f32], mixture: &Mixture<'_>, multiplier: f32, saved: Option<&mut [f32]>, y: &mut [f32]) {
+fn routed_rows(u: &[f32], mixture: &Mixture<'_>, multiplier: f32, saved: Option<StoredMut<'_>>, y: &mut [f32]) {
     let Experts { n_experts, d, f, .. } = mixture.experts;
     let packed_len = PackedMlp::len(d, f);
     scratch::with(n_experts * packed_len, |buffer| {
@@ -149,7 +144,7 @@ fn routed_rows(u: &[f32], mixture: &Mixture<'_>, multiplier: f32, saved: Option<
             for (e, packed) in packed.iter().enumerate() {
                 let rows = mixture.rows(e, multiplier);
                 for block in Rows::blocks(0..rows.count()) {
-                    let saved = saved.as_mut().map(|saved| take(saved, block.len() * 2 * f));
+                    let saved = StoredMut::take(&mut saved, block.len() * 2 * f);
                     blocks.push((packed, rows, block.start, saved, take(&mut y, block.len() * d)));
                 }
             }
@@ -219,27 +214,27 @@ pub struct Gradients<'a> {
 /// # Panics
 /// If a length does not fit, or there are gradients of a shared expert without one.
 pub fn backward(
-    u: &[f32],
+    u: Stored<'_>,
     mixture: &Mixture<'_>,
     multiplier: f32,
-    saved: Option<&[f32]>,
+    saved: Option<Stored<'_>>,
     d_out: &[f32],
     gradients: Gradients<'_>,
 ) {
     let Gradients { d_u, d_expert_weights, d_w_in, d_w_out, d_shared } = gradients;
     let (experts, dispatch) = (mixture.experts, mixture.dispatch);
     let Experts { n_experts, d, f, .. } = experts;
-    mixture.assert_fits(&[u, d_out, d_u], saved.map(<[f32]>::len));
+    mixture.assert_fits(&[u.len(), d_out.len(), d_u.len()], saved.map(Stored::len));
     assert_eq!(d_expert_weights.len(), dispatch.len(), "d_expert_weights");
     assert_eq!((d_w_in.len(), d_w_out.len()), (experts.w_in.len(), experts.w_out.len()), "d_w_in and d_w_out");
     assert_eq!(d_shared.is_some(), mixture.shared.is_some(), "gradients of the shared expert");
 
-    let (routed, shared_saved) = saved.map(|saved| saved.split_at(mixture.routed_len())).unzip();
+    let (mut routed, shared_saved) = saved.map(|saved| saved.split_at(mixture.routed_len())).unzip();
     let slots = dispatch.len();
     scratch::with(slots * (d + 1), |buffer| {
         let (d_x, d_factors) = buffer.split_at_mut(slots * d);
         {
-            let (mut d_x, mut d_factors, mut routed) = (&mut *d_x, &mut *d_factors, routed);
+            let (mut d_x, mut d_factors) = (&mut *d_x, &mut *d_factors);
             let weights = d_w_in.chunks_exact_mut(2 * f * d).zip(d_w_out.chunks_exact_mut(f * d));
             let mut groups: Vec<Group<'_>> = (0..n_experts)
                 .zip(weights)
@@ -249,9 +244,7 @@ pub fn backward(
                     Group {
                         mlp: experts.expert(e),
                         rows,
-                        gate_up: routed
-                            .as_mut()
-                            .map(|saved| saved.split_off(..count * 2 * f).expect("a row for each slot")),
+                        gate_up: routed.as_mut().map(|saved| saved.take(count * 2 * f)),
                         d_x: take(&mut d_x, count * d),
                         d_factors: take(&mut d_factors, count),
                         d_w_in,

@@ -13,6 +13,7 @@ use crate::{
     gemm::{Matrix, MatrixMut, Packed, Write, gemm, gemm_packed},
     scratch,
     simd::{exp, simd},
+    stored::Stored,
     sums::{LANES, over_tasks},
 };
 
@@ -41,7 +42,7 @@ pub fn route(
     expert_ids: &mut [u32],
     expert_weights: &mut [f32],
 ) {
-    let (tokens, d) = assert_shapes(u, router, n_experts, top_k, expert_weights.len());
+    let (tokens, d) = assert_shapes(u.len(), router, n_experts, top_k, expert_weights.len());
     assert_eq!((logits.len(), expert_ids.len()), (tokens * n_experts, tokens * top_k), "logits and ids");
     scratch::with(Packed::len(d, n_experts), |buffer| {
         let router = Packed::pack(Matrix::new(router, n_experts, d).t(), buffer);
@@ -56,12 +57,12 @@ pub fn route(
     });
 }
 
-fn assert_shapes(u: &[f32], router: &[f32], n_experts: usize, top_k: usize, chosen: usize) -> (usize, usize) {
+fn assert_shapes(u_len: usize, router: &[f32], n_experts: usize, top_k: usize, chosen: usize) -> (usize, usize) {
     assert!((1..=n_experts).contains(&top_k), "{top_k} of {n_experts} experts");
     let d = router.len() / n_experts;
     assert!(d > 0 && router.len() == n_experts * d, "a router of {} floats for {n_experts} experts", router.len());
-    let tokens = u.len() / d;
-    assert_eq!((u.len(), chosen), (tokens * d, tokens * top_k), "u of rows of {d}, {top_k} experts a token");
+    let tokens = u_len / d;
+    assert_eq!((u_len, chosen), (tokens * d, tokens * top_k), "u of rows of {d}, {top_k} experts a token");
     (tokens, d)
 }
 
@@ -163,7 +164,7 @@ fn from_key(key: i32) -> u32 {
 /// If a length does not fit, or an id is not below `n_experts`.
 #[expect(clippy::too_many_arguments, reason = "what the forward pass read and wrote, and the gradients of both")]
 pub fn route_backward(
-    u: &[f32],
+    u: Stored<'_>,
     router: &[f32],
     n_experts: usize,
     top_k: usize,
@@ -174,7 +175,7 @@ pub fn route_backward(
     d_u: &mut [f32],
     d_router: &mut [f32],
 ) {
-    let (tokens, d) = assert_shapes(u, router, n_experts, top_k, expert_weights.len());
+    let (tokens, d) = assert_shapes(u.len(), router, n_experts, top_k, expert_weights.len());
     assert_eq!((expert_ids.len(), d_expert_weights.len()), (tokens * top_k, tokens * top_k), "ids and d_weights");
     assert_eq!((d_u.len(), d_router.len()), (u.len(), router.len()), "d_u and d_router");
     if let Some(d_logits) = d_logits {
@@ -186,7 +187,8 @@ pub fn route_backward(
             for (block, d_u) in d_u.chunks_mut(BLOCK * d).enumerate() {
                 let (first, rows) = (task * BACKWARD_TASK + block * BLOCK, d_u.len() / d);
                 let chosen = first * top_k..(first + rows) * top_k;
-                scratch::with(rows * n_experts, |d_block| {
+                let u = u.range(first * d..(first + rows) * d);
+                scratch::with_parts([rows * n_experts, u.buffer_len(rows * d)], |[d_block, u_buffer]| {
                     match d_logits {
                         Some(d_logits) => d_block.copy_from_slice(&d_logits[first * n_experts..][..rows * n_experts]),
                         None => d_block.fill(0.0),
@@ -196,7 +198,7 @@ pub fn route_backward(
                     let d_block = Matrix::new(d_block, rows, n_experts);
                     let router = Matrix::new(router, n_experts, d);
                     gemm(d_block, router, MatrixMut::new(d_u, rows, d), Write::Add);
-                    let u = Matrix::new(&u[first * d..][..rows * d], rows, d);
+                    let u = Matrix::new(u.read(u_buffer), rows, d);
                     gemm(d_block.t(), u, MatrixMut::new(d_router, n_experts, d), Write::Add);
                 });
             }

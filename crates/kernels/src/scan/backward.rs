@@ -39,7 +39,7 @@ impl ScanGradient<'_> {
     #[track_caller]
     fn assert_fits(&self, shape: &ScanShape) {
         assert_eq!(self.xbc.len(), shape.tokens() * shape.channels(), "gradient of x | B | C of {shape:?}");
-        self.dt_columns.assert_rows(self.raw_dt, shape.tokens(), "gradient of dt");
+        self.dt_columns.assert_rows(self.raw_dt.len(), shape.tokens(), "gradient of dt");
         assert_eq!(self.dt_columns.width, shape.n_heads, "columns of the gradient of dt of {shape:?}");
         for (what, found) in [("dt_bias", &self.dt_bias), ("a_log", &self.a_log), ("d_skip", &self.d_skip)] {
             assert_eq!(found.len(), shape.n_heads, "gradient of {what} of {shape:?}");

@@ -40,7 +40,7 @@ mod tests;
 pub use backward::{ScanGradient, scan_backward};
 pub use forward::scan;
 
-use crate::columns::Columns;
+use crate::{columns::Columns, stored::Stored};
 use rows::Rows;
 
 /// Positions that the blocks of heads of a sequence go through side by side, so that they find each other's rows in the
@@ -132,7 +132,7 @@ pub struct ScanInput<'a> {
     /// Rows x | B | C, [b·l, h·p + 2·g·n].
     pub xbc: &'a [f32],
     /// The matrix that holds the raw steps, b·l rows.
-    pub raw_dt: &'a [f32],
+    pub raw_dt: Stored<'a>,
     /// Where a row of it holds them: `n_heads` columns.
     pub dt_columns: Columns,
     /// Added to the raw step, `[h]`.
@@ -152,7 +152,7 @@ impl ScanInput<'_> {
         assert!([batch, len, n_heads, d_head, d_state, n_groups].iter().all(|size| *size > 0), "{shape:?}");
         assert_eq!(n_heads % n_groups, 0, "{shape:?}: groups of equal size");
         assert_eq!(self.xbc.len(), shape.tokens() * shape.channels(), "x | B | C of {shape:?}");
-        self.dt_columns.assert_rows(self.raw_dt, shape.tokens(), "dt");
+        self.dt_columns.assert_rows(self.raw_dt.len(), shape.tokens(), "dt");
         for (what, found) in [("dt_bias", self.dt_bias), ("a_log", self.a_log), ("d_skip", self.d_skip)] {
             assert_eq!(found.len(), n_heads, "{what} of {shape:?}");
         }
@@ -175,7 +175,7 @@ impl ScanInput<'_> {
     /// The raw steps of a head from row `row` on.
     fn raw_steps(&self, row: usize, head: usize) -> impl Iterator<Item = f32> {
         let Columns { stride, start, .. } = self.dt_columns;
-        self.raw_dt[row * stride + start + head..].iter().step_by(stride).copied()
+        (row * stride + start + head..self.raw_dt.len()).step_by(stride).map(|i| self.raw_dt.at(i))
     }
 }
 

@@ -89,7 +89,15 @@ impl Case {
     fn input(&self) -> ScanInput<'_> {
         let [dt_bias, a_log, d_skip] = &self.heads;
         let state = Some(&self.state[..]);
-        ScanInput { xbc: &self.xbc, raw_dt: &self.raw_dt, dt_columns: self.columns(), dt_bias, a_log, d_skip, state }
+        ScanInput {
+            xbc: &self.xbc,
+            raw_dt: self.raw_dt[..].into(),
+            dt_columns: self.columns(),
+            dt_bias,
+            a_log,
+            d_skip,
+            state,
+        }
     }
 
     fn reference(&self) -> reference::ScanInput {
@@ -246,7 +254,7 @@ fn a_sequence_may_be_cut_anywhere() {
             let before = state.clone();
             let input = ScanInput {
                 xbc: &case.xbc[from * channels..to * channels],
-                raw_dt: &case.raw_dt[from * stride..to * stride],
+                raw_dt: case.raw_dt[from * stride..to * stride].into(),
                 state: Some(&before),
                 ..case.input()
             };
@@ -272,7 +280,7 @@ fn a_state_that_dies_out_becomes_zero() {
                 let shape = ScanShape { len, ..case.shape };
                 let rows = |data: &[f32]| data[..data.len() / 4000 * len].to_vec();
                 let (xbc, raw_dt) = (rows(&case.xbc), rows(&case.raw_dt));
-                let input = ScanInput { xbc: &xbc, raw_dt: &raw_dt, ..case.input() };
+                let input = ScanInput { xbc: &xbc, raw_dt: raw_dt[..].into(), ..case.input() };
                 let (mut y, mut last) = (vec![f32::NAN; len * shape.d_inner()], vec![f32::NAN; case.state.len()]);
                 with_level(level, 1, || scan(&shape, &input, &mut y, Some(&mut last)));
                 assert!(last.iter().all(|s| *s == 0.0 || s.is_normal()), "{level:?} {decay:?}, {len} positions");

@@ -70,8 +70,15 @@ impl Function<9, 3> for Mamba2 {
 
         let mut y = buffers::take(tokens * scan_shape.d_inner());
         let mut next_ssm = buffers::take(ssm_state.len());
-        let input =
-            ScanInput { xbc: &xbc, raw_dt: projected, dt_columns, dt_bias, a_log, d_skip, state: Some(ssm_state) };
+        let input = ScanInput {
+            xbc: &xbc,
+            raw_dt: projected[..].into(),
+            dt_columns,
+            dt_bias,
+            a_log,
+            d_skip,
+            state: Some(ssm_state),
+        };
         scan(&scan_shape, &input, &mut y, Some(&mut next_ssm));
 
         let mut normed = buffers::take(y.len());
@@ -96,25 +103,25 @@ impl Function<9, 3> for Mamba2 {
 
     fn backward(&self, saved: Saved, grads: [Option<Array>; 3], wanted: [bool; 9]) -> [Option<Array>; 9] {
         let [d_normed, d_next_conv, d_next_ssm] = grads;
-        let (projected, xbc, y) = (saved.projected.read(), saved.xbc.read(), saved.y.read());
+        let (projected, xbc, y) = (saved.projected.stored(), saved.xbc.read(), saved.y.stored());
         let [conv_weight, conv_bias, dt_bias, a_log, d_skip, norm] = saved.weights.each_ref().map(Kept::read);
         let [conv_state, ssm_state] = saved.states.each_ref().map(Kept::read);
-        let tokens = y.len() / self.shape.d_inner();
+        let tokens = xbc.len() / self.shape.d_conv_channels();
         let taps = conv_weight.len() / conv_bias.len();
         let Parts { conv, scan, norm: norm_op, dt_columns } = self.parts(saved.batch, tokens / saved.batch, taps);
         // the loss may depend on a state alone
-        let d_normed = d_normed.unwrap_or_else(|| vec![0.0; y.len()].into());
+        let d_normed = d_normed.unwrap_or_else(|| vec![0.0; tokens * self.shape.d_inner()].into());
 
-        let mut d_projected = buffers::take(projected.len());
-        let (mut d_y, mut d_norm) = (buffers::take(y.len()), buffers::take(norm.len()));
-        gated_norm_backward(&norm_op, &y, &projected, &norm, &d_normed, &mut d_y, &mut d_projected, &mut d_norm);
+        let mut d_projected = buffers::take(tokens * dt_columns.stride);
+        let (mut d_y, mut d_norm) = (buffers::take(d_normed.len()), buffers::take(norm.len()));
+        gated_norm_backward(&norm_op, y, projected, &norm, &d_normed, &mut d_y, &mut d_projected, &mut d_norm);
 
         let mut d_xbc = buffers::take(xbc.len());
         let [mut d_dt_bias, mut d_a_log, mut d_d_skip] = [&dt_bias, &a_log, &d_skip].map(|w| buffers::take(w.len()));
         let mut d_ssm_state = wanted[8].then(|| buffers::take(ssm_state.len()));
         let input = ScanInput {
             xbc: &xbc,
-            raw_dt: &projected,
+            raw_dt: projected,
             dt_columns,
             dt_bias: &dt_bias,
             a_log: &a_log,
@@ -143,7 +150,7 @@ impl Function<9, 3> for Mamba2 {
         };
         let d_next_conv = d_next_conv.as_deref();
         let state = Some(&*conv_state);
-        causal_conv_silu_backward(&conv, &projected, &conv_weight, &conv_bias, state, &d_xbc, d_next_conv, gradients);
+        causal_conv_silu_backward(&conv, projected, &conv_weight, &conv_bias, state, &d_xbc, d_next_conv, gradients);
         buffers::give(d_xbc);
 
         let [d_projected, d_conv_weight, d_conv_bias, d_dt_bias, d_a_log, d_d_skip, d_norm] =

@@ -11,7 +11,7 @@ use crate::{
     array::Array,
     buffers,
     function::{Function, apply, only},
-    kept::Kept,
+    kept::{Kept, Room},
     precision::{Precision, precisions},
 };
 
@@ -30,10 +30,9 @@ impl Function<4, 1> for Mlp {
         let join = Join { residual: Some(&residual), multiplier: self.multiplier };
         let mut y = buffers::take(u.len());
         let saved = wanted.contains(&true).then(|| {
-            let mut gate_up = buffers::take(mlp.saved_len(u.len() / d));
-            mlp::forward(&u, &mlp, join, Some(&mut gate_up), &mut y);
-            let gate_up = Array::from(gate_up);
-            [Kept::activation(&u), Kept::activation(&gate_up), Kept::weight(&w_in), Kept::weight(&w_out)]
+            let mut gate_up = Room::new(mlp.saved_len(u.len() / d));
+            mlp::forward(&u, &mlp, join, Some(gate_up.stored()), &mut y);
+            [Kept::activation(&u), gate_up.keep(), Kept::weight(&w_in), Kept::weight(&w_out)]
         });
         if saved.is_none() {
             mlp::forward(&u, &mlp, join, None, &mut y);
@@ -44,11 +43,12 @@ impl Function<4, 1> for Mlp {
     fn backward(&self, saved: Self::Saved, grads: [Option<Array>; 1], _: [bool; 4]) -> [Option<Array>; 4] {
         let d_out = only(grads);
         let [u, gate_up, w_in, w_out] = &saved;
-        let (u, gate_up, w_in, w_out) = (u.read(), gate_up.read(), w_in.read(), w_out.read());
+        let (w_in, w_out) = (w_in.read(), w_out.read());
         let d = d_out.width();
         let mlp = mlp::Mlp::new(&w_in, &w_out, d, w_out.len() / d).in_precision(self.products.into());
-        let [mut d_u, mut d_w_in, mut d_w_out] = [u.len(), w_in.len(), w_out.len()].map(buffers::take);
-        mlp::backward(&u, &mlp, self.multiplier, Some(&gate_up), &d_out, &mut d_u, &mut d_w_in, &mut d_w_out);
+        let [mut d_u, mut d_w_in, mut d_w_out] = [d_out.len(), w_in.len(), w_out.len()].map(buffers::take);
+        let (u, gate_up) = (u.stored(), Some(gate_up.stored()));
+        mlp::backward(u, &mlp, self.multiplier, gate_up, &d_out, &mut d_u, &mut d_w_in, &mut d_w_out);
         let [d_u, d_w_in, d_w_out] = [d_u, d_w_in, d_w_out].map(|grad| Some(grad.into()));
         [d_u, d_w_in, d_w_out, Some(d_out)]
     }
@@ -116,15 +116,15 @@ impl Function<7, 3> for Mixture {
         };
         let join = Join { residual: Some(residual), multiplier: self.multiplier };
         let mut y = buffers::take(u.len());
-        let mut gate_up = wanted.contains(&true).then(|| buffers::take(mixture.saved_len()));
-        moe::forward(u, &mixture, join, gate_up.as_deref_mut(), &mut y);
+        let mut gate_up = wanted.contains(&true).then(|| Room::new(mixture.saved_len()));
+        moe::forward(u, &mixture, join, gate_up.as_mut().map(Room::stored), &mut y);
 
         let ids = expert_ids.iter().map(|id| *id as f32).collect();
         let outputs = [Array::new(y, u.shape().clone()), Array::new(logits, [tokens, e]), Array::new(ids, [tokens, k])];
         let expert_weights = Array::from(expert_weights);
         let saved = gate_up.map(|gate_up| SavedMixture {
             u: Kept::activation(u),
-            gate_up: Kept::activation(&Array::from(gate_up)),
+            gate_up: gate_up.keep(),
             expert_weights: Kept::exact(&expert_weights),
             expert_ids,
             dispatch,
@@ -135,13 +135,14 @@ impl Function<7, 3> for Mixture {
 
     fn backward(&self, saved: SavedMixture, grads: [Option<Array>; 3], _: [bool; 7]) -> [Option<Array>; 7] {
         let [d_out, d_logits, _] = grads;
-        let (u, gate_up, expert_weights) = (saved.u.read(), saved.gate_up.read(), saved.expert_weights.read());
+        let (u, gate_up, expert_weights) = (saved.u.stored(), saved.gate_up.stored(), saved.expert_weights.read());
         let [router, w_in, w_out, shared_in, shared_out] = saved.weights.each_ref().map(Kept::read);
         let k = self.top_k;
         let tokens = saved.expert_ids.len() / k;
-        let (d, e) = (u.len() / tokens, saved.dispatch.n_experts());
+        let e = saved.dispatch.n_experts();
+        let d = router.len() / e;
         // the loss may depend on the router's logits alone
-        let d_out = d_out.unwrap_or_else(|| vec![0.0; u.len()].into());
+        let d_out = d_out.unwrap_or_else(|| vec![0.0; tokens * d].into());
         let shared = mlp::Mlp::new(&shared_in, &shared_out, d, shared_out.len() / d);
         let mixture = moe::Mixture {
             experts: Experts::new(&w_in, &w_out, e, d, w_out.len() / (e * d)).in_precision(self.products.into()),
@@ -151,7 +152,7 @@ impl Function<7, 3> for Mixture {
         };
         let [mut d_router, mut d_w_in, mut d_w_out, mut d_shared_in, mut d_shared_out] =
             [&router, &w_in, &w_out, &shared_in, &shared_out].map(|weight| buffers::take(weight.len()));
-        let (mut d_u, mut d_expert_weights) = (buffers::take(u.len()), buffers::take(tokens * k));
+        let (mut d_u, mut d_expert_weights) = (buffers::take(tokens * d), buffers::take(tokens * k));
         let gradients = Gradients {
             d_u: &mut d_u,
             d_expert_weights: &mut d_expert_weights,
@@ -159,9 +160,9 @@ impl Function<7, 3> for Mixture {
             d_w_out: &mut d_w_out,
             d_shared: Some((&mut d_shared_in, &mut d_shared_out)),
         };
-        moe::backward(&u, &mixture, self.multiplier, Some(&gate_up), &d_out, gradients);
+        moe::backward(u, &mixture, self.multiplier, Some(gate_up), &d_out, gradients);
         moe::route_backward(
-            &u,
+            u,
             &router,
             e,
             k,

@@ -1,10 +1,12 @@
 use crate::{
+    bf16,
     check::{assert_close, wide},
     mlp::{self, Join, Mlp},
     moe::{Dispatch, Experts, Gradients, Mixture, backward, forward},
     reference,
     simd::{Level, with_level},
-    test_data::{for_thread_counts, uniform},
+    stored::{Stored, StoredMut},
+    test_data::{for_thread_counts, rounded, uniform},
 };
 
 /// How ids are spread over experts.
@@ -46,7 +48,7 @@ struct Case {
 }
 
 /// What forward and backward wrote.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Written {
     out: Vec<f32>,
     d_u: Vec<f32>,
@@ -106,17 +108,21 @@ impl Case {
             d_shared: if shared { [stale(&self.shared[0]), stale(&self.shared[1])] } else { [vec![], vec![]] },
         };
         let join = Join { residual, multiplier: MULTIPLIER };
-        forward(&self.u, &mixture, join, saved.as_deref_mut(), &mut written.out);
+        forward(&self.u, &mixture, join, saved.as_deref_mut().map(StoredMut::F32), &mut written.out);
+        self.backward(&mixture, self.u[..].into(), saved.as_deref().map(Stored::F32), &mut written);
+        written
+    }
+
+    fn backward(&self, mixture: &Mixture<'_>, u: Stored<'_>, saved: Option<Stored<'_>>, written: &mut Written) {
         let [d_shared_in, d_shared_out] = &mut written.d_shared;
         let gradients = Gradients {
             d_u: &mut written.d_u,
             d_expert_weights: &mut written.d_weights,
             d_w_in: &mut written.d_w_in,
             d_w_out: &mut written.d_w_out,
-            d_shared: shared.then_some((d_shared_in, d_shared_out)),
+            d_shared: mixture.shared.map(|_| (&mut d_shared_in[..], &mut d_shared_out[..])),
         };
-        backward(&self.u, &mixture, MULTIPLIER, saved.as_deref(), &self.d_out, gradients);
-        written
+        backward(u, mixture, MULTIPLIER, saved, &self.d_out, gradients);
     }
 
     fn assert_agrees(&self, shared: bool, residual: Option<&[f32]>, found: &Written, what: &str) {
@@ -153,6 +159,25 @@ impl Case {
 
 fn add(to: &mut [f64], x: &[f64]) {
     to.iter_mut().zip(x).for_each(|(to, x)| *to += x);
+}
+
+#[test]
+fn what_is_stored_as_bfloat16_is_read_as_the_numbers_it_stands_for() {
+    for shape in SHAPES {
+        let case = Case::new(shape, Spread::Even);
+        let mixture = case.mixture(true);
+        let mut stored = vec![0; mixture.saved_len()];
+        forward(&case.u, &mixture, Join::NONE, Some(StoredMut::Bf16(&mut stored)), &mut case.u.clone());
+
+        let mut gate_up = vec![0.0; stored.len()];
+        bf16::widen(&stored, &mut gate_up);
+        let (stored_u, u) = rounded(&case.u);
+        let mut from_numbers = case.run(true, None, true);
+        let mut from_stored = from_numbers.clone();
+        case.backward(&mixture, u[..].into(), Some(gate_up[..].into()), &mut from_numbers);
+        case.backward(&mixture, Stored::Bf16(&stored_u), Some(Stored::Bf16(&stored)), &mut from_stored);
+        assert_eq!(from_stored, from_numbers, "{shape:?}");
+    }
 }
 
 #[test]
@@ -207,7 +232,7 @@ fn one_expert_with_every_token_is_the_dense_mlp() {
     let join = Join { residual: None, multiplier: MULTIPLIER };
     mlp::forward(&case.u, &mlp, join, None, &mut dense.out);
     let Written { d_u, d_w_in, d_w_out, .. } = &mut dense;
-    mlp::backward(&case.u, &mlp, MULTIPLIER, None, &case.d_out, d_u, d_w_in, d_w_out);
+    mlp::backward(case.u[..].into(), &mlp, MULTIPLIER, None, &case.d_out, d_u, d_w_in, d_w_out);
     assert_eq!(found, dense);
 }
 

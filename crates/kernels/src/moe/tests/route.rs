@@ -3,6 +3,7 @@ use crate::{
     moe::{route, route::choose, route_backward},
     reference,
     simd::{Level, with_level},
+    stored::Stored,
     test_data::{for_thread_counts, uniform},
 };
 
@@ -41,7 +42,7 @@ fn run_backward(u: &[f32], router: &[f32], k: usize, routed: &Routed, d_logits: 
     let (mut d_u, mut d_router) = (vec![1.0; u.len()], vec![f32::NAN; router.len()]);
     let Routed { ids, weights, .. } = routed;
     let e = e.max(1);
-    route_backward(u, router, e, k, ids, weights, &d_weights, d_logits, &mut d_u, &mut d_router);
+    route_backward(u.into(), router, e, k, ids, weights, &d_weights, d_logits, &mut d_u, &mut d_router);
     [d_u, d_router]
 }
 
@@ -83,7 +84,7 @@ fn gradients_agree_with_their_twin_at_every_level() {
 #[test]
 fn no_tokens_give_no_gradient() {
     let (mut d_u, mut d_router) = ([], [f32::NAN; 6]);
-    route_backward(&[], &[1.0; 6], 3, 2, &[], &[], &[], None, &mut d_u, &mut d_router);
+    route_backward(Stored::F32(&[]), &[1.0; 6], 3, 2, &[], &[], &[], None, &mut d_u, &mut d_router);
     assert_eq!(d_router, [0.0; 6]);
 }
 
