@@ -39,12 +39,11 @@ impl Block for Iq4Nl {
     fn encode(x: &[f32], block: &mut [u8]) {
         const TINY: f32 = 1e-15;
         let extreme = extreme(x);
-        let mut codes = [nearest_non_linear(0.0); Self::LEN];
+        let mut codes = nearest_non_linear(&[0.0; Self::LEN], 1.0);
         let (mut products, mut squares) = (0.0, 0.0);
         if extreme.abs() >= TINY {
-            let inverse = 1.0 / (extreme / f32::from(NON_LINEAR[0]));
-            for (code, &x) in codes.iter_mut().zip(x) {
-                *code = nearest_non_linear(inverse * x);
+            codes = nearest_non_linear(x, 1.0 / (extreme / f32::from(NON_LINEAR[0])));
+            for (code, &x) in codes.iter().zip(x) {
                 let value = f32::from(NON_LINEAR[usize::from(*code)]);
                 products += x * x * value * x;
                 squares += x * x * value * value;
@@ -59,22 +58,21 @@ impl Scaled for Iq4Nl {
     fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
         f16::write(scale, block);
         let inverse = reciprocal_or_zero(f16::read(block));
-        let mut codes = [0; Self::LEN];
-        for (code, &x) in codes.iter_mut().zip(x) {
-            *code = nearest_non_linear(inverse * x);
-        }
-        pack_nibbles(&codes, &mut block[2..]);
+        pack_nibbles(&nearest_non_linear(x, inverse), &mut block[2..]);
     }
 }
 
-/// Index of the entry nearest to `x`, the upper of two equally near.
-fn nearest_non_linear(x: f32) -> u8 {
-    // where x leaves for the next entry: exact, the entries are integers
-    let passed = |pair: &&[i8]| {
+/// Index of the entry nearest to each of `factor·x`, the upper of two equally near.
+fn nearest_non_linear(x: &[f32], factor: f32) -> [u8; Iq4Nl::LEN] {
+    let mut codes = [0; Iq4Nl::LEN];
+    for pair in NON_LINEAR.windows(2) {
         let (low, high) = (f32::from(pair[0]), f32::from(pair[1]));
-        x - low >= high - x
-    };
-    NON_LINEAR.windows(2).take_while(passed).count() as u8
+        for (code, x) in codes.iter_mut().zip(x) {
+            // whether x is past the middle: exact, the entries are integers
+            *code += u8::from(factor * x - low >= high - factor * x);
+        }
+    }
+    codes
 }
 
 impl Block for Mxfp4 {
@@ -184,12 +182,20 @@ fn to_e4m3(x: f32) -> u8 {
     if rounded < EXPONENT_15 { rounded as u8 } else { LARGEST }
 }
 
-/// Each of `x` to the entry nearest to it in units of `scale`, the first of equally near ones.
+/// Each of `x` to the entry nearest to it in units of `scale`, the smaller of two equally near.
 fn encode_e2m1(x: &[f32], scale: f32, bytes: &mut [u8]) {
     let mut codes = [0; 32];
-    for (code, &x) in codes.iter_mut().zip(x) {
-        let error = |code: usize| (f32::from(E2M1[code]) * scale - x).abs();
-        *code = (1..16).fold(0, |best, code| if error(code) < error(best) { code } else { best }) as u8;
+    for pair in E2M1[..8].windows(2) {
+        let [low, high] = [pair[0], pair[1]].map(f32::from);
+        // what is past the middle goes on, unless there is nothing to go on to; products of so few bits are exact
+        let next = high * scale;
+        let middle = if next.is_finite() && next > 0.0 { 0.5 * (low + high) * scale } else { f32::INFINITY };
+        for (code, x) in codes.iter_mut().zip(x) {
+            *code += u8::from(x.abs() > middle);
+        }
+    }
+    for (code, x) in codes.iter_mut().zip(x) {
+        *code |= if *x < 0.0 && *code > 0 { 8 } else { 0 };
     }
     pack_nibbles(&codes[..x.len()], bytes);
 }
