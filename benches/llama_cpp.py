@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Decoding speed against llama.cpp on the same files, one thread, taking turns so that a noisy machine disturbs both alike.
+"""Decoding speed against llama.cpp on the same files, one thread, taking turns: a noisy machine disturbs both alike.
 
     cargo build --release
     python3 benches/llama_cpp.py target/release/itera tiny-q8.gguf story260k.gguf --rounds 5
@@ -30,7 +30,9 @@ def main():
     for file in args.files:
         server = open_in_llama_cpp(file)
         decode_by_llama_cpp(server, args.tokens)
-        rounds = [(decode_by_itera(args.itera, file, args.tokens), decode_by_llama_cpp(server, args.tokens)) for _ in range(args.rounds)]
+        rounds = []
+        for _ in range(args.rounds):
+            rounds.append((decode_by_itera(args.itera, file, args.tokens), decode_by_llama_cpp(server, args.tokens)))
         ratios = [ours / theirs for ours, theirs in rounds]
         ours, theirs = (statistics.median(speeds) for speeds in zip(*rounds))
         ratio = f"{statistics.median(ratios):.1f} times ({min(ratios):.1f} to {max(ratios):.1f})"
