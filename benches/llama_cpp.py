@@ -4,7 +4,7 @@
     cargo build --release
     python3 benches/llama_cpp.py target/release/itera tiny-q8.gguf story260k.gguf --rounds 5
 
-Needs `pip install xllamacpp`, which is llama.cpp, built. A round is `itera bench` and then a completion by llama.cpp, of
+Needs `pip install xllamacpp`: llama.cpp, built. A round is `itera bench` and then a completion by llama.cpp, of
 as many tokens after a prompt about as long, the likeliest each, timed by llama.cpp itself. The ratio of a round is
 itera's tokens/s over llama.cpp's in that round; what counts is the median. Run it on an idle machine.
 """
