@@ -4,8 +4,8 @@
 //! out/
 //!   recipe.toml                      what is done
 //!   stages/1-finetune/               a run directory, for stages that train
-//!   stages/1-finetune.gguf           what the stage left, for stages before the last
-//!   tiny-int4.gguf                   the artifact
+//!   stages/1-finetune.gguf           what the stage left
+//!   tiny-int4.gguf                   the artifact: what the last stage left, once it is within its limit
 //!   compression_metadata.json  report.json  report.csv  report.html
 //! ```
 
@@ -111,9 +111,9 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
     if job.documents.is_empty() {
         return Err(CompressError::NoDocuments);
     }
-    job.prepare_out()?;
-    // what does not fit is found before anything is trained
+    // what does not fit is found before anything is written
     crate::Plan::new(job.recipe, job.baseline, job.allow_unsupported)?;
+    job.prepare_out()?;
     let baseline = Variant {
         size_bytes: job.baseline.weights_bytes,
         ..job.measure("baseline", &job.baseline.dir, None, on_event)?
@@ -128,31 +128,8 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
         on_event(Event::Stage { number, of, name });
         let started = Instant::now();
         let dir = job.out.join("stages").join(format!("{number}-{name}"));
-        let rounder = match stage {
-            Stage::Finetune(_) => None,
-            Stage::Distill(distill) => {
-                subject = subject.student(&job.recipe.name, distill)?;
-                None
-            }
-            Stage::Prune(prune) => {
-                let tokens = prune.calibration_tokens;
-                on_event(Event::Calibrating { tokens });
-                subject =
-                    subject.pruned(&job.recipe.name, prune, &fisher::importance(&subject, tokens, job.device)?)?;
-                None
-            }
-            Stage::Quantize(quantize) => {
-                let importance = job.importance(quantize.rounding, quantize.calibration_tokens, &subject, on_event)?;
-                Some(Rounder::new(&job.recipe.name, quantize, subject.model(), importance)?)
-            }
-            Stage::Mixed(mixed) => {
-                let importance = job.importance(mixed.rounding, mixed.calibration_tokens, &subject, on_event)?;
-                on_event(Event::Calibrating { tokens: mixed.calibration_tokens });
-                let calibration = Calibration::new(&subject, mixed.calibration_tokens, job.device);
-                let quantize = mixed::choose(&job.recipe.name, mixed, &calibration, importance.as_ref())?;
-                Some(Rounder::new(&job.recipe.name, &quantize, subject.model(), importance)?)
-            }
-        };
+        let rounder;
+        (subject, rounder) = job.begin(stage, subject, on_event)?;
         let (mut steps, mut elapsed_s, mut curve) = (0, started.elapsed().as_secs_f64(), vec![]);
         if let Some(training) = stage.training() {
             match job.train(&dir, training, rounder.as_ref(), &subject, on_event)? {
@@ -165,21 +142,24 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
                 }
             }
         }
-        let (path, packed) = match rounder {
-            Some(rounder) => {
-                let packed = rounder.pack(&subject.parameters);
-                rounded = Some((rounder, packed.clone()));
-                (job.artifact(), packed)
-            }
-            None => (dir.with_extension("gguf"), subject.unpacked()?),
+        let packed = match &rounder {
+            Some(rounder) => rounder.pack(&subject.parameters),
+            None => subject.unpacked()?,
         };
+        let mut path = dir.with_added_extension("gguf");
         job.write(&path, &subject, &packed)?;
         let reference = Some((baseline.size_bytes, baseline.bits_per_byte));
-        let variant = job.measure(name, &path, reference, on_event)?;
+        let mut variant = job.measure(name, &path, reference, on_event)?;
         on_event(Event::Measured(&variant));
         if let Some(limit_percent) = stage.max_loss_percent().filter(|limit| variant.loss_percent > *limit) {
             let loss_percent = variant.loss_percent;
             return Err(CompressError::TooLossy { stage: number, name, loss_percent, limit_percent, kept });
+        }
+        if let Some(rounder) = rounder {
+            let artifact = job.artifact();
+            fs::rename(&path, &artifact).map_err(io("publish", &artifact))?;
+            (path, variant.path) = (artifact.clone(), artifact);
+            rounded = Some((rounder, packed));
         }
         kept = path;
         stages.push(StageReport { variant, steps, elapsed_s, curve });
@@ -191,6 +171,11 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
     Ok(Outcome::Finished(Box::new(report)))
 }
 
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> CompressError {
+    let path = path.to_owned();
+    move |source| CompressError::Io { action, path, source }
+}
+
 enum Trained {
     Finished(Vec<Parameter>, TrainingState),
     Interrupted(usize),
@@ -198,10 +183,6 @@ enum Trained {
 
 impl Job<'_> {
     fn prepare_out(&self) -> Result<()> {
-        let io = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source| CompressError::Io { action, path, source }
-        };
         let recipe = self.out.join("recipe.toml");
         match self.resume {
             Resume::No if recipe.exists() => return Err(CompressError::Exists { path: self.out.into() }),
@@ -222,6 +203,33 @@ impl Job<'_> {
     fn identity(&self) -> String {
         let recipe = serde_json::to_string(self.recipe).unwrap_or_default();
         format!("{recipe} on weights {}", self.baseline.weights_sha256)
+    }
+
+    /// The model that a stage works on, and how it rounds, if it does.
+    fn begin(&self, stage: &Stage, subject: Subject, on_event: &mut OnEvent<'_>) -> Result<(Subject, Option<Rounder>)> {
+        let recipe = &self.recipe.name;
+        Ok(match stage {
+            Stage::Finetune(_) => (subject, None),
+            Stage::Distill(distill) => (subject.student(recipe, distill)?, None),
+            Stage::Prune(prune) => {
+                let tokens = prune.calibration_tokens;
+                on_event(Event::Calibrating { tokens });
+                (subject.pruned(recipe, prune, &fisher::importance(&subject, tokens, self.device)?)?, None)
+            }
+            Stage::Quantize(quantize) => {
+                let importance = self.importance(quantize.rounding, quantize.calibration_tokens, &subject, on_event)?;
+                let rounder = Rounder::new(recipe, quantize, subject.model(), importance)?;
+                (subject, Some(rounder))
+            }
+            Stage::Mixed(mixed) => {
+                let importance = self.importance(mixed.rounding, mixed.calibration_tokens, &subject, on_event)?;
+                on_event(Event::Calibrating { tokens: mixed.calibration_tokens });
+                let calibration = Calibration::new(&subject, mixed.calibration_tokens, self.device);
+                let quantize = mixed::choose(recipe, mixed, &calibration, importance.as_ref())?;
+                let rounder = Rounder::new(recipe, &quantize, subject.model(), importance)?;
+                (subject, Some(rounder))
+            }
+        })
     }
 
     /// How much each weight matters, where the rounding asks.

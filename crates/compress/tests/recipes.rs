@@ -323,6 +323,7 @@ fn a_stage_that_costs_more_than_its_limit_stops_the_recipe() {
     assert!(kept.ends_with("stages/1-finetune.gguf") && kept.is_file());
     assert!(error.to_string().contains("max_loss_percent"), "{error}");
     assert!(!fixture.out("out-strict").join("report.json").exists());
+    assert!(!fixture.out("out-strict/run-strict.gguf").exists(), "what costs too much is no artifact");
 }
 
 #[test]
@@ -344,4 +345,5 @@ fn what_cannot_be_compressed_is_refused() {
     let recipe = fixture.recipe("stray", &QAT.replace("train =", "kinds = { mlp = \"f16\" }\ntrain ="));
     let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("no such role").to_string();
     assert!(error.contains("`mlp`"), "{error}");
+    assert!(!fixture.out("out-stray").exists(), "nothing is written");
 }
