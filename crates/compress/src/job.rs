@@ -177,7 +177,7 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Compr
 }
 
 enum Trained {
-    Finished(Vec<Parameter>, TrainingState),
+    Finished(Vec<Parameter>, Box<TrainingState>),
     Interrupted(usize),
 }
 
@@ -279,7 +279,7 @@ impl Job<'_> {
         }
         // the best by validation, or the last
         let parameters = open_model(dir, self.device)?.parameters();
-        Ok(Trained::Finished(parameters, outcome.state))
+        Ok(Trained::Finished(parameters, Box::new(outcome.state)))
     }
 
     fn report(

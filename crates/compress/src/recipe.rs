@@ -44,7 +44,7 @@ pub struct Recipe {
     pub name: String,
     /// What it does, in a line.
     pub about: String,
-    /// What it is expected to reach on the reference model.
+    /// What it aims at on the reference model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expectation>,
     /// The stages.
@@ -52,7 +52,7 @@ pub struct Recipe {
     pub stages: Vec<Stage>,
 }
 
-/// What a recipe reaches on `configs/tiny.toml`.
+/// What a recipe aims at on `configs/tiny.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
