@@ -6,11 +6,12 @@
 //!   └──▶ bytes ──queue of (rank, position)──▶ ids      any other
 //! ```
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{cmp::Reverse, collections::BinaryHeap, hash::BuildHasher};
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use crate::{TokenId, words::words};
+use crate::{TokenId, texts::Texts, words::words};
 
 /// What encoding needs of a vocabulary.
 #[derive(Clone)]
@@ -19,8 +20,10 @@ pub(crate) struct Encoder {
     bytes: [TokenId; 256],
     /// Rank of the merge of two neighbours, the lowest the most eager, and the token that it makes.
     merges: FxHashMap<(TokenId, TokenId), Merge>,
-    /// The texts that merge into one token.
-    whole: FxHashMap<Box<[u8]>, TokenId>,
+    /// What each token stands for; special ones for none.
+    texts: Texts,
+    /// The tokens that their own text merges into, found by that text.
+    whole: HashTable<TokenId>,
 }
 
 #[derive(Clone, Copy)]
@@ -33,25 +36,31 @@ impl Encoder {
     /// The encoder of a vocabulary whose tokens stand for `texts` (special ones for none), with merges in order.
     ///
     /// `None` if a byte has no token.
-    pub(crate) fn new(texts: &[Vec<u8>], merges: impl Iterator<Item = [TokenId; 3]>) -> Option<Self> {
-        let ids = || (0..).map(TokenId).zip(texts).filter(|(_, text)| !text.is_empty());
+    pub(crate) fn new(texts: Texts, merges: impl Iterator<Item = [TokenId; 3]>) -> Option<Self> {
+        let ids = || (0..).map(TokenId).zip(texts.iter()).filter(|(_, text)| !text.is_empty());
         let mut bytes = [None; 256];
         ids().filter(|(_, text)| text.len() == 1).for_each(|(id, text)| bytes[usize::from(text[0])] = Some(id));
         let bytes = bytes.into_iter().collect::<Option<Vec<_>>>()?.try_into().ok()?;
         let merges = (0..).zip(merges).map(|(rank, [left, right, joined])| ((left, right), Merge { rank, joined }));
-        let mut encoder = Self { bytes, merges: merges.collect(), whole: FxHashMap::default() };
+        let mut encoder = Self { bytes, merges: merges.collect(), texts: Texts::default(), whole: HashTable::new() };
 
         let (mut work, mut made) = (Work::default(), Vec::new());
-        let mut whole = FxHashMap::default();
+        let mut whole = HashTable::with_capacity(texts.len());
         for (id, text) in ids() {
             made.clear();
             encoder.merge(text, &mut work, &mut made);
             if made == [id] {
-                whole.insert(text.clone().into_boxed_slice(), id);
+                let hash_of = |id: &TokenId| hash(texts.get(id.index()).unwrap_or_default());
+                whole.insert_unique(hash(text), id, hash_of);
             }
         }
-        encoder.whole = whole;
+        (encoder.texts, encoder.whole) = (texts, whole);
         Some(encoder)
+    }
+
+    /// What each token stands for.
+    pub(crate) fn texts(&self) -> &Texts {
+        &self.texts
     }
 
     /// The tokens of a text.
@@ -59,9 +68,10 @@ impl Encoder {
         let mut ids = Vec::with_capacity(text.len() / 2);
         let mut work = Work::default();
         for word in words(text) {
-            match self.whole.get(word.as_bytes()) {
+            let word = word.as_bytes();
+            match self.whole.find(hash(word), |id| self.texts.get(id.index()) == Some(word)) {
                 Some(&id) => ids.push(id),
-                None => self.merge(word.as_bytes(), &mut work, &mut ids),
+                None => self.merge(word, &mut work, &mut ids),
             }
         }
         ids
@@ -102,6 +112,10 @@ impl Encoder {
             queue.push(Reverse(Candidate { rank, left: left as u32, joined }));
         }
     }
+}
+
+fn hash(text: &[u8]) -> u64 {
+    FxBuildHasher.hash_one(text)
 }
 
 /// Memory that one word leaves to the next.

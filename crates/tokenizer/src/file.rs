@@ -41,7 +41,7 @@ impl Parts {
     /// The form that is written to files.
     pub(crate) fn to_library(&self) -> Result<tokenizers::Tokenizer> {
         let specials: Vec<_> = self.specials.iter().map(|id| AddedToken::from(self.text(*id), true)).collect();
-        let vocab: Vocab = self.tokens.iter().cloned().zip(0..).collect();
+        let vocab: Vocab = self.texts().map(str::to_owned).zip(0..).collect();
         let merges = self.merge_texts().map(|merge| merge.map(str::to_owned).into()).collect();
         let model = BPE::builder()
             .vocab_and_merges(vocab, merges)
@@ -112,7 +112,7 @@ impl File {
         let specials: Vec<_> = self.added_tokens.iter().map(|added| TokenId(added.id)).collect();
         let added = self.added_tokens.into_iter().map(|added| (added.content, added.id));
         let tokens = tokens_by_id(self.model.vocab, added)?;
-        Parts::new(tokens, merges.iter().map(|(left, right)| [left.as_str(), right]), specials)
+        Parts::new(tokens.into_iter().collect(), merges.iter().map(|(left, right)| [left.as_str(), right]), specials)
     }
 
     /// Everything that could make `decode(encode(text))` differ from the text is refused here.

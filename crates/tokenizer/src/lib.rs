@@ -36,6 +36,7 @@ mod error;
 mod file;
 mod parts;
 mod stream;
+mod texts;
 mod token;
 mod tokenizer;
 mod train;

@@ -6,13 +6,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::alphabet::{Alphabet, letters};
 use crate::encoder::Encoder;
+use crate::texts::Texts;
 use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result, TokenId, TokenizerError};
 
 /// What makes one byte-level BPE different from another.
 #[derive(Clone)]
 pub(crate) struct Parts {
     /// Spelling of each token, in the letters of the byte alphabet; special tokens as plain text.
-    pub(crate) tokens: Vec<String>,
+    tokens: Texts,
     /// Left, right, joined: pairs to join, the first the most eager. No special token is among them.
     merges: Vec<[TokenId; 3]>,
     /// Tokens that stand for no text.
@@ -25,7 +26,7 @@ impl Parts {
     /// If there are too many tokens, one is spelled twice or with foreign letters, a byte has none, a merge needs or makes
     /// what is no token, or is listed twice.
     pub(crate) fn new<'t>(
-        tokens: Vec<String>,
+        tokens: Texts,
         merges: impl Iterator<Item = [&'t str; 2]>,
         specials: Vec<TokenId>,
     ) -> Result<Self> {
@@ -37,13 +38,13 @@ impl Parts {
             return wrong(format!("special token {id} is none of the {} tokens", tokens.len()));
         }
         let mut ids = FxHashMap::default();
-        for (id, token) in (0..).map(TokenId).zip(&tokens) {
-            if let Some(other) = ids.insert(token.as_str(), id) {
+        for (id, token) in (0..).map(TokenId).zip(tokens.iter().map(as_text)) {
+            if let Some(other) = ids.insert(token, id) {
                 return wrong(format!("tokens {other} and {id} are both {token:?}"));
             }
         }
         for id in &specials {
-            ids.remove(tokens[id.index()].as_str());
+            ids.remove(as_text(tokens.get(id.index()).unwrap_or_default()));
         }
         if let Some(letter) =
             letters().into_iter().find(|letter| !ids.contains_key(letter.encode_utf8(&mut [0; 4]) as &str))
@@ -83,7 +84,12 @@ impl Parts {
 
     /// Spelling of a token of the vocabulary.
     pub(crate) fn text(&self, id: TokenId) -> &str {
-        &self.tokens[id.index()]
+        as_text(self.tokens.get(id.index()).expect("ids of parts are those of their tokens"))
+    }
+
+    /// Spellings of all tokens, in order.
+    pub(crate) fn texts(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.tokens.iter().map(as_text)
     }
 
     /// The merges as spellings.
@@ -96,10 +102,10 @@ impl Parts {
     /// # Errors
     ///
     /// If a token is spelled with other letters than those of the bytes.
-    pub(crate) fn token_bytes(&self) -> Result<Vec<Vec<u8>>> {
+    pub(crate) fn token_bytes(&self) -> Result<Texts> {
         let alphabet = Alphabet::new();
         let specials: FxHashSet<_> = self.specials.iter().copied().collect();
-        let spelled = |(id, token): (u32, &String)| match specials.contains(&TokenId(id)) {
+        let spelled = |(id, token): (u32, &str)| match specials.contains(&TokenId(id)) {
             true => Ok(Vec::new()),
             false => alphabet.bytes_of(token).ok_or_else(|| {
                 TokenizerError::Vocabulary(format!(
@@ -107,11 +113,15 @@ impl Parts {
                 ))
             }),
         };
-        (0..).zip(&self.tokens).map(spelled).collect()
+        (0..).zip(self.texts()).map(spelled).collect()
     }
 
     /// The encoder; `texts` are the [`token_bytes`](Self::token_bytes).
-    pub(crate) fn encoder(&self, texts: &[Vec<u8>]) -> Encoder {
+    pub(crate) fn encoder(&self, texts: Texts) -> Encoder {
         Encoder::new(texts, self.merges.iter().copied()).expect("all bytes have tokens, as was checked")
     }
+}
+
+fn as_text(spelling: &[u8]) -> &str {
+    str::from_utf8(spelling).expect("spellings were strings")
 }

@@ -17,8 +17,6 @@ use crate::{END_OF_TEXT, PAD, Result, TokenId, TokenizerError};
 pub struct Tokenizer {
     parts: Parts,
     encoder: Encoder,
-    /// Text of each token as bytes; special tokens stand for none.
-    bytes: Vec<Vec<u8>>,
     end_of_text: TokenId,
     pad: TokenId,
 }
@@ -37,17 +35,15 @@ impl Tokenizer {
     ///
     /// For the reasons of [`Self::from_json`].
     pub fn from_parts(tokens: &[&str], merges: &[[&str; 2]], specials: &[u32]) -> Result<Self> {
-        let tokens = tokens.iter().copied().map(str::to_owned).collect();
         let specials = specials.iter().copied().map(TokenId).collect();
-        Self::of_parts(Parts::new(tokens, merges.iter().copied(), specials)?)
+        Self::of_parts(Parts::new(tokens.iter().collect(), merges.iter().copied(), specials)?)
     }
 
     pub(crate) fn of_parts(parts: Parts) -> Result<Self> {
-        let bytes = parts.token_bytes()?;
         let end_of_text = parts.special(END_OF_TEXT).ok_or(TokenizerError::NoEndOfText)?;
         let pad = parts.special(PAD).unwrap_or(end_of_text);
-        let encoder = parts.encoder(&bytes);
-        Ok(Self { parts, encoder, bytes, end_of_text, pad })
+        let encoder = parts.encoder(parts.token_bytes()?);
+        Ok(Self { parts, encoder, end_of_text, pad })
     }
 
     /// The tokens of a text, in order. Nothing is added at either end.
@@ -80,12 +76,12 @@ impl Tokenizer {
     }
 
     pub(crate) fn bytes_of(&self, id: TokenId) -> &[u8] {
-        self.bytes.get(id.index()).map_or(&[], Vec::as_slice)
+        self.encoder.texts().get(id.index()).unwrap_or_default()
     }
 
     /// Number of tokens; ids are `0..vocab_size`.
     pub fn vocab_size(&self) -> usize {
-        self.bytes.len()
+        self.encoder.texts().len()
     }
 
     /// The token before the first of a document: the one that ended the document before it.
@@ -116,7 +112,7 @@ impl Tokenizer {
 
     /// Spelling of each token in order of its id, in the letters of the GPT-2 alphabet; special tokens as plain text.
     pub fn spellings(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.parts.tokens.iter().map(String::as_str)
+        self.parts.texts()
     }
 
     /// Pairs of spellings to join, the first the most eager.
