@@ -168,6 +168,13 @@ fn a_file_holds_bit_for_bit_what_training_computed_with() {
     let mut numbers = vec![0.0; kept.data.len()];
     dequantize(Kind::Q4_0, &expected, &mut numbers);
     assert_ne!(numbers, kept.data, "weights are kept finer than they are computed with");
+
+    // the same steps without the rounding lead elsewhere
+    let after = QAT.replace("quantize", "finetune").replace("kind = \"q4_0\"", "");
+    let after = format!("{after}\n[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\"\n");
+    let rounded_after = fixture.finish(&fixture.recipe("raw", &after));
+    let other = ModelFile::open(&rounded_after.stages[1].variant.path).expect("a model");
+    assert!(other.matrix("layers.1.shared.out").expect("a matrix").bytes() != expected);
 }
 
 #[test]
