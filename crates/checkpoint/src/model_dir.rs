@@ -53,10 +53,8 @@ pub fn export_model(path: &Path, model: &HfModel, tokenizer: &Tokenizer, kind: K
 /// As [`find_model`], or if the files are damaged or do not fit together.
 pub fn open_model(path: &Path, device: &Device) -> Result<LanguageModel, CheckpointError> {
     let files = hf::read_model_dir(&find_model(path)?)?;
-    let mut tensors = files.tensors.into_iter();
-    Ok(LanguageModel::from_tensors(&files.config, device, &mut |_, _| {
-        tensors.next().expect("the reader returns the tensors of the configuration, in its order").data
-    })?)
+    let values = files.tensors.into_iter().map(|tensor| tensor.data);
+    Ok(LanguageModel::from_values(&files.config, device, values)?)
 }
 
 /// The model that `path` means: a file, a Hugging Face directory of the family, or the best (else the last) checkpoint of

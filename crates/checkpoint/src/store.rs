@@ -132,12 +132,7 @@ impl CheckpointStore {
         let specs = rounded.config().tensors();
         let (first_moments, second_moments) = read_moments(path, &specs)?;
         let model = match read_master_weights(path, &specs)? {
-            Some(weights) => {
-                let mut weights = weights.into_iter();
-                LanguageModel::from_tensors(rounded.config(), device, &mut |_, _| {
-                    weights.next().expect("the reader returns one for each tensor of the configuration")
-                })?
-            }
+            Some(weights) => LanguageModel::from_values(rounded.config(), device, weights)?,
             None => rounded,
         };
         Ok(Loaded { model, first_moments, second_moments, state })

@@ -13,9 +13,7 @@ use crate::{Result, subject::Subject};
 /// How much each weight of a model matters, tensor by tensor; sums over about `tokens` tokens of the training split.
 pub(crate) fn importance(subject: &Subject, tokens: usize, device: &Device) -> Result<Vec<Vec<f32>>> {
     let (config, train) = (&subject.config, &subject.data.train);
-    let mut values = subject.values().into_iter();
-    let next = &mut |_: &str, _: &[usize]| values.next().unwrap_or_default();
-    let model = LanguageModel::from_tensors(&config.model, &device.clone().autodiff(), next)?;
+    let model = LanguageModel::from_values(&config.model, &device.clone().autodiff(), subject.values())?;
     let sampler = Sampler::new(train.len(), config.train.seq_len, config.run.seed);
     let mut sums: Vec<Vec<f32>> = subject.parameters.iter().map(|of| vec![0.0; of.values.len()]).collect();
     for index in 0..tokens.div_ceil(config.train.seq_len) as u64 {

@@ -72,9 +72,7 @@ impl<'a> Calibration<'a> {
     }
 
     fn model(&self, values: Vec<Vec<f32>>) -> Result<LanguageModel> {
-        let mut values = values.into_iter();
-        let next = &mut |_: &str, _: &[usize]| values.next().unwrap_or_default();
-        Ok(LanguageModel::from_tensors(self.subject.model(), self.device, next)?)
+        Ok(LanguageModel::from_values(self.subject.model(), self.device, values)?)
     }
 
     /// Bits per byte of a model with these weights.

@@ -18,9 +18,8 @@ pub(crate) struct Teacher {
 impl Teacher {
     /// The baseline, as it was trained.
     pub(crate) fn new(baseline: &Baseline, weight: TeacherWeight, device: &Device) -> Result<Self> {
-        let mut values = baseline.parameters.iter().map(|parameter| parameter.values.clone());
-        let next = &mut |_: &str, _: &[usize]| values.next().unwrap_or_default();
-        let model = LanguageModel::from_tensors(&baseline.config.model, device, next)?;
+        let values = baseline.parameters.iter().map(|parameter| parameter.values.clone());
+        let model = LanguageModel::from_values(&baseline.config.model, device, values)?;
         Ok(Self { model, weight: weight.weight, temperature: weight.temperature })
     }
 }

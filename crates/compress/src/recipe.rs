@@ -410,8 +410,10 @@ impl Recipe {
                 positive("train.lr", training.lr)?;
                 if let Some(TeacherWeight { weight, temperature }) = training.teacher {
                     positive("train.teacher.temperature", temperature)?;
-                    positive("train.teacher.weight", weight)?;
-                    positive("1 - train.teacher.weight", 1.0 - weight + f64::MIN_POSITIVE)?;
+                    if !(weight > 0.0 && weight <= 1.0) {
+                        let place = format!("stage {}: `train.teacher.weight` = {weight}", index + 1);
+                        return Err(invalid(format!("{place}: must be above 0 and at most 1")));
+                    }
                 }
             }
             stage.max_loss_percent().map_or(Ok(()), |limit| positive("max_loss_percent", limit))?;
@@ -468,6 +470,7 @@ mod tests {
             (format!("{quantize}train = {{ steps = 0, lr = 1e-3 }}"), "train.steps"),
             (format!("{quantize}train = {{ steps = 1, lr = -1.0 }}"), "train.lr"),
             (format!("{quantize}max_loss_percent = 0"), "max_loss_percent"),
+            (format!("{quantize}train = {{ steps = 1, lr = 1.0, teacher = {{ weight = 1.5 }} }}"), "at most 1"),
             (format!("{quantize}bits = 4"), "bits"),
             (format!("{quantize}rounding = \"up\""), "up"),
             ("about = 3".into(), "about"),

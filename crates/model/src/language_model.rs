@@ -65,6 +65,19 @@ impl LanguageModel {
         Ok(model)
     }
 
+    /// [`Self::from_tensors`] with one vector of `values` after the other.
+    ///
+    /// # Errors
+    /// As there; vectors that are missing count as empty.
+    pub fn from_values(
+        config: &ModelConfig,
+        device: &Device,
+        values: impl IntoIterator<Item = Vec<f32>>,
+    ) -> Result<Self, ModelError> {
+        let mut values = values.into_iter();
+        Self::from_tensors(config, device, &mut |_, _| values.next().unwrap_or_default())
+    }
+
     /// Something to leave in the place of a model while its weights are elsewhere.
     pub(crate) fn hollow(config: &ModelConfig, device: &Device) -> Self {
         Self {

@@ -77,9 +77,7 @@ impl LanguageModel {
         std::mem::replace(self, Self::hollow(&config, &device)).map(&mut take);
         let mut values = take.out;
         update(&mut values);
-        let mut values = values.into_iter();
-        *self = Self::from_tensors(&config, &device, &mut |_, _| values.next().expect("as many as there were"))
-            .expect("their lengths are those they had");
+        *self = Self::from_values(&config, &device, values).expect("as many as there were, and as long");
     }
 }
 

@@ -25,10 +25,9 @@ pub(crate) struct Learner<'a> {
 impl Learner<'_> {
     /// The model as the method computes with it, where that differs from the one that is kept.
     fn computed(&self) -> Option<LanguageModel> {
-        let mut values = self.method.weights(&self.model.parameters())?.into_iter();
-        let next = &mut |_: &str, _: &[usize]| values.next().expect("a method gives as many as it gets");
-        let model = LanguageModel::from_tensors(self.model.config(), &self.model.device(), next);
-        Some(model.expect("a method keeps shapes"))
+        let values = self.method.weights(&self.model.parameters())?;
+        let model = LanguageModel::from_values(self.model.config(), &self.model.device(), values);
+        Some(model.expect("a method gives as many tensors as it gets, in their shapes"))
     }
 
     /// The model that is learned, without autodiff.

@@ -110,10 +110,8 @@ impl<'a> Run<'a> {
             None => {
                 let model = match job.initial {
                     Some(initial) => {
-                        let mut values = initial.iter().map(|parameter| parameter.values.clone());
-                        LanguageModel::from_tensors(&config.model, &device, &mut |_, _| {
-                            values.next().unwrap_or_default()
-                        })?
+                        let values = initial.iter().map(|parameter| parameter.values.clone());
+                        LanguageModel::from_values(&config.model, &device, values)?
                     }
                     None => LanguageModel::init(&config.model, config.run.seed, &device),
                 };
