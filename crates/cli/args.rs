@@ -77,7 +77,7 @@ pub struct DeviceArgs {
 }
 
 /// How a trained model is run.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
     /// Worker threads; 0 uses every core. Results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -85,6 +85,9 @@ pub struct RunArgs {
     /// Multiply 8- and 4-bit weights by activations as they are, not rounded to 8 bits: slower.
     #[arg(long)]
     pub exact: bool,
+    /// Tokens of a text that are read together, by exact activations; 1 reads them one by one, as they are written.
+    #[arg(long, value_name = "N", default_value_t = itera_runtime::Model::CHUNK, value_parser = at_least_one)]
+    pub ubatch_size: usize,
 }
 
 #[derive(Debug, clap::Args)]
@@ -116,6 +119,7 @@ Examples:
   itera eval runs/quickstart --data stories.txt    any .txt, .jsonl or .parquet
   itera eval runs/quickstart/last --json
   itera eval quickstart.gguf --data stories.txt    a model file has no corpus of its own
+  itera eval quickstart-q8.gguf --data stories.txt --ubatch-size 1    by the arithmetic of `itera generate`
 
 Each document is scored in full and on its own: every token, and the end of the document.")]
 pub struct Eval {

@@ -17,7 +17,12 @@ use itera_formats::Listing;
 use itera_runtime::{CompletionConfig, Continuation, Sampler, SamplingConfig};
 use serde::Serialize;
 
-use crate::{args, eval, opened, opened::Opened, setup};
+use crate::{
+    args::{self, RunArgs},
+    eval, opened,
+    opened::Opened,
+    setup,
+};
 
 /// Tokens of a sample.
 const SAMPLE_TOKENS: usize = 60;
@@ -47,9 +52,9 @@ pub fn run(args: args::Compare) -> Result<ExitCode> {
     let mut rows: Vec<Row> = vec![];
     for path in &paths {
         eprintln!("measuring {} …", path.display());
-        let opened = opened::load(path, args.run.exact)?;
+        let opened = opened::load(path, &args.run)?;
         let bits_per_byte = opened.model.score_documents(&opened.tokenizer, &texts, &|| {})?.bits_per_byte();
-        let (tokens_per_s, resident_mb) = bench(path, args.run.exact)?;
+        let (tokens_per_s, resident_mb) = bench(path, &args.run)?;
         let size_bytes = match rows.is_empty() {
             true => weights_bytes(path)?,
             false => Listing::of(path)?.file_bytes,
@@ -84,11 +89,12 @@ fn weights_bytes(path: &Path) -> Result<u64> {
 }
 
 /// Tokens a second of one text on one thread, and the most megabytes that were resident.
-fn bench(path: &Path, exact: bool) -> Result<(f64, Option<f64>)> {
+fn bench(path: &Path, run: &RunArgs) -> Result<(f64, Option<f64>)> {
     let program = env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(program);
     command.arg("bench").arg(path).args(["--json", "--threads", "1", "--streams", "1", "--repeats", "3"]);
-    if exact {
+    command.args(["--ubatch-size", &run.ubatch_size.to_string()]);
+    if run.exact {
         command.arg("--exact");
     }
     let output = command.stderr(Stdio::inherit()).output().context("cannot start `itera bench`")?;

@@ -20,13 +20,13 @@ pub struct Opened {
 /// Open the model that `path` means, ready to be run as `args` say.
 pub fn open(path: &Path, args: &RunArgs) -> Result<Opened> {
     setup::threads(args.threads)?;
-    load(&find_model(path)?, args.exact)
+    load(&find_model(path)?, args)
 }
 
 /// Open a model file or directory.
-pub fn load(path: &Path, exact: bool) -> Result<Opened> {
-    let model = Model::open(path)?;
-    let model = if exact { model.with_precision(Precision::Exact) } else { model };
+pub fn load(path: &Path, args: &RunArgs) -> Result<Opened> {
+    let model = Model::open(path)?.with_chunk(args.ubatch_size);
+    let model = if args.exact { model.with_precision(Precision::Exact) } else { model };
     let tokenizer = model.tokenizer().with_context(|| format!("the tokenizer of {} cannot be used", path.display()))?;
     Ok(Opened { model, tokenizer, path: path.into() })
 }

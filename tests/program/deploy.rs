@@ -60,6 +60,14 @@ fn smaller_kinds_of_number_cost_little() {
         assert!(smaller > times_smaller, "{name}: {smaller}");
         here.ok(&["generate", &name, "-n", "3", "--exact"]);
     }
+    // read as it would be written: by activations of 8 bits, or exact ones
+    let one_by_one = |options: &[&str]| {
+        let eval = ["eval", "gguf-q8_0", "--data", "text.txt", "--json", "--ubatch-size", "1"];
+        json(&here.ok(&[&eval[..], options].concat()))["bits_per_byte"].as_f64().expect("bits per byte")
+    };
+    let (rounded, exact) = (one_by_one(&[]), one_by_one(&["--exact"]));
+    assert!(rounded != exact && (rounded - exact).abs() < 0.005, "{rounded} instead of {exact}");
+    assert!((exact - bits_per_byte(&here, "gguf-q8_0")).abs() < 1e-5, "{exact}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub fn run(args: BenchModel, run: RunArgs) -> Result<ExitCode> {
     let paths = [Some(&args.path), args.against.as_ref()].into_iter().flatten();
     let paths: Vec<PathBuf> = paths.map(|path| find_model(path)).collect::<Result<_, _>>()?;
     let subjects: Vec<Subject> =
-        paths.iter().map(|path| Subject::open(path, args.prompt_tokens, run.exact)).collect::<Result<_>>()?;
+        paths.iter().map(|path| Subject::open(path, args.prompt_tokens, &run)).collect::<Result<_>>()?;
     for subject in &subjects {
         subject.round(&args)?;
     }

@@ -13,7 +13,7 @@ use anyhow::Result;
 use itera_runtime::{Continuation, Sampler, SamplingConfig, State, Timing};
 
 use crate::{
-    args::BenchModel,
+    args::{BenchModel, RunArgs},
     opened::{self, Opened},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 pub struct Subject {
     pub opened: Opened,
     prompt: Vec<u32>,
-    exact: bool,
+    run: RunArgs,
 }
 
 /// What one round took.
@@ -35,21 +35,21 @@ pub struct Round {
 }
 
 impl Subject {
-    pub fn open(path: &Path, prompt_tokens: usize, exact: bool) -> Result<Self> {
-        let opened = opened::load(path, exact)?;
+    pub fn open(path: &Path, prompt_tokens: usize, run: &RunArgs) -> Result<Self> {
+        let opened = opened::load(path, run)?;
         let (model, bos) = (&opened.model, opened.tokenizer.bos().0);
         let mut sampler = Sampler::new(&SamplingConfig::default(), 0);
         let more = |_| Continuation::More;
         let (mut state, mut work) = (model.new_state(), model.workspace());
         let mut prompt = vec![bos];
         prompt.extend(model.generate(&mut state, &[bos], prompt_tokens - 1, &mut sampler, &mut work, more)?);
-        Ok(Self { opened, prompt, exact })
+        Ok(Self { opened, prompt, run: run.clone() })
     }
 
     /// Go through everything once.
     pub fn round(&self, args: &BenchModel) -> Result<Round> {
         let start = Instant::now();
-        drop(opened::load(&self.opened.path, self.exact)?);
+        drop(opened::load(&self.opened.path, &self.run)?);
         let load = start.elapsed();
 
         let model = &self.opened.model;

@@ -25,9 +25,6 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Tokens that go through the layers together in a prefill. Memory is in proportion; speed gains little beyond.
-const CHUNK: usize = 128;
-
 /// Fewer tokens go through one by one instead, because expanding weights for them costs more.
 const MIN_CHUNK: usize = 8;
 
@@ -47,9 +44,14 @@ pub struct Model {
     opened: Opened,
     shape: Arc<StateShape>,
     precision: Precision,
+    chunk: usize,
 }
 
 impl Model {
+    /// Tokens that go through the layers together in a prefill, unless [`Model::with_chunk`] says otherwise. Memory is in
+    /// proportion; speed gains little beyond.
+    pub const CHUNK: usize = 128;
+
     /// Open a model directory, or a GGUF file.
     ///
     /// # Errors
@@ -66,7 +68,7 @@ impl Model {
         let shape = Arc::new(StateShape::new(&file));
         let opened = Opened::try_new(file, |file| Network::load(file))?;
         let precision = if opened.borrow_dependent().has_codes() { Precision::Int8 } else { Precision::Exact };
-        Ok(Self { opened, shape, precision })
+        Ok(Self { opened, shape, precision, chunk: Self::CHUNK })
     }
 
     /// A model of tensors in memory, by the names of [`ModelConfig::tensors`]; they are copied.
@@ -81,6 +83,12 @@ impl Model {
     /// have codes too, and concerns these alone; a prefill of eight tokens or more is always exact.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// The same with another number of tokens that go through the layers together in a prefill. With fewer than eight
+    /// they go one by one, in steps: a prefill, and a score, is then computed as a text is written.
+    pub fn with_chunk(self, tokens: usize) -> Self {
+        Self { chunk: tokens, ..self }
     }
 
     /// The precision of activations while stepping.
@@ -164,7 +172,7 @@ impl Model {
         work: &mut Workspace,
         mut each: impl FnMut(usize, &[f32]) + Send,
     ) -> Result<()> {
-        let at_once = (LOGITS / self.config().vocab_size).clamp(1, CHUNK);
+        let at_once = (LOGITS / self.config().vocab_size).clamp(1, Self::CHUNK);
         self.run(state, tokens, work, |form, start, len, work| {
             for first in (0..len).step_by(at_once) {
                 each(start + first, self.logits(form, first, at_once.min(len - first), work));
@@ -185,7 +193,7 @@ impl Model {
         }
         self.check_tokens(tokens)?;
         state.check(&self.shape, tokens.len())?;
-        if tokens.len() < MIN_CHUNK {
+        if tokens.len().min(self.chunk) < MIN_CHUNK {
             for (start, token) in tokens.iter().enumerate() {
                 self.forward(&[*token], &mut Past::Steps(&mut [state]), work);
                 after(Form::Steps, start, 1, work);
@@ -198,7 +206,7 @@ impl Model {
             while start < tokens.len() {
                 let left = tokens.len() - start;
                 // a rest too short for a chunk of its own goes with the one before it
-                let len = if left < CHUNK + MIN_CHUNK { left } else { CHUNK };
+                let len = if left < self.chunk + MIN_CHUNK { left } else { self.chunk };
                 self.forward(&tokens[start..start + len], &mut Past::Chunk(state, len), work);
                 after(Form::Chunk, start, len, work);
                 start += len;

@@ -61,3 +61,22 @@ fn activations_in_int8_change_little_and_only_where_weights_have_codes() {
         }
     }
 }
+
+#[test]
+fn a_prefill_of_single_tokens_is_the_steps_of_a_text() {
+    let config = wide();
+    let ids = tokens(&config, 40, 7);
+    for kind in [Kind::F32, Kind::Q8_0, Kind::Q4_0] {
+        let by_chunk = |tokens: usize| {
+            let model = packed_model(&config, 8, kind).with_chunk(tokens);
+            chunks(&model, &mut model.new_state(), &ids)
+        };
+        let model = packed_model(&config, 8, kind);
+        let stepped = steps(&model, &mut model.new_state(), &ids);
+        assert_eq!(by_chunk(1), stepped, "{}", kind.name());
+        assert_ne!(by_chunk(Model::CHUNK), stepped, "{}", kind.name());
+        for tokens in [8, 9, 31, 40, 41] {
+            assert_close(kind.name(), &by_chunk(tokens), &by_chunk(Model::CHUNK), 1e-4);
+        }
+    }
+}
