@@ -24,9 +24,10 @@ pub fn run(args: args::Compress) -> Result<ExitCode> {
     };
     let recipe = Recipe::find(recipe)?;
     eprintln!("opening {} …", path.display());
-    let mut baseline = Baseline::open(path, &args.overrides)?;
-    setup::apply(&args.device, &mut baseline.config.run);
-    let device = setup::device(&baseline.config.run)?;
+    let mut config = Baseline::config(path, &args.overrides)?;
+    setup::apply(&args.device, &mut config.run);
+    let device = setup::device(&config.run)?;
+    let baseline = Baseline::open(path, config)?;
     let out = args.output.clone().unwrap_or_else(|| beside(&baseline, &recipe));
     if args.dry_run {
         return dry_run(&recipe, &baseline, &device, &out, &args);
@@ -51,7 +52,7 @@ pub fn run(args: args::Compress) -> Result<ExitCode> {
         environment: report::environment(&baseline.config.run.device),
         stop: signals::stop_flag()?,
     };
-    let mut shown = Shown { training: Progress::new(), scoring: None };
+    let mut shown = Shown { training: Progress::new(), bar: None };
     match compress(&job, &mut |event| shown.show(event))? {
         Outcome::Finished(report) => {
             print(&report, &out, args.json)?;
@@ -164,10 +165,16 @@ fn print(report: &Report, to: &Path, json: bool) -> Result<()> {
 struct Shown {
     training: Progress,
     /// Hidden unless standard error is a terminal.
-    scoring: Option<ProgressBar>,
+    bar: Option<ProgressBar>,
 }
 
 impl Shown {
+    fn end_bar(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
     fn show(&mut self, event: Event<'_>) {
         match event {
             Event::Stage { number, of, name } => eprintln!("stage {number}/{of}: {name}"),
@@ -177,14 +184,22 @@ impl Shown {
                 self.training = Progress::new();
             }
             Event::Calibrating { tokens } => eprintln!("calibrating on {tokens} tokens of training text …"),
+            Event::Sampling { bytes, of } => {
+                let new = || {
+                    eprintln!("the baseline writes {of} bytes of text …");
+                    ProgressBar::new(of).with_prefix("sampling")
+                };
+                self.bar.get_or_insert_with(new).set_position(bytes);
+                if bytes >= of {
+                    self.end_bar();
+                }
+            }
             Event::Scoring { documents } => {
                 let new = || ProgressBar::new(documents as u64).with_prefix("scoring");
-                self.scoring.get_or_insert_with(new).inc(1);
+                self.bar.get_or_insert_with(new).inc(1);
             }
             Event::Measured(variant) => {
-                if let Some(bar) = self.scoring.take() {
-                    bar.finish_and_clear();
-                }
+                self.end_bar();
                 let Variant { name, size_bytes, times_smaller, bits_per_byte, loss_percent, .. } = variant;
                 eprintln!(
                     "{name}: {size_bytes} bytes ({times_smaller:.2}× smaller), {bits_per_byte:.4} bits/byte ({loss_percent:+.2} %)"

@@ -40,7 +40,8 @@ fn a_recipe_is_planned_carried_out_and_compared() {
     assert!(list.contains("int4-ptq") && list.contains("mixed"), "{list}");
 
     let args = ["compress", "--recipe", "mine.toml", "run", "--data", "text.txt"];
-    let plan = here.ok(&[&args[..], &["--dry-run"]].concat());
+    // the text is prepared anew where it was not
+    let plan = here.ok(&[&args[..], &["--dry-run", "--set", "data.cache_dir=elsewhere"]].concat());
     assert!(plan.contains("stage 2  quantize, 10 steps") && plan.contains("experts    q4_0"), "{plan}");
     assert!(!here.path("run-mine").exists(), "a plan writes nothing");
     let planned = json(&here.ok(&[&args[..], &["--dry-run", "--json"]].concat()));

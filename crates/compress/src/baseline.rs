@@ -43,19 +43,21 @@ impl fmt::Debug for Baseline {
 }
 
 impl Baseline {
-    /// The run, or checkpoint of a run, at `path`, with changes to its configuration (`table.key=value`).
+    /// The configuration of the run, or checkpoint of a run, at `path`, with changes (`table.key=value`).
+    ///
+    /// # Errors
+    /// If it is no run, or the configuration is not valid.
+    pub fn config(path: &Path, overrides: &[String]) -> Result<Config> {
+        let (_, run) = locate(path)?;
+        Ok(Config::load(&run.join("config.toml"), overrides)?)
+    }
+
+    /// The run, or checkpoint of a run, at `path`, under its [`Baseline::config`].
     ///
     /// # Errors
     /// If it is no run, damaged, or its data is not what it was.
-    pub fn open(path: &Path, overrides: &[String]) -> Result<Self> {
-        let dir = find_model(path)?;
-        let no_run = || CompressError::NoRun { path: path.into() };
-        let run = run_of(&dir).ok_or_else(no_run)?;
-        let config = run.join("config.toml");
-        if !config.is_file() {
-            return Err(no_run());
-        }
-        let config = Config::load(&config, overrides)?;
+    pub fn open(path: &Path, config: Config) -> Result<Self> {
+        let (dir, run) = locate(path)?;
         let data = itera_data::prepare(&config)?;
         let tokenizer = Tokenizer::load_dir(&dir)?;
         let (expected, found) = (tokenizer.fingerprint(), data.tokenizer.fingerprint());
@@ -85,5 +87,14 @@ impl Baseline {
             weights_bytes: (bytes.len() + wide_bytes - stored_bytes) as u64,
             config,
         })
+    }
+}
+
+/// The checkpoint at `path`, and the run that it is of.
+fn locate(path: &Path) -> Result<(PathBuf, PathBuf)> {
+    let dir = find_model(path)?;
+    match run_of(&dir).filter(|run| run.join("config.toml").is_file()) {
+        Some(run) => Ok((dir, run)),
+        None => Err(CompressError::NoRun { path: path.into() }),
     }
 }

@@ -5,6 +5,7 @@
 //!   recipe.toml                      what is done
 //!   stages/1-finetune/               a run directory, for stages that train
 //!   stages/1-finetune.gguf           what the stage left
+//!   stages/1-distill.sampled.jsonl   text that it learnt from beside the run's, and its tokenizer
 //!   tiny-int4.gguf                   the artifact: what the last stage left, once it is within its limit
 //!   compression_metadata.json  report.json  report.csv  report.html
 //! ```
@@ -34,6 +35,7 @@ use crate::{
     mixed,
     plan::artifact_name,
     recipe::{Rounding, Stage, Training},
+    sampled,
     subject::Subject,
 };
 
@@ -85,6 +87,13 @@ pub enum Event<'a> {
         /// Tokens of it.
         tokens: usize,
     },
+    /// The baseline writes text for a student.
+    Sampling {
+        /// Bytes written.
+        bytes: u64,
+        /// Bytes in all.
+        of: u64,
+    },
     /// A document was scored.
     Scoring {
         /// Documents in all.
@@ -129,7 +138,10 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
         let started = Instant::now();
         let dir = job.out.join("stages").join(format!("{number}-{name}"));
         let rounder;
-        (subject, rounder) = job.begin(stage, subject, on_event)?;
+        (subject, rounder) = match job.begin(stage, subject, &dir, on_event)? {
+            Begun::Interrupted(signal) => return Ok(Outcome::Interrupted(signal)),
+            Begun::Ready(subject, rounder) => (subject, rounder),
+        };
         let (mut steps, mut elapsed_s, mut curve) = (0, started.elapsed().as_secs_f64(), vec![]);
         if let Some(training) = stage.training() {
             match job.train(&dir, training, rounder.as_ref(), &subject, on_event)? {
@@ -176,6 +188,12 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Compr
     move |source| CompressError::Io { action, path, source }
 }
 
+/// What a stage works on, and how it rounds, if it does.
+enum Begun {
+    Ready(Subject, Option<Rounder>),
+    Interrupted(usize),
+}
+
 enum Trained {
     Finished(Vec<Parameter>, Box<TrainingState>),
     Interrupted(usize),
@@ -205,12 +223,27 @@ impl Job<'_> {
         format!("{recipe} on weights {}", self.baseline.weights_sha256)
     }
 
-    /// The model that a stage works on, and how it rounds, if it does.
-    fn begin(&self, stage: &Stage, subject: Subject, on_event: &mut OnEvent<'_>) -> Result<(Subject, Option<Rounder>)> {
+    /// Do what a stage does before it trains in `dir`.
+    fn begin(&self, stage: &Stage, subject: Subject, dir: &Path, on_event: &mut OnEvent<'_>) -> Result<Begun> {
         let recipe = &self.recipe.name;
-        Ok(match stage {
+        let (subject, rounder) = match stage {
             Stage::Finetune(_) => (subject, None),
-            Stage::Distill(distill) => (subject.student(recipe, distill)?, None),
+            Stage::Distill(distill) => {
+                let mut student = subject.student(recipe, distill)?;
+                if let Some(sampled) = &distill.sampled {
+                    let documents = dir.with_added_extension("sampled.jsonl");
+                    let mut on_bytes = |bytes| on_event(Event::Sampling { bytes, of: sampled.bytes });
+                    // it was written whole, or is not there
+                    if !documents.exists()
+                        && let Some(signal) =
+                            sampled::write_documents(&documents, self.baseline, sampled, &self.stop, &mut on_bytes)?
+                    {
+                        return Ok(Begun::Interrupted(signal));
+                    }
+                    student = student.with_text(&documents, &dir.with_added_extension("tokenizer.json"))?;
+                }
+                (student, None)
+            }
             Stage::Prune(prune) => {
                 let tokens = prune.calibration_tokens;
                 on_event(Event::Calibrating { tokens });
@@ -229,7 +262,8 @@ impl Job<'_> {
                 let rounder = Rounder::new(recipe, &quantize, subject.model(), importance)?;
                 (subject, Some(rounder))
             }
-        })
+        };
+        Ok(Begun::Ready(subject, rounder))
     }
 
     /// How much each weight matters, where the rounding asks.

@@ -22,6 +22,7 @@ mod prune;
 mod recipe;
 mod report;
 mod rounder;
+mod sampled;
 mod subject;
 mod variant;
 
@@ -31,8 +32,8 @@ pub use inspect::{ExpertUse, Histogram, Sensitivity};
 pub use job::{Event, Job, OnEvent, Outcome, compress};
 pub use plan::{Plan, PlannedStage};
 pub use recipe::{
-    Budget, Distill, Expectation, Finetune, KindName, Mixed, Prune, Quantize, Recipe, Rounding, Stage, TeacherWeight,
-    Training,
+    Budget, Distill, Expectation, Finetune, KindName, Mixed, Prune, Quantize, Recipe, Rounding, Sampled, Stage,
+    TeacherWeight, Training,
 };
 pub use report::{Metadata, Report, StageReport, TensorReport};
 pub use rounder::Rounder;

@@ -177,11 +177,25 @@ pub struct Distill {
     /// Keys of `[model]` that differ from the run that is compressed. Another `vocab_size` is another tokenizer, under
     /// which there is no teacher.
     pub model: toml::Table,
+    /// Text by the baseline to learn from beside that of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<Sampled>,
     /// For how long, and how fast.
     pub train: Training,
     /// Most that bits per byte may rise above the baseline's, in per cent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_loss_percent: Option<f64>,
+}
+
+/// Documents drawn from the baseline: sequence-level distillation (arXiv 1606.07947).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampled {
+    /// Bytes of text.
+    pub bytes: u64,
+    /// Temperature that its tokens are drawn at.
+    #[serde(default = "one")]
+    pub temperature: f64,
 }
 
 /// `do = "prune"`: whole units go, those whose loss is estimated to be the least. Each number is the fraction removed.
@@ -433,6 +447,10 @@ impl Recipe {
                             )));
                         }
                     }
+                }
+                Stage::Distill(Distill { sampled: Some(sampled), .. }) => {
+                    positive("sampled.bytes", sampled.bytes as f64)?;
+                    positive("sampled.temperature", sampled.temperature)?;
                 }
                 Stage::Finetune(_) | Stage::Distill(_) => {}
             }

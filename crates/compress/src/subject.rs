@@ -1,10 +1,10 @@
 //! What a recipe works on: a model, and the data under its tokenizer. Stages change it.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use itera_config::{Config, ModelConfig};
 use itera_data::Dataset;
-use itera_formats::{Kind, PackedTensor, TensorRef, gguf::Vocabulary, hf::SpecialIds, pack_model};
+use itera_formats::{Kind, PackedTensor, TensorRef, gguf::Vocabulary, hf::SpecialIds, pack_model, write_atomic};
 use itera_model::Parameter;
 
 use crate::{
@@ -43,6 +43,18 @@ impl Subject {
         Ok(Self { data: self.data_for(&config)?, config, parameters: vec![] })
     }
 
+    /// The same, to be trained on the `documents` too. Its tokenizer, which is not to depend on them, goes to `tokenizer`.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written.
+    pub(crate) fn with_text(mut self, documents: &Path, tokenizer: &Path) -> Result<Self> {
+        write_atomic(tokenizer, self.data.tokenizer.to_json().as_bytes())?;
+        self.config.tokenizer.path = tokenizer.to_string_lossy().into_owned();
+        self.config.data.extra_source.push(documents.to_string_lossy().into_owned());
+        self.data = Arc::new(itera_data::prepare(&self.config)?);
+        Ok(self)
+    }
+
     /// The data under the vocabulary of `config`.
     ///
     /// # Errors
@@ -58,7 +70,7 @@ impl Subject {
     ///
     /// # Errors
     /// If it is not valid.
-    pub(crate) fn training_config(&self, training: &Training, dir: &std::path::Path) -> Result<Config> {
+    pub(crate) fn training_config(&self, training: &Training, dir: &Path) -> Result<Config> {
         let Training { steps, lr, warmup_steps, min_lr_ratio, dropout, weight_decay, batch_size, teacher: _ } =
             *training;
         let mut config = self.config.clone();

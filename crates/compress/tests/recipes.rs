@@ -13,6 +13,10 @@ use itera_kernels::quant::dequantize;
 use itera_metrics::Environment;
 use itera_trainer::{self as trainer, Resume, StopFlag, train};
 
+fn open(path: &Path, overrides: &[String]) -> Result<Baseline, CompressError> {
+    Baseline::open(path, Baseline::config(path, overrides)?)
+}
+
 struct Fixture {
     dir: tempfile::TempDir,
     baseline: Baseline,
@@ -41,7 +45,7 @@ impl Fixture {
         let config = Config::load(&path, &overrides).expect("a valid configuration");
         let data = itera_data::prepare(&config).expect("data");
         train(trainer::Job::new(&config, &data, &Device::flex()), &mut |_| {}).expect("it trains");
-        let baseline = Baseline::open(&dir.path().join("run"), &[]).expect("a run");
+        let baseline = open(&dir.path().join("run"), &[]).expect("a run");
         let corpus = itera_data::load_corpus(&config.data).expect("a corpus");
         let documents = corpus.valid.iter().take(8).map(|document| document.text().to_owned()).collect();
         Self { dir, baseline, documents }
@@ -250,6 +254,54 @@ fn a_student_has_its_own_shape_and_its_own_tokenizer_if_it_asks_for_one() {
 }
 
 #[test]
+fn a_student_learns_from_what_its_teacher_writes() {
+    let fixture = Fixture::with(&["tokenizer.kind=bpe", "model.vocab_size=320"]);
+    let text = r#"
+        about = "text by the teacher, under another tokenizer"
+        [[stage]]
+        do = "distill"
+        model = { vocab_size = 290 }
+        sampled = { bytes = 20000 }
+        train = { steps = 6, lr = 1e-3 }
+        [[stage]]
+        do = "quantize"
+        kind = "q8_0"
+        train = { steps = 2, lr = 1e-4 }
+    "#;
+    let recipe = fixture.recipe("told", text);
+    let plan = Plan::new(&recipe, &fixture.baseline, true).expect("it fits");
+
+    let stop = StopFlag::default();
+    stop.cell().store(2, std::sync::atomic::Ordering::Relaxed);
+    let outcome = fixture.compress(&recipe, Resume::No, stop);
+    assert!(matches!(outcome, Ok(Outcome::Interrupted(2))), "{outcome:?}");
+    let path = fixture.out("out-told/stages/1-distill.sampled.jsonl");
+    assert!(!path.exists(), "half a text is none");
+
+    let outcome = fixture.compress(&recipe, Resume::Last, StopFlag::default());
+    let Ok(Outcome::Finished(report)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(report.stages[1].variant.size_bytes, plan.size_bytes, "the tokenizer is that of the run's text alone");
+    let lines = fs::read_to_string(&path).expect("text");
+    let texts: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lengths: Vec<usize> = texts.iter().map(|text| text["text"].as_str().expect("a text").len()).collect();
+    let bytes = lengths.iter().sum::<usize>();
+    assert!(bytes >= 20_000 && bytes - lengths[lengths.len() - 1] < 20_000, "{bytes}");
+
+    let config = Config::load(&fixture.out("out-told/stages/1-distill/config.toml"), &[]).expect("a configuration");
+    let (with, without) = (itera_data::prepare(&config).expect("data"), &fixture.baseline.data);
+    let read: usize = texts.iter().filter(|text| !text["text"].as_str().expect("a text").trim().is_empty()).count();
+    let train = |data: &itera_data::Dataset| data.summary.corpus.train.documents as usize;
+    assert!(train(&with) > train(without) && train(&with) <= train(without) + read);
+    assert_eq!(with.summary.corpus.valid, without.summary.corpus.valid);
+
+    // whatever the number of threads
+    let again = fixture.recipe("again", text);
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    one.install(|| fixture.finish(&again));
+    assert_eq!(fs::read_to_string(fixture.out("out-again/stages/1-distill.sampled.jsonl")).expect("text"), lines);
+}
+
+#[test]
 fn what_a_teacher_says_counts() {
     let fixture = Fixture::new();
     let text = |teacher: &str| {
@@ -342,11 +394,11 @@ fn what_cannot_be_compressed_is_refused() {
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
         fs::copy(checkpoint.join(file), copy.join(file)).expect("copied");
     }
-    let error = Baseline::open(&copy, &[]).expect_err("no run").to_string();
+    let error = open(&copy, &[]).expect_err("no run").to_string();
     assert!(error.contains("not in a run directory"), "{error}");
 
     let other = ["tokenizer.kind=bpe".into(), "model.vocab_size=300".into()];
-    let error = Baseline::open(&fixture.out("run"), &other).expect_err("another tokenizer");
+    let error = open(&fixture.out("run"), &other).expect_err("another tokenizer");
     assert!(matches!(error, CompressError::OtherData { .. }), "{error}");
 
     let recipe = fixture.recipe("stray", &QAT.replace("train =", "kinds = { mlp = \"f16\" }\ntrain ="));

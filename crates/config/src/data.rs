@@ -14,11 +14,15 @@ pub struct DataConfig {
     /// (or, on the hub, uses the data set's own validation split).
     #[serde(deserialize_with = "one_or_many")]
     pub valid_source: Vec<String>,
+    /// More text to train on, in the same forms as `source`, of which nothing is ever held out or counted against
+    /// `max_bytes`: what another model wrote, say.
+    #[serde(deserialize_with = "one_or_many")]
+    pub extra_source: Vec<String>,
     /// Share of the documents of `source` held out when `valid_source` is empty.
     pub valid_fraction: f64,
     /// Bytes of training text to generate for `builtin:stories`.
     pub builtin_bytes: u64,
-    /// Most bytes of training text to use; 0 uses all.
+    /// Most bytes of training text of `source` to use; 0 uses all.
     pub max_bytes: u64,
     /// Line that ends a document in a `.txt` file.
     pub separator: String,
@@ -35,6 +39,7 @@ impl Default for DataConfig {
         Self {
             source: vec!["builtin:stories".into()],
             valid_source: vec![],
+            extra_source: vec![],
             valid_fraction: 0.02,
             builtin_bytes: 4_000_000,
             max_bytes: 0,

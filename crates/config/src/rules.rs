@@ -74,6 +74,7 @@ fn data(checks: &mut Checks, c: &DataConfig) {
     checks.rule(!c.source.is_empty(), "data.source", "[]", "name at least one source", Some(BUILTIN.into()));
     c.source.iter().for_each(|source| data_source(checks, "data.source", source));
     c.valid_source.iter().for_each(|source| data_source(checks, "data.valid_source", source));
+    c.extra_source.iter().for_each(|source| data_source(checks, "data.extra_source", source));
     if c.valid_source.is_empty() {
         checks.number("data.valid_fraction", c.valid_fraction, INSIDE_0_TO_1);
     } else {

@@ -14,6 +14,7 @@ const BROKEN: &[&[&str]] = &[
     &["data.source=hub:a/b:"],
     &["data.source=[\"a.txt\", \" \"]"],
     &["data.valid_source=hub:/x"],
+    &["data.extra_source=hub:/x"],
     &["data.valid_fraction=0"],
     &["data.valid_fraction=1"],
     &["data.valid_source=x.txt", "data.valid_fraction=-0.1"],

@@ -4,6 +4,7 @@
 //! data.source ───────┬─ its own training split ──────────┐
 //!                    ├─ documents by hash of content ────┤── not blank, not seen ──▶ train ≤ max_bytes
 //! data.valid_source ─┴─ its own validation split ────────┴── not blank, not seen ──▶ valid
+//! data.extra_source ──────────────────────────────────────── not blank, not seen ──▶ train
 //! ```
 //!
 //! Whole documents are split, before anything is tokenised. Exact copies are dropped wherever they stand, so no
@@ -103,6 +104,7 @@ pub fn load_corpus_from(config: &DataConfig, seed: u64, hub: &HubEnv) -> Result<
     };
     let sources = find(&config.source)?;
     let valid_sources = find(&config.valid_source)?;
+    let extra_sources = find(&config.extra_source)?;
     let mut gathered = Gathered::default();
 
     let holds_out_by_content = |source: &Source| valid_sources.is_empty() && !source.has_validation_split();
@@ -125,6 +127,11 @@ pub fn load_corpus_from(config: &DataConfig, seed: u64, hub: &HubEnv) -> Result<
             } else {
                 gathered.add(document, Split::Train);
             }
+        }
+    }
+    for source in &extra_sources {
+        for document in source.documents(Split::Train, config, seed) {
+            gathered.add(document?, Split::Train);
         }
     }
     gathered.finish(config, seed)

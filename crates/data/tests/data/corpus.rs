@@ -103,6 +103,34 @@ fn copies_are_dropped_within_and_across_splits() {
 }
 
 #[test]
+fn extra_text_is_trained_on_and_never_held_out_or_capped() {
+    let dir = tempdir().unwrap();
+    let documents: Vec<String> = (0..200).map(|i| format!("document {i}")).collect();
+    let extra: Vec<String> = (150..400).map(|i| format!("document {i}")).collect();
+    let write = |name: &str, texts: &[String]| {
+        write_documents(&dir.path().join(name), &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    write("a.txt", &documents);
+    write("b.txt", &extra);
+    let mut config = reading(&[source(dir.path(), "a.txt")]);
+    config.valid_fraction = 0.3;
+    let alone = load(&config).unwrap();
+    config.extra_source = vec![source(dir.path(), "b.txt")];
+    let both = load(&config).unwrap();
+    assert_eq!(both.valid, alone.valid);
+    assert_eq!(both.train[..alone.train.len()], alone.train);
+    assert_eq!(texts(&both.train[alone.train.len()..]), extra[50..], "copies of either split are dropped");
+
+    config.max_bytes = 1000;
+    let capped = load(&config).unwrap();
+    let from_extra = |corpus: &Corpus| {
+        corpus.train.iter().filter(|document| extra[50..].contains(&document.text().to_owned())).count()
+    };
+    assert!(capped.summary.is_capped);
+    assert_eq!(from_extra(&capped), 200);
+}
+
+#[test]
 fn training_text_is_capped_before_the_document_that_does_not_fit() {
     let dir = tempdir().unwrap();
     write_documents(&dir.path().join("a.txt"), &["aaaa", "bbbb", "cccc", "d"]);
