@@ -9,11 +9,12 @@
 //!
 //! The rounding of each kind is defined here and nowhere else, as llama.cpp's `quantize_row_*_ref` defines it; what a
 //! block stands for is what its `dequantize_row_*` and the `gguf` package say. `tests/golden/quant` holds both to it.
-//! [`quantize_closest`] looks for scales that lose less.
+//! [`quantize_closest`] looks for scales that lose less, [`quantize_with_feedback`] for codes that make up for each other.
 //!
 //! A [`QuantMatrix`] is a view of rows of blocks that lie in a file; [`matvec`](mod@crate::matvec) multiplies by it.
 
 mod block;
+mod feedback;
 mod f16;
 mod float;
 mod linear;
@@ -24,6 +25,7 @@ mod table;
 pub(crate) use block::Block;
 pub(crate) use linear::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 pub use matrix::{MatrixError, QuantMatrix};
+pub use feedback::{Feedback, quantize_with_feedback};
 pub use search::quantize_closest;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use table::{E2M1, NON_LINEAR};

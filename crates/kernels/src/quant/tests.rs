@@ -185,3 +185,70 @@ fn a_search_is_never_farther_and_refuses_nothing() {
         }
     }
 }
+
+/// Σ eᵀHe over rows.
+fn cost(kind: Kind, x: &[f32], hessian: &[f32], cols: usize, bytes: &[u8]) -> f64 {
+    let numbers = dequantized(kind, bytes);
+    let errors: Vec<f64> = x.iter().zip(numbers).map(|(x, q)| f64::from(x - q)).collect();
+    let of_row = |e: &[f64]| -> f64 {
+        let along = |row: &[f32]| e.iter().zip(row).map(|(e, h)| e * f64::from(*h)).sum::<f64>();
+        e.iter().zip(hessian.chunks_exact(cols)).map(|(e, row)| e * along(row)).sum()
+    };
+    errors.chunks_exact(cols).map(of_row).sum()
+}
+
+/// AᵀA of `samples` directions: what inputs that go together make of H.
+fn covariance(samples: usize, cols: usize, seed: u64) -> Vec<f32> {
+    let directions = uniform(samples * cols, seed);
+    let mut hessian = vec![0.0; cols * cols];
+    for direction in directions.chunks_exact(cols) {
+        for (row, a) in hessian.chunks_exact_mut(cols).zip(direction) {
+            row.iter_mut().zip(direction).for_each(|(h, b)| *h += a * b);
+        }
+    }
+    hessian
+}
+
+#[test]
+fn errors_that_make_up_for_each_other_cost_less() {
+    let (rows, cols) = (64, 128);
+    let x = uniform(rows * cols, 5);
+    for kind in Kind::all() {
+        let mut closest = quantized(kind, &x);
+        quantize_closest(kind, &x, None, &mut closest);
+        // few directions, as many as columns, and none that is known
+        for (samples, most) in [(32, 0.4), (128, 0.75), (0, 1.0)] {
+            let hessian = covariance(samples, cols, 11);
+            let mut bytes = vec![0; closest.len()];
+            quantize_with_feedback(kind, &x, &Feedback::new(&hessian, cols), &mut bytes);
+            let of = |bytes: &[u8]| cost(kind, &x, &hessian, cols, bytes);
+            match kind {
+                Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::Q4_1 | Kind::Q5_1 => {
+                    assert_eq!(bytes, quantized(kind, &x), "{kind:?}");
+                }
+                _ => assert!(of(&bytes) <= most * of(&closest), "{kind:?}: {} of {}", of(&bytes), of(&closest)),
+            }
+        }
+    }
+}
+
+#[test]
+fn without_feedback_codes_are_the_closest() {
+    let cols = 64;
+    let x = uniform(16 * cols, 6);
+    let weights: Vec<f32> = uniform(cols, 8).iter().map(|x| x * x + 0.01).collect();
+    let mut hessian = vec![0.0; cols * cols];
+    weights.iter().enumerate().for_each(|(j, w)| hessian[j * cols + j] = *w);
+    for kind in [Kind::Q8_0, Kind::Q4_0, Kind::Iq4Nl, Kind::Mxfp4, Kind::Nvfp4] {
+        let feedback = Feedback::new(&hessian, cols);
+        let mut bytes = quantized(kind, &x);
+        let mut closest = bytes.clone();
+        quantize_with_feedback(kind, &x, &feedback, &mut bytes);
+        let all: Vec<f32> = feedback.weights().iter().copied().cycle().take(x.len()).collect();
+        quantize_closest(kind, &x, Some(&all), &mut closest);
+        let (found, expected) = (dequantized(kind, &bytes), dequantized(kind, &closest));
+        let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
+        // but for numbers in the middle of two codes
+        assert!(same as f32 > 0.99 * x.len() as f32, "{kind:?}: {same} of {}", x.len());
+    }
+}
