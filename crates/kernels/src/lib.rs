@@ -44,7 +44,10 @@ pub const CHUNK_LEN: usize = 1 << 14;
 
 #[cfg(test)]
 mod test_data {
-    use crate::{CHUNK_LEN, bf16};
+    use crate::{
+        CHUNK_LEN, bf16,
+        simd::{level, with_level},
+    };
 
     /// Lengths around everything that a kernel cuts its work into.
     pub(crate) const AWKWARD_LENGTHS: [usize; 11] =
@@ -72,11 +75,6 @@ mod test_data {
 
     /// The value of `f` under a pool of each of 1, 2, 3 and 4 threads.
     pub(crate) fn for_thread_counts<T: Send>(f: impl Fn() -> T + Sync) -> Vec<T> {
-        (1..=4)
-            .map(|threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a small thread pool");
-                pool.install(&f)
-            })
-            .collect()
+        (1..=4).map(|threads| with_level(level(), threads, &f)).collect()
     }
 }

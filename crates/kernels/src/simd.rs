@@ -8,7 +8,8 @@
 //! call the branch-free scalar functions below, generic over [`Isa`] because a fused multiply-add is one instruction
 //! on some sets and a slow library call on others. A build needs no `-C target-cpu`.
 //!
-//! On aarch64 the portable body is the fast one: NEON with fused multiply-add is part of the base architecture.
+//! On aarch64 the portable body is the fast one: NEON with fused multiply-add is part of the base architecture. WebAssembly
+//! cannot ask what there is: the portable body is compiled for what the build says, and is the only one.
 
 use std::{cell::Cell, sync::OnceLock};
 
@@ -17,6 +18,8 @@ use std::{cell::Cell, sync::OnceLock};
 pub enum Level {
     /// What the build target guarantees.
     Portable,
+    /// aarch64 with DotProd: dot products of bytes. All else is as portable.
+    DotProd,
     /// x86-64 with AVX2 and FMA.
     Avx2,
     /// x86-64 with AVX-512 F, VL, BW and DQ.
@@ -42,19 +45,27 @@ impl Level {
                 return Self::Avx2;
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("dotprod") {
+            return Self::DotProd;
+        }
         Self::Portable
     }
 
     /// Every level that this processor can run, from the slowest.
     pub fn available() -> Vec<Self> {
-        let all = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
-        all.into_iter().filter(|level| *level <= Self::detect()).collect()
+        let all: &[Self] = match cfg!(target_arch = "aarch64") {
+            true => &[Self::Portable, Self::DotProd],
+            false => &[Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16],
+        };
+        all.iter().copied().filter(|level| *level <= Self::detect()).collect()
     }
 
     /// The name by which `ITERA_SIMD` asks for this level.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
+            Self::DotProd => "dotprod",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Avx512Bf16 => "avx512bf16",
@@ -63,7 +74,7 @@ impl Level {
 }
 
 /// The level in use: the best of this processor, or a lower one that the environment variable `ITERA_SIMD` names
-/// (`avx512bf16`, `avx512`, `avx2`, `portable`).
+/// (`avx512bf16`, `avx512`, `avx2`, `dotprod`, `portable`).
 pub fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     if let Some(level) = FORCED.get() {
@@ -80,12 +91,16 @@ thread_local! {
     static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
 }
 
-/// Run `f` in a thread pool of its own, with every kernel in it at `level`: for tests and measurements.
+/// Run `f` in a thread pool of its own, with every kernel in it at `level`: for tests and measurements. WebAssembly has no
+/// threads and one level, so that there `f` just runs.
 ///
 /// # Panics
 /// If this processor does not have `level`.
 pub fn with_level<T: Send>(level: Level, threads: usize, f: impl FnOnce() -> T + Send) -> T {
-    assert!(level <= Level::detect(), "this processor does not have {}", level.name());
+    assert!(Level::available().contains(&level), "this processor does not have {}", level.name());
+    if cfg!(target_family = "wasm") {
+        return f();
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(move |_| FORCED.set(Some(level)));
     pool.build().expect("a small thread pool").install(f)
 }
@@ -105,9 +120,11 @@ impl Isa for Base {
 }
 
 /// A set with fused multiply-add.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(crate) struct Fused;
 
+#[cfg(target_arch = "x86_64")]
 impl Isa for Fused {
     const FMA: bool = true;
 }

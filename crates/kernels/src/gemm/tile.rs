@@ -35,6 +35,7 @@ pub(super) struct Tile {
     /// What the product is added to, laid out as C (it may be C), or null.
     pub base: *const f32,
     /// What later tiles will read: a line of it is asked for every STEPS_PER_LINE steps. Any address will do.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "kernels by hand ask for it"))]
     pub ahead: *const f32,
 }
 
@@ -75,6 +76,7 @@ pub(super) unsafe fn run(level: Level, precision: Precision, tile: &Tile) {
 }
 
 /// Call `$f::<M>` with the row count as a constant.
+#[cfg(target_arch = "x86_64")]
 macro_rules! for_rows {
     ($m:expr, $f:ident, [$($rows:literal)*], $args:tt) => {
         match $m {

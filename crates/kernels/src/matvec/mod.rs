@@ -20,6 +20,7 @@
 //!   every machine gives the same bits.
 
 mod activations;
+mod dot;
 mod portable;
 mod round;
 #[cfg(target_arch = "x86_64")]
@@ -90,14 +91,23 @@ fn run(w: QuantMatrix<'_>, x: Operand<'_>, y: &mut [f32]) {
     }
     match x {
         Operand::One(x) => portable::exact::<1, Base>(w, x, y),
-        Operand::OneInt8(x) => portable::int8::<1>(w, x, y),
+        Operand::OneInt8(x) => int8::<1>(w, x, y),
         Operand::Many(x) => {
             for_tiles(w, y, &[1], |start, len| &x[start..][..len], |_, x, y| portable::exact::<LANES, Base>(w, x, y));
         }
         Operand::ManyInt8(x) => {
-            for_tiles(w, y, &[1], |start, len| x.part(start, len), |_, x, y| portable::int8::<LANES>(w, x, y));
+            for_tiles(w, y, &[1], |start, len| x.part(start, len), |_, x, y| int8::<LANES>(w, x, y));
         }
     }
+}
+
+/// Product in int8 with `N` interleaved vectors where there is no kernel for it by hand, but maybe a dot product.
+fn int8<const N: usize>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+    #[cfg(target_arch = "aarch64")]
+    if let Some(dot) = dot::neon::DotProd::in_use() {
+        return portable::int8::<N>(dot, w, x, y);
+    }
+    portable::int8::<N>(dot::Base, w, x, y);
 }
 
 /// Go through the tiles of vectors by as many at once as `sizes` has, the largest first: `kernel` gets how many, their

@@ -1,6 +1,9 @@
 //! The definition of both products, in loops that any compiler vectorises: what runs where there is no kernel by hand.
 
-use super::activations::{BLOCK, Int8, QUAD, SUM};
+use super::{
+    activations::{BLOCK, Int8, SUM},
+    dot::Dot,
+};
 use crate::{
     quant::{Block, QuantMatrix, dequantize, for_block},
     simd::{Isa, mul_add},
@@ -23,12 +26,14 @@ pub(super) fn exact<const N: usize, S: Isa>(w: QuantMatrix<'_>, x: &[f32], y: &m
             let mut strip = [0.0; STRIP];
             let strip = &mut strip[..x.len() / N];
             dequantize(w.kind(), bytes, strip);
-            for (w, x) in strip.chunks(CHAINS).zip(x.chunks(CHAINS * N)) {
-                for ((chain, &w), x) in chains.iter_mut().zip(w).zip(x.chunks_exact(N)) {
-                    for (sum, &x) in chain.iter_mut().zip(x) {
-                        *sum = mul_add::<S>(w, x, *sum);
-                    }
-                }
+            // the chains of a vector alone become the lanes of a register only if it is always all of them
+            let whole = if N == 1 { strip.len() / CHAINS * CHAINS } else { 0 };
+            let ((strip, rest), (x, x_rest)) = (strip.split_at(whole), x.split_at(whole * N));
+            for (w, x) in strip.chunks_exact(CHAINS).zip(x.chunks_exact(CHAINS * N)) {
+                add::<N, S>(&mut chains, w, x);
+            }
+            for (w, x) in rest.chunks(CHAINS).zip(x_rest.chunks(CHAINS * N)) {
+                add::<N, S>(&mut chains, w, x);
             }
         }
         for (lane, y) in y.chunks_exact_mut(w.rows()).enumerate() {
@@ -38,15 +43,25 @@ pub(super) fn exact<const N: usize, S: Isa>(w: QuantMatrix<'_>, x: &[f32], y: &m
     }
 }
 
+/// The next element of each chain, or of the first few.
+#[inline(always)]
+fn add<const N: usize, S: Isa>(chains: &mut [[f32; N]; CHAINS], w: &[f32], x: &[f32]) {
+    for ((chain, &w), x) in chains.iter_mut().zip(w).zip(x.chunks_exact(N)) {
+        for (sum, &x) in chain.iter_mut().zip(x) {
+            *sum = mul_add::<S>(w, x, *sum);
+        }
+    }
+}
+
 /// Product in int8 with `N` interleaved vectors, `y` as in [`exact`].
 ///
 /// # Panics
 /// If `w` is of a kind without codes.
-pub(super) fn int8<const N: usize>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
-    for_block!(w.kind(), B => int8_of::<N, B>(w, x, y), _ => unreachable!("{} has no codes", w.kind().name()))
+pub(super) fn int8<const N: usize>(dot: impl Dot, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+    for_block!(w.kind(), B => int8_of::<N, B>(dot, w, x, y), _ => unreachable!("{} has no codes", w.kind().name()))
 }
 
-fn int8_of<const N: usize, B: Block>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+fn int8_of<const N: usize, B: Block>(dot: impl Dot, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
     for row in 0..w.rows() {
         let mut total = [0.0; N];
         for (block, bytes) in w.row(row).chunks_exact(B::BYTES).enumerate() {
@@ -56,7 +71,7 @@ fn int8_of<const N: usize, B: Block>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f
                 let start = block * B::LEN + group * B::GROUP;
                 let scale = B::scale(bytes, group);
                 let x_scales = &x.scales[start / BLOCK * N..][..N];
-                let products = dot::<N>(codes, &x.codes[start * N..][..B::GROUP * N]);
+                let products = dot.dot::<N>(codes, &x.codes[start * N..][..B::GROUP * N]);
                 let sums = x.sums[start / SUM * N..][..B::GROUP / SUM * N].chunks_exact(N);
                 let sums =
                     sums.fold([0; N], |total: [i32; N], sums| std::array::from_fn(|lane| total[lane] + sums[lane]));
@@ -72,16 +87,4 @@ fn int8_of<const N: usize, B: Block>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f
             y[row] = total;
         }
     }
-}
-
-/// Σ codes of `w` · codes of each vector of `x`.
-#[inline(always)]
-fn dot<const N: usize>(w: &[i8], x: &[i8]) -> [i32; N] {
-    let mut total = [0; N];
-    for (w, x) in w.as_chunks::<QUAD>().0.iter().zip(x.chunks_exact(QUAD * N)) {
-        for (total, x) in total.iter_mut().zip(x.as_chunks::<QUAD>().0) {
-            *total += w.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum::<i32>();
-        }
-    }
-    total
 }

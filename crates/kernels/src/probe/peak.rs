@@ -56,6 +56,7 @@ impl FmaLoop {
         any(target_arch = "x86_64", target_arch = "aarch64"),
         expect(unsafe_code, reason = "calls functions compiled for an instruction set that was just detected")
     )]
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "one rate for both precisions"))]
     fn widest(precision: Precision) -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -83,6 +84,7 @@ impl FmaLoop {
 
 /// Defines `fn $name(iterations)` for one instruction set. Accumulators start out different, so that the compiler
 /// cannot fold them into one.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! fma_loop {
     ($name:ident, $feature:literal, $splat:path, |$acc:ident, $scale:ident, $shift:ident| $fma:expr) => {
         #[target_feature(enable = $feature)]

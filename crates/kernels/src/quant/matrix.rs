@@ -71,6 +71,7 @@ impl<'a> QuantMatrix<'a> {
     }
 
     /// Bytes of a row.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn row_bytes(&self) -> usize {
         self.row_bytes
     }

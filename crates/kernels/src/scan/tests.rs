@@ -261,8 +261,9 @@ fn a_sequence_may_be_cut_anywhere() {
             let shape = ScanShape { len: to - from, ..case.shape };
             scan(&shape, &input, &mut y[from * d_inner..to * d_inner], Some(&mut state));
         }
-        assert_near(&y, &wide(&whole), 1e-6, &format!("y cut at {cut}"));
-        assert_near(&state, &wide(&last), 1e-6, &format!("last states cut at {cut}"));
+        // where multiply-adds are not fused they round twice
+        assert_near(&y, &wide(&whole), 2e-6, &format!("y cut at {cut}"));
+        assert_near(&state, &wide(&last), 2e-6, &format!("last states cut at {cut}"));
     }
 }
 
