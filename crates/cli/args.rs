@@ -247,11 +247,13 @@ Examples:
   itera export runs/quickstart -o quickstart.gguf
   itera export runs/quickstart --dtype q8_0 -o quickstart-q8.gguf
   itera export runs/quickstart/last --format hf --dtype bf16 -o quickstart-bf16
+  itera export quickstart.gguf --format hf -o quickstart-hf                  back to a directory
 
 Matrices are stored as asked; norms, convolutions, routers and other small weights stay f32. What is written appears
-whole or not at all. A Hugging Face directory holds f32, f16 or bf16.")]
+whole or not at all. A Hugging Face directory holds f32, f16 or bf16. What a file has rounded already is taken as it is;
+rounding it again loses a little more.")]
 pub struct Export {
-    /// A run, a checkpoint, or a Hugging Face directory of the family.
+    /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
     pub path: PathBuf,
     /// The file or directory to write.
     #[arg(short, long, value_name = "PATH")]

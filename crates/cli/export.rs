@@ -9,11 +9,12 @@ use std::{
 use anyhow::{Result, bail};
 use itera_checkpoint::{export_model, find_model, run_of};
 use itera_formats::{
-    Kind, Listing, Tensor,
+    Kind, ListedTensor, Listing, Tensor,
     gguf::{GgufSource, Vocabulary, write_gguf},
     hf::{HfModel, read_model_dir},
     pack_model,
 };
+use itera_runtime::Model;
 use itera_tokenizer::Tokenizer;
 
 use crate::{
@@ -22,10 +23,7 @@ use crate::{
 };
 
 pub fn run(args: args::Export) -> Result<ExitCode> {
-    let dir = find_model(&args.path)?;
-    if dir.is_file() {
-        bail!("{} is a file already\nhint: export the run or the checkpoint that it was made from", dir.display());
-    }
+    let path = find_model(&args.path)?;
     let output = &args.output;
     if output.exists() && !args.force {
         bail!("{} is there already\nhint: replace it with --force, or choose another name", output.display());
@@ -39,13 +37,13 @@ pub fn run(args: args::Export) -> Result<ExitCode> {
             bail!("a Hugging Face directory holds no q8_0\nhint: --dtype bf16, or --format gguf")
         }
     };
-    let model = read_model_dir(&dir)?;
-    let tokenizer = Tokenizer::load_dir(&dir)?;
+    let (model, tokenizer) = read(&path, kind)?;
     match args.format {
         Format::Hf => export_model(output, &model, &tokenizer, kind)?,
         Format::Gguf => {
-            let run = run_of(&dir).unwrap_or(dir);
-            let name = run.file_name().unwrap_or(run.as_os_str()).to_string_lossy();
+            let run = run_of(&path).unwrap_or(path);
+            let name = if run.is_dir() { run.file_name() } else { run.file_stem() };
+            let name = name.unwrap_or(run.as_os_str()).to_string_lossy();
             export_gguf(output, &name, &model, &tokenizer, kind, args.allow_unsupported)?;
         }
     }
@@ -58,6 +56,23 @@ pub fn run(args: args::Export) -> Result<ExitCode> {
         writeln!(out, "written  {}", output.display())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// All of a model in f32, to be written as `kind`.
+fn read(path: &Path, kind: Kind) -> Result<(HfModel, Tokenizer)> {
+    if path.is_dir() {
+        return Ok((read_model_dir(path)?, Tokenizer::load_dir(path)?));
+    }
+    let coded = |tensor: &ListedTensor| tensor.kind.block_len() > 1;
+    if let Some(tensor) = Listing::of(path)?.tensors.into_iter().find(coded).filter(|_| kind != Kind::F32) {
+        let (before, after) = (tensor.kind.name(), kind.name());
+        eprintln!(
+            "note: {} has {before} already; rounded again to {after} it loses more than its original would",
+            path.display()
+        );
+    }
+    let model = Model::open(path)?;
+    Ok((model.file().expand()?, model.tokenizer()?))
 }
 
 fn export_gguf(

@@ -42,6 +42,30 @@ fn an_exported_file_says_and_scores_what_its_checkpoint_does() {
 }
 
 #[test]
+fn a_file_is_exported_as_its_checkpoint_is() {
+    let here = trained();
+    here.ok(&["export", "run", "-o", "run.gguf"]);
+    here.ok(&["export", "run", "--dtype", "q8_0", "-o", "q8.gguf"]);
+    for (output, options, scores_as) in [
+        ("dir", &["--format", "hf"][..], "run"),
+        ("again.gguf", &["--dtype", "q8_0"], "q8.gguf"),
+        ("f16", &["--format", "hf", "--dtype", "f16"], "run"),
+    ] {
+        here.ok(&[&["export", "run.gguf", "-o", output], options].concat());
+        let (found, expected) = (bits_per_byte(&here, output), bits_per_byte(&here, scores_as));
+        assert!((found - expected).abs() < 5e-4, "{output}: {found} for {expected}");
+    }
+    let generate = |path| here.ok(&["generate", path, "-p", "The ", "-n", "60", "--json"]);
+    assert_eq!(generate("dir"), generate("run"));
+
+    let said = |args: &[&str]| String::from_utf8(here.run(args).stderr).expect("UTF-8");
+    assert_eq!(said(&["export", "q8.gguf", "--format", "hf", "-o", "whole"]), "");
+    assert_eq!(generate("whole"), here.ok(&["generate", "q8.gguf", "--exact", "-p", "The ", "-n", "60", "--json"]));
+    let stderr = said(&["export", "q8.gguf", "--dtype", "f16", "-o", "rounded.gguf"]);
+    assert!(stderr.contains("q8_0") && stderr.contains("rounded again"), "{stderr}");
+}
+
+#[test]
 fn smaller_kinds_of_number_cost_little() {
     let here = trained();
     let exact = bits_per_byte(&here, "run");

@@ -4,6 +4,7 @@
 //! config, special ids, vocabulary, packed tensors ──write_gguf──▶ file ──Gguf::parse──▶ metadata, tensor infos
 //!                                                           │
 //!                                                           └────ModelFile::open──▶ weights in place, vocabulary
+//!                                                                             └─ expand ──▶ all tensors in f32
 //! ```
 //!
 //! Architectures `granitehybrid`, `granitemoe` and `granite`, which llama.cpp runs. It would not run a dense model
@@ -16,7 +17,7 @@ mod kinds;
 mod metadata;
 mod names;
 mod open;
-mod rotary;
+pub(crate) mod rotary;
 mod value;
 mod vocabulary;
 mod write;

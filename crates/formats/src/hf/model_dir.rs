@@ -20,7 +20,7 @@ pub(crate) const WEIGHTS: &str = "model.safetensors";
 /// Longest `config.json` that is read: a hundred times the longest in use.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// A model as a directory describes it.
+/// A model as a directory describes it, all of it in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HfModel {
     /// Its shape; a valid configuration.

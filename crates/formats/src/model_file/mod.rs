@@ -7,6 +7,7 @@
 //! tensors in memory ─────────────────────────────────────────┘                 └─ tokenizer()
 //! ```
 
+mod expand;
 mod pieces;
 mod weights;
 

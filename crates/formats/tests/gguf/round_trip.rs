@@ -93,6 +93,35 @@ fn every_kind_is_rounded_as_it_says() {
 }
 
 #[test]
+fn an_expanded_file_is_the_model_it_was_written_from() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.gguf");
+    for (config, kind) in sorts().iter().flat_map(|config| [Kind::F32, Kind::Q8_0].map(|kind| (config, kind))) {
+        let tensors = random_tensors(config);
+        write(&path, config, &tensors, kind).expect("written");
+        let model = ModelFile::open(&path).expect("opened").expand().expect("expanded");
+        assert_eq!((&model.config, model.special_ids), (config, SPECIAL));
+        assert_eq!(model.tensors.len(), tensors.len());
+        for ((found, given), spec) in model.tensors.iter().zip(&tensors).zip(config.tensors()) {
+            assert_eq!((&found.name, &found.shape), (&given.name, &given.shape));
+            let expected = match spec.role.is_matrix() {
+                true => rounded(kind, &given.data, given.shape[given.shape.len() - 1]),
+                false => given.data.clone(),
+            };
+            // a file holds −exp(a_log)
+            let most = if given.name.ends_with("a_log") { 1e-6 } else { 0.0 };
+            let mut off = found.data.iter().zip(&expected).map(|(found, expected)| (found - expected).abs());
+            assert!(off.all(|off| off <= most), "{}", given.name);
+        }
+        let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+        let in_memory = ModelFile::from_tensors(config, SPECIAL, &refs).expect("a model").expand().expect("expanded");
+        let queries =
+            |tensors: &[Tensor]| tensors.iter().filter(|t| t.name.ends_with("q_proj")).cloned().collect::<Vec<_>>();
+        assert_eq!(queries(&in_memory.tensors), queries(&tensors), "a directory has the pairs of a head apart already");
+    }
+}
+
+#[test]
 fn equal_models_give_equal_bytes_whatever_the_order() {
     let dir = tempfile::tempdir().expect("a directory");
     let (config, tensors) = (small(), random_tensors(&small()));

@@ -1,0 +1,49 @@
+//! a model file → every tensor in f32, as training knows it
+//!
+//! ```text
+//! pieces ─ dequantize ─▶ rows one after the other ─┬─ a ────────────── ln(−a) ─────────────▶ a_log
+//!                                                  ├─ q_proj, k_proj ─ pairs half a head apart ─┐
+//!                                                  └─ others ───────────────────────────────────┴▶ tensors of the table
+//! ```
+
+use itera_config::TensorSpec;
+use itera_kernels::quant::dequantize;
+
+use super::pieces::pieces_of;
+use crate::gguf::rotary;
+use crate::hf::HfModel;
+use crate::{ModelFile, Result, RotaryPairs, Tensor};
+
+impl ModelFile {
+    /// The whole model in f32: the numbers that the file's stand for, but for `a_log` of a GGUF file, which holds
+    /// −exp(a_log), to a rounding.
+    ///
+    /// # Errors
+    ///
+    /// None that opening the file would not have found.
+    pub fn expand(&self) -> Result<HfModel> {
+        let tensors = self.config().tensors().into_iter().map(|spec| self.tensor(spec)).collect::<Result<_>>()?;
+        Ok(HfModel { config: self.config().clone(), special_ids: self.special_ids(), tensors })
+    }
+
+    fn tensor(&self, spec: TensorSpec) -> Result<Tensor> {
+        let mut data = vec![0.0; spec.n_params()];
+        for piece in pieces_of(spec.clone()) {
+            let rows = &mut data[piece.first_row * piece.cols..][..piece.rows * piece.cols];
+            if piece.is_matrix {
+                let matrix = self.matrix(&piece.name)?;
+                dequantize(matrix.kind(), matrix.bytes(), rows);
+            } else {
+                rows.copy_from_slice(self.vector(&piece.name)?);
+            }
+        }
+        match spec.name.rsplit_once('.') {
+            Some((_, "a_log")) => data.iter_mut().for_each(|a| *a = (-f64::from(*a)).ln() as f32),
+            Some((_, "q_proj" | "k_proj")) if self.rotary_pairs() == RotaryPairs::Neighbours => {
+                data = rotary::halves(&data, self.config().d_attention_head(), self.config().d_model);
+            }
+            _ => {}
+        }
+        Ok(Tensor { name: spec.name, shape: spec.shape, data })
+    }
+}
