@@ -1,10 +1,23 @@
-//! calibration text → gradients of single sequences → Σ g² of each weight
+//! calibration text → gradients of single sequences → what an error in each weight costs
 //!
-//! The diagonal of the empirical Fisher information: by how much the loss changes, to second order, when a weight does
-//! (Optimal Brain Damage, LeCun et al. 1990; for the scales of codes SqueezeLLM, arXiv 2306.07629).
+//! ```text
+//!                          ┌─ Σ g²    of each weight: the diagonal of the empirical Fisher information
+//! sequence → gradient G ───┤
+//!                          └─ Σ GᵀG   of each matrix: how errors in its columns go together
+//! ```
+//!
+//! The first says by how much the loss changes, to second order, when a weight does (Optimal Brain Damage, LeCun et al.
+//! 1990; for the scales of codes SqueezeLLM, arXiv 2306.07629). The second is the factor of the Fisher information that
+//! belongs to a layer's inputs (K-FAC, arXiv 1503.05671), each input weighted by how much its token matters; GPTQ (arXiv
+//! 2210.17323) has the inputs unweighted. It needs nothing but gradients, so experts and embeddings have it too.
 
 use burn::tensor::Device;
 use itera_data::Sampler;
+use itera_formats::rows_and_cols;
+use itera_kernels::{
+    gemm::{Matrix, MatrixMut, Write, par_gemm},
+    quant::Feedback,
+};
 use itera_model::LanguageModel;
 use itera_trainer::losses;
 
@@ -12,16 +25,55 @@ use crate::{Result, subject::Subject};
 
 /// How much each weight of a model matters, tensor by tensor; sums over about `tokens` tokens of the training split.
 pub(crate) fn importance(subject: &Subject, tokens: usize, device: &Device) -> Result<Vec<Vec<f32>>> {
+    let mut sums: Vec<Vec<f32>> = subject.parameters.iter().map(|of| vec![0.0; of.values.len()]).collect();
+    for_each_gradient(subject, tokens, device, |index, gradient| {
+        sums[index].iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g * g);
+    })?;
+    Ok(sums)
+}
+
+/// How errors in the columns of each matrix go together, tensor by tensor: of experts one by one, of what is no matrix
+/// none. Over about `tokens` tokens of the training split.
+pub(crate) fn feedback(subject: &Subject, tokens: usize, device: &Device) -> Result<Vec<Vec<Feedback>>> {
+    let specs = subject.model().tensors();
+    // of each matrix the columns, and of each expert their products
+    let cols: Vec<usize> = specs.iter().map(|spec| rows_and_cols(&spec.shape).1).collect();
+    let experts = |shape: &[usize]| if let [experts, _, _] = *shape { experts } else { 1 };
+    let mut products: Vec<Vec<f32>> = specs
+        .iter()
+        .zip(&cols)
+        .map(|(spec, cols)| if spec.role.is_matrix() { vec![0.0; experts(&spec.shape) * cols * cols] } else { vec![] })
+        .collect();
+    for_each_gradient(subject, tokens, device, |index, gradient| {
+        let cols = cols[index];
+        let each = gradient.len() / experts(&specs[index].shape);
+        for (gradient, products) in gradient.chunks_exact(each).zip(products[index].chunks_exact_mut(cols * cols)) {
+            let gradient = Matrix::new(gradient, each / cols, cols);
+            par_gemm(gradient.t(), gradient, MatrixMut::new(products, cols, cols), Write::Add);
+        }
+    })?;
+    let factor = |(products, cols): (Vec<f32>, usize)| -> Vec<Feedback> {
+        products.chunks_exact(cols * cols).map(|products| Feedback::new(products, cols)).collect()
+    };
+    Ok(products.into_iter().zip(cols).map(factor).collect())
+}
+
+/// Give `each` the gradient of each tensor, for one sequence of the training split after the other.
+fn for_each_gradient(
+    subject: &Subject,
+    tokens: usize,
+    device: &Device,
+    mut each: impl FnMut(usize, &[f32]),
+) -> Result<()> {
     let (config, train) = (&subject.config, &subject.data.train);
     let model = LanguageModel::from_values(&config.model, &device.clone().autodiff(), subject.values())?;
     let sampler = Sampler::new(train.len(), config.train.seq_len, config.run.seed);
-    let mut sums: Vec<Vec<f32>> = subject.parameters.iter().map(|of| vec![0.0; of.values.len()]).collect();
-    for index in 0..tokens.div_ceil(config.train.seq_len) as u64 {
-        let batch = sampler.batch(train, index, 1);
+    for sequence in 0..tokens.div_ceil(config.train.seq_len) as u64 {
+        let batch = sampler.batch(train, sequence, 1);
         let loss = losses(&model, &batch, &config.train, None);
-        for (sums, gradient) in sums.iter_mut().zip(model.gradients(loss.cross_entropy.backward())) {
-            sums.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g * g);
+        for (index, gradient) in model.gradients(loss.cross_entropy.backward()).into_iter().enumerate() {
+            each(index, &gradient);
         }
     }
-    Ok(sums)
+    Ok(())
 }

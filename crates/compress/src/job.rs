@@ -28,8 +28,8 @@ use itera_model::Parameter;
 use itera_trainer::{self as trainer, Resume, RunEnd, StopFlag, TrainingState};
 
 use crate::{
-    Baseline, CompressError, ExpertUse, Metadata, Recipe, Report, Result, Rounder, StageReport, TensorReport, Variant,
-    fisher,
+    Baseline, CompressError, ExpertUse, Measure, Metadata, Recipe, Report, Result, Rounder, StageReport, TensorReport,
+    Variant, fisher,
     inspect::{Calibration, histograms},
     method::{StageMethod, Teacher},
     mixed,
@@ -250,35 +250,43 @@ impl Job<'_> {
                 (subject.pruned(recipe, prune, &fisher::importance(&subject, tokens, self.device)?)?, None)
             }
             Stage::Quantize(quantize) => {
-                let importance = self.importance(quantize.rounding, quantize.calibration_tokens, &subject, on_event)?;
-                let rounder = Rounder::new(recipe, quantize, subject.model(), importance)?;
+                let measure = self.measure_for(quantize.rounding, quantize.calibration_tokens, &subject, on_event)?;
+                let rounder = Rounder::new(recipe, quantize, subject.model(), measure)?;
                 (subject, Some(rounder))
             }
             Stage::Mixed(mixed) => {
-                let importance = self.importance(mixed.rounding, mixed.calibration_tokens, &subject, on_event)?;
+                let measure = self.measure_for(mixed.rounding, mixed.calibration_tokens, &subject, on_event)?;
                 on_event(Event::Calibrating { tokens: mixed.calibration_tokens });
                 let calibration = Calibration::new(&subject, mixed.calibration_tokens, self.device);
-                let quantize = mixed::choose(recipe, mixed, &calibration, importance.as_ref())?;
-                let rounder = Rounder::new(recipe, &quantize, subject.model(), importance)?;
+                let quantize = mixed::choose(recipe, mixed, &calibration, &measure)?;
+                let rounder = Rounder::new(recipe, &quantize, subject.model(), measure)?;
                 (subject, Some(rounder))
             }
         };
         Ok(Begun::Ready(subject, rounder))
     }
 
-    /// How much each weight matters, where the rounding asks.
-    fn importance(
+    /// What a rounding keeps small, measured where it asks for that.
+    fn measure_for(
         &self,
         rounding: Rounding,
         tokens: usize,
         subject: &Subject,
         on_event: &mut OnEvent<'_>,
-    ) -> Result<Option<Vec<Vec<f32>>>> {
-        if rounding != Rounding::Fisher {
-            return Ok(None);
-        }
-        on_event(Event::Calibrating { tokens });
-        fisher::importance(subject, tokens, self.device).map(Some)
+    ) -> Result<Measure> {
+        let mut calibrating = || on_event(Event::Calibrating { tokens });
+        Ok(match rounding {
+            Rounding::MinMax => Measure::MinMax,
+            Rounding::Mse => Measure::Mse,
+            Rounding::Fisher => {
+                calibrating();
+                Measure::Fisher(fisher::importance(subject, tokens, self.device)?)
+            }
+            Rounding::Gptq => {
+                calibrating();
+                Measure::Gptq(fisher::feedback(subject, tokens, self.device)?)
+            }
+        })
     }
 
     /// Train `subject` in `dir`, or go on with what was begun there.
@@ -291,11 +299,15 @@ impl Job<'_> {
         on_event: &mut OnEvent<'_>,
     ) -> Result<Trained> {
         let teacher = training.teacher.map(|weight| {
-            if subject.data.tokenizer.fingerprint() != self.baseline.data.tokenizer.fingerprint() {
-                let problem = "a model with another tokenizer than the run's cannot learn from it as a teacher".into();
-                return Err(CompressError::Misfit { recipe: self.recipe.name.clone(), problem });
+            if subject.data.tokenizer.fingerprint() == self.baseline.data.tokenizer.fingerprint() {
+                return Teacher::new(&Subject::new(self.baseline), weight, self.device);
             }
-            Teacher::new(self.baseline, weight, self.device)
+            if rounder.is_some() {
+                // next to the run, what it was before the rounding
+                return Teacher::new(subject, weight, self.device);
+            }
+            let problem = "a model with another tokenizer than the run's cannot learn from it as a teacher".into();
+            Err(CompressError::Misfit { recipe: self.recipe.name.clone(), problem })
         });
         let method = StageMethod { identity: self.identity(), rounder, teacher: teacher.transpose()? };
         let config = subject.training_config(training, dir)?;

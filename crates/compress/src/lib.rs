@@ -36,7 +36,7 @@ pub use recipe::{
     TeacherWeight, Training,
 };
 pub use report::{Metadata, Report, StageReport, TensorReport};
-pub use rounder::Rounder;
+pub use rounder::{Measure, Rounder};
 pub use variant::Variant;
 
 /// Result of this crate.

@@ -6,7 +6,7 @@ use itera_data::TokenBatch;
 use itera_model::{Dropout, LanguageModel, Parameter};
 use itera_trainer::{LossParts, Method, ids, losses_with};
 
-use crate::{Baseline, Result, Rounder, recipe::TeacherWeight};
+use crate::{Result, Rounder, recipe::TeacherWeight, subject::Subject};
 
 /// A model that shows another what to predict.
 pub(crate) struct Teacher {
@@ -16,10 +16,9 @@ pub(crate) struct Teacher {
 }
 
 impl Teacher {
-    /// The baseline, as it was trained.
-    pub(crate) fn new(baseline: &Baseline, weight: TeacherWeight, device: &Device) -> Result<Self> {
-        let values = baseline.parameters.iter().map(|parameter| parameter.values.clone());
-        let model = LanguageModel::from_values(&baseline.config.model, device, values)?;
+    /// The model of `subject`, as it is.
+    pub(crate) fn new(subject: &Subject, weight: TeacherWeight, device: &Device) -> Result<Self> {
+        let model = LanguageModel::from_values(subject.model(), device, subject.values())?;
         Ok(Self { model, weight: weight.weight, temperature: weight.temperature })
     }
 }

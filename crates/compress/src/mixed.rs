@@ -18,6 +18,7 @@ use crate::{
     CompressError, Result, Rounder,
     inspect::Calibration,
     recipe::{Budget, KindName, Mixed, Quantize},
+    rounder::Measure,
 };
 
 /// One way to store a tensor.
@@ -29,12 +30,12 @@ struct Choice {
     loss: f64,
 }
 
-/// The stage that stores each matrix in the kind that is best for all. `importance` is for the rounding.
+/// The stage that stores each matrix in the kind that is best for all, each rounded by `measure`.
 pub(crate) fn choose(
     recipe: &str,
     stage: &Mixed,
     calibration: &Calibration<'_>,
-    importance: Option<&Vec<Vec<f32>>>,
+    measure: &Measure,
 ) -> Result<Quantize> {
     let subject = calibration.subject();
     let (config, parameters) = (subject.model(), &subject.parameters);
@@ -45,7 +46,7 @@ pub(crate) fn choose(
     let reference = calibration.bits_per_byte(exact.clone())?;
     let mut choices: Vec<Vec<Choice>> = vec![vec![]; matrices.len()];
     for KindName(kind) in &stage.kinds {
-        let rounder = Rounder::new(recipe, &uniform(*kind), config, importance.cloned())?;
+        let rounder = Rounder::new(recipe, &uniform(*kind), config, measure.clone())?;
         let rounded = rounder.computed(parameters);
         for (choices, index) in choices.iter_mut().zip(&matrices) {
             let mut values = exact.clone();

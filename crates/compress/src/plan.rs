@@ -11,9 +11,9 @@ use itera_model::Parameter;
 use serde::Serialize;
 
 use crate::{
-    Baseline, Recipe, Result, Rounder, TensorReport,
+    Baseline, Measure, Recipe, Result, Rounder, TensorReport,
     prune::pruned_model,
-    recipe::{Budget, KindName, Rounding, Stage},
+    recipe::{Budget, KindName, Stage},
     subject::Subject,
 };
 
@@ -84,8 +84,8 @@ impl Plan {
             _ => unreachable!("a valid recipe ends so"),
         };
         // any rounding has the same size, so the fastest will do
-        let fast = crate::Quantize { rounding: Rounding::MinMax, ..quantize };
-        let packed = Rounder::new(&recipe.name, &fast, subject.model(), None)?.pack(&subject.parameters);
+        let rounder = Rounder::new(&recipe.name, &quantize, subject.model(), Measure::MinMax)?;
+        let packed = rounder.pack(&subject.parameters);
         let vocabulary = subject.vocabulary();
         let name = artifact_name(baseline, recipe);
         let source = GgufSource {

@@ -157,6 +157,9 @@ pub enum Rounding {
     /// The scale that leaves the least error weighted by the squared gradients of calibration text: the diagonal of the
     /// empirical Fisher information (SqueezeLLM, arXiv 2306.07629).
     Fisher,
+    /// Column by column, the error of each made good by those that follow (GPTQ, arXiv 2210.17323). Weights that are
+    /// trained through their rounding cannot have it.
+    Gptq,
 }
 
 /// `do = "finetune"`.
@@ -270,12 +273,13 @@ pub struct Training {
     /// Sequences a step, of the same length as in the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
-    /// Learn from what the baseline predicts too.
+    /// Learn from what the baseline predicts too or, while rounding under another tokenizer, from what the model itself
+    /// predicted before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherWeight>,
 }
 
-/// How much the baseline's predictions count: the loss is `(1 − weight)·cross-entropy + weight·T²·KL(teacher ‖ student)`.
+/// How much the teacher's predictions count: the loss is `(1 − weight)·cross-entropy + weight·T²·KL(teacher ‖ student)`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherWeight {
@@ -352,9 +356,18 @@ impl Stage {
         }
     }
 
+    /// How it rounds.
+    fn rounding(&self) -> Option<Rounding> {
+        match self {
+            Self::Quantize(quantize) => Some(quantize.rounding),
+            Self::Mixed(mixed) => Some(mixed.rounding),
+            Self::Finetune(_) | Self::Distill(_) | Self::Prune(_) => None,
+        }
+    }
+
     /// Whether it leaves weights in the kinds that are deployed.
     fn rounds(&self) -> bool {
-        matches!(self, Self::Quantize(_) | Self::Mixed(_))
+        self.rounding().is_some()
     }
 
     /// Most that bits per byte may rise, in per cent.
@@ -430,6 +443,12 @@ impl Recipe {
                     }
                 }
             }
+            if stage.rounding() == Some(Rounding::Gptq) && stage.training().is_some() {
+                let place = format!("stage {}: `rounding = \"gptq\"`", index + 1);
+                return Err(invalid(format!(
+                    "{place}: nothing can be trained through it; leave out `train`, or take \"mse\""
+                )));
+            }
             stage.max_loss_percent().map_or(Ok(()), |limit| positive("max_loss_percent", limit))?;
             match stage {
                 Stage::Quantize(quantize) => positive("calibration_tokens", quantize.calibration_tokens as f64)?,
@@ -479,6 +498,11 @@ mod tests {
     fn what_is_no_recipe_is_refused_with_its_place_and_reason() {
         let quantize = "about = \"x\"\n[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\"\n";
         let finetune = "[[stage]]\ndo = \"finetune\"\ntrain = { steps = 1, lr = 1e-3 }\n";
+        let distill = |sampled: &str| {
+            let stage = "[[stage]]\ndo = \"distill\"\nmodel = {}\ntrain = { steps = 1, lr = 1e-3 }";
+            format!("about = \"x\"\n{stage}\nsampled = {sampled}\n")
+        };
+        let quantize_stage = quantize.replace("about = \"x\"\n", "");
         for (text, named) in [
             (format!("{quantize}{finetune}"), "last stage must be"),
             (format!("{quantize}[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\""), "only its last stage may round"),
@@ -491,6 +515,9 @@ mod tests {
             (format!("{quantize}train = {{ steps = 1, lr = 1.0, teacher = {{ weight = 1.5 }} }}"), "at most 1"),
             (format!("{quantize}bits = 4"), "bits"),
             (format!("{quantize}rounding = \"up\""), "up"),
+            (format!("{quantize}rounding = \"gptq\"\ntrain = {{ steps = 1, lr = 1e-3 }}"), "trained through"),
+            (format!("{}{quantize_stage}", distill("{ bytes = 0 }")), "sampled.bytes"),
+            (format!("{}{quantize_stage}", distill("{ bytes = 9, temperature = 0.0 }")), "sampled.temperature"),
             ("about = 3".into(), "about"),
         ] {
             let error = Recipe::parse("mine", &text).expect_err("refused").to_string();

@@ -10,39 +10,44 @@
 
 use itera_config::{ModelConfig, TensorSpec};
 use itera_formats::{Kind, PackedTensor};
-use itera_kernels::quant::{dequantize, quantize, quantize_closest};
+use itera_kernels::quant::{Feedback, dequantize, quantize, quantize_closest, quantize_with_feedback};
 use itera_model::Parameter;
 use rayon::prelude::*;
 
 use crate::{
     CompressError, Result,
-    recipe::{Quantize, Rounding, role_name},
+    recipe::{Quantize, role_name},
 };
 
-/// Numbers that are rounded together: some blocks of any kind.
+/// Numbers that are rounded at a time where each block is rounded by itself: some blocks of any kind.
 const CHUNK_LEN: usize = 4096;
+
+/// What rounding is to keep small: a [`Rounding`](crate::Rounding), with what was measured for it, tensor by tensor.
+#[derive(Clone, Debug)]
+pub enum Measure {
+    /// Nothing: scales are those that the largest elements ask for.
+    MinMax,
+    /// The squared error.
+    Mse,
+    /// That weighted by how much each weight matters, 0 or more.
+    Fisher(Vec<Vec<f32>>),
+    /// What errors cost together: for each part of a tensor, all its experts or the one matrix that it is.
+    Gptq(Vec<Vec<Feedback>>),
+}
 
 /// How each tensor of a model is rounded.
 #[derive(Clone, Debug)]
 pub struct Rounder {
     kinds: Vec<Kind>,
-    rounding: Rounding,
-    /// How much each weight matters, tensor by tensor.
-    importance: Option<Vec<Vec<f32>>>,
+    measure: Measure,
 }
 
 impl Rounder {
-    /// What `stage` of `recipe` asks for. `importance` has a number of 0 or more for each weight, for
-    /// [`Rounding::Fisher`].
+    /// What `stage` of `recipe` asks for, with the measure of its rounding.
     ///
     /// # Errors
     /// [`CompressError::Misfit`] if the stage names what the model has not, or a kind that a tensor cannot have.
-    pub fn new(
-        recipe: &str,
-        stage: &Quantize,
-        config: &ModelConfig,
-        importance: Option<Vec<Vec<f32>>>,
-    ) -> Result<Self> {
+    pub fn new(recipe: &str, stage: &Quantize, config: &ModelConfig, measure: Measure) -> Result<Self> {
         let specs = config.tensors();
         let misfit = |problem: String| CompressError::Misfit { recipe: recipe.into(), problem };
         let is_meant = |key: &str, spec: &TensorSpec| key == spec.name || key == role_name(spec.role);
@@ -82,7 +87,7 @@ impl Rounder {
             }
         };
         let kinds = specs.iter().map(kind_of).collect::<Result<_>>()?;
-        Ok(Self { kinds, rounding: stage.rounding, importance })
+        Ok(Self { kinds, measure })
     }
 
     /// The kind of each tensor, in the order of the tensor table.
@@ -95,10 +100,11 @@ impl Rounder {
         let pack = |(index, parameter): (usize, &Parameter)| {
             let Parameter { name, shape, values } = parameter;
             let kind = self.kinds[index];
-            let mut bytes = vec![0; values.len() / kind.block_len() * kind.block_bytes()];
-            let chunk_bytes = CHUNK_LEN / kind.block_len() * kind.block_bytes();
-            let chunks = values.par_chunks(CHUNK_LEN).zip(bytes.par_chunks_mut(chunk_bytes));
-            chunks.enumerate().for_each(|(chunk, (values, bytes))| self.round(index, chunk * CHUNK_LEN, values, bytes));
+            let len = self.part_len(index, values.len());
+            let bytes_of = |len: usize| len / kind.block_len() * kind.block_bytes();
+            let mut bytes = vec![0; bytes_of(values.len())];
+            let parts = values.par_chunks(len).zip(bytes.par_chunks_mut(bytes_of(len)));
+            parts.enumerate().for_each(|(part, (values, bytes))| self.round(index, part * len, values, bytes));
             PackedTensor::new(name, shape, kind, bytes).expect("whole blocks, as was found when the rounder was made")
         };
         parameters.iter().enumerate().map(pack).collect()
@@ -110,9 +116,10 @@ impl Rounder {
             let kind = self.kinds[index];
             let mut numbers = parameter.values.clone();
             if kind != Kind::F32 {
-                numbers.par_chunks_mut(CHUNK_LEN).enumerate().for_each(|(chunk, numbers)| {
+                let len = self.part_len(index, numbers.len());
+                numbers.par_chunks_mut(len).enumerate().for_each(|(part, numbers)| {
                     let mut bytes = vec![0; numbers.len() / kind.block_len() * kind.block_bytes()];
-                    self.round(index, chunk * CHUNK_LEN, numbers, &mut bytes);
+                    self.round(index, part * len, numbers, &mut bytes);
                     dequantize(kind, &bytes, numbers);
                 });
             }
@@ -121,14 +128,25 @@ impl Rounder {
         parameters.iter().enumerate().map(compute).collect()
     }
 
-    /// Round `values`, which begin at `start` of a tensor.
+    /// Numbers of a tensor of `len` that are rounded without regard to the others.
+    fn part_len(&self, tensor: usize, len: usize) -> usize {
+        match &self.measure {
+            Measure::Gptq(feedback) => len / feedback[tensor].len().max(1),
+            _ => CHUNK_LEN,
+        }
+    }
+
+    /// Round a part of a tensor, which begins at its number `start`.
     fn round(&self, tensor: usize, start: usize, values: &[f32], bytes: &mut [u8]) {
         let kind = self.kinds[tensor];
-        let importance = self.importance.as_ref().map(|all| &all[tensor][start..start + values.len()]);
-        match self.rounding {
-            Rounding::MinMax => quantize(kind, values, bytes),
-            Rounding::Mse => quantize_closest(kind, values, None, bytes),
-            Rounding::Fisher => quantize_closest(kind, values, importance, bytes),
+        match &self.measure {
+            Measure::MinMax => quantize(kind, values, bytes),
+            Measure::Mse => quantize_closest(kind, values, None, bytes),
+            Measure::Fisher(all) => quantize_closest(kind, values, Some(&all[tensor][start..][..values.len()]), bytes),
+            Measure::Gptq(all) => match all[tensor].get(start / values.len()) {
+                Some(feedback) => quantize_with_feedback(kind, values, feedback, bytes),
+                None => quantize(kind, values, bytes),
+            },
         }
     }
 }
@@ -140,7 +158,7 @@ mod tests {
     use itera_testkit::uniform;
 
     use super::*;
-    use crate::recipe::KindName;
+    use crate::recipe::{KindName, Rounding};
 
     fn config() -> ModelConfig {
         ModelConfig { vocab_size: 300, d_model: 64, d_head: 16, d_expert: 64, d_shared: 32, ..ModelConfig::default() }
@@ -154,8 +172,9 @@ mod tests {
         (0..).zip(config.tensors()).map(parameter).collect()
     }
 
-    fn stage(kind: Kind, kinds: &[(&str, Kind)], rounding: Rounding) -> Quantize {
+    fn stage(kind: Kind, kinds: &[(&str, Kind)]) -> Quantize {
         let kinds: BTreeMap<_, _> = kinds.iter().map(|(key, kind)| (key.to_string(), KindName(*kind))).collect();
+        let rounding = Rounding::MinMax;
         Quantize { kind: KindName(kind), kinds, rounding, calibration_tokens: 1, train: None, max_loss_percent: None }
     }
 
@@ -164,14 +183,20 @@ mod tests {
         let config = config();
         let parameters = parameters(&config);
         let importance: Vec<Vec<f32>> = parameters.iter().map(|p| uniform(p.values.len(), 0.0, 1.0, 77)).collect();
-        for rounding in [Rounding::MinMax, Rounding::Mse, Rounding::Fisher] {
+        let feedback = |spec: TensorSpec| -> Vec<Feedback> {
+            let cols = spec.shape[spec.shape.len() - 1];
+            let parts = if spec.shape.len() == 3 { spec.shape[0] } else { 1 };
+            let one = |seed: usize| Feedback::new(&uniform(cols, 0.1, 1.0, seed as u64).repeat(cols), cols);
+            if spec.role.is_matrix() { (0..parts).map(one).collect() } else { vec![] }
+        };
+        let feedback: Vec<_> = config.tensors().into_iter().map(feedback).collect();
+        for measure in [Measure::MinMax, Measure::Mse, Measure::Fisher(importance), Measure::Gptq(feedback)] {
             for kind in [Kind::F16, Kind::Q8_0, Kind::Q4_0, Kind::Iq4Nl, Kind::Mxfp4] {
-                let rounder =
-                    Rounder::new("r", &stage(kind, &[], rounding), &config, Some(importance.clone())).expect("fits");
+                let rounder = Rounder::new("r", &stage(kind, &[]), &config, measure.clone()).expect("fits");
                 let packed = rounder.pack(&parameters);
                 let computed = rounder.computed(&parameters);
                 for ((packed, computed), parameter) in packed.iter().zip(&computed).zip(&parameters) {
-                    assert_eq!(packed.numbers(), *computed, "{kind:?} {rounding:?} {}", parameter.name);
+                    assert_eq!(packed.numbers(), *computed, "{kind:?} {}", parameter.name);
                     assert_eq!(packed.name(), parameter.name);
                 }
             }
@@ -182,7 +207,7 @@ mod tests {
     fn the_name_of_a_tensor_goes_before_its_role_and_that_before_the_rest() {
         let kinds = [("experts", Kind::Q8_0), ("layers.1.moe.w_in", Kind::F16), ("embedding", Kind::Bf16)];
         let config = config();
-        let rounder = Rounder::new("r", &stage(Kind::Q4_0, &kinds, Rounding::MinMax), &config, None).expect("fits");
+        let rounder = Rounder::new("r", &stage(Kind::Q4_0, &kinds), &config, Measure::MinMax).expect("fits");
         let kind = |name: &str| {
             let at = config.tensors().iter().position(|spec| spec.name == name).expect("a tensor");
             rounder.kinds()[at]
@@ -203,7 +228,7 @@ mod tests {
             (&[("router", Kind::Q8_0)], "`layers.0.moe.router` stays f32"),
             (&[], "`layers.0.shared.w_out` has rows of 48"),
         ] {
-            let error = Rounder::new("mine", &stage(Kind::Q4_0, kinds, Rounding::MinMax), &config, None);
+            let error = Rounder::new("mine", &stage(Kind::Q4_0, kinds), &config, Measure::MinMax);
             let error = error.expect_err("refused").to_string();
             assert!(error.contains(named) && error.contains("mine"), "{error}");
         }

@@ -182,6 +182,26 @@ fn a_file_holds_bit_for_bit_what_training_computed_with() {
 }
 
 #[test]
+fn each_rounding_leaves_its_own_codes() {
+    let fixture = Fixture::new();
+    let round = |rounding: &str| {
+        let stage = format!("kind = \"q4_0\"\nrounding = \"{rounding}\"\ncalibration_tokens = 2048");
+        let recipe = format!("about = \"x\"\n[[stage]]\ndo = \"quantize\"\n{stage}\n");
+        let report = fixture.finish(&fixture.recipe(rounding, &recipe));
+        let model = ModelFile::open(&report.stages[0].variant.path).expect("a model");
+        // experts have gradients of their own, the embedding is the head too, a router stays as it is
+        ["embed", "layers.0.moe.0.up", "layers.1.moe.1.out"]
+            .map(|name| model.matrix(name).expect("a matrix").bytes().to_vec())
+    };
+    let all = ["min_max", "mse", "fisher", "gptq"].map(round);
+    for (index, one) in all.iter().enumerate() {
+        for other in &all[index + 1..] {
+            assert!(one.iter().zip(other).all(|(one, other)| one != other));
+        }
+    }
+}
+
+#[test]
 fn a_budget_is_kept_and_spent_where_it_helps() {
     let fixture = Fixture::new();
     let recipe = |name: &str, budget: &str| {
@@ -266,7 +286,7 @@ fn a_student_learns_from_what_its_teacher_writes() {
         [[stage]]
         do = "quantize"
         kind = "q8_0"
-        train = { steps = 2, lr = 1e-4 }
+        train = { steps = 2, lr = 1e-4, teacher = { weight = 1.0 } }
     "#;
     let recipe = fixture.recipe("told", text);
     let plan = Plan::new(&recipe, &fixture.baseline, true).expect("it fits");

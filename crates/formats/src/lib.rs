@@ -28,7 +28,7 @@ pub use itera_kernels::quant::Kind;
 pub use listing::{ListedTensor, Listing};
 pub use mapped::MappedFile;
 pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
-pub use packed::{PackedTensor, pack_model, packed_kind};
+pub use packed::{PackedTensor, pack_model, packed_kind, rows_and_cols};
 pub use tensors::{Tensor, TensorRef, read_safetensors, write_safetensors};
 
 /// What the functions of this crate return.

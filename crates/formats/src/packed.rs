@@ -94,7 +94,8 @@ pub fn packed_kind(spec: &itera_config::TensorSpec, kind: Kind) -> Kind {
     }
 }
 
-fn rows_and_cols(shape: &[usize]) -> (usize, usize) {
+/// A tensor as rows along its last dimension.
+pub fn rows_and_cols(shape: &[usize]) -> (usize, usize) {
     let cols = shape.last().copied().unwrap_or(1);
     (shape.iter().product::<usize>() / cols.max(1), cols)
 }

@@ -14,8 +14,8 @@
 //! A [`QuantMatrix`] is a view of rows of blocks that lie in a file; [`matvec`](mod@crate::matvec) multiplies by it.
 
 mod block;
-mod feedback;
 mod f16;
+mod feedback;
 mod float;
 mod linear;
 mod matrix;
@@ -23,9 +23,9 @@ mod search;
 mod table;
 
 pub(crate) use block::Block;
+pub use feedback::{Feedback, quantize_with_feedback};
 pub(crate) use linear::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 pub use matrix::{MatrixError, QuantMatrix};
-pub use feedback::{Feedback, quantize_with_feedback};
 pub use search::quantize_closest;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use table::{E2M1, NON_LINEAR};
