@@ -61,7 +61,7 @@ pub enum FormatError {
         cut_tensor: Option<String>,
     },
     /// A tensor holds a kind of number that is not read.
-    #[error("{}: tensor `{tensor}` is stored as {dtype}; F32, F16 and BF16 are read", path.display())]
+    #[error("{}: tensor `{tensor}` is stored as {dtype}; F32, F16, BF16 and F8_E4M3 are read", path.display())]
     Dtype {
         /// The file.
         path: PathBuf,
@@ -69,6 +69,16 @@ pub enum FormatError {
         tensor: String,
         /// Its kind of number.
         dtype: String,
+    },
+    /// A compressed tensor whose parts do not fit together.
+    #[error("{}: tensor `{tensor}` {problem}", path.display())]
+    Parts {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What is wrong with them.
+        problem: String,
     },
     /// A tensor has another shape than it should.
     #[error("{}: tensor `{tensor}` has shape {found:?}, expected {expected:?}", path.display())]

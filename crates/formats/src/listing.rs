@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::error::io;
 use crate::gguf::{Gguf, Value};
-use crate::{MappedFile, Result, hf, tensors};
+use crate::{MappedFile, Result, hf};
 
 /// What a model file or directory holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,13 +33,13 @@ pub struct Listing {
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedTensor {
-    /// Its name in the file.
+    /// Its name in the file; of one in codes and scales apart, that of the weight they stand for.
     pub name: String,
-    /// How its numbers are stored.
+    /// How its numbers are stored, or in what they are opened that are stored in codes and scales apart.
     pub kind: Kind,
     /// Sizes of its dimensions; the last varies fastest.
     pub shape: Vec<usize>,
-    /// Bytes that it takes.
+    /// Bytes that it takes, scales that lie apart included.
     pub size_bytes: usize,
 }
 
@@ -81,13 +81,13 @@ impl Listing {
         let config = hf::read_config_json(&dir.join(hf::CONFIG))?;
         let path = dir.join(hf::WEIGHTS);
         let file = MappedFile::open(&path)?;
-        let (mut found, _) = tensors::index(&path, file.bytes())?;
+        let mut found = hf::stored(&path, file.bytes())?;
         found.sort_by_key(|tensor| tensor.range.start);
-        let tensor = |tensor: tensors::Indexed| ListedTensor {
-            size_bytes: tensor.range.len(),
+        let tensor = |tensor: hf::Stored| ListedTensor {
             name: tensor.name,
             kind: tensor.kind,
             shape: tensor.shape,
+            size_bytes: tensor.size_bytes,
         };
         Ok(Self {
             format: "Hugging Face".to_owned(),

@@ -6,6 +6,7 @@
 //!
 //! Format: <https://huggingface.co/docs/safetensors>. Written in order of name, so equal tensors give equal bytes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
 use std::ops::Range;
@@ -25,7 +26,8 @@ const LENGTH_BYTES: usize = 8;
 const MAX_HEADER_BYTES: usize = 100_000_000;
 
 /// The kinds of number that are read and written, and what files call them.
-const DTYPES: [(Kind, Dtype); 3] = [(Kind::F32, Dtype::F32), (Kind::F16, Dtype::F16), (Kind::Bf16, Dtype::BF16)];
+const DTYPES: [(Kind, Dtype); 4] =
+    [(Kind::F32, Dtype::F32), (Kind::F16, Dtype::F16), (Kind::Bf16, Dtype::BF16), (Kind::F8E4M3, Dtype::F8_E4M3)];
 
 /// Numbers turned into bytes at a time.
 const CHUNK_LEN: usize = 1 << 14;
@@ -59,39 +61,84 @@ impl Tensor {
     }
 }
 
-/// Writes tensors as F32 or, rounded to nearest, ties to even, as F16 or BF16; atomically. The order of `tensors` does not
+/// Writes tensors as F32 or, rounded to nearest, ties to even, as F16, BF16 or F8_E4M3; atomically. The order of `tensors` does not
 /// show in the file.
 ///
 /// # Errors
 ///
 /// If it is another kind, a name occurs twice, a shape does not fit its numbers, or the file cannot be written.
 pub fn write_safetensors(path: &Path, tensors: &[TensorRef<'_>], kind: Kind) -> Result<()> {
+    let dtype = dtype_of(kind).ok_or_else(|| {
+        let problem = format!("it cannot hold {}; f32, f16, bf16 and f8_e4m3 can be written", kind.name());
+        FormatError::Header { path: path.to_owned(), problem }
+    })?;
     let mut tensors = tensors.to_vec();
     tensors.sort_by_key(|tensor| tensor.name);
-    let header = header_of(path, &tensors, kind)?;
+    let described = tensors.iter().map(|t| Described {
+        name: t.name,
+        dtype,
+        shape: t.shape,
+        size_bytes: t.data.len() * kind.block_bytes(),
+    });
+    let header = header_of(path, described)?;
     publish(path, |file| {
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         tensors.iter().try_for_each(|tensor| write_numbers(file, tensor.data, kind))
     })
 }
 
-fn header_of(path: &Path, tensors: &[TensorRef<'_>], kind: Kind) -> Result<Vec<u8>> {
+/// What files call a kind; `None` if they have no such number.
+pub(crate) fn dtype_of(kind: Kind) -> Option<Dtype> {
+    DTYPES.into_iter().find(|(known, _)| *known == kind).map(|(_, dtype)| dtype)
+}
+
+/// A tensor whose bytes are made already.
+pub(crate) struct Encoded<'a> {
+    pub(crate) name: String,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Cow<'a, [u8]>,
+}
+
+/// The bytes of a file. Errors name `path`.
+///
+/// # Errors
+///
+/// If a name occurs twice, or a shape does not fit its bytes.
+pub(crate) fn encode(path: &Path, mut tensors: Vec<Encoded<'_>>) -> Result<Vec<u8>> {
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let described =
+        tensors.iter().map(|t| Described { name: &t.name, dtype: t.dtype, shape: &t.shape, size_bytes: t.bytes.len() });
+    let mut file = header_of(path, described)?;
+    tensors.iter().for_each(|tensor| file.extend_from_slice(&tensor.bytes));
+    Ok(file)
+}
+
+/// What a header says of a tensor.
+struct Described<'a> {
+    name: &'a str,
+    dtype: Dtype,
+    shape: &'a [usize],
+    size_bytes: usize,
+}
+
+/// All that is before the numbers of tensors in order of name.
+fn header_of<'a>(path: &Path, tensors: impl Iterator<Item = Described<'a>>) -> Result<Vec<u8>> {
     let invalid = |problem: String| FormatError::Header { path: path.to_owned(), problem };
-    let Some((_, dtype)) = DTYPES.into_iter().find(|(known, _)| *known == kind) else {
-        return Err(invalid(format!("it cannot hold {}; f32, f16 and bf16 can be written", kind.name())));
-    };
-    if let Some(twins) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        return Err(invalid(format!("tensor `{}` was given twice", twins[0].name)));
-    }
     let mut end = 0;
-    let mut infos = Vec::new();
-    for &TensorRef { name, shape, data } in tensors {
-        if shape.iter().try_fold(1, |product: usize, &size| product.checked_mul(size)) != Some(data.len()) {
-            return Err(invalid(format!("tensor `{name}` was given {} numbers for shape {shape:?}", data.len())));
+    let mut infos: Vec<(String, TensorInfo)> = Vec::new();
+    for Described { name, dtype, shape, size_bytes } in tensors {
+        if infos.last().is_some_and(|(last, _)| last == name) {
+            return Err(invalid(format!("tensor `{name}` was given twice")));
+        }
+        let n_bits = shape.iter().try_fold(dtype.bitsize(), |product: usize, &size| product.checked_mul(size));
+        if n_bits != size_bytes.checked_mul(8) {
+            return Err(invalid(format!(
+                "tensor `{name}` was given {size_bytes} bytes for {dtype} of shape {shape:?}"
+            )));
         }
         let start = end;
-        end += data.len() * kind.block_bytes();
+        end += size_bytes;
         infos.push((name.to_owned(), TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (start, end) }));
     }
     // transformers refuses a file that does not say which framework laid its tensors out
@@ -102,7 +149,7 @@ fn header_of(path: &Path, tensors: &[TensorRef<'_>], kind: Kind) -> Result<Vec<u
     if header.len() > MAX_HEADER_BYTES {
         return Err(invalid(format!("a header of {} bytes, more than {MAX_HEADER_BYTES}", header.len())));
     }
-    Ok(header)
+    Ok([&(header.len() as u64).to_le_bytes(), &header[..]].concat())
 }
 
 fn write_numbers(file: &mut dyn Write, numbers: &[f32], kind: Kind) -> std::io::Result<()> {
@@ -115,7 +162,7 @@ fn write_numbers(file: &mut dyn Write, numbers: &[f32], kind: Kind) -> std::io::
     Ok(())
 }
 
-/// Reads all tensors of a file, F32, F16 or BF16, as f32, in order of name. Numbers may be infinite or NaN.
+/// Reads all tensors of a file, F32, F16, BF16 or F8_E4M3, as f32, in order of name. Numbers may be infinite or NaN.
 ///
 /// # Errors
 ///
@@ -127,21 +174,35 @@ pub fn read_safetensors(path: &Path) -> Result<Vec<Tensor>> {
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Tensor>> {
     let (tensors, numbers) = index(path, bytes)?;
-    let read = |Indexed { name, kind, shape, range }: Indexed| {
+    let read = |tensor: Indexed| {
+        let kind = tensor.kind(path)?;
+        let Indexed { name, shape, range, .. } = tensor;
         let mut data = vec![0.0; shape.iter().product()];
         dequantize(kind, &numbers[range], &mut data);
-        Tensor { name, shape, data }
+        Ok(Tensor { name, shape, data })
     };
-    Ok(tensors.into_iter().map(read).collect())
+    tensors.into_iter().map(read).collect()
 }
 
 /// Where a tensor lies in a file.
 pub(crate) struct Indexed {
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
     /// Its bytes, counted from the end of the header.
     pub(crate) range: Range<usize>,
+}
+
+impl Indexed {
+    /// The kind of its numbers.
+    pub(crate) fn kind(&self, path: &Path) -> Result<Kind> {
+        let found = DTYPES.into_iter().find(|(_, known)| *known == self.dtype);
+        found.map(|(kind, _)| kind).ok_or_else(|| FormatError::Dtype {
+            path: path.to_owned(),
+            tensor: self.name.clone(),
+            dtype: self.dtype.to_string(),
+        })
+    }
 }
 
 /// The tensors of a file in order of name, and the bytes that they lie in; ranges are within those.
@@ -152,12 +213,9 @@ pub(crate) fn index<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Vec<Indexed>, &
     let place = |name: String| {
         let TensorInfo { dtype, shape, data_offsets: (start, end) } =
             metadata.info(&name).expect("the header lists its own names").clone();
-        let Some((kind, _)) = DTYPES.into_iter().find(|(_, known)| *known == dtype) else {
-            return Err(FormatError::Dtype { path: path.to_owned(), tensor: name, dtype: dtype.to_string() });
-        };
-        Ok(Indexed { name, kind, shape, range: start..end })
+        Indexed { name, dtype, shape, range: start..end }
     };
-    Ok((names.into_iter().map(place).collect::<Result<_>>()?, numbers))
+    Ok((names.into_iter().map(place).collect(), numbers))
 }
 
 /// The header, which is found valid, and the bytes behind it, which are as many as it says.

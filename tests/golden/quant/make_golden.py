@@ -1,6 +1,6 @@
-"""What `gguf` reads from blocks, and the blocks that llama.cpp's reference quantisers write.
+"""What `gguf` reads from blocks, and the blocks that llama.cpp's reference quantisers write; of f8_e4m3, torch.
 
-    pip install gguf==0.19.0 numpy && python make_golden.py libggml-base.so
+    pip install gguf==0.19.0 numpy torch==2.15.0 && python make_golden.py libggml-base.so
 
 `libggml-base.so` is built from llama.cpp (`cmake -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=OFF`): two kinds have no
 quantiser in `gguf`, and where it has one the two must agree. Everything is little-endian:
@@ -16,6 +16,7 @@ import pathlib
 import sys
 
 import numpy as np
+import torch
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as Type, quants
 
 HERE = pathlib.Path(__file__).parent
@@ -89,11 +90,21 @@ def rounded(ggml, kind, x):
     return out
 
 
+def e4m3(x):
+    """Every code, and numbers rounded as compressed-tensors rounds: clamped, then cast."""
+    codes = np.arange(256, dtype=np.uint8)
+    codes.tofile(HERE / "f8_e4m3.blocks")
+    torch.from_numpy(codes).view(torch.float8_e4m3fn).float().numpy().tofile(HERE / "f8_e4m3.values")
+    clamped = torch.from_numpy(x).clamp(-448, 448)
+    clamped.to(torch.float8_e4m3fn).view(torch.uint8).numpy().tofile(HERE / "f8_e4m3.rounded")
+
+
 def main():
     ggml = ctypes.CDLL(sys.argv[1])
     rng = np.random.default_rng(SEED)
     x = numbers(rng)
     x.tofile(HERE / "input.f32")
+    e4m3(x)
     for kind in KINDS:
         bytes_ = blocks(rng, kind)
         bytes_.tofile(HERE / f"{kind}.blocks")

@@ -208,8 +208,7 @@ fn read_claim<'a>(cursor: &mut Cursor<'a>, index: usize) -> Result<Claim<'a>> {
     let at = cursor.offset();
     let code = cursor.u32(format_args!("the type of tensor `{name}`"))?;
     let kind = kinds::of(code).ok_or_else(|| {
-        let known: Vec<_> = Kind::all().into_iter().map(Kind::name).collect();
-        invalid(cursor, "type", at, format!("is {code}, which is not read here; {} are", known.join(", ")))
+        invalid(cursor, "type", at, format!("is {code}, which is not read here; {} are", kinds::names()))
     })?;
     let cols = shape.last().copied().unwrap_or(1);
     let n_rows = shape.iter().rev().skip(1).try_fold(1_usize, |rows, size| rows.checked_mul(*size));

@@ -2,7 +2,7 @@
 
 use itera_kernels::quant::Kind;
 
-/// The kinds, their code as the type of a tensor, and their code as the type of a file most of whose weights have it.
+/// The kinds that GGUF has, their code as the type of a tensor, and their code as the type of a file most of whose weights have it.
 const CODES: [(Kind, u32, u32); 11] = [
     (Kind::F32, 0, 0),
     (Kind::F16, 1, 1),
@@ -22,8 +22,12 @@ pub(super) fn of(tensor_type: u32) -> Option<Kind> {
     CODES.into_iter().find(|(_, code, _)| *code == tensor_type).map(|(kind, ..)| kind)
 }
 
-/// The type of a tensor, and of a file that is mostly of this kind.
-pub(super) fn codes(kind: Kind) -> (u32, u32) {
-    let (_, of_tensor, of_file) = CODES.into_iter().find(|(of, ..)| *of == kind).expect("every kind has its codes");
-    (of_tensor, of_file)
+/// The type of a tensor, and of a file that is mostly of this kind; `None` if GGUF has it not.
+pub(super) fn codes(kind: Kind) -> Option<(u32, u32)> {
+    CODES.into_iter().find(|(of, ..)| *of == kind).map(|(_, of_tensor, of_file)| (of_tensor, of_file))
+}
+
+/// Their names.
+pub(super) fn names() -> String {
+    CODES.map(|(kind, ..)| kind.name()).join(", ")
 }

@@ -108,6 +108,10 @@ fn parts<'a>(path: &Path, source: &GgufSource<'a>, allow_unsupported: bool) -> R
         let (key, found) = (spec.name.clone(), tensor.kind().name().to_owned());
         return Err(FormatError::Key { key, found, supported: "f32".to_owned() });
     }
+    if let Some(tensor) = tensors.iter().find(|tensor| kinds::codes(tensor.kind()).is_none()) {
+        let (key, found) = (tensor.name().to_owned(), tensor.kind().name().to_owned());
+        return Err(FormatError::Key { key, found, supported: format!("in GGUF {}", kinds::names()) });
+    }
     let parts = specs
         .iter()
         .zip(&tensors)
@@ -154,12 +158,13 @@ fn check_tokens(source: &GgufSource<'_>) -> Result<()> {
 
 /// All that comes before the data, padding included.
 fn header(source: &GgufSource<'_>, parts: &[Part<'_>]) -> Vec<u8> {
+    let codes = |kind| kinds::codes(kind).expect("kinds were checked along with the parts");
     let config = source.config;
     let mut metadata = Metadata::default();
     metadata.text("general.architecture", architecture(config));
     metadata.text("general.type", "model");
     metadata.text("general.name", source.name);
-    metadata.size("general.file_type", kinds::codes(main_kind(source.tensors)).1 as usize);
+    metadata.size("general.file_type", codes(main_kind(source.tensors)).1 as usize);
     metadata.size("general.quantization_version", QUANTIZATION_VERSION);
     describe(&mut metadata, config);
     source.vocabulary.describe(&mut metadata, source.special_ids, config.vocab_size);
@@ -174,7 +179,7 @@ fn header(source: &GgufSource<'_>, parts: &[Part<'_>]) -> Vec<u8> {
         put_text(&mut bytes, &written.name);
         bytes.extend((shape.len() as u32).to_le_bytes());
         bytes.extend(shape.iter().rev().flat_map(|size| (*size as u64).to_le_bytes()));
-        bytes.extend(kinds::codes(written.kind).0.to_le_bytes());
+        bytes.extend(codes(written.kind).0.to_le_bytes());
         bytes.extend(start.to_le_bytes());
         start += written.size_bytes.next_multiple_of(ALIGNMENT) as u64;
     }

@@ -7,8 +7,8 @@ use itera_config::{LayerKind, ModelConfig, PositionEmbedding};
 use itera_kernels::quant::Kind;
 use serde_json::{Map, Value, json};
 
-use super::SpecialIds;
 use super::settings::{Settings, unsupported};
+use super::{SpecialIds, compressed};
 use crate::Result;
 
 /// Stands for "no upper limit of Δ": a softplus comes near it only for an input as large, and, unlike infinity, it is a
@@ -115,6 +115,7 @@ pub fn parse_config(config: &Value) -> Result<(ModelConfig, SpecialIds)> {
     settings.required("model_type", "\"granitemoehybrid\"", Value::as_str)?;
     fixed().iter().try_for_each(|(key, value)| settings.only(key, value))?;
     check_time_step_limit(settings)?;
+    compressed::check(settings)?;
 
     let model = model_of(settings)?;
     model.validate()?;

@@ -3,17 +3,24 @@
 //! ```text
 //! ModelConfig + SpecialIds ──config_json──▶ config.json ──parse_config──▶ ModelConfig + SpecialIds
 //! layers.0.mamba.conv_weight [ch, k] ──names──▶ model.layers.0.mamba.conv1d.weight [ch, 1, k]
+//! PackedTensor f8_e4m3 or q4_0 ──packed_dir──▶ codes and scales of compressed-tensors ──stored──▶ the same numbers
 //! ```
 
+mod compressed;
 mod config;
+mod int4;
 mod model_dir;
 pub mod names;
 mod open;
+mod packed_dir;
 mod settings;
+mod stored;
 
 pub use config::{config_json, generation_config_json, parse_config};
 pub(crate) use model_dir::{CONFIG, WEIGHTS, in_order, of_model, read_config_json};
 pub use model_dir::{HfModel, read_model_dir, write_model_dir};
+pub use packed_dir::{kind_in_dir, packed_dir_size_bytes, write_packed_dir};
+pub(crate) use stored::{Stored, stored};
 
 /// Ids of the special tokens, as `config.json` states them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

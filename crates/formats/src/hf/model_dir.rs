@@ -6,15 +6,15 @@ use std::io::Read;
 use std::path::Path;
 
 use itera_config::{ModelConfig, TensorSpec};
-use itera_kernels::quant::Kind;
+use itera_kernels::quant::{Kind, dequantize};
 use serde_json::Value;
 
-use super::{SpecialIds, config_json, generation_config_json, names, parse_config};
+use super::{SpecialIds, Stored, config_json, generation_config_json, names, parse_config, stored};
 use crate::error::io;
-use crate::{FormatError, Result, Tensor, TensorRef, read_safetensors, write_atomic, write_safetensors};
+use crate::{FormatError, MappedFile, Result, Tensor, TensorRef, write_atomic, write_safetensors};
 
 pub(crate) const CONFIG: &str = "config.json";
-const GENERATION_CONFIG: &str = "generation_config.json";
+pub(super) const GENERATION_CONFIG: &str = "generation_config.json";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// Longest `config.json` that is read: a hundred times the longest in use.
@@ -70,16 +70,22 @@ pub fn write_model_dir(
 pub fn read_model_dir(dir: &Path) -> Result<HfModel> {
     let (config, special_ids) = read_config(&dir.join(CONFIG))?;
     let weights = dir.join(WEIGHTS);
-    let ours = |tensor: Tensor| (names::from_hf(&tensor.name).unwrap_or_else(|| tensor.name.clone()), tensor);
-    let found = read_safetensors(&weights)?.into_iter().map(ours);
-    let tensors = in_order(&weights, &config, found, |spec, tensor| (tensor.shape.clone(), hf_name_and_shape(spec).1))?;
-    let tensors = config
-        .tensors()
-        .into_iter()
-        .zip(tensors)
-        .map(|(spec, tensor)| Tensor { name: spec.name, shape: spec.shape, data: tensor.data })
-        .collect();
+    let file = MappedFile::open(&weights)?;
+    let numbers = |(spec, stored): (TensorSpec, Stored)| {
+        let mut data = vec![0.0; spec.n_params()];
+        dequantize(stored.kind, stored.bytes(file.bytes()), &mut data);
+        Tensor { name: spec.name, shape: spec.shape, data }
+    };
+    let stored = stored_in_order(&weights, &config, file.bytes())?;
+    let tensors = config.tensors().into_iter().zip(stored).map(numbers).collect();
     Ok(HfModel { config, special_ids, tensors })
+}
+
+/// The tensors in `file` that the configuration demands, in its order.
+pub(super) fn stored_in_order(path: &Path, config: &ModelConfig, file: &[u8]) -> Result<Vec<Stored>> {
+    let ours = |tensor: Stored| (names::from_hf(&tensor.name).unwrap_or_else(|| tensor.name.clone()), tensor);
+    let found = stored(path, file)?.into_iter().map(ours);
+    in_order(path, config, found, |spec, tensor| (tensor.shape.clone(), hf_name_and_shape(spec).1))
 }
 
 pub(super) fn hf_name_and_shape(spec: &TensorSpec) -> (String, Vec<usize>) {
@@ -129,7 +135,11 @@ pub(crate) fn in_order<T>(
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
-    write_atomic(path, format!("{value:#}\n").as_bytes())
+    write_atomic(path, &json_text(value))
+}
+
+pub(super) fn json_text(value: &Value) -> Vec<u8> {
+    format!("{value:#}\n").into_bytes()
 }
 
 pub(super) fn read_config(path: &Path) -> Result<(ModelConfig, SpecialIds)> {

@@ -1,32 +1,36 @@
-//! a model directory → [`ModelFile`], its weights left where they are.
+//! a model directory → [`ModelFile`], its weights left where they are, or in memory if the file has them in another form.
 
 use std::path::Path;
 
-use super::model_dir::{CONFIG, WEIGHTS, hf_name_and_shape, in_order, read_config};
-use super::names;
+use super::model_dir::{CONFIG, WEIGHTS, read_config, stored_in_order};
 use crate::model_file::{Bytes, Layout, Opened, Weights, pieces_of};
-use crate::tensors::{Indexed, index};
 use crate::{MappedFile, ModelFile, Result};
 
 impl ModelFile {
-    /// Opens a model directory, ours or one that `transformers` wrote.
+    /// Opens a model directory, ours or one that others wrote.
     pub(crate) fn open_dir(dir: &Path) -> Result<Self> {
         let (config, special_ids) = read_config(&dir.join(CONFIG))?;
         let path = dir.join(WEIGHTS);
         let mapped = MappedFile::open(&path)?;
-        let (tensors, numbers) = index(&path, mapped.bytes())?;
-        let found = tensors.into_iter().map(|t| (names::from_hf(&t.name).unwrap_or_else(|| t.name.clone()), t));
-        let tensors = in_order(&path, &config, found, |spec, t| (t.shape.clone(), hf_name_and_shape(spec).1))?;
+        let mut tensors = stored_in_order(&path, &config, mapped.bytes())?;
+        let bytes = if tensors.iter().any(|tensor| tensor.unpacked.is_some()) {
+            let mut all = Vec::new();
+            for tensor in &mut tensors {
+                let start = all.len();
+                all.extend_from_slice(tensor.bytes(mapped.bytes()));
+                tensor.range = start..all.len();
+            }
+            Bytes::Owned(all)
+        } else {
+            Bytes::Mapped(mapped)
+        };
 
         let mut weights = Weights::default();
-        let first_byte = mapped.bytes().len() - numbers.len();
-        for (spec, Indexed { kind, range, .. }) in config.tensors().into_iter().zip(tensors) {
-            let mut rest = first_byte + range.start;
-            for piece in pieces_of(spec) {
-                rest = weights.add(piece, kind, rest, mapped.bytes());
-            }
+        for (spec, tensor) in config.tensors().into_iter().zip(tensors) {
+            let pieces = pieces_of(spec).into_iter();
+            pieces.fold(tensor.range.start, |start, piece| weights.add(piece, tensor.kind, start, bytes.as_slice()));
         }
         weights.decays_from_logs();
-        Ok(Self::new(dir, Bytes::Mapped(mapped), Opened { config, special_ids, layout: Layout::HuggingFace, weights }))
+        Ok(Self::new(dir, bytes, Opened { config, special_ids, layout: Layout::HuggingFace, weights }))
     }
 }

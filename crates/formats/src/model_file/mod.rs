@@ -25,7 +25,8 @@ pub(crate) use pieces::{Piece, pieces_of};
 pub(crate) use weights::Weights;
 
 /// A model file or directory, mapped. Opening it checks every name, shape and size; nothing is expanded but the
-/// vectors, which are small.
+/// vectors, which are small, and nothing copied but directories with weights in codes and scales apart: those become blocks
+/// of q4_0, or f32 if they are 8-bit floats with scales other than 1.
 ///
 /// Every source answers to the same names. Matrices are `[rows, cols]`, a row after the other, and are multiplied
 /// with a vector of `cols` numbers (d = d_model, i = d_inner, f = d_expert; `ModelConfig` has the others):

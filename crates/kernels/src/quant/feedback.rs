@@ -95,7 +95,9 @@ pub fn quantize_with_feedback(kind: Kind, x: &[f32], feedback: &Feedback, bytes:
         Kind::Iq4Nl => round_row::<Iq4Nl>,
         Kind::Mxfp4 => round_row::<Mxfp4>,
         Kind::Nvfp4 => round_row::<Nvfp4>,
-        Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::Q4_1 | Kind::Q5_1 => return super::quantize(kind, x, bytes),
+        Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::F8E4M3 | Kind::Q4_1 | Kind::Q5_1 => {
+            return super::quantize(kind, x, bytes);
+        }
     };
     let rows = x.par_chunks_exact(cols).zip(bytes.par_chunks_exact_mut(row_bytes));
     rows.for_each(|(x, bytes)| round(kind, x, feedback, bytes));

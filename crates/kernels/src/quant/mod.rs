@@ -1,4 +1,4 @@
-//! The kinds of number that deployed files hold: GGUF's, bit for bit.
+//! The kinds of number that deployed files hold: GGUF's, and the 8-bit float of safetensors, bit for bit.
 //!
 //! ```text
 //! row of f32 ── quantize ──→ blocks of bytes ── dequantize ──→ row of f32
@@ -8,8 +8,9 @@
 //! ```
 //!
 //! The rounding of each kind is defined here and nowhere else, as llama.cpp's `quantize_row_*_ref` defines it; what a
-//! block stands for is what its `dequantize_row_*` and the `gguf` package say. `tests/golden/quant` holds both to it.
-//! [`quantize_closest`] looks for scales that lose less, [`quantize_with_feedback`] for codes that make up for each other.
+//! block stands for is what its `dequantize_row_*` and the `gguf` package say. Of E4M3, which GGUF has not, torch and
+//! compressed-tensors say both. `tests/golden/quant` holds all to it. [`quantize_closest`] looks for scales that lose
+//! less, [`quantize_with_feedback`] for codes that make up for each other.
 //!
 //! A [`QuantMatrix`] is a view of rows of blocks that lie in a file; [`matvec`](mod@crate::matvec) multiplies by it.
 
@@ -40,6 +41,9 @@ pub enum Kind {
     F16,
     /// The upper half of a binary32.
     Bf16,
+    /// A float of 4 bits of exponent and 3 of significand, without infinities, at most 448: multiples of 2⁻⁹ below 2⁻⁶,
+    /// above within 1 part in 16 (OCP 8-bit Floating Point 1.0). Only safetensors have it.
+    F8E4M3,
     /// 32 codes in −127..=127 and an f16 scale: 8.5 bits an element.
     Q8_0,
     /// 32 codes in −8..=7 and an f16 scale: 4.5 bits.
@@ -102,17 +106,18 @@ pub(crate) use for_block;
 
 impl Kind {
     /// Every kind.
-    pub const fn all() -> [Self; 11] {
+    pub const fn all() -> [Self; 12] {
         use Kind::*;
-        [F32, F16, Bf16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Iq4Nl, Mxfp4, Nvfp4]
+        [F32, F16, Bf16, F8E4M3, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Iq4Nl, Mxfp4, Nvfp4]
     }
 
-    /// The name that llama.cpp prints.
+    /// The name that llama.cpp prints, or torch.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::F8E4M3 => "f8_e4m3",
             Self::Q8_0 => "q8_0",
             Self::Q4_0 => "q4_0",
             Self::Q4_1 => "q4_1",
@@ -131,7 +136,7 @@ impl Kind {
 
     /// Bytes of a block.
     pub const fn block_bytes(self) -> usize {
-        for_block!(self, B => B::BYTES, _ => match self { Self::F32 => 4, _ => 2 })
+        for_block!(self, B => B::BYTES, _ => match self { Self::F32 => 4, Self::F8E4M3 => 1, _ => 2 })
     }
 
     /// Bytes of a row of `cols` elements; `None` if `cols` is not a multiple of [`Kind::block_len`], or the bytes do
@@ -156,14 +161,15 @@ pub fn dequantize(kind: Kind, bytes: &[u8], out: &mut [f32]) {
         Kind::F32 => float::widen_f32(bytes, out),
         Kind::F16 => float::widen_f16(bytes, out),
         Kind::Bf16 => float::widen_bf16(bytes, out),
+        Kind::F8E4M3 => float::widen_e4m3(bytes, out),
         blocked => for_block!(blocked, B => block::decode::<B>(bytes, out), _ => unreachable!("floats are above")),
     }
 }
 
-/// Round `x` to blocks, exactly as llama.cpp's reference does.
+/// Round `x` to blocks, exactly as llama.cpp's reference does; to E4M3 as compressed-tensors does.
 ///
 /// Any input gives some blocks. A NaN counts as 0 in the kinds that have codes; an infinity, or a number too large for
-/// the scale of the kind, makes a block that stands for infinities or NaN.
+/// the scale of the kind, makes a block that stands for infinities or NaN; in E4M3 it makes the largest number.
 ///
 /// # Panics
 /// If `bytes` is not the whole blocks of `x.len()` elements.
@@ -173,6 +179,7 @@ pub fn quantize(kind: Kind, x: &[f32], bytes: &mut [u8]) {
         Kind::F32 => float::narrow_f32(x, bytes),
         Kind::F16 => float::narrow_f16(x, bytes),
         Kind::Bf16 => float::narrow_bf16(x, bytes),
+        Kind::F8E4M3 => float::narrow_e4m3(x, bytes),
         blocked => for_block!(blocked, B => block::encode::<B>(x, bytes), _ => unreachable!("floats are above")),
     }
 }

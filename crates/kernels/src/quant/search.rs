@@ -29,7 +29,7 @@ pub fn quantize_closest(kind: Kind, x: &[f32], weights: Option<&[f32]>, bytes: &
         Kind::Iq4Nl => search::<Iq4Nl>(x, weights, bytes),
         Kind::Mxfp4 => search::<Mxfp4>(x, weights, bytes),
         Kind::Nvfp4 => search::<Nvfp4>(x, weights, bytes),
-        Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::Q4_1 | Kind::Q5_1 => {}
+        Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::F8E4M3 | Kind::Q4_1 | Kind::Q5_1 => {}
     }
 }
 

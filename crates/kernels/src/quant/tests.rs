@@ -1,4 +1,4 @@
-//! What holds of every kind, and the numbers that `gguf` and llama.cpp computed.
+//! What holds of every kind, and the numbers that `gguf`, llama.cpp and torch computed.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ fn quantized(kind: Kind, x: &[f32]) -> Vec<u8> {
 }
 
 #[test]
-fn any_block_stands_for_what_gguf_reads_from_it() {
+fn any_block_stands_for_what_others_read_from_it() {
     for kind in Kind::all() {
         let found = dequantized(kind, &golden(&format!("{}.blocks", kind.name())));
         let expected = golden_f32(&format!("{}.values", kind.name()));
@@ -40,7 +40,7 @@ fn any_block_stands_for_what_gguf_reads_from_it() {
 }
 
 #[test]
-fn numbers_are_rounded_to_the_blocks_that_llama_cpp_writes() {
+fn numbers_are_rounded_to_the_blocks_that_others_write() {
     let x = golden_f32("input.f32");
     for kind in Kind::all() {
         let (found, expected) = (quantized(kind, &x), golden(&format!("{}.rounded", kind.name())));
@@ -76,6 +76,7 @@ fn a_number_is_off_by_no_more_than_its_kind_allows() {
         Kind::F32 => 0.0,
         Kind::F16 => 2f32.powi(-12),
         Kind::Bf16 => 2f32.powi(-9),
+        Kind::F8E4M3 => 2f32.powi(-5),
         Kind::Q8_0 => 0.5 / 127.0 + 5e-4,
         Kind::Q4_0 => 1.0 / 8.0 + 5e-4,
         Kind::Q4_1 => 0.5 * 2.0 / 15.0 + 5e-4,
@@ -96,7 +97,7 @@ fn a_number_is_off_by_no_more_than_its_kind_allows() {
 #[test]
 fn rounding_again_changes_nothing_where_the_scale_stays() {
     // the scale of these is a power of two or taken from an element that is kept
-    for kind in [Kind::F32, Kind::F16, Kind::Bf16, Kind::Mxfp4, Kind::Nvfp4] {
+    for kind in [Kind::F32, Kind::F16, Kind::Bf16, Kind::F8E4M3, Kind::Mxfp4, Kind::Nvfp4] {
         let once = dequantized(kind, &quantized(kind, &uniform(64 * 20, 4)));
         assert_eq!(dequantized(kind, &quantized(kind, &once)), once, "{kind:?}");
     }
@@ -160,7 +161,9 @@ fn searched_scales_are_closer_and_nearest_to_what_matters() {
         assert_eq!(even, closest(kind, Some(&ones)), "{kind:?}");
         let (of_plain, of_even) = (error(kind, &x, &ones, &plain), error(kind, &x, &ones, &even));
         match kind {
-            Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::Q4_1 | Kind::Q5_1 => assert_eq!(even, plain, "{kind:?}"),
+            Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::F8E4M3 | Kind::Q4_1 | Kind::Q5_1 => {
+                assert_eq!(even, plain, "{kind:?}")
+            }
             _ => assert!(of_even < 0.97 * of_plain, "{kind:?}: {of_even} for {of_plain}"),
         }
         let (of_even, of_weighted) = (error(kind, &x, &weights, &even), error(kind, &x, &weights, &weighted));
@@ -223,7 +226,7 @@ fn errors_that_make_up_for_each_other_cost_less() {
             quantize_with_feedback(kind, &x, &Feedback::new(&hessian, cols), &mut bytes);
             let of = |bytes: &[u8]| cost(kind, &x, &hessian, cols, bytes);
             match kind {
-                Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::Q4_1 | Kind::Q5_1 => {
+                Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::F8E4M3 | Kind::Q4_1 | Kind::Q5_1 => {
                     assert_eq!(bytes, quantized(kind, &x), "{kind:?}");
                 }
                 _ => assert!(of(&bytes) <= most * of(&closest), "{kind:?}: {} of {}", of(&bytes), of(&closest)),

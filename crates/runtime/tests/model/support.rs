@@ -6,7 +6,7 @@ use itera_config::{ModelConfig, PositionEmbedding, TensorSpec};
 use itera_formats::{
     Tensor, TensorRef,
     gguf::{GgufSource, Vocabulary, write_gguf},
-    hf::SpecialIds,
+    hf::{SpecialIds, write_packed_dir},
     pack_model,
 };
 use itera_kernels::quant::Kind;
@@ -82,12 +82,17 @@ pub fn random_model(config: &ModelConfig, seed: u64) -> Model {
     Model::from_tensors(config, SPECIAL_IDS, &refs).expect("a model of its own tensors")
 }
 
-/// The same weights in a GGUF file.
+/// The same weights in a GGUF file, or in a directory if GGUF has no such kind.
 pub fn packed_model(config: &ModelConfig, seed: u64, kind: Kind) -> Model {
     let tensors = random_tensors(config, seed);
     let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
     let vocabulary = &Vocabulary::default();
     let tensors = &pack_model(config, &tensors, kind).expect("packed");
+    if kind == Kind::F8E4M3 {
+        let dir = tempfile::tempdir().expect("a directory");
+        write_packed_dir(dir.path(), config, &SPECIAL_IDS, tensors).expect("written");
+        return Model::open(dir.path()).expect("opened");
+    }
     let source = GgufSource { name: "random", config, special_ids: SPECIAL_IDS, vocabulary, tensors };
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");

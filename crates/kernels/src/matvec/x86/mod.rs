@@ -28,7 +28,7 @@ use crate::{
     simd::{Fused, Level, level},
 };
 use bytes::{MultiplyAdd, Vnni};
-use kinds::{Bf16, Codes, F16, F32, Numbers};
+use kinds::{Bf16, Codes, F8E4M3, F16, F32, Numbers};
 
 /// An instruction set with kernels here, which this processor was found to have.
 #[derive(Clone, Copy)]
@@ -57,6 +57,7 @@ impl Set {
             Kind::F32 => self.exact::<F32>(w, x, y),
             Kind::F16 => self.exact::<F16>(w, x, y),
             Kind::Bf16 => self.exact::<Bf16>(w, x, y),
+            Kind::F8E4M3 => self.exact::<F8E4M3>(w, x, y),
             Kind::Q8_0 => self.either::<Q8_0>(w, x, y),
             Kind::Q4_0 => self.either::<Q4_0>(w, x, y),
             Kind::Q4_1 => self.either::<Q4_1>(w, x, y),

@@ -1,0 +1,150 @@
+//! the tensors of a file → those of the model, each in one kind.
+//!
+//! ```text
+//! X.weight                                          ─▶ X.weight, where it lies
+//! X.weight F8_E4M3, X.weight_scale                  ─▶ X.weight in f8_e4m3 where it lies, if the scales are 1, or in f32
+//! X.weight_packed, X.weight_scale, X.weight_shape   ─▶ X.weight in q4_0
+//! ```
+//!
+//! Scales and words are those of compressed-tensors (0.20): `naive-quantized` and `float-quantized`, a scale for a tensor
+//! or for each row; `pack-quantized`, 4 bits in groups of 32. What they stand for is code · scale.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use itera_kernels::quant::{Kind, dequantize, quantize};
+use safetensors::Dtype;
+
+use super::int4;
+use crate::tensors::{Indexed, index};
+use crate::{FormatError, Result};
+
+/// Codes of 4 bits in an I32.
+pub(super) const CODES_A_WORD: usize = 8;
+
+/// A tensor of a model, of one or of several tensors of a file.
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) shape: Vec<usize>,
+    /// Its rows, in the file, or its codes, where it is unpacked.
+    pub(crate) range: Range<usize>,
+    /// Its rows, where the file has them in another form.
+    pub(crate) unpacked: Option<Vec<u8>>,
+    /// Bytes of the file that it takes, scales and all.
+    pub(crate) size_bytes: usize,
+}
+
+impl Stored {
+    /// Its rows.
+    pub(crate) fn bytes<'a>(&'a self, file: &'a [u8]) -> &'a [u8] {
+        self.unpacked.as_deref().unwrap_or(&file[self.range.clone()])
+    }
+}
+
+/// The tensors in `file`, in order of name.
+///
+/// # Errors
+/// As of [`read_safetensors`](crate::read_safetensors), or if the parts of a tensor do not fit together.
+pub(crate) fn stored(path: &Path, file: &[u8]) -> Result<Vec<Stored>> {
+    let (tensors, numbers) = index(path, file)?;
+    let first_byte = file.len() - numbers.len();
+    let in_file = |range: Range<usize>| first_byte + range.start..first_byte + range.end;
+    let mut parts: BTreeMap<String, Part<'_>> = tensors
+        .into_iter()
+        .map(|tensor| (tensor.name.clone(), Part { path, bytes: &numbers[tensor.range.clone()], tensor }))
+        .collect();
+    let mut stored = Vec::new();
+    // `X.weight` and `X.weight_packed` come before their scales
+    while let Some((name, part)) = parts.pop_first() {
+        let range = in_file(part.tensor.range.clone());
+        let size_bytes = range.len();
+        let scale_of = |weight: &str| format!("{weight}_scale");
+        stored.push(if let Some(weight) = name.strip_suffix("_packed") {
+            let (scale, shape) = (parts.remove(&scale_of(weight)), parts.remove(&format!("{weight}_shape")));
+            let (Some(scale), Some(shape)) = (scale, shape) else {
+                return Err(part.misfit("lacks its `weight_scale` or `weight_shape`"));
+            };
+            let size_bytes = size_bytes + scale.bytes.len() + shape.bytes.len();
+            let (shape, blocks) = part.int4(&scale, &shape)?;
+            Stored { name: weight.to_owned(), kind: Kind::Q4_0, shape, range, unpacked: Some(blocks), size_bytes }
+        } else if part.tensor.dtype == Dtype::F8_E4M3
+            && let Some(scale) = parts.remove(&scale_of(&name))
+        {
+            let size_bytes = size_bytes + scale.bytes.len();
+            let unpacked = part.scaled(&scale)?;
+            let kind = if unpacked.is_some() { Kind::F32 } else { Kind::F8E4M3 };
+            Stored { name, kind, shape: part.tensor.shape, range, unpacked, size_bytes }
+        } else {
+            let kind = part.tensor.kind(path)?;
+            Stored { name, kind, shape: part.tensor.shape, range, unpacked: None, size_bytes }
+        });
+    }
+    Ok(stored)
+}
+
+/// A tensor of the file.
+struct Part<'a> {
+    path: &'a Path,
+    tensor: Indexed,
+    bytes: &'a [u8],
+}
+
+impl Part<'_> {
+    fn misfit(&self, problem: impl Into<String>) -> FormatError {
+        FormatError::Parts { path: self.path.to_owned(), tensor: self.tensor.name.clone(), problem: problem.into() }
+    }
+
+    /// As f32.
+    fn numbers(&self) -> Result<Vec<f32>> {
+        let mut numbers = vec![0.0; self.tensor.shape.iter().product()];
+        dequantize(self.tensor.kind(self.path)?, self.bytes, &mut numbers);
+        Ok(numbers)
+    }
+
+    /// Codes times a scale, one or one for each row, as the bytes of f32; `None` if every scale is 1.
+    fn scaled(&self, scale: &Self) -> Result<Option<Vec<u8>>> {
+        let expected = match (self.tensor.shape.as_slice(), scale.tensor.shape.as_slice()) {
+            (_, [] | [1]) => 1,
+            (&[rows, _], &[of, 1]) if rows == of => rows,
+            (shape, found) => return Err(scale.misfit(format!("has shape {found:?}, which is none for {shape:?}"))),
+        };
+        let scales = scale.numbers()?;
+        if scales.iter().all(|scale| *scale == 1.0) {
+            return Ok(None);
+        }
+        let mut numbers = self.numbers()?;
+        let cols = numbers.len() / expected;
+        for (row, scale) in numbers.chunks_mut(cols.max(1)).zip(scales) {
+            row.iter_mut().for_each(|number| *number *= scale);
+        }
+        Ok(Some(numbers.iter().flat_map(|number| number.to_le_bytes()).collect()))
+    }
+
+    /// Words of codes, scales and a shape: that and the blocks of q4_0.
+    fn int4(&self, scale: &Self, shape: &Self) -> Result<(Vec<usize>, Vec<u8>)> {
+        let not_codes =
+            || self.misfit(format!("is {} of shape {:?}, not rows of I32", self.tensor.dtype, self.tensor.shape));
+        let (&[rows, words], Dtype::I32) = (self.tensor.shape.as_slice(), self.tensor.dtype) else {
+            return Err(not_codes());
+        };
+        let cols = words.checked_mul(CODES_A_WORD).ok_or_else(not_codes)?;
+        let said: Vec<u8> = [rows, cols].iter().flat_map(|size| (*size as u64).to_le_bytes()).collect();
+        if (shape.tensor.dtype, shape.bytes) != (Dtype::I64, &said) {
+            return Err(shape.misfit(format!("is not [{rows}, {cols}], the 4-bit codes that there are")));
+        }
+        if !cols.is_multiple_of(int4::GROUP) || scale.tensor.shape != [rows, cols / int4::GROUP] {
+            let found = &scale.tensor.shape;
+            return Err(scale.misfit(format!("has shape {found:?}, which is none of groups of 32 in [{rows}, {cols}]")));
+        }
+        let scales = scale.numbers()?;
+        let (mut halves, mut kept) = (vec![0; scales.len() * Kind::F16.block_bytes()], vec![0.0; scales.len()]);
+        quantize(Kind::F16, &scales, &mut halves);
+        dequantize(Kind::F16, &halves, &mut kept);
+        match scales.iter().zip(&kept).find(|(scale, kept)| scale != kept) {
+            Some((lost, _)) => Err(scale.misfit(format!("has {lost:e}, a scale that f16 does not hold"))),
+            None => Ok((vec![rows, cols], int4::blocks(self.bytes, &halves))),
+        }
+    }
+}
