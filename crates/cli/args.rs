@@ -247,10 +247,11 @@ Examples:
   itera export runs/quickstart -o quickstart.gguf
   itera export runs/quickstart --dtype q8_0 -o quickstart-q8.gguf
   itera export runs/quickstart/last --format hf --dtype bf16 -o quickstart-bf16
+  itera export runs/quickstart --format hf --dtype fp8 -o quickstart-fp8
   itera export quickstart.gguf --format hf -o quickstart-hf                  back to a directory
 
 Matrices are stored as asked; norms, convolutions, routers and other small weights stay f32. What is written appears
-whole or not at all. A Hugging Face directory holds f32, f16 or bf16. What a file has rounded already is taken as it is;
+whole or not at all. A Hugging Face directory holds f32, f16, bf16, fp8 or int4. What a file has rounded already is taken as it is;
 rounding it again loses a little more.")]
 pub struct Export {
     /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
@@ -288,9 +289,13 @@ pub enum Dtype {
     F32,
     F16,
     Bf16,
-    /// 8.5 bits a number.
+    /// 8.5 bits a number; GGUF alone has it.
     #[value(name = "q8_0")]
     Q8_0,
+    /// 8-bit floats (E4M3), in the layout of compressed-tensors; a directory alone has it.
+    Fp8,
+    /// Linear modules in 4.5 bits a number, other matrices in fp8, in the same layout.
+    Int4,
 }
 
 #[derive(Debug, clap::Args)]

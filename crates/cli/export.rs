@@ -7,11 +7,11 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use itera_checkpoint::{export_model, find_model, run_of};
+use itera_checkpoint::{export_model, export_packed, find_model, run_of};
 use itera_formats::{
-    Kind, ListedTensor, Listing, Tensor,
+    Kind, ListedTensor, Listing, PackedTensor, Tensor,
     gguf::{GgufSource, Vocabulary, write_gguf},
-    hf::{HfModel, read_model_dir},
+    hf::{HfModel, kind_in_dir, read_model_dir},
     pack_model,
 };
 use itera_runtime::Model;
@@ -34,11 +34,23 @@ pub fn run(args: args::Export) -> Result<ExitCode> {
         (Dtype::Bf16, _) => Kind::Bf16,
         (Dtype::Q8_0, Format::Gguf) => Kind::Q8_0,
         (Dtype::Q8_0, Format::Hf) => {
-            bail!("a Hugging Face directory holds no q8_0\nhint: --dtype bf16, or --format gguf")
+            bail!("a Hugging Face directory holds no q8_0\nhint: --dtype fp8, or --format gguf")
+        }
+        (Dtype::Fp8, Format::Hf) => Kind::F8E4M3,
+        (Dtype::Int4, Format::Hf) => Kind::Q4_0,
+        (Dtype::Fp8 | Dtype::Int4, Format::Gguf) => {
+            bail!("GGUF has no such type\nhint: --format hf; for GGUF in 4 bits, `itera compress --recipe int4`")
         }
     };
     let (model, tokenizer) = read(&path, kind)?;
     match args.format {
+        Format::Hf if matches!(args.dtype, Dtype::Fp8 | Dtype::Int4) => {
+            let HfModel { config, tensors, .. } = &model;
+            let pack = |(spec, tensor): (_, &Tensor)| PackedTensor::round(&tensor.as_ref(), kind_in_dir(spec, kind));
+            let specs = config.tensors();
+            let packed = specs.iter().zip(tensors).map(pack).collect::<Result<Vec<_>, _>>()?;
+            export_packed(output, config, &tokenizer, &packed)?;
+        }
         Format::Hf => export_model(output, &model, &tokenizer, kind)?,
         Format::Gguf => {
             let run = run_of(&path).unwrap_or(path);
@@ -60,16 +72,16 @@ pub fn run(args: args::Export) -> Result<ExitCode> {
 
 /// All of a model in f32, to be written as `kind`.
 fn read(path: &Path, kind: Kind) -> Result<(HfModel, Tokenizer)> {
-    if path.is_dir() {
-        return Ok((read_model_dir(path)?, Tokenizer::load_dir(path)?));
-    }
-    let coded = |tensor: &ListedTensor| tensor.kind.block_len() > 1;
+    let coded = |tensor: &ListedTensor| tensor.kind.block_len() > 1 || tensor.kind == Kind::F8E4M3;
     if let Some(tensor) = Listing::of(path)?.tensors.into_iter().find(coded).filter(|_| kind != Kind::F32) {
         let (before, after) = (tensor.kind.name(), kind.name());
         eprintln!(
             "note: {} has {before} already; rounded again to {after} it loses more than its original would",
             path.display()
         );
+    }
+    if path.is_dir() {
+        return Ok((read_model_dir(path)?, Tokenizer::load_dir(path)?));
     }
     let model = Model::open(path)?;
     Ok((model.file().expand()?, model.tokenizer()?))

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use itera_config::ModelConfig;
 use itera_formats::hf::{self, HfModel, SpecialIds};
-use itera_formats::{Kind, TensorRef};
+use itera_formats::{Kind, PackedTensor, TensorRef};
 use itera_model::LanguageModel;
 use itera_tokenizer::Tokenizer;
 
@@ -43,6 +44,24 @@ pub fn export_model(path: &Path, model: &HfModel, tokenizer: &Tokenizer, kind: K
     publish_dir(path, |dir| {
         hf::write_model_dir(dir, &model.config, &model.special_ids, &tensors, kind)?;
         tokenizer.write_dir(dir, model.config.max_seq_len)?;
+        Ok(())
+    })
+}
+
+/// Write a model whose tensors are packed as a new directory, in the layout of compressed-tensors. It appears whole, in the
+/// place of what was at `path`.
+///
+/// # Errors
+/// A tensor of a kind that such a directory does not hold, or a directory that cannot be written or replaced.
+pub fn export_packed(
+    path: &Path,
+    config: &ModelConfig,
+    tokenizer: &Tokenizer,
+    tensors: &[PackedTensor],
+) -> Result<(), CheckpointError> {
+    publish_dir(path, |dir| {
+        hf::write_packed_dir(dir, config, &special_ids(tokenizer), tensors)?;
+        tokenizer.write_dir(dir, config.max_seq_len)?;
         Ok(())
     })
 }

@@ -6,30 +6,28 @@
 //!   stages/1-finetune/               a run directory, for stages that train
 //!   stages/1-finetune.gguf           what the stage left
 //!   stages/1-distill.sampled.jsonl   text that it learnt from beside the run's, and its tokenizer
-//!   tiny-int4.gguf                   the artifact: what the last stage left, once it is within its limit
+//!   tiny-int4.gguf, or tiny-fp8/     the artifact: what the last stage left, once it is within its limit
 //!   compression_metadata.json  report.json  report.csv  report.html
 //! ```
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Instant, SystemTime},
 };
 
 use burn::tensor::Device;
 use itera_checkpoint::open_model;
-use itera_formats::{
-    PackedTensor,
-    gguf::{GgufSource, write_gguf},
-    write_atomic,
-};
+use itera_formats::{PackedTensor, write_atomic};
 use itera_metrics::{Environment, read_records};
 use itera_model::Parameter;
 use itera_trainer::{self as trainer, Resume, RunEnd, StopFlag, TrainingState};
 
 use crate::{
-    Baseline, CompressError, ExpertUse, Measure, Metadata, Recipe, Report, Result, Rounder, StageReport, TensorReport,
-    Variant, fisher,
+    Baseline, CompressError, ExpertUse, Format, Measure, Metadata, Recipe, Report, Result, Rounder, StageReport,
+    TensorReport, Variant,
+    artifact::{Artifact, rename},
+    fisher,
     inspect::{Calibration, histograms},
     method::{StageMethod, Teacher},
     mixed,
@@ -158,8 +156,9 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
             Some(rounder) => rounder.pack(&subject.parameters),
             None => subject.unpacked()?,
         };
-        let mut path = dir.with_added_extension("gguf");
-        job.write(&path, &subject, &packed)?;
+        let format = stage.format();
+        let mut path = format.staging(&dir);
+        job.write(&path, format, &subject, &packed)?;
         let reference = Some((baseline.size_bytes, baseline.bits_per_byte));
         let mut variant = job.measure(name, &path, reference, on_event)?;
         on_event(Event::Measured(&variant));
@@ -168,8 +167,8 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
             return Err(CompressError::TooLossy { stage: number, name, loss_percent, limit_percent, kept });
         }
         if let Some(rounder) = rounder {
-            let artifact = job.artifact();
-            fs::rename(&path, &artifact).map_err(io("publish", &artifact))?;
+            let artifact = format.finished(&job.out.join(artifact_name(job.baseline, job.recipe)));
+            rename(&path, &artifact).map_err(io("publish", &artifact))?;
             (path, variant.path) = (artifact.clone(), artifact);
             rounded = Some((rounder, packed));
         }
@@ -359,20 +358,9 @@ impl Job<'_> {
         })
     }
 
-    fn artifact(&self) -> PathBuf {
-        self.out.join(artifact_name(self.baseline, self.recipe)).with_added_extension("gguf")
-    }
-
-    fn write(&self, path: &Path, subject: &Subject, packed: &[PackedTensor]) -> Result<()> {
-        let source = GgufSource {
-            name: &artifact_name(self.baseline, self.recipe),
-            config: subject.model(),
-            special_ids: subject.special_ids(),
-            vocabulary: &subject.vocabulary(),
-            tensors: packed,
-        };
-        write_gguf(path, &source, self.allow_unsupported)?;
-        Ok(())
+    fn write(&self, path: &Path, format: Format, subject: &Subject, packed: &[PackedTensor]) -> Result<()> {
+        let (name, allow_unsupported) = (&artifact_name(self.baseline, self.recipe), self.allow_unsupported);
+        Artifact { name, subject, packed, allow_unsupported }.write(path, format)
     }
 
     fn measure(

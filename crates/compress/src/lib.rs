@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! run ─▶ Baseline ─┐
-//!                  ├─▶ stage ─▶ stage … ─▶ quantize ─▶ GGUF ─▶ runtime ─▶ bits per byte ─▶ Report
+//!                  ├─▶ stage ─▶ stage … ─▶ quantize ─▶ files ─▶ runtime ─▶ bits per byte ─▶ Report
 //! Recipe ──────────┘   (each a training run, or done at once)
 //! ```
 //!
 //! Every number of a report was measured: sizes are of files on disk, bits per byte are the runtime's on the same
 //! documents. What training computes with, the file holds bit for bit: [`Rounder`] makes both.
 
+mod artifact;
 mod baseline;
 mod error;
 mod fisher;
@@ -26,6 +27,7 @@ mod sampled;
 mod subject;
 mod variant;
 
+pub use artifact::Format;
 pub use baseline::Baseline;
 pub use error::CompressError;
 pub use inspect::{ExpertUse, Histogram, Sensitivity};

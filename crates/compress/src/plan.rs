@@ -6,12 +6,12 @@ use std::{path::Path, sync::Arc};
 
 use itera_config::{Config, TensorSpec};
 use itera_data::Dataset;
-use itera_formats::gguf::{GgufSource, gguf_size_bytes};
 use itera_model::Parameter;
 use serde::Serialize;
 
 use crate::{
     Baseline, Measure, Recipe, Result, Rounder, TensorReport,
+    artifact::Artifact,
     prune::pruned_model,
     recipe::{Budget, KindName, Stage},
     subject::Subject,
@@ -86,16 +86,9 @@ impl Plan {
         // any rounding has the same size, so the fastest will do
         let rounder = Rounder::new(&recipe.name, &quantize, subject.model(), Measure::MinMax)?;
         let packed = rounder.pack(&subject.parameters);
-        let vocabulary = subject.vocabulary();
         let name = artifact_name(baseline, recipe);
-        let source = GgufSource {
-            name: &name,
-            config: subject.model(),
-            special_ids: subject.special_ids(),
-            vocabulary: &vocabulary,
-            tensors: &packed,
-        };
-        let mut size_bytes = gguf_size_bytes(&source, allow_unsupported)? as u64;
+        let artifact = Artifact { name: &name, subject: &subject, packed: &packed, allow_unsupported };
+        let mut size_bytes = artifact.size_bytes(quantize.format)? as u64;
         let mut tensors = TensorReport::of(subject.model(), &packed);
         let mut matrix_budget_bytes = None;
         if let Some(budget) = budget {

@@ -16,14 +16,16 @@ use itera_config::TensorRole;
 use itera_formats::Kind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::{CompressError, Result};
+use crate::{CompressError, Format, Result};
 
 /// Recipes that need no file: name, text.
-const BUILTIN: [(&str, &str); 10] = [
+const BUILTIN: [(&str, &str); 12] = [
     ("fp16", include_str!("../recipes/fp16.toml")),
     ("bf16", include_str!("../recipes/bf16.toml")),
     ("int8", include_str!("../recipes/int8.toml")),
     ("int4", include_str!("../recipes/int4.toml")),
+    ("fp8", include_str!("../recipes/fp8.toml")),
+    ("int4-hf", include_str!("../recipes/int4-hf.toml")),
     ("int4-ptq", include_str!("../recipes/int4-ptq.toml")),
     ("mixed", include_str!("../recipes/mixed.toml")),
     ("nf4", include_str!("../recipes/nf4.toml")),
@@ -84,6 +86,9 @@ pub enum Stage {
 pub struct Quantize {
     /// The kind of every matrix that `kinds` does not name.
     pub kind: KindName,
+    /// What is written.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub format: Format,
     /// Kinds by role, or by the name of a tensor, which goes first.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kinds: BTreeMap<String, KindName>,
@@ -99,6 +104,10 @@ pub struct Quantize {
     /// Most that bits per byte may rise above the baseline's, in per cent; beyond, the recipe stops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_loss_percent: Option<f64>,
+}
+
+fn is_default(format: &Format) -> bool {
+    *format == Format::default()
 }
 
 fn calibration_tokens() -> usize {
@@ -141,7 +150,8 @@ impl Mixed {
     /// The stage that stores every matrix in `kind`.
     pub(crate) fn in_kind(&self, kind: Kind) -> Quantize {
         let Self { rounding, calibration_tokens, train, max_loss_percent, .. } = self.clone();
-        Quantize { kind: KindName(kind), kinds: BTreeMap::new(), rounding, calibration_tokens, train, max_loss_percent }
+        let (format, kinds) = (Format::Gguf, BTreeMap::new());
+        Quantize { kind: KindName(kind), format, kinds, rounding, calibration_tokens, train, max_loss_percent }
     }
 }
 
@@ -363,6 +373,11 @@ impl Stage {
             Self::Mixed(mixed) => Some(mixed.rounding),
             Self::Finetune(_) | Self::Distill(_) | Self::Prune(_) => None,
         }
+    }
+
+    /// What it writes.
+    pub fn format(&self) -> Format {
+        if let Self::Quantize(quantize) = self { quantize.format } else { Format::Gguf }
     }
 
     /// Whether it leaves weights in the kinds that are deployed.

@@ -9,13 +9,13 @@
 //! Both are one rounding, so that training sees what the file will hold, bit for bit.
 
 use itera_config::{ModelConfig, TensorSpec};
-use itera_formats::{Kind, PackedTensor};
+use itera_formats::{Kind, PackedTensor, hf::kind_in_dir};
 use itera_kernels::quant::{Feedback, dequantize, quantize, quantize_closest, quantize_with_feedback};
 use itera_model::Parameter;
 use rayon::prelude::*;
 
 use crate::{
-    CompressError, Result,
+    CompressError, Format, Result,
     recipe::{Quantize, role_name},
 };
 
@@ -66,6 +66,7 @@ impl Rounder {
             let named = stage.kinds.get(&spec.name).or_else(|| stage.kinds.get(role_name(spec.role)));
             let kind = match named {
                 Some(kind) => kind.0,
+                None if stage.format == Format::Hf => kind_in_dir(spec, stage.kind.0),
                 None if spec.role.is_matrix() => stage.kind.0,
                 None => Kind::F32,
             };
@@ -174,8 +175,16 @@ mod tests {
 
     fn stage(kind: Kind, kinds: &[(&str, Kind)]) -> Quantize {
         let kinds: BTreeMap<_, _> = kinds.iter().map(|(key, kind)| (key.to_string(), KindName(*kind))).collect();
-        let rounding = Rounding::MinMax;
-        Quantize { kind: KindName(kind), kinds, rounding, calibration_tokens: 1, train: None, max_loss_percent: None }
+        let (format, rounding, calibration_tokens) = (Format::Gguf, Rounding::MinMax, 1);
+        Quantize {
+            kind: KindName(kind),
+            format,
+            kinds,
+            rounding,
+            calibration_tokens,
+            train: None,
+            max_loss_percent: None,
+        }
     }
 
     #[test]
@@ -191,7 +200,7 @@ mod tests {
         };
         let feedback: Vec<_> = config.tensors().into_iter().map(feedback).collect();
         for measure in [Measure::MinMax, Measure::Mse, Measure::Fisher(importance), Measure::Gptq(feedback)] {
-            for kind in [Kind::F16, Kind::Q8_0, Kind::Q4_0, Kind::Iq4Nl, Kind::Mxfp4] {
+            for kind in [Kind::F16, Kind::F8E4M3, Kind::Q8_0, Kind::Q4_0, Kind::Iq4Nl, Kind::Mxfp4] {
                 let rounder = Rounder::new("r", &stage(kind, &[]), &config, measure.clone()).expect("fits");
                 let packed = rounder.pack(&parameters);
                 let computed = rounder.computed(&parameters);

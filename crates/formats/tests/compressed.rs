@@ -269,7 +269,8 @@ fn compression_of_another_sort_is_refused_by_its_key() {
     config(&|_| ()).expect("supported");
     config(&|q| q["config_groups"]["group_0"]["weights"] = json!({ "num_bits": 4, "type": "int", "group_size": 32 }))
         .expect("supported");
-    let changes: [(&dyn Fn(&mut Value), &str); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let changes: [(Change<'_>, &str); 7] = [
         (&|q| q["quant_method"] = "gptq".into(), "quant_method"),
         (&|q| q["kv_cache_scheme"] = json!({}), "kv_cache_scheme"),
         (&|q| q["config_groups"] = json!([]), "config_groups"),

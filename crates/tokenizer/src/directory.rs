@@ -21,12 +21,20 @@ impl Tokenizer {
     /// If a file cannot be written; the message names it.
     pub fn write_dir(&self, dir: &Path, max_seq_len: usize) -> Result<()> {
         fs::create_dir_all(dir).map_err(io("create", dir))?;
-        let files = [(TOKENIZER, self.to_json()), (SETTINGS, format!("{:#}\n", self.settings(max_seq_len)))];
-        for (name, contents) in files {
+        for (name, contents) in self.files(max_seq_len) {
             let path = dir.join(name);
             fs::write(&path, contents).map_err(io("write", &path))?;
         }
         Ok(())
+    }
+
+    /// The bytes of the files that [`Self::write_dir`] writes.
+    pub fn dir_size_bytes(&self, max_seq_len: usize) -> usize {
+        self.files(max_seq_len).iter().map(|(_, contents)| contents.len()).sum()
+    }
+
+    fn files(&self, max_seq_len: usize) -> [(&'static str, String); 2] {
+        [(TOKENIZER, self.to_json()), (SETTINGS, format!("{:#}\n", self.settings(max_seq_len)))]
     }
 
     /// Reads the tokenizer of a model directory.
