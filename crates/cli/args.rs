@@ -251,8 +251,8 @@ Examples:
   itera export quickstart.gguf --format hf -o quickstart-hf                  back to a directory
 
 Matrices are stored as asked; norms, convolutions, routers and other small weights stay f32. What is written appears
-whole or not at all. A Hugging Face directory holds f32, f16, bf16, fp8 or int4. What a file has rounded already is taken as it is;
-rounding it again loses a little more.")]
+whole or not at all. A Hugging Face directory holds f32, f16, bf16, fp8 or int4. What a file has rounded already is
+taken as it is; rounding it again loses a little more.")]
 pub struct Export {
     /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
     pub path: PathBuf,

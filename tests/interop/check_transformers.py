@@ -5,6 +5,10 @@
 
     python check_transformers.py runs/quickstart/last --itera target/release/itera
 
+Of weights in the layout of compressed-tensors (`itera export --format hf --dtype fp8` or `int4`), which need that package,
+every number must be the one that `itera` computes with. `CompressedTensorsConfig(dequantize=True)` is asked too: 4-bit
+codes times scales are rounded to f16 there, the type of the scales.
+
 Prints a line a check and exits with 1 if any failed. Needs what `../golden/requirements.txt` pins.
 """
 
@@ -12,13 +16,18 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
+import warnings
 from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, CompressedTensorsConfig
 
 TOLERANCE = 1e-4
+# of a weight, relative: half a step of f16
+F16_STEP = 2.0**-11
 CONTINUATION = 50
 TEXTS = [
     "",
@@ -71,6 +80,28 @@ def check_directory(directory, checks):
 def encode(tokenizer, text):
     """Ids of bos and `text`."""
     return [tokenizer.bos_token_id, *tokenizer.encode(text, add_special_tokens=False)]
+
+
+@torch.no_grad()
+def check_compressed(model, directory, binary, checks):
+    """Which weights are compressed, and that each stands for the same number in both programs, bit for bit."""
+    stored = load_file(directory / "model.safetensors")
+    modules = sorted(name.removesuffix("_scale") for name in stored if name.endswith(".weight_scale"))
+    floats = sorted(name for name, tensor in stored.items() if tensor.dtype == torch.float8_e4m3fn)
+    plain = [name for name in floats if name not in modules]
+    # it decompresses when it is first used
+    model(torch.tensor([[0]]), use_cache=False)
+    dequantized = AutoModelForCausalLM.from_pretrained(
+        directory, dtype=torch.float32, quantization_config=CompressedTensorsConfig(dequantize=True)
+    )
+    with tempfile.TemporaryDirectory() as wide:
+        itera(binary, "export", directory, "--format", "hf", "--dtype", "f32", "--force", "-o", wide)
+        expected = dict(AutoModelForCausalLM.from_pretrained(wide, dtype=torch.float32).named_parameters())
+    for how, found, tolerance in (("as it is", model, 0.0), ("dequantize=True", dequantized, F16_STEP)):
+        off = {name: (found.get_parameter(name) - e).abs() > tolerance * e.abs() for name, e in expected.items()}
+        wrong = {name: off.sum().item() for name, off in off.items() if off.any()}
+        checks.expect(not wrong, "numbers", str(wrong or f"{how}: {len(expected)} tensors equal"))
+    print(f"      weights    {len(modules)} decompressed, {len(plain)} widened from 8-bit floats without a scale")
 
 
 @torch.no_grad()
@@ -135,15 +166,19 @@ def main():
         parser.error(f"{directory} holds no config.json; hint: name a checkpoint, such as {directory / 'last'}")
 
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message="You passed `quantization_config`")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, {directory}")
     checks = Checks()
     model, tokenizer = check_directory(directory, checks)
+    if "quantization_config" in json.loads((directory / "config.json").read_text()):
+        check_compressed(model, directory, arguments.itera, checks)
     for text in TEXTS:
-        check_logits(model, tokenizer, text, itera(arguments.itera, "logits", directory, "--text", text), checks)
+        answer = itera(arguments.itera, "logits", directory, "--exact", "--text", text)
+        check_logits(model, tokenizer, text, answer, checks)
     for prompt in PROMPTS:
-        greedy = ("--temperature", "0", "--max-tokens", CONTINUATION)
+        greedy = ("--temperature", "0", "--max-tokens", CONTINUATION, "--exact")
         answer = itera(arguments.itera, "generate", directory, "--prompt", prompt, *greedy)
         check_greedy(model, tokenizer, prompt, answer, checks)
     print(f"{checks.failures} failed" if checks.failures else "all passed")

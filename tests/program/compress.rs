@@ -78,6 +78,40 @@ fn a_recipe_is_planned_carried_out_and_compared() {
 }
 
 #[test]
+fn a_directory_of_few_bits_is_a_model_to_every_command() {
+    let here = trained();
+    let table = here.ok(&["compress", "--recipe", "fp8", "run", "--data", "text.txt"]);
+    assert!(table.contains("artifact  run-fp8/run-fp8"), "{table}");
+    here.ok(&["export", "run", "--format", "hf", "--dtype", "fp8", "-o", "eight"]);
+    let table = here.ok(&["export", "run", "--format", "hf", "--dtype", "int4", "-o", "four"]);
+    assert!(table.contains("q4_0") && table.contains("f8_e4m3"), "{table}");
+    for file in ["model.safetensors", "config.json", "tokenizer.json"] {
+        let read = |dir: &str| fs::read(here.path(dir).join(file)).expect(file);
+        assert_eq!(read("run-fp8/run-fp8"), read("eight"), "{file}");
+    }
+
+    let report = json(&fs::read_to_string(here.path("run-fp8/report.json")).expect("a report"));
+    let eval = json(&here.ok(&["eval", "eight", "--data", "text.txt", "--json"]));
+    assert_eq!(report["stages"][0]["bits_per_byte"], eval["bits_per_byte"]);
+    for dir in ["eight", "four"] {
+        let listed = json(&here.ok(&["inspect", dir, "--json"]));
+        assert_eq!(listed["metadata"]["quantization_config"]["quant_method"], "compressed-tensors");
+        assert_eq!(listed["problem"], Value::Null);
+        here.ok(&["generate", dir, "--prompt", "Once", "--max-tokens", "4"]);
+        // what it stands for in f32 is the same model
+        here.ok(&["export", dir, "--format", "hf", "-o", "wide", "--force"]);
+        let score = |dir: &str| {
+            json(&here.ok(&["eval", dir, "--data", "text.txt", "--exact", "--json"]))["bits_per_byte"].as_f64()
+        };
+        let (narrow, wide) = (score(dir).expect("a score"), score("wide").expect("a score"));
+        assert!((narrow / wide - 1.0).abs() < 1e-6, "{dir}: {narrow} for {wide}");
+    }
+    here.ok(&["compare", "run", "eight", "four", "--data", "text.txt"]);
+    let stderr = here.fails(1, &["export", "run", "--dtype", "fp8", "-o", "run.gguf"]);
+    assert!(stderr.contains("hint: --format hf"), "{stderr}");
+}
+
+#[test]
 fn what_cannot_be_compressed_is_said_before_anything_is_written() {
     let here = trained();
     here.ok(&["export", "run", "-o", "run.gguf"]);

@@ -69,12 +69,14 @@ fn a_file_is_exported_as_its_checkpoint_is() {
 fn smaller_kinds_of_number_cost_little() {
     let here = trained();
     let exact = bits_per_byte(&here, "run");
-    // what rounding to 11, 8 and 7 or 8 bits may cost a model of this size
+    // what rounding to 11, 8, 7 or 8, 4 and 3 or 4 bits may cost a model of this size
     for (format, dtype, at_most, times_smaller) in [
         ("gguf", "f16", 0.0005, 1.8),
         ("gguf", "bf16", 0.005, 1.8),
         ("gguf", "q8_0", 0.005, 3.2),
         ("hf", "f16", 0.0005, 1.8),
+        ("hf", "fp8", 0.02, 3.2),
+        ("hf", "int4", 0.1, 3.2),
     ] {
         let name = format!("{format}-{dtype}");
         let report = json(&here.ok(&["export", "run", "--format", format, "--dtype", dtype, "-o", &name, "--json"]));

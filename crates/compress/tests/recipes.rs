@@ -85,6 +85,53 @@ impl Fixture {
     }
 }
 
+/// The kinds of matrices of the artifact.
+fn matrix_kinds(report: &Report, names: &[&str]) -> Vec<Kind> {
+    let model = ModelFile::open(&report.stages.last().expect("a stage").variant.path).expect("a model");
+    names.iter().map(|name| model.matrix(name).expect("a matrix").kind()).collect()
+}
+
+#[test]
+fn a_directory_has_the_bytes_of_the_plan_and_the_kinds_that_it_can_have() {
+    let fixture = Fixture::new();
+    let four = r#"
+        about = "short"
+        [[stage]]
+        do = "quantize"
+        kind = "q4_0"
+        format = "hf"
+        kinds = { attention = "bf16" }
+        train = { steps = 4, lr = 1e-3 }
+    "#;
+    let names = ["embed", "layers.0.moe.1.up", "layers.0.mamba.in_proj", "layers.1.attention.q_proj"];
+    use Kind::{Bf16, F8E4M3, Q4_0};
+    for (recipe, kinds) in [
+        (Recipe::find("fp8").expect("builtin"), [F8E4M3, F8E4M3, F8E4M3, F8E4M3]),
+        (fixture.recipe("four", four), [F8E4M3, F8E4M3, Q4_0, Bf16]),
+    ] {
+        let plan = Plan::new(&recipe, &fixture.baseline, false).expect("it fits");
+        let report = fixture.finish(&recipe);
+        let artifact = &report.stages.last().expect("a stage").variant;
+        assert_eq!(artifact.path, fixture.out(&format!("out-{0}/run-{0}", recipe.name)));
+        let files = fs::read_dir(&artifact.path).expect("a directory");
+        let bytes: u64 = files.map(|file| file.expect("a file").metadata().expect("its size").len()).sum();
+        assert_eq!((bytes, artifact.size_bytes), (plan.size_bytes, plan.size_bytes));
+        assert_eq!(matrix_kinds(&report, &names), kinds);
+
+        // done again in its place: the same bits per byte
+        match fixture.compress(&recipe, Resume::Overwrite, StopFlag::default()).expect("done") {
+            Outcome::Finished(again) => assert_eq!(again.stages[0].variant.bits_per_byte, artifact.bits_per_byte),
+            Outcome::Interrupted(signal) => panic!("interrupted by {signal}"),
+        }
+    }
+    for (kind, format, named) in [("f8_e4m3", "gguf", "f8_e4m3"), ("q8_0", "hf", "q8_0")] {
+        let text = format!("about = 'x'\n[[stage]]\ndo = 'quantize'\nkind = '{kind}'\nformat = '{format}'\n");
+        let recipe = fixture.recipe("misfit", &text);
+        let error = Plan::new(&recipe, &fixture.baseline, true).expect_err("no such kind there").to_string();
+        assert!(error.contains(named), "{error}");
+    }
+}
+
 /// Training through 4-bit codes, kept short.
 const QAT: &str = r#"
     about = "short"
