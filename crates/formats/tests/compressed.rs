@@ -214,7 +214,7 @@ fn parts_that_do_not_fit_together_are_refused() {
         (&without("_scale"), "lacks"),
         (&without("_shape"), "lacks"),
         (&without("_packed"), "is stored as I64"),
-        (&with("_packed", Dtype::U8, &[rows, 16]), "is U8"),
+        (&with("_packed", Dtype::U8, &[rows, 16]), "is stored as U8"),
         (&with("_packed", Dtype::I32, &[rows * 4]), "not rows"),
         (&with("_packed", Dtype::I32, &[0, 1 << 61]), "not rows"),
         (&with("_shape", Dtype::I64, &[2]), "is not ["),

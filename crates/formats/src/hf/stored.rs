@@ -61,7 +61,8 @@ pub(crate) fn stored(path: &Path, file: &[u8]) -> Result<Vec<Stored>> {
         let range = in_file(part.tensor.range.clone());
         let size_bytes = range.len();
         let scale_of = |weight: &str| format!("{weight}_scale");
-        stored.push(if let Some(weight) = name.strip_suffix("_packed") {
+        let words = Some(&name).filter(|_| part.tensor.dtype == Dtype::I32);
+        stored.push(if let Some(weight) = words.and_then(|name| name.strip_suffix("_packed")) {
             let (scale, shape) = (parts.remove(&scale_of(weight)), parts.remove(&format!("{weight}_shape")));
             let (Some(scale), Some(shape)) = (scale, shape) else {
                 return Err(part.misfit("lacks its `weight_scale` or `weight_shape`"));
@@ -122,13 +123,10 @@ impl Part<'_> {
         Ok(Some(numbers.iter().flat_map(|number| number.to_le_bytes()).collect()))
     }
 
-    /// Words of codes, scales and a shape: that and the blocks of q4_0.
+    /// Words of codes (I32), scales and a shape: that and the blocks of q4_0.
     fn int4(&self, scale: &Self, shape: &Self) -> Result<(Vec<usize>, Vec<u8>)> {
-        let not_codes =
-            || self.misfit(format!("is {} of shape {:?}, not rows of I32", self.tensor.dtype, self.tensor.shape));
-        let (&[rows, words], Dtype::I32) = (self.tensor.shape.as_slice(), self.tensor.dtype) else {
-            return Err(not_codes());
-        };
+        let not_codes = || self.misfit(format!("has shape {:?}, not rows of words", self.tensor.shape));
+        let &[rows, words] = self.tensor.shape.as_slice() else { return Err(not_codes()) };
         let cols = words.checked_mul(CODES_A_WORD).ok_or_else(not_codes)?;
         let said: Vec<u8> = [rows, cols].iter().flat_map(|size| (*size as u64).to_le_bytes()).collect();
         if (shape.tensor.dtype, shape.bytes) != (Dtype::I64, &said) {
