@@ -23,8 +23,7 @@ fn cargo(command: &str, target: &str, flags: &str, args: &[&str]) -> bool {
     let root = env!("CARGO_MANIFEST_DIR");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([command, "--locked", "--target", target]).args(args).current_dir(root).stdin(Stdio::null());
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(if flags.is_empty() { "wasm" } else { "wasm-simd128" });
-    cargo.env("CARGO_TARGET_DIR", dir).env("RUSTFLAGS", flags);
+    cargo.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("wasm")).env("RUSTFLAGS", flags);
     cargo.env("CARGO_TARGET_WASM32_WASIP1_RUNNER", format!("node --no-warnings {root}/tests/interop/wasi.mjs"));
     cargo.status().expect("cargo starts").success()
 }
