@@ -138,7 +138,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
         let rounder;
         (subject, rounder) = match job.begin(stage, subject, &dir, on_event)? {
             Begun::Interrupted(signal) => return Ok(Outcome::Interrupted(signal)),
-            Begun::Ready(subject, rounder) => (subject, rounder),
+            Begun::Ready(subject, rounder) => (*subject, rounder),
         };
         let (mut steps, mut elapsed_s, mut curve) = (0, started.elapsed().as_secs_f64(), vec![]);
         if let Some(training) = stage.training() {
@@ -189,7 +189,7 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Compr
 
 /// What a stage works on, and how it rounds, if it does.
 enum Begun {
-    Ready(Subject, Option<Rounder>),
+    Ready(Box<Subject>, Option<Rounder>),
     Interrupted(usize),
 }
 
@@ -262,7 +262,7 @@ impl Job<'_> {
                 (subject, Some(rounder))
             }
         };
-        Ok(Begun::Ready(subject, rounder))
+        Ok(Begun::Ready(Box::new(subject), rounder))
     }
 
     /// What a rounding keeps small, measured where it asks for that.
