@@ -68,7 +68,7 @@ impl Artifact<'_> {
     pub(crate) fn write(&self, path: &Path, format: Format) -> Result<()> {
         match format {
             Format::Gguf => {
-                write_gguf(path, &self.gguf(&self.subject.vocabulary()), self.allow_unsupported).map(|_| ())?
+                write_gguf(path, &self.gguf(&self.subject.vocabulary()), self.allow_unsupported)?;
             }
             Format::Hf => export_packed(path, self.subject.model(), &self.subject.data.tokenizer, self.packed)?,
         }

@@ -8,7 +8,7 @@ use itera_tokenizer::TokenId;
 use itera_trainer::{losses, validate};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Rounder, recipe::role_name, subject::Subject};
+use crate::{Result, Rounder, stage::role_name, subject::Subject};
 
 /// Bars of a histogram: an odd number, so that 0, which most codes have, is in the middle of one.
 const BINS: usize = 49;

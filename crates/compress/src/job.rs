@@ -32,8 +32,8 @@ use crate::{
     method::{StageMethod, Teacher},
     mixed,
     plan::artifact_name,
-    recipe::{Rounding, Stage, Training},
     sampled,
+    stage::{Rounding, Stage, Training},
     subject::Subject,
 };
 

@@ -24,6 +24,7 @@ mod recipe;
 mod report;
 mod rounder;
 mod sampled;
+mod stage;
 mod subject;
 mod variant;
 
@@ -33,12 +34,12 @@ pub use error::CompressError;
 pub use inspect::{ExpertUse, Histogram, Sensitivity};
 pub use job::{Event, Job, OnEvent, Outcome, compress};
 pub use plan::{Plan, PlannedStage};
-pub use recipe::{
-    Budget, Distill, Expectation, Finetune, KindName, Mixed, Prune, Quantize, Recipe, Rounding, Sampled, Stage,
-    TeacherWeight, Training,
-};
+pub use recipe::{Expectation, Recipe};
 pub use report::{Metadata, Report, StageReport, TensorReport};
 pub use rounder::{Measure, Rounder};
+pub use stage::{
+    Budget, Distill, Finetune, KindName, Mixed, Prune, Quantize, Rounding, Sampled, Stage, TeacherWeight, Training,
+};
 pub use variant::Variant;
 
 /// Result of this crate.

@@ -6,7 +6,7 @@ use itera_data::TokenBatch;
 use itera_model::{Dropout, LanguageModel, Parameter};
 use itera_trainer::{LossParts, Method, ids, losses_with};
 
-use crate::{Result, Rounder, recipe::TeacherWeight, subject::Subject};
+use crate::{Result, Rounder, stage::TeacherWeight, subject::Subject};
 
 /// A model that shows another what to predict.
 pub(crate) struct Teacher {

@@ -17,8 +17,8 @@ use itera_formats::Kind;
 use crate::{
     CompressError, Result, Rounder,
     inspect::Calibration,
-    recipe::{Budget, KindName, Mixed, Quantize},
     rounder::Measure,
+    stage::{Budget, KindName, Mixed, Quantize},
 };
 
 /// One way to store a tensor.

@@ -13,7 +13,7 @@ use crate::{
     Baseline, Measure, Recipe, Result, Rounder, TensorReport,
     artifact::Artifact,
     prune::pruned_model,
-    recipe::{Budget, KindName, Stage},
+    stage::{Budget, KindName, Stage},
     subject::Subject,
 };
 

@@ -16,7 +16,7 @@
 use itera_config::{Config, LayerKind, ModelConfig, TensorSpec};
 use itera_model::Parameter;
 
-use crate::{CompressError, Result, recipe::Prune, subject::Subject};
+use crate::{CompressError, Result, stage::Prune, subject::Subject};
 
 /// Multiples that sizes are kept to, so that rows stay whole blocks of every kind of 32.
 const BLOCK: usize = 32;
@@ -278,7 +278,7 @@ mod tests {
     use itera_runtime::Model;
 
     use super::*;
-    use crate::recipe::Stage;
+    use crate::stage::Stage;
 
     fn stage(settings: &str) -> Prune {
         let text = format!("do = \"prune\"\n{settings}");

@@ -8,7 +8,7 @@ use itera_metrics::Environment;
 use itera_model::Parameter;
 use serde::{Deserialize, Serialize};
 
-use crate::{CompressError, ExpertUse, Histogram, Recipe, Result, Sensitivity, Variant, page, recipe::role_name};
+use crate::{CompressError, ExpertUse, Histogram, Recipe, Result, Sensitivity, Variant, page, stage::role_name};
 
 /// Everything that a recipe has to say at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

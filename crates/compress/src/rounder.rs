@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::{
     CompressError, Format, Result,
-    recipe::{Quantize, role_name},
+    stage::{Quantize, role_name},
 };
 
 /// Numbers that are rounded at a time where each block is rounded by itself: some blocks of any kind.
@@ -159,7 +159,7 @@ mod tests {
     use itera_testkit::uniform;
 
     use super::*;
-    use crate::recipe::{KindName, Rounding};
+    use crate::stage::{KindName, Rounding};
 
     fn config() -> ModelConfig {
         ModelConfig { vocab_size: 300, d_model: 64, d_head: 16, d_expert: 64, d_shared: 32, ..ModelConfig::default() }

@@ -12,7 +12,7 @@ use itera_runtime::{Model, Sampler, SamplingConfig, State};
 use itera_tokenizer::{TokenId, Tokenizer};
 use itera_trainer::StopFlag;
 
-use crate::{Baseline, Result, recipe::Sampled};
+use crate::{Baseline, Result, stage::Sampled};
 
 /// Documents under way at once.
 const TEXTS: usize = 64;

@@ -9,7 +9,7 @@ use itera_model::Parameter;
 
 use crate::{
     Baseline, CompressError, Result,
-    recipe::{Distill, Training},
+    stage::{Distill, Training},
 };
 
 /// A model between two stages.

@@ -2,7 +2,8 @@
 
 use itera_kernels::quant::Kind;
 
-/// The kinds that GGUF has, their code as the type of a tensor, and their code as the type of a file most of whose weights have it.
+/// The kinds that GGUF has, their code as the type of a tensor, and their code as the type of a file most of whose
+/// weights have it.
 const CODES: [(Kind, u32, u32); 11] = [
     (Kind::F32, 0, 0),
     (Kind::F16, 1, 1),
