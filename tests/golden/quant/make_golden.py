@@ -3,7 +3,7 @@
     pip install gguf==0.19.0 numpy torch==2.15.0 && python make_golden.py libggml-base.so
 
 `libggml-base.so` is built from llama.cpp (`cmake -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=OFF`): two kinds have no
-quantiser in `gguf`, and where it has one the two must agree. Everything is little-endian:
+quantiser in `gguf`, q2_0 is not in it at all, and where it has one the two must agree. Everything is little-endian:
 
     KIND.blocks    random blocks, some with a zero, subnormal, negative or infinite scale
     KIND.values    the f32 that they stand for
@@ -22,14 +22,19 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as Type, quants
 HERE = pathlib.Path(__file__).parent
 SEED = 1
 N_BLOCKS = 32
-KINDS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", "mxfp4", "nvfp4"]
+KINDS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", "mxfp4", "nvfp4", "q2_0"]
 # f16: 0, −0, least and greatest subnormal, least normal, greatest, ∞, −1, ⅓, a small negative
 SCALES = np.array([0, 0x8000, 1, 0x3FF, 0x400, 0x7BFF, 0x7C00, 0xBC00, 0x3555, 0x9234], dtype="<u2").view(np.uint8).reshape(-1, 2)
 
 
+def sizes(kind):
+    """Elements and bytes of a block."""
+    return (64, 18) if kind == "q2_0" else GGML_QUANT_SIZES[Type[kind.upper()]]
+
+
 def blocks(rng, kind):
     """Bytes of any value; where an f16 leads, the first few take the scales above, the others a finite one."""
-    block_len, block_bytes = GGML_QUANT_SIZES[Type[kind.upper()]]
+    block_len, block_bytes = sizes(kind)
     count = N_BLOCKS * max(1, 32 // block_len)
     bytes_ = rng.integers(0, 256, (count, block_bytes), dtype=np.uint8)
     if kind[0] in "qi":
@@ -71,15 +76,26 @@ def numbers(rng):
     return x
 
 
+def values(ggml, kind, bytes_):
+    """By `gguf`; by llama.cpp for the kind that it has not."""
+    if kind != "q2_0":
+        with np.errstate(all="ignore"):
+            return quants.dequantize(bytes_, Type[kind.upper()]).astype("<f4")
+    block_len, _ = sizes(kind)
+    out = np.zeros((len(bytes_), block_len), dtype="<f4")
+    ggml.dequantize_row_q2_0(bytes_.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(out.size))
+    return out
+
+
 def rounded(ggml, kind, x):
     """By llama.cpp's reference; by `gguf` for the floats that have no quantiser there."""
-    block_len, block_bytes = GGML_QUANT_SIZES[Type[kind.upper()]]
+    block_len, block_bytes = sizes(kind)
     out = np.zeros(x.size // block_len * block_bytes, dtype=np.uint8)
     if kind in ("f32", "f16", "bf16"):
         return quants.quantize(x, Type[kind.upper()])
     quantise = getattr(ggml, f"quantize_row_{kind}_ref")
     quantise(x.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(x.size))
-    if kind not in ("iq4_nl", "nvfp4"):
+    if kind not in ("iq4_nl", "nvfp4", "q2_0"):
         # a block of −0 has a scale of −0 in llama.cpp and of 0 in `gguf`
         rows = np.arange(len(x)) != 17
         assert np.array_equal(out.reshape(len(x), -1)[rows], quants.quantize(x, Type[kind.upper()])[rows]), kind
@@ -108,8 +124,7 @@ def main():
     for kind in KINDS:
         bytes_ = blocks(rng, kind)
         bytes_.tofile(HERE / f"{kind}.blocks")
-        with np.errstate(all="ignore"):
-            quants.dequantize(bytes_, Type[kind.upper()]).astype("<f4").tofile(HERE / f"{kind}.values")
+        values(ggml, kind, bytes_).tofile(HERE / f"{kind}.values")
         rounded(ggml, kind, x).tofile(HERE / f"{kind}.rounded")
 
 

@@ -4,7 +4,7 @@ use itera_kernels::quant::Kind;
 
 /// The kinds that GGUF has, their code as the type of a tensor, and their code as the type of a file most of whose
 /// weights have it.
-const CODES: [(Kind, u32, u32); 11] = [
+const CODES: [(Kind, u32, u32); 12] = [
     (Kind::F32, 0, 0),
     (Kind::F16, 1, 1),
     (Kind::Bf16, 30, 32),
@@ -16,6 +16,7 @@ const CODES: [(Kind, u32, u32); 11] = [
     (Kind::Iq4Nl, 20, 25),
     (Kind::Mxfp4, 39, 38),
     (Kind::Nvfp4, 40, 39),
+    (Kind::Q2_0, 42, 41),
 ];
 
 /// The kind that a tensor of this type has; `None` if it is not read here.

@@ -25,6 +25,7 @@ const KINDS: [OfKind; 7] = [
     OfKind(Kind::Iq4Nl),
     OfKind(Kind::Mxfp4),
     OfKind(Kind::Nvfp4),
+    OfKind(Kind::Q2_0),
 ];
 
 const WORK: Work = Work { floats: 2 * LEN, flops: LEN };

@@ -142,7 +142,7 @@ fn exact_is_the_same_bits_in_every_batch_and_at_levels_with_fused_multiply_add()
 
 #[test]
 fn rows_alone_are_the_same_bits_as_among_others() {
-    for kind in [Kind::F32, Kind::F16, Kind::Q8_0, Kind::Q4_1, Kind::Nvfp4] {
+    for kind in [Kind::F32, Kind::F16, Kind::Q8_0, Kind::Q4_1, Kind::Nvfp4, Kind::Q2_0] {
         let bytes = weights(kind, 33, 128);
         let w = QuantMatrix::new(kind, 33, 128, &bytes).expect("whole rows");
         let x = uniform(9 * 128, 5);

@@ -15,7 +15,7 @@ pub(crate) trait Block {
     const LEN: usize;
     /// Bytes.
     const BYTES: usize;
-    /// Elements that share a scale.
+    /// Elements under one scale that products take at a time, at most 32.
     const GROUP: usize = Self::LEN;
     /// Whether there is a minimum.
     const HAS_MINIMUM: bool = false;
@@ -40,9 +40,17 @@ pub(crate) trait Block {
 
 /// A kind whose scale may be chosen freely.
 pub(super) trait Scaled: Block {
-    /// Round the numbers of one group to the codes nearest to them under the scale nearest to `scale`, which may be
+    /// Elements that share a scale: a span, one [`Block::GROUP`] or more.
+    const SPAN: usize = Self::GROUP;
+
+    /// The scale of the `span`-th [`Scaled::SPAN`] elements.
+    fn span_scale(block: &[u8], span: usize) -> f32 {
+        Self::scale(block, span * (Self::SPAN / Self::GROUP))
+    }
+
+    /// Round the numbers of one span to the codes nearest to them under the scale nearest to `scale`, which may be
     /// negative.
-    fn encode_group(x: &[f32], group: usize, scale: f32, block: &mut [u8]);
+    fn encode_span(x: &[f32], span: usize, scale: f32, block: &mut [u8]);
 }
 
 /// [`dequantize`](super::dequantize) for one kind.

@@ -1,17 +1,17 @@
 //! rows, and in which directions an error costs → blocks whose errors make up for each other
 //!
 //! ```text
-//! column j of a row → code under the scale of its group → error → the columns after j move against it
+//! column j of a row → code under the scale of its span → error → the columns after j move against it
 //! ```
 //!
 //! GPTQ (arXiv 2210.17323): rounding one column costs least if the columns that are still free make good what they can.
-//! That is `x_k −= (x_j − q_j)·U_jk / U_jj` for k > j, where H⁻¹ = UᵀU. The scale of a group is chosen when its first column
+//! That is `x_k −= (x_j − q_j)·U_jk / U_jj` for k > j, where H⁻¹ = UᵀU. The scale of a span is chosen when its first column
 //! is reached, from what its numbers have become by then.
 
 use rayon::prelude::*;
 
 use super::block::{MAX_LEN, Scaled, decode_block};
-use super::{Iq4Nl, Kind, Mxfp4, Nvfp4, Q4_0, Q5_0, Q8_0, quantize_closest};
+use super::{Iq4Nl, Kind, Mxfp4, Nvfp4, Q2_0, Q4_0, Q5_0, Q8_0, quantize_closest};
 
 /// What is added to the diagonal of H, as a share of its mean: H may have no inverse.
 const DAMPING: f64 = 0.01;
@@ -95,6 +95,7 @@ pub fn quantize_with_feedback(kind: Kind, x: &[f32], feedback: &Feedback, bytes:
         Kind::Iq4Nl => round_row::<Iq4Nl>,
         Kind::Mxfp4 => round_row::<Mxfp4>,
         Kind::Nvfp4 => round_row::<Nvfp4>,
+        Kind::Q2_0 => round_row::<Q2_0>,
         Kind::F32 | Kind::F16 | Kind::Bf16 | Kind::F8E4M3 | Kind::Q4_1 | Kind::Q5_1 => {
             return super::quantize(kind, x, bytes);
         }
@@ -108,18 +109,18 @@ fn round_row<B: Scaled>(kind: Kind, x: &[f32], feedback: &Feedback, bytes: &mut 
     let mut x = x.to_vec();
     for (index, block) in bytes.chunks_exact_mut(B::BYTES).enumerate() {
         let begin = index * B::LEN;
-        for group in 0..B::LEN / B::GROUP {
-            let begin = begin + group * B::GROUP;
+        for span in 0..B::LEN / B::SPAN {
+            let begin = begin + span * B::SPAN;
             // the scales of the groups before stay as they are: their numbers lie on their codes
             let whole = index * B::LEN..(index + 1) * B::LEN;
             let scale = {
                 let mut found = [0; 36];
                 let found = &mut found[..B::BYTES];
                 quantize_closest(kind, &x[whole.clone()], Some(&feedback.weights[whole]), found);
-                B::scale(found, group)
+                B::span_scale(found, span)
             };
-            for column in begin..begin + B::GROUP {
-                B::encode_group(&x[begin..begin + B::GROUP], group, scale, block);
+            for column in begin..begin + B::SPAN {
+                B::encode_span(&x[begin..begin + B::SPAN], span, scale, block);
                 let mut numbers = [0.0; MAX_LEN];
                 decode_block::<B>(block, &mut numbers[..B::LEN]);
                 let rounded = numbers[column - index * B::LEN];
@@ -128,7 +129,7 @@ fn round_row<B: Scaled>(kind: Kind, x: &[f32], feedback: &Feedback, bytes: &mut 
                 let row = &feedback.upper[column * cols..][..cols];
                 x[column + 1..].iter_mut().zip(&row[column + 1..]).for_each(|(x, u)| *x -= error * u);
             }
-            B::encode_group(&x[begin..begin + B::GROUP], group, scale, block);
+            B::encode_span(&x[begin..begin + B::SPAN], span, scale, block);
         }
     }
 }

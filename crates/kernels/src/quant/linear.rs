@@ -6,6 +6,7 @@
 //! q4_1  d:f16 m:f16       nibbles:16
 //! q5_0  d:f16       high:4 nibbles:16         code − 16; bit j of `high` is bit 4 of code j
 //! q5_1  d:f16 m:f16 high:4 nibbles:16
+//! q2_0  d:f16             crumbs:16           code − 1; four codes a byte, the first in the lowest bits
 //! ```
 
 use super::block::{Block, MAX_LEN, Scaled, extreme, pack_nibbles, reciprocal_or_zero, unpack_nibbles};
@@ -21,8 +22,10 @@ pub(crate) struct Q4_1;
 pub(crate) struct Q5_0;
 /// [`Kind::Q5_1`](super::Kind::Q5_1).
 pub(crate) struct Q5_1;
+/// [`Kind::Q2_0`](super::Kind::Q2_0).
+pub(crate) struct Q2_0;
 
-/// Elements of every block here.
+/// Elements of every block here but the last.
 const LEN: usize = 32;
 
 impl Block for Q8_0 {
@@ -49,7 +52,7 @@ impl Block for Q8_0 {
 }
 
 impl Scaled for Q8_0 {
-    fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
+    fn encode_span(x: &[f32], _span: usize, scale: f32, block: &mut [u8]) {
         f16::write(scale, block);
         let inverse = reciprocal_or_zero(f16::read(block));
         for (byte, &x) in block[2..].iter_mut().zip(x) {
@@ -77,7 +80,7 @@ impl Block for Q4_0 {
 }
 
 impl Scaled for Q4_0 {
-    fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
+    fn encode_span(x: &[f32], _span: usize, scale: f32, block: &mut [u8]) {
         f16::write(scale, block);
         pack_nibbles(&nearest_around_zero(x, f16::read(block), 8.0), &mut block[2..]);
     }
@@ -127,7 +130,7 @@ impl Block for Q5_0 {
 }
 
 impl Scaled for Q5_0 {
-    fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
+    fn encode_span(x: &[f32], _span: usize, scale: f32, block: &mut [u8]) {
         f16::write(scale, block);
         pack_five_bits(&nearest_around_zero(x, f16::read(block), 16.0), &mut block[2..]);
     }
@@ -153,6 +156,45 @@ impl Block for Q5_1 {
         f16::write(scale, block);
         f16::write(minimum, &mut block[2..]);
         pack_five_bits(&codes, &mut block[4..]);
+    }
+}
+
+impl Block for Q2_0 {
+    const LEN: usize = 64;
+    const BYTES: usize = 18;
+    const GROUP: usize = 32;
+
+    #[inline(always)]
+    fn codes(block: &[u8]) -> [i8; MAX_LEN] {
+        let mut codes = [0; MAX_LEN];
+        for (codes, byte) in codes.as_chunks_mut::<4>().0.iter_mut().zip(&block[2..Self::BYTES]) {
+            *codes = [0, 2, 4, 6].map(|shift| (byte >> shift & 3).cast_signed() - 1);
+        }
+        codes
+    }
+
+    fn encode(x: &[f32], block: &mut [u8]) {
+        let scale = extreme(x).abs();
+        f16::write(scale, block);
+        pack_crumbs(x, reciprocal_or_zero(scale), &mut block[2..]);
+    }
+}
+
+impl Scaled for Q2_0 {
+    const SPAN: usize = Self::LEN;
+
+    fn encode_span(x: &[f32], _span: usize, scale: f32, block: &mut [u8]) {
+        f16::write(scale, block);
+        pack_crumbs(x, reciprocal_or_zero(f16::read(block)), &mut block[2..]);
+    }
+}
+
+/// Four codes a byte, each 1 more than the nearest of −1..=2 to `factor·x`.
+fn pack_crumbs(x: &[f32], factor: f32, bytes: &mut [u8]) {
+    for (byte, x) in bytes.iter_mut().zip(x.as_chunks::<4>().0) {
+        // a NaN becomes 0
+        let codes = x.map(|x| ((x * factor).round().clamp(-1.0, 2.0) as i8 + 1).cast_unsigned());
+        *byte = codes[0] | codes[1] << 2 | codes[2] << 4 | codes[3] << 6;
     }
 }
 

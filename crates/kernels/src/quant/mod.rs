@@ -3,7 +3,7 @@
 //! ```text
 //! row of f32 ── quantize ──→ blocks of bytes ── dequantize ──→ row of f32
 //!                              │
-//!                              └ group of 16 or 32 elements: integer codes q, scale d, sometimes a minimum m
+//!                              └ group of 16, 32 or 64 elements: integer codes q, scale d, sometimes a minimum m
 //!                                element = q·d (+ m)
 //! ```
 //!
@@ -25,7 +25,7 @@ mod table;
 
 pub(crate) use block::Block;
 pub use feedback::{Feedback, quantize_with_feedback};
-pub(crate) use linear::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
+pub(crate) use linear::{Q2_0, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 pub use matrix::{MatrixError, QuantMatrix};
 pub use search::quantize_closest;
 #[cfg(target_arch = "x86_64")]
@@ -60,6 +60,8 @@ pub enum Kind {
     Mxfp4,
     /// 64 numbers in E2M1, an unsigned E4M3 scale for each 16: 4.5 bits.
     Nvfp4,
+    /// 64 codes in −1..=2 and an f16 scale: 2.25 bits.
+    Q2_0,
 }
 
 /// Call `$f::<B>(…)` with the [`Block`] of a kind that has one, or the other arm.
@@ -98,6 +100,10 @@ macro_rules! for_block {
                 type $block = $crate::quant::Nvfp4;
                 $call
             }
+            $crate::quant::Kind::Q2_0 => {
+                type $block = $crate::quant::Q2_0;
+                $call
+            }
             _ => $other,
         }
     };
@@ -106,9 +112,9 @@ pub(crate) use for_block;
 
 impl Kind {
     /// Every kind.
-    pub const fn all() -> [Self; 12] {
+    pub const fn all() -> [Self; 13] {
         use Kind::*;
-        [F32, F16, Bf16, F8E4M3, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Iq4Nl, Mxfp4, Nvfp4]
+        [F32, F16, Bf16, F8E4M3, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Iq4Nl, Mxfp4, Nvfp4, Q2_0]
     }
 
     /// The name that llama.cpp prints, or torch.
@@ -126,6 +132,7 @@ impl Kind {
             Self::Iq4Nl => "iq4_nl",
             Self::Mxfp4 => "mxfp4",
             Self::Nvfp4 => "nvfp4",
+            Self::Q2_0 => "q2_0",
         }
     }
 

@@ -55,7 +55,7 @@ impl Block for Iq4Nl {
 }
 
 impl Scaled for Iq4Nl {
-    fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
+    fn encode_span(x: &[f32], _span: usize, scale: f32, block: &mut [u8]) {
         f16::write(scale, block);
         let inverse = reciprocal_or_zero(f16::read(block));
         pack_nibbles(&nearest_non_linear(x, inverse), &mut block[2..]);
@@ -102,7 +102,7 @@ impl Block for Mxfp4 {
 }
 
 impl Scaled for Mxfp4 {
-    fn encode_group(x: &[f32], _group: usize, scale: f32, block: &mut [u8]) {
+    fn encode_span(x: &[f32], _span: usize, scale: f32, block: &mut [u8]) {
         block[0] = (scale.abs().log2().round() + 128.0) as u8;
         encode_e2m1(x, half_power_of_two(block[0]), &mut block[1..]);
     }
@@ -145,10 +145,10 @@ impl Block for Nvfp4 {
 }
 
 impl Scaled for Nvfp4 {
-    fn encode_group(x: &[f32], group: usize, scale: f32, block: &mut [u8]) {
-        block[group] = to_e4m3(2.0 * scale.abs());
-        let scale = half_e4m3(block[group]);
-        encode_e2m1(x, scale, &mut block[4 + 8 * group..][..8]);
+    fn encode_span(x: &[f32], span: usize, scale: f32, block: &mut [u8]) {
+        block[span] = to_e4m3(2.0 * scale.abs());
+        let scale = half_e4m3(block[span]);
+        encode_e2m1(x, scale, &mut block[4 + 8 * span..][..8]);
     }
 }
 

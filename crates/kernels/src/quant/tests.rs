@@ -84,6 +84,7 @@ fn a_number_is_off_by_no_more_than_its_kind_allows() {
         Kind::Q5_1 => 0.5 * 2.0 / 31.0 + 5e-4,
         Kind::Iq4Nl => 0.14,
         Kind::Mxfp4 | Kind::Nvfp4 => 0.26,
+        Kind::Q2_0 => 0.5 + 5e-4,
     };
     let x = uniform(64 * 50, 3);
     for kind in Kind::all() {
@@ -97,7 +98,7 @@ fn a_number_is_off_by_no_more_than_its_kind_allows() {
 #[test]
 fn rounding_again_changes_nothing_where_the_scale_stays() {
     // the scale of these is a power of two or taken from an element that is kept
-    for kind in [Kind::F32, Kind::F16, Kind::Bf16, Kind::F8E4M3, Kind::Mxfp4, Kind::Nvfp4] {
+    for kind in [Kind::F32, Kind::F16, Kind::Bf16, Kind::F8E4M3, Kind::Mxfp4, Kind::Nvfp4, Kind::Q2_0] {
         let once = dequantized(kind, &quantized(kind, &uniform(64 * 20, 4)));
         assert_eq!(dequantized(kind, &quantized(kind, &once)), once, "{kind:?}");
     }
@@ -242,7 +243,7 @@ fn without_feedback_codes_are_the_closest() {
     let weights: Vec<f32> = uniform(cols, 8).iter().map(|x| x * x + 0.01).collect();
     let mut hessian = vec![0.0; cols * cols];
     weights.iter().enumerate().for_each(|(j, w)| hessian[j * cols + j] = *w);
-    for kind in [Kind::Q8_0, Kind::Q4_0, Kind::Iq4Nl, Kind::Mxfp4, Kind::Nvfp4] {
+    for kind in [Kind::Q8_0, Kind::Q4_0, Kind::Iq4Nl, Kind::Mxfp4, Kind::Nvfp4, Kind::Q2_0] {
         let feedback = Feedback::new(&hessian, cols);
         let mut bytes = quantized(kind, &x);
         let mut closest = bytes.clone();

@@ -15,7 +15,7 @@ use super::{
     sums,
 };
 use crate::matvec::activations::SUM;
-use crate::quant::{Block, E2M1, Iq4Nl, Mxfp4, NON_LINEAR, Nvfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
+use crate::quant::{Block, E2M1, Iq4Nl, Mxfp4, NON_LINEAR, Nvfp4, Q2_0, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 
 /// A kind of which registers of f32 can be made.
 pub(super) trait Numbers {
@@ -222,6 +222,26 @@ unsafe fn five_bits(a: *const u8, b: *const u8, half: usize) -> __m256i {
     }
 }
 
+/// The `index`-th sixteen pairs of bits at each of two places.
+///
+/// # Safety
+/// The processor has AVX2; there are sixteen bytes.
+#[inline(always)]
+unsafe fn crumbs(a: *const u8, b: *const u8, index: usize) -> __m256i {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let four = |bytes: *const u8| _mm_set1_epi32(bytes.cast::<i32>().add(index).read_unaligned());
+        let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(four(a)), four(b));
+        let each_four_times = _mm_set_epi32(0x0303_0303, 0x0202_0202, 0x0101_0101, 0);
+        let spread = _mm256_shuffle_epi8(both, _mm256_broadcastsi128_si256(each_four_times));
+        // of four copies of a byte, copy i keeps bits 2i and 2i + 1: the even copies as 0..4 in either half of a byte,
+        // the odd ones as four times that
+        let kept = _mm256_and_si256(spread, _mm256_set1_epi32(0xc030_0c03_u32.cast_signed()));
+        let low = _mm256_and_si256(_mm256_or_si256(kept, _mm256_srli_epi16::<4>(kept)), _mm256_set1_epi8(15));
+        look_up([0, 1, 2, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0], 0, low)
+    }
+}
+
 /// What each of `indices` stands for in `table`, plus `offset`.
 ///
 /// # Safety
@@ -298,6 +318,7 @@ codes!(
 );
 codes!(Mxfp4, offset 12, |a, b, _group, half| look_up(E2M1, 12, nibbles(a.add(1), b.add(1), half)), e8m0_scales);
 codes!(Nvfp4, offset 12, |a, b, group, _half| look_up(E2M1, 12, eight_and_eight(a, b, group)), e4m3_scales);
+codes!(Q2_0, offset 1, |a, b, group, half| crumbs(a.add(2), b.add(2), 2 * group + half), f16_scales);
 
 /// The sixteen nibbles of a group of two blocks of nvfp4, the low ones first.
 ///

@@ -24,7 +24,7 @@ use std::arch::x86_64::{
 
 use super::{LANES, Operand, activations::Int8, for_tiles, portable};
 use crate::{
-    quant::{Iq4Nl, Kind, Mxfp4, Nvfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantMatrix},
+    quant::{Iq4Nl, Kind, Mxfp4, Nvfp4, Q2_0, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantMatrix},
     simd::{Fused, Level, level},
 };
 use bytes::{MultiplyAdd, Vnni};
@@ -66,6 +66,7 @@ impl Set {
             Kind::Iq4Nl => self.either::<Iq4Nl>(w, x, y),
             Kind::Mxfp4 => self.either::<Mxfp4>(w, x, y),
             Kind::Nvfp4 => self.either::<Nvfp4>(w, x, y),
+            Kind::Q2_0 => self.either::<Q2_0>(w, x, y),
         }
     }
 
