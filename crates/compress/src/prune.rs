@@ -21,11 +21,41 @@ use crate::{CompressError, Result, stage::Prune, subject::Subject};
 /// Multiples that sizes are kept to, so that rows stay whole blocks of every kind of 32.
 const BLOCK: usize = 32;
 
+/// Steps between no channels and all, where one fraction for all sorts is looked for.
+const FINENESS: usize = 256;
+
 /// The shape that is left.
 ///
 /// # Errors
 /// [`CompressError::Misfit`] if a fraction leaves nothing, or asks for what the family cannot be.
 pub(crate) fn pruned_model(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<ModelConfig> {
+    let most = model.total_params() as f64 * (1.0 - stage.parameters);
+    let mut left = shape_left(recipe, stage, model)?;
+    for step in 1..FINENESS {
+        if left.total_params() as f64 <= most {
+            return Ok(left);
+        }
+        let fraction = step as f64 / FINENESS as f64;
+        let [expert_channels, shared_channels, state] =
+            [stage.expert_channels, stage.shared_channels, stage.state].map(|own| own.max(fraction));
+        let stage = Prune { expert_channels, shared_channels, state, ..stage.clone() };
+        left = match shape_left(recipe, &stage, model) {
+            Ok(left) => left,
+            Err(_) => break,
+        };
+    }
+    let problem = format!(
+        "prune parameters = {}: with as few channels as there can be {} of {} are left; experts, layers or vocabulary \
+         must go too",
+        stage.parameters,
+        left.total_params(),
+        model.total_params()
+    );
+    Err(CompressError::Misfit { recipe: recipe.into(), problem })
+}
+
+/// [`pruned_model`] by the fractions of each sort alone.
+fn shape_left(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<ModelConfig> {
     let misfit = |problem: String| CompressError::Misfit { recipe: recipe.into(), problem };
     let kept = |what: &str, of: usize, fraction: f64, multiple: usize| {
         let wanted = (of as f64 * (1.0 - fraction) / multiple as f64).round() as usize * multiple;
@@ -389,6 +419,23 @@ mod tests {
     }
 
     #[test]
+    fn so_much_of_all_goes_and_not_much_more() {
+        let (_dir, subject) = subject(&["model.d_expert=96", "model.d_shared=96", "model.d_state=16"]);
+        let of = |settings: &str| pruned_model("r", &stage(settings), subject.model()).expect(settings);
+        let share = |left: &ModelConfig| left.total_params() as f64 / subject.model().total_params() as f64;
+        assert_eq!(&of("parameters = 0.0"), subject.model());
+        let some = of("parameters = 0.3");
+        assert!((0.6..=0.7).contains(&share(&some)), "{}", share(&some));
+        assert_eq!((some.d_expert, some.d_shared, some.d_state), (64, 64, 10));
+        // what is given by itself counts, and stays where it is more
+        let other = of("parameters = 0.3\nexperts = 0.5\nstate = 0.75");
+        assert_eq!((other.n_experts, other.d_expert, other.d_state), (2, 96, 4));
+        assert!(share(&other) <= 0.7);
+        // what is given alone may go farther
+        assert!(share(&of("parameters = 0.1\nlayers = [0]")) < 0.7);
+    }
+
+    #[test]
     fn what_cannot_go_is_refused() {
         let (_dir, subject) = subject(&[]);
         for (settings, named) in [
@@ -397,6 +444,7 @@ mod tests {
             ("layers = [0, 1]", "n_layers"),
             ("ssm_heads = 0.2", "whole number"),
             ("vocabulary = 0.5", "vocab_size"),
+            ("parameters = 0.95", "must go too"),
         ] {
             let error = subject.pruned("mine", &stage(settings), &ones(&subject)).map(|_| ()).expect_err(settings);
             let error = error.to_string();

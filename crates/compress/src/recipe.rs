@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{CompressError, Result, stage::Stage};
 
 /// Recipes that need no file: name, text.
-const BUILTIN: [(&str, &str); 12] = [
+const BUILTIN: [(&str, &str); 16] = [
     ("fp16", include_str!("../recipes/fp16.toml")),
     ("bf16", include_str!("../recipes/bf16.toml")),
     ("int8", include_str!("../recipes/int8.toml")),
@@ -30,6 +30,10 @@ const BUILTIN: [(&str, &str); 12] = [
     ("mxfp4", include_str!("../recipes/mxfp4.toml")),
     ("nvfp4", include_str!("../recipes/nvfp4.toml")),
     ("prune", include_str!("../recipes/prune.toml")),
+    ("distill", include_str!("../recipes/distill.toml")),
+    ("x20", include_str!("../recipes/x20.toml")),
+    ("x50", include_str!("../recipes/x50.toml")),
+    ("x100", include_str!("../recipes/x100.toml")),
 ];
 
 /// Longest recipe file that is read.

@@ -159,6 +159,10 @@ pub struct Sampled {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prune {
+    /// Of all parameters: expert channels, shared channels and dimensions of the state go at one fraction, the least that
+    /// reaches it, where none larger is given for them.
+    #[serde(default)]
+    pub parameters: f64,
     /// Of the experts of each layer.
     #[serde(default)]
     pub experts: f64,
@@ -192,8 +196,9 @@ pub struct Prune {
 }
 
 impl Prune {
-    fn fractions(&self) -> [(&'static str, f64); 6] {
+    fn fractions(&self) -> [(&'static str, f64); 7] {
         [
+            ("parameters", self.parameters),
             ("experts", self.experts),
             ("expert_channels", self.expert_channels),
             ("shared_channels", self.shared_channels),
