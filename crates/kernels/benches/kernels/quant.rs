@@ -17,7 +17,7 @@ impl fmt::Display for OfKind {
     }
 }
 
-const KINDS: [OfKind; 7] = [
+const KINDS: [OfKind; 8] = [
     OfKind(Kind::F16),
     OfKind(Kind::Q8_0),
     OfKind(Kind::Q5_0),

@@ -42,6 +42,8 @@ pub(crate) trait Block {
 pub(super) trait Scaled: Block {
     /// Elements that share a scale: a span, one [`Block::GROUP`] or more.
     const SPAN: usize = Self::GROUP;
+    /// Where a search for a scale begins, as a share of what [`Block::encode`] takes.
+    const FIRST: f32 = 1.0;
 
     /// The scale of the `span`-th [`Scaled::SPAN`] elements.
     fn span_scale(block: &[u8], span: usize) -> f32 {

@@ -182,6 +182,8 @@ impl Block for Q2_0 {
 
 impl Scaled for Q2_0 {
     const SPAN: usize = Self::LEN;
+    // of 64 bell-shaped numbers the largest is 2.5 standard deviations, and a scale of one is best
+    const FIRST: f32 = 0.4;
 
     fn encode_span(x: &[f32], _span: usize, scale: f32, block: &mut [u8]) {
         f16::write(scale, block);

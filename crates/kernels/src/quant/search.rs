@@ -1,7 +1,7 @@
 //! numbers, how much each matters → blocks whose scales are searched for
 //!
 //! ```text
-//! span → scale of `quantize` → that times 0.25 … 1.5, of either sign → nearest codes → Σ w·(x − q)² → the least
+//! span → scale of `quantize` → that times 0.5 … 1.5, of either sign → nearest codes → Σ w·(x − q)² → the least
 //!                                                       └→ scale of least squares for these codes, once more ┘
 //! ```
 
@@ -9,9 +9,7 @@ use super::block::{MAX_LEN, Scaled, decode_block};
 use super::{Iq4Nl, Kind, Mxfp4, Nvfp4, Q2_0, Q4_0, Q5_0, Q8_0};
 
 /// What the first scale is multiplied with.
-const FACTORS: [f32; 21] = [
-    0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.84, 0.88, 0.91, 0.94, 0.97, 1.0, 1.04, 1.1, 1.2, 1.5,
-];
+const FACTORS: [f32; 16] = [0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.84, 0.88, 0.91, 0.94, 0.97, 1.0, 1.04, 1.1, 1.2, 1.5];
 
 /// Round `x` to blocks that are close to it: of many scales for each span, the one under which Σ wᵢ·(xᵢ − qᵢ)² is least.
 /// `weights` are as many as `x`, none negative; all are 1 if there are none.
@@ -58,7 +56,7 @@ struct Search<'a, B> {
     x: &'a [f32],
     weights: &'a [f32],
     span: usize,
-    /// Scale of the block that the search began with.
+    /// Scale that the search began with.
     first: f32,
     best: [u8; 36],
     best_error: f32,
@@ -73,7 +71,7 @@ impl<'a, B: Scaled> Search<'a, B> {
             x,
             weights,
             span,
-            first: B::span_scale(block, span),
+            first: B::FIRST * B::span_scale(block, span),
             best,
             best_error: f32::INFINITY,
             kind: std::marker::PhantomData,
