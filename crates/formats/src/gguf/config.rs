@@ -105,7 +105,7 @@ fn read(gguf: &Gguf<'_>) -> Result<(ModelConfig, SpecialIds)> {
 }
 
 fn model(keys: Keys<'_>, arch: &str) -> Result<ModelConfig> {
-    let (n_layers, d_model) = (keys.size("block_count")?, keys.size("embedding_length")?);
+    let (n_layers, d_model) = (n_layers(keys)?, keys.size("embedding_length")?);
     let n_experts = keys.size_or("expert_count", 0)?;
     let width = keys.size("feed_forward_length")?;
     let n_attention_heads = keys.size("attention.head_count")?;
@@ -140,6 +140,13 @@ fn model(keys: Keys<'_>, arch: &str) -> Result<ModelConfig> {
         ..plain
     };
     with_ssm(config, keys, arch)
+}
+
+/// A layer has tensors of its own, so a file of few tensors that claims many layers is not worth their memory.
+fn n_layers(keys: Keys<'_>) -> Result<usize> {
+    let n_tensors = keys.gguf.tensors.len();
+    let supported = format!("a number of layers that the {n_tensors} tensors of the file can make");
+    keys.required("block_count", &supported, |value| value.as_size().filter(|layers| *layers <= n_tensors))
 }
 
 /// Files of models without SSM layers need not tell the shape of such layers.
@@ -179,8 +186,7 @@ fn attention(keys: Keys<'_>, n_layers: usize, n_attention_heads: usize) -> Resul
         let n_kv_heads = n_kv_heads.unwrap_or(n_attention_heads);
         heads.iter().all(is_one_of_two).then_some((layers, n_kv_heads))
     };
-    // no valid model has as many layers, and no other is worth the memory
-    let all = || (0..n_layers.min(1 << 12)).collect::<Vec<_>>();
+    let all = || (0..n_layers).collect::<Vec<_>>();
     let found = keys.optional("attention.head_count_kv", &supported, |value| match value {
         Value::Array(array) => per_layer(array),
         value => value.as_size().filter(|heads| *heads > 0).map(|heads| (all(), heads)),

@@ -17,8 +17,8 @@ pub(super) struct Stored {
     pub(super) name: String,
     /// Sizes of its dimensions; the last varies fastest.
     pub(super) shape: Vec<usize>,
-    /// What lies in it, one piece after the other, all of one tensor of the table.
-    pub(super) pieces: Vec<Piece>,
+    /// What lies in it, by its place in the tensor of the table.
+    pub(super) piece: Piece,
 }
 
 /// The head, absent where it is tied to the embedding.
@@ -58,22 +58,20 @@ const IN_LAYER: [(&str, &str, &str); 21] = [
 /// The tensors that hold a tensor of the table of `config`.
 pub(super) fn stored(config: &ModelConfig, spec: &TensorSpec) -> Vec<Stored> {
     let shape = shape_of(config, spec);
-    let pieces = pieces_of(spec.clone());
-    let Some((layer, part)) = spec.name.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) else {
-        let theirs = GLOBAL.iter().find(|(ours, _)| *ours == spec.name).map(|(_, theirs)| (*theirs).to_owned());
-        return theirs.map(|name| Stored { name, shape, pieces }).into_iter().collect();
-    };
-    let rows = IN_LAYER.iter().filter(|(ours, ..)| *ours == part);
-    rows.map(|(_, ending, theirs)| Stored {
+    let stored = |piece: Piece| {
+        let name = match spec.name.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
+            Some((layer, part)) => {
+                let row = IN_LAYER.iter().find(|(ours, ending, _)| *ours == part && piece.name.ends_with(ending));
+                row.map(|(.., theirs)| format!("blk.{layer}.{theirs}"))
+            }
+            None => GLOBAL.iter().find(|(ours, _)| *ours == spec.name).map(|(_, theirs)| (*theirs).to_owned()),
+        };
+        let name = name.expect("every piece of the family has a name in GGUF");
         // an expert that shares with none goes by the name of a plain MLP
-        name: format!(
-            "blk.{layer}.{}",
-            if config.n_experts == 0 { theirs.replace("_shexp", "") } else { (*theirs).into() }
-        ),
-        shape: shape.clone(),
-        pieces: pieces.iter().filter(|piece| piece.name.ends_with(ending)).cloned().collect(),
-    })
-    .collect()
+        let name = if config.n_experts == 0 { name.replace("_shexp", "") } else { name };
+        Stored { name, shape: shape.clone(), piece }
+    };
+    pieces_of(spec).into_iter().map(stored).collect()
 }
 
 fn shape_of(config: &ModelConfig, spec: &TensorSpec) -> Vec<usize> {
@@ -94,19 +92,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_piece_lies_in_one_tensor() {
+    fn every_piece_fills_a_tensor_of_its_own() {
         for n_experts in [0, 1, 3] {
             let config = ModelConfig { n_experts, top_k: 1, n_groups: 2, tie_embeddings: false, ..Default::default() };
             let mut names = HashSet::new();
             for spec in config.tensors() {
-                let mut pieces = pieces_of(spec.clone());
                 for stored in stored(&config, &spec) {
-                    let numbers: usize = stored.pieces.iter().map(|piece| piece.rows * piece.cols).sum();
-                    assert_eq!(stored.shape.iter().product::<usize>(), numbers, "{stored:?}");
-                    pieces.retain(|piece| !stored.pieces.contains(piece));
+                    let Piece { rows, cols, count, .. } = stored.piece;
+                    assert_eq!(stored.shape.iter().product::<usize>(), rows * cols * count, "{stored:?}");
                     assert!(names.insert(stored.name.clone()), "{stored:?}");
                 }
-                assert_eq!(pieces, [], "{spec:?}");
             }
             assert_eq!(names.contains("blk.2.ffn_up.weight"), n_experts == 0);
             assert_eq!(names.contains("blk.2.ffn_up_shexp.weight"), n_experts > 0);

@@ -39,8 +39,7 @@ impl ModelFile {
                 let (expected, found) = (part.shape, tensor.shape.clone());
                 return Err(FormatError::Shape { path: path.to_owned(), tensor: part.name, expected, found });
             }
-            let pieces = part.pieces.into_iter();
-            pieces.fold(tensor.range.start, |start, piece| weights.add(piece, tensor.kind, start, bytes.as_slice()));
+            weights.add(vec![part.piece.alone()], tensor.kind, tensor.range.clone(), bytes.as_slice());
         }
         if !missing.is_empty() || !found.is_empty() {
             let mut unexpected: Vec<_> = found.into_keys().map(str::to_owned).collect();

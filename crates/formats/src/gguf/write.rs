@@ -206,18 +206,18 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     fn new(config: &ModelConfig, stored: Stored, tensor: &'a PackedTensor) -> Self {
-        let Stored { name, shape, pieces } = stored;
+        let Stored { name, shape, piece } = stored;
         let kind = tensor.kind();
-        let row_bytes = kind.row_bytes(pieces[0].cols).expect("a packed tensor has whole blocks");
-        let blocks_of = |piece: &crate::model_file::Piece| {
-            let rows = &tensor.bytes()[piece.first_row * row_bytes..][..piece.rows * row_bytes];
+        let row_bytes = kind.row_bytes(piece.cols).expect("a packed tensor has whole blocks");
+        let blocks_from = |first_row: usize| {
+            let rows = &tensor.bytes()[first_row * row_bytes..][..piece.rows * row_bytes];
             match tensor.name().rsplit_once('.') {
                 Some((_, "a_log")) => decays(rows).into(),
                 Some((_, "q_proj" | "k_proj")) => rotary::neighbours(rows, config.d_attention_head(), row_bytes).into(),
                 _ => Cow::Borrowed(rows),
             }
         };
-        let blocks: Vec<_> = pieces.iter().map(blocks_of).collect();
+        let blocks: Vec<_> = piece.first_rows().map(blocks_from).collect();
         let (n_params, size_bytes) = (shape.iter().product(), blocks.iter().map(|blocks| blocks.len()).sum());
         Self { shape, blocks, written: WrittenTensor { name, kind, n_params, size_bytes } }
     }

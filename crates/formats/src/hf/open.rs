@@ -1,4 +1,4 @@
-//! a model directory → [`ModelFile`], its weights left where they are, or in memory if the file has them in another form.
+//! a model directory → [`ModelFile`], its weights left where they are but those that the file has in another form.
 
 use std::path::Path;
 
@@ -12,25 +12,16 @@ impl ModelFile {
         let (config, special_ids) = read_config(&dir.join(CONFIG))?;
         let path = dir.join(WEIGHTS);
         let mapped = MappedFile::open(&path)?;
-        let mut tensors = stored_in_order(&path, &config, mapped.bytes())?;
-        let bytes = if tensors.iter().any(|tensor| tensor.unpacked.is_some()) {
-            let mut all = Vec::new();
-            for tensor in &mut tensors {
-                let start = all.len();
-                all.extend_from_slice(tensor.bytes(mapped.bytes()));
-                tensor.range = start..all.len();
-            }
-            Bytes::Owned(all)
-        } else {
-            Bytes::Mapped(mapped)
-        };
-
+        let tensors = stored_in_order(&path, &config, mapped.bytes())?;
         let mut weights = Weights::default();
-        for (spec, tensor) in config.tensors().into_iter().zip(tensors) {
-            let pieces = pieces_of(spec).into_iter();
-            pieces.fold(tensor.range.start, |start, piece| weights.add(piece, tensor.kind, start, bytes.as_slice()));
+        for (spec, tensor) in config.tensors().iter().zip(tensors) {
+            match tensor.unpacked {
+                Some(rows) => weights.add_unpacked(pieces_of(spec), tensor.kind, rows),
+                None => weights.add(pieces_of(spec), tensor.kind, tensor.range, mapped.bytes()),
+            }
         }
         weights.decays_from_logs();
-        Ok(Self::new(dir, bytes, Opened { config, special_ids, layout: Layout::HuggingFace, weights }))
+        let opened = Opened { config, special_ids, layout: Layout::HuggingFace, weights };
+        Ok(Self::new(dir, Bytes::Mapped(mapped), opened))
     }
 }

@@ -28,13 +28,15 @@ impl ModelFile {
 
     fn tensor(&self, spec: TensorSpec) -> Result<Tensor> {
         let mut data = vec![0.0; spec.n_params()];
-        for piece in pieces_of(spec.clone()) {
-            let rows = &mut data[piece.first_row * piece.cols..][..piece.rows * piece.cols];
-            if piece.is_matrix {
-                let matrix = self.matrix(&piece.name)?;
-                dequantize(matrix.kind(), matrix.bytes(), rows);
-            } else {
-                rows.copy_from_slice(self.vector(&piece.name)?);
+        for piece in pieces_of(&spec) {
+            for (index, first_row) in piece.first_rows().enumerate() {
+                let rows = &mut data[first_row * piece.cols..][..piece.rows * piece.cols];
+                if piece.is_matrix {
+                    let matrix = self.matrix(&piece.name_of(index))?;
+                    dequantize(matrix.kind(), matrix.bytes(), rows);
+                } else {
+                    rows.copy_from_slice(self.vector(&piece.name)?);
+                }
             }
         }
         match spec.name.rsplit_once('.') {

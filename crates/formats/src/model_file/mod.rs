@@ -25,7 +25,7 @@ pub(crate) use pieces::{Piece, pieces_of};
 pub(crate) use weights::Weights;
 
 /// A model file or directory, mapped. Opening it checks every name, shape and size; nothing is expanded but the
-/// vectors, which are small, and nothing copied but directories with weights in codes and scales apart: those become blocks
+/// vectors, which are small, and nothing copied but weights of a directory in codes and scales apart: those become blocks
 /// of q4_0, or f32 if they are 8-bit floats with scales other than 1.
 ///
 /// Every source answers to the same names. Matrices are `[rows, cols]`, a row after the other, and are multiplied
@@ -128,8 +128,12 @@ impl ModelFile {
         let tensors = hf::of_model(path, config, tensors)?;
         let bytes: Vec<u8> = tensors.iter().flat_map(|tensor| tensor.data).flat_map(|x| x.to_le_bytes()).collect();
         let mut weights = Weights::default();
-        let pieces = config.tensors().into_iter().flat_map(pieces_of);
-        pieces.fold(0, |start, piece| weights.add(piece, Kind::F32, start, &bytes));
+        let mut end = 0;
+        for spec in config.tensors() {
+            let start = end;
+            end += spec.n_params() * Kind::F32.block_bytes();
+            weights.add(pieces_of(&spec), Kind::F32, start..end, &bytes);
+        }
         weights.decays_from_logs();
         let opened = Opened { config: config.clone(), special_ids, layout: Layout::HuggingFace, weights };
         Ok(Self::new(path, Bytes::Owned(bytes), opened))

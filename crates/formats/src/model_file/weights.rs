@@ -1,45 +1,72 @@
-//! name → where the piece lies in the file, or the piece itself if it is small.
+//! name → where the piece lies in the file, or the piece itself if it is small or the file has it in another form.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use itera_kernels::quant::{Kind, QuantMatrix, dequantize};
 
-use super::pieces::Piece;
+use super::pieces::{Piece, split_expert};
 
 /// The weights of one model, by the names of its pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Weights {
     matrices: HashMap<String, Packed>,
     vectors: HashMap<String, Vec<f32>>,
+    /// Tensors that the file has in another form.
+    unpacked: Vec<Vec<u8>>,
 }
 
-/// A matrix in the file.
+/// A matrix, or one of each expert.
 #[derive(Debug)]
 struct Packed {
     kind: Kind,
     rows: usize,
     cols: usize,
+    count: usize,
+    /// The first.
     range: Range<usize>,
+    /// Bytes from where one begins to where the next does.
+    stride_bytes: usize,
+    /// Which of the unpacked tensors they are in; none if they are in the file.
+    unpacked: Option<usize>,
 }
 
 impl Weights {
-    /// Adds the piece that begins at byte `start` of the file, and returns where it ends.
+    /// Adds the pieces of a tensor whose rows are `range` of the file.
     ///
     /// # Panics
-    /// If rows are not whole blocks of the kind, or the piece does not lie within the file.
-    pub(crate) fn add(&mut self, piece: Piece, kind: Kind, start: usize, file: &[u8]) -> usize {
-        let Piece { name, rows, cols, is_matrix, .. } = piece;
-        let range = start..start + rows * kind.row_bytes(cols).expect("rows of whole blocks");
-        let end = range.end;
+    /// If rows are not whole blocks of the kind, or the tensor does not lie within the file.
+    pub(crate) fn add(&mut self, pieces: Vec<Piece>, kind: Kind, range: Range<usize>, file: &[u8]) {
+        for piece in pieces {
+            self.insert(piece, kind, range.start, None, &file[range.clone()]);
+        }
+    }
+
+    /// Adds the pieces of a tensor that the file has in another form; `rows` are its rows.
+    ///
+    /// # Panics
+    /// If rows are not whole blocks of the kind.
+    pub(crate) fn add_unpacked(&mut self, pieces: Vec<Piece>, kind: Kind, rows: Vec<u8>) {
+        for piece in pieces {
+            self.insert(piece, kind, 0, Some(self.unpacked.len()), &rows);
+        }
+        self.unpacked.push(rows);
+    }
+
+    /// `tensor` begins at byte `start` of the file, or of what is unpacked.
+    fn insert(&mut self, piece: Piece, kind: Kind, start: usize, unpacked: Option<usize>, tensor: &[u8]) {
+        let Piece { name, first_row, rows, cols, count, stride, is_matrix } = piece;
+        let row_bytes = kind.row_bytes(cols).expect("rows of whole blocks");
+        let range = first_row * row_bytes..(first_row + rows) * row_bytes;
         if is_matrix {
-            self.matrices.insert(name, Packed { kind, rows, cols, range });
+            let range = start + range.start..start + range.end;
+            let stride_bytes = stride * row_bytes;
+            self.matrices.insert(name, Packed { kind, rows, cols, count, range, stride_bytes, unpacked });
         } else {
             let mut numbers = vec![0.0; rows * cols];
-            dequantize(kind, &file[range], &mut numbers);
+            dequantize(kind, &tensor[range], &mut numbers);
             self.vectors.insert(name, numbers);
         }
-        end
     }
 
     /// Turns every `a`, so far holding a_log, into −exp(a_log).
@@ -48,9 +75,16 @@ impl Weights {
         decays.flat_map(|(_, a)| a).for_each(|a| *a = -f64::from(*a).exp() as f32);
     }
 
-    pub(crate) fn matrix<'a>(&self, name: &str, file: &'a [u8]) -> Option<QuantMatrix<'a>> {
-        let Packed { kind, rows, cols, range } = self.matrices.get(name)?;
-        Some(QuantMatrix::new(*kind, *rows, *cols, &file[range.clone()]).expect("as long as its rows"))
+    pub(crate) fn matrix<'a>(&'a self, name: &str, file: &'a [u8]) -> Option<QuantMatrix<'a>> {
+        let (packed, index) = match split_expert(name) {
+            Some((name, expert)) => (self.matrices.get(&name)?, expert),
+            None => (self.matrices.get(name)?, 0),
+        };
+        let Packed { kind, rows, cols, ref range, stride_bytes, .. } = *packed;
+        let tensor = packed.unpacked.map_or(file, |tensor| &self.unpacked[tensor]);
+        let skipped = (index < packed.count).then_some(index * stride_bytes)?;
+        let bytes = &tensor[range.start + skipped..range.end + skipped];
+        Some(QuantMatrix::new(kind, rows, cols, bytes).expect("as long as its rows"))
     }
 
     pub(crate) fn vector(&self, name: &str) -> Option<&[f32]> {

@@ -3,5 +3,7 @@
 mod converter;
 mod damage;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod memory;
 mod round_trip;
 mod support;
