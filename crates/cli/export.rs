@@ -80,11 +80,9 @@ fn read(path: &Path, kind: Kind) -> Result<(HfModel, Tokenizer)> {
             path.display()
         );
     }
-    if path.is_dir() {
-        return Ok((read_model_dir(path)?, Tokenizer::load_dir(path)?));
-    }
     let model = Model::open(path)?;
-    Ok((model.file().expand()?, model.tokenizer()?))
+    let weights = if path.is_dir() { read_model_dir(path)? } else { model.file().expand()? };
+    Ok((weights, model.tokenizer()?))
 }
 
 fn export_gguf(
@@ -101,9 +99,9 @@ fn export_gguf(
         specials: tokenizer.specials().iter().map(|id| id.0).collect(),
     };
     let tensors: Vec<_> = model.tensors.iter().map(Tensor::as_ref).collect();
-    let HfModel { config, special_ids, .. } = model;
+    let (config, special_ids) = (&model.config, model.special_ids);
     let tensors = &pack_model(config, &tensors, kind)?;
-    let source = GgufSource { name, config, special_ids: *special_ids, vocabulary: &vocabulary, tensors };
+    let source = GgufSource { name, config, special_ids, vocabulary: &vocabulary, tensors };
     match write_gguf(path, &source, allow_unsupported) {
         Err(error @ itera_formats::FormatError::NotForLlamaCpp { .. }) => {
             bail!("{error}\nhint: --allow-unsupported writes a file for `itera` alone")

@@ -11,7 +11,7 @@ fuzz_target!(|file: &[u8]| {
     assert_eq!((embed.rows(), embed.cols()), (model.config().vocab_size, model.config().d_model));
     assert_eq!(model.vector("norm").map(<[f32]>::len).ok(), Some(model.config().d_model));
     if let Ok(TokenizerSource::Vocabulary(vocabulary)) = model.tokenizer() {
-        let made = Tokenizer::from_parts(&vocabulary.tokens, &vocabulary.merges, &vocabulary.specials);
+        let made = Tokenizer::from_parts(&vocabulary.tokens, &vocabulary.merges, &vocabulary.specials, model.special_ids());
         if let Ok(tokenizer) = made {
             assert_eq!(tokenizer.decode(&tokenizer.encode("a cat é")), "a cat é");
         }

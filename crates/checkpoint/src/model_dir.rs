@@ -24,14 +24,14 @@ pub fn write_model(
     let parameters = model.parameters();
     let tensors: Vec<TensorRef<'_>> =
         parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
-    hf::write_model_dir(dir, model.config(), &special_ids(tokenizer), &tensors, kind)?;
+    hf::write_model_dir(dir, model.config(), &tokenizer.special_ids(), &tensors, kind)?;
     tokenizer.write_dir(dir, model.config().max_seq_len)?;
     Ok(())
 }
 
 /// The ids that files of a model with this tokenizer state.
 pub fn special_ids(tokenizer: &Tokenizer) -> SpecialIds {
-    SpecialIds { bos: tokenizer.bos().0, eos: tokenizer.eos().0, pad: tokenizer.pad().0 }
+    tokenizer.special_ids()
 }
 
 /// Write a model, read from a directory like it, as a new directory with the weights as `kind`. It appears whole, in the
@@ -42,7 +42,7 @@ pub fn special_ids(tokenizer: &Tokenizer) -> SpecialIds {
 pub fn export_model(path: &Path, model: &HfModel, tokenizer: &Tokenizer, kind: Kind) -> Result<(), CheckpointError> {
     let tensors: Vec<TensorRef<'_>> = model.tensors.iter().map(|tensor| tensor.as_ref()).collect();
     publish_dir(path, |dir| {
-        hf::write_model_dir(dir, &model.config, &model.special_ids, &tensors, kind)?;
+        hf::write_model_dir(dir, &model.config, &tokenizer.special_ids(), &tensors, kind)?;
         tokenizer.write_dir(dir, model.config.max_seq_len)?;
         Ok(())
     })
@@ -60,7 +60,7 @@ pub fn export_packed(
     tensors: &[PackedTensor],
 ) -> Result<(), CheckpointError> {
     publish_dir(path, |dir| {
-        hf::write_packed_dir(dir, config, &special_ids(tokenizer), tensors)?;
+        hf::write_packed_dir(dir, config, &tokenizer.special_ids(), tensors)?;
         tokenizer.write_dir(dir, config.max_seq_len)?;
         Ok(())
     })

@@ -25,6 +25,7 @@ mod load;
 mod model;
 mod rules;
 mod shape;
+mod special;
 mod train;
 
 pub use activations::SavedActivations;
@@ -33,4 +34,5 @@ pub use data::{DataConfig, TokenizerConfig, TokenizerKind};
 pub use error::{ConfigError, Fault, Problem};
 pub use model::{LayerKind, ModelConfig, PositionEmbedding};
 pub use shape::{TensorRole, TensorSpec};
+pub use special::SpecialIds;
 pub use train::{CheckpointConfig, EvalConfig, LogConfig, Precision, Schedule, TrainConfig};

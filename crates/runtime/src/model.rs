@@ -11,7 +11,7 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use itera_config::ModelConfig;
-use itera_formats::{ModelFile, TensorRef, TokenizerSource, hf::SpecialIds};
+use itera_formats::{ModelFile, TensorRef, TokenizerSource, gguf::Vocabulary, hf::SpecialIds};
 use itera_kernels::matvec::Precision;
 use itera_tokenizer::Tokenizer;
 use self_cell::self_cell;
@@ -96,15 +96,16 @@ impl Model {
         self.precision
     }
 
-    /// The tokenizer that came with the weights.
+    /// The tokenizer that came with the weights, with the bos, eos and pad of the model.
     ///
     /// # Errors
     /// If there is none, or it is not of the kind that is read.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
+        let ids = self.file().special_ids();
         Ok(match self.file().tokenizer()? {
-            TokenizerSource::Json(json) => Tokenizer::from_json(&json)?,
-            TokenizerSource::Vocabulary(vocabulary) => {
-                Tokenizer::from_parts(&vocabulary.tokens, &vocabulary.merges, &vocabulary.specials)?
+            TokenizerSource::Json(json) => Tokenizer::from_json_of_model(&json, ids)?,
+            TokenizerSource::Vocabulary(Vocabulary { tokens, merges, specials }) => {
+                Tokenizer::from_parts(&tokens, &merges, &specials, ids)?
             }
         })
     }

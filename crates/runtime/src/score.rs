@@ -1,7 +1,7 @@
 //! model, documents → nats, bits per byte: whole documents, each on its own
 //!
 //! ```text
-//! document → [eos | tokens] predicts [tokens | eos]       documents in parallel, a document by chunks
+//! document → [bos | tokens] predicts [tokens | eos]       documents in parallel, a document by chunks
 //! ```
 
 use itera_kernels::decode::nats;
@@ -81,9 +81,9 @@ impl Model {
         state: &mut State,
         work: &mut Workspace,
     ) -> Result<Score> {
-        let eos = tokenizer.eos().0;
-        let ids: Vec<u32> =
-            [eos].into_iter().chain(tokenizer.encode(document).into_iter().map(|id| id.0)).chain([eos]).collect();
+        let (bos, eos) = (tokenizer.bos(), tokenizer.eos());
+        let tokens = tokenizer.encode(document);
+        let ids: Vec<u32> = [bos].into_iter().chain(tokens).chain([eos]).map(|id| id.0).collect();
         let (inputs, targets) = (&ids[..ids.len() - 1], &ids[1..]);
         self.check_tokens(targets)?;
         state.reset();

@@ -53,6 +53,16 @@ pub enum TokenizerError {
     /// The token that separates documents is missing.
     #[error("the tokenizer has no special token `{END_OF_TEXT}`, which separates documents; add it or train a new one")]
     NoEndOfText,
+    /// The files of a model give a part to a token that the tokenizer has not set apart for it.
+    #[error(
+        "token {id}, which the model has as its {role}, is no special token of the tokenizer; one of them is another model's"
+    )]
+    NotSpecial {
+        /// `bos`, `eos` or `pad`.
+        role: &'static str,
+        /// The token.
+        id: u32,
+    },
     /// A size that no vocabulary can have.
     #[error(
         "a vocabulary of {vocab_size} entries was asked for; choose between {min} (256 bytes and the special tokens) \

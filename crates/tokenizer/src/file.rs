@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 
+use itera_config::SpecialIds;
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::AddedToken;
@@ -22,19 +23,31 @@ use crate::{Result, TokenId, Tokenizer, TokenizerError};
 const MAX_JSON_BYTES: usize = 64 << 20;
 
 impl Tokenizer {
-    /// Reads the contents of a `tokenizer.json`.
+    /// Reads the contents of a `tokenizer.json`. Truncation and padding settings in it are not taken over.
     ///
     /// # Errors
     ///
     /// Refuses anything but byte-level BPE of the GPT-2 kind with all 256 bytes, ids `0..n` without gap or repetition
-    /// (n ≤ [`MAX_VOCAB_SIZE`](crate::MAX_VOCAB_SIZE)), merges between known tokens, and a special token `<|endoftext|>`. Truncation
-    /// and padding settings in the file are not taken over.
+    /// (n ≤ [`MAX_VOCAB_SIZE`](crate::MAX_VOCAB_SIZE)), merges between known tokens, and a special token `<|endoftext|>`.
     pub fn from_json(json: &[u8]) -> Result<Self> {
-        if json.len() > MAX_JSON_BYTES {
-            return Err(TokenizerError::TooLarge { size_bytes: json.len(), max_bytes: MAX_JSON_BYTES });
-        }
-        Self::of_parts(serde_json::from_slice::<File>(json)?.into_parts()?)
+        Self::of_parts(parts(json)?, None)
     }
+
+    /// Reads the `tokenizer.json` of a model that says which tokens begin and end documents, however they are spelled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_json`], but for `<|endoftext|>`; if one of the ids is not of a special token.
+    pub fn from_json_of_model(json: &[u8], special_ids: SpecialIds) -> Result<Self> {
+        Self::of_parts(parts(json)?, Some(special_ids))
+    }
+}
+
+fn parts(json: &[u8]) -> Result<Parts> {
+    if json.len() > MAX_JSON_BYTES {
+        return Err(TokenizerError::TooLarge { size_bytes: json.len(), max_bytes: MAX_JSON_BYTES });
+    }
+    serde_json::from_slice::<File>(json)?.into_parts()
 }
 
 impl Parts {

@@ -16,7 +16,8 @@
 //!
 //! Two tokens are special and stand for no text: `<|endoftext|>` ends a document and precedes the next one (it is
 //! both bos and eos, GPT-2's convention), `<|pad|>` fills a batch. The *text* `<|endoftext|>` is ordinary: a
-//! document that contains it cannot forge the end of a document.
+//! document that contains it cannot forge the end of a document. Tokenizers of others may have other special tokens; the
+//! model beside them says which of them are bos, eos and pad.
 //!
 //! ```
 //! # fn main() -> Result<(), itera_tokenizer::TokenizerError> {

@@ -2,6 +2,7 @@
 //!
 //! Every tokenizer is built on this one path, whatever it was read from, and the trained one too.
 
+use itera_config::SpecialIds;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::alphabet::{Alphabet, letters};
@@ -77,9 +78,29 @@ impl Parts {
         Self { tokens, merges: Vec::new(), specials: vec![TokenId(0), TokenId(1)] }
     }
 
-    /// Id of the special token with this text.
-    pub(crate) fn special(&self, text: &str) -> Option<TokenId> {
-        self.specials.iter().copied().find(|id| self.text(*id) == text)
+    /// The special tokens that are spelled as ours; eos fills batches where there is no other to do it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no `<|endoftext|>`.
+    pub(crate) fn special_ids(&self) -> Result<SpecialIds> {
+        let special = |text: &str| self.specials.iter().find(|id| self.text(**id) == text).map(|id| id.0);
+        let eos = special(END_OF_TEXT).ok_or(TokenizerError::NoEndOfText)?;
+        Ok(SpecialIds { bos: eos, eos, pad: special(PAD).unwrap_or(eos) })
+    }
+
+    /// # Errors
+    ///
+    /// If one of these ids is not of a token that stands for no text.
+    pub(crate) fn check_special_ids(&self, ids: SpecialIds) -> Result<()> {
+        let SpecialIds { bos, eos, pad } = ids;
+        match [("bos", bos), ("eos", eos), ("pad", pad)]
+            .into_iter()
+            .find(|(_, id)| !self.specials.contains(&TokenId(*id)))
+        {
+            Some((role, id)) => Err(TokenizerError::NotSpecial { role, id }),
+            None => Ok(()),
+        }
     }
 
     /// Spelling of a token of the vocabulary.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use itera_config::SpecialIds;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::encoder::Encoder;
 use crate::parts::Parts;
 use crate::words::{PIECE_LEN, pieces};
-use crate::{END_OF_TEXT, PAD, Result, TokenId, TokenizerError};
+use crate::{Result, TokenId};
 
 /// A byte-level BPE tokenizer. Any UTF-8 text round-trips: `decode(encode(text)) == text`.
 ///
@@ -17,33 +18,41 @@ use crate::{END_OF_TEXT, PAD, Result, TokenId, TokenizerError};
 pub struct Tokenizer {
     parts: Parts,
     encoder: Encoder,
-    end_of_text: TokenId,
-    pad: TokenId,
+    special_ids: SpecialIds,
 }
 
 impl Tokenizer {
     /// The tokenizer that needs no training: ids 0 and 1 are `<|endoftext|>` and `<|pad|>`, and
     /// byte `n` has id `n + 2`.
     pub fn byte() -> Self {
-        Self::of_parts(Parts::bytes_only()).expect("256 bytes and two special tokens make a tokenizer")
+        Self::of_parts(Parts::bytes_only(), None).expect("256 bytes and two special tokens make a tokenizer")
     }
 
     /// The tokenizer of these tokens, spelled in the letters of the GPT-2 alphabet and in order of their ids, these pairs
-    /// to join, the most eager first, and these ids of tokens that stand for no text.
+    /// to join, the most eager first, these ids of tokens that stand for no text, and which of them begin and end documents.
     ///
     /// # Errors
     ///
-    /// For the reasons of [`Self::from_json`].
-    pub fn from_parts(tokens: &[&str], merges: &[[&str; 2]], specials: &[u32]) -> Result<Self> {
+    /// For the reasons of [`Self::from_json_of_model`].
+    pub fn from_parts(
+        tokens: &[&str],
+        merges: &[[&str; 2]],
+        specials: &[u32],
+        special_ids: SpecialIds,
+    ) -> Result<Self> {
         let specials = specials.iter().copied().map(TokenId).collect();
-        Self::of_parts(Parts::new(tokens.iter().collect(), merges.iter().copied(), specials)?)
+        let parts = Parts::new(tokens.iter().collect(), merges.iter().copied(), specials)?;
+        Self::of_parts(parts, Some(special_ids))
     }
 
-    pub(crate) fn of_parts(parts: Parts) -> Result<Self> {
-        let end_of_text = parts.special(END_OF_TEXT).ok_or(TokenizerError::NoEndOfText)?;
-        let pad = parts.special(PAD).unwrap_or(end_of_text);
+    /// Without `special_ids`, those that are spelled as ours.
+    pub(crate) fn of_parts(parts: Parts, special_ids: Option<SpecialIds>) -> Result<Self> {
+        let special_ids = match special_ids {
+            Some(ids) => parts.check_special_ids(ids).map(|()| ids)?,
+            None => parts.special_ids()?,
+        };
         let encoder = parts.encoder(parts.token_bytes()?);
-        Ok(Self { parts, encoder, end_of_text, pad })
+        Ok(Self { parts, encoder, special_ids })
     }
 
     /// The tokens of a text, in order. Nothing is added at either end.
@@ -84,19 +93,24 @@ impl Tokenizer {
         self.encoder.texts().len()
     }
 
-    /// The token before the first of a document: the one that ended the document before it.
+    /// The token before the first of a document; of tokenizers trained here, the one that ended the document before it.
     pub fn bos(&self) -> TokenId {
-        self.end_of_text
+        TokenId(self.special_ids.bos)
     }
 
     /// The token that ends a document.
     pub fn eos(&self) -> TokenId {
-        self.end_of_text
+        TokenId(self.special_ids.eos)
     }
 
     /// The token that fills a batch; eos where a loaded tokenizer has none of its own.
     pub fn pad(&self) -> TokenId {
-        self.pad
+        TokenId(self.special_ids.pad)
+    }
+
+    /// The ids of bos, eos and pad.
+    pub fn special_ids(&self) -> SpecialIds {
+        self.special_ids
     }
 
     /// The `tokenizer.json` of this tokenizer, on one line. Equal tokenizers give equal bytes.
@@ -130,8 +144,7 @@ impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokenizer")
             .field("vocab_size", &self.vocab_size())
-            .field("end_of_text", &self.end_of_text)
-            .field("pad", &self.pad)
+            .field("special_ids", &self.special_ids)
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! What is written can be read; what is not ours, or damaged, is refused by name and never panics.
 
+use itera_config::SpecialIds;
 use itera_tokenizer::{TokenId, Tokenizer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -45,19 +46,44 @@ fn its_parts_make_the_same_tokenizer() {
     for tokenizer in [Tokenizer::byte(), trained()] {
         let (tokens, merges): (Vec<_>, Vec<_>) = (tokenizer.spellings().collect(), tokenizer.merges().collect());
         let specials: Vec<u32> = tokenizer.specials().iter().map(|id| id.0).collect();
-        let same = Tokenizer::from_parts(&tokens, &merges, &specials).expect("a tokenizer");
+        let same = Tokenizer::from_parts(&tokens, &merges, &specials, tokenizer.special_ids()).expect("a tokenizer");
         assert_eq!(same.to_json(), tokenizer.to_json());
         assert_eq!(same.encode("the cat's 🐈"), tokenizer.encode("the cat's 🐈"));
 
         let refusal = |tokens: &[&str], merges: &[[&str; 2]], specials: &[u32]| {
-            Tokenizer::from_parts(tokens, merges, specials).expect_err("a refusal").to_string()
+            Tokenizer::from_parts(tokens, merges, specials, tokenizer.special_ids()).expect_err("a refusal").to_string()
         };
         let twice: Vec<_> = tokens.iter().copied().chain(["a"]).collect();
         assert!(refusal(&twice, &merges, &specials).contains("both \"a\""));
         assert!(refusal(&tokens, &merges, &[0, 1, 999]).contains("special token 999"));
-        assert!(refusal(&tokens, &merges, &[]).contains("<|endoftext|>"));
+        assert!(refusal(&tokens, &merges, &[1]).contains("token 0, which the model has as its bos"));
         assert!(refusal(&tokens[..200], &[], &specials).contains("all 256 are needed"));
         assert!(refusal(&tokens, &[["a", "日"]], &specials).contains("\"日\", which is no token"));
+    }
+}
+
+#[test]
+fn a_model_says_which_tokens_begin_and_end_documents() {
+    let json = trained().to_json().replace("<|endoftext|>", "<|im_end|>").replace("<|pad|>", "<|im_start|>");
+    let error = Tokenizer::from_json(json.as_bytes()).expect_err("a refusal").to_string();
+    assert!(error.contains("<|endoftext|>"), "{error}");
+    let ids = SpecialIds { bos: 1, eos: 0, pad: 1 };
+    let tokenizer = Tokenizer::from_json_of_model(json.as_bytes(), ids).expect("a tokenizer");
+    assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.pad()), (TokenId(1), TokenId(0), TokenId(1)));
+    assert_eq!(tokenizer.encode("the cat <|im_end|>"), trained().encode("the cat <|im_end|>"));
+    let dir = tempfile::tempdir().expect("a directory");
+    tokenizer.write_dir(dir.path(), 4096).expect("written");
+    let settings = std::fs::read_to_string(dir.path().join("tokenizer_config.json")).expect("settings");
+    let settings: Value = serde_json::from_str(&settings).expect("JSON");
+    assert_eq!((&settings["bos_token"], &settings["eos_token"]), (&json!("<|im_start|>"), &json!("<|im_end|>")));
+
+    for (ids, named) in [
+        (SpecialIds { bos: 2, ..ids }, "token 2, which the model has as its bos"),
+        (SpecialIds { eos: 270, ..ids }, "token 270, which the model has as its eos"),
+        (SpecialIds { pad: u32::MAX, ..ids }, "as its pad"),
+    ] {
+        let error = Tokenizer::from_json_of_model(json.as_bytes(), ids).expect_err("a refusal").to_string();
+        assert!(error.contains(named), "{error}");
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Samples are made by the program that will run the model, so a run shows what `itera generate` will.
 
-use itera_checkpoint::special_ids;
 use itera_config::Config;
 use itera_formats::TensorRef;
 use itera_metrics::Sample;
@@ -46,5 +45,5 @@ fn in_runtime(model: &LanguageModel, tokenizer: &Tokenizer) -> Result<Model, Run
     let parameters = model.parameters();
     let tensors: Vec<TensorRef<'_>> =
         parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
-    Model::from_tensors(model.config(), special_ids(tokenizer), &tensors)
+    Model::from_tensors(model.config(), tokenizer.special_ids(), &tensors)
 }

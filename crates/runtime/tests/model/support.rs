@@ -1,17 +1,18 @@
 //! Models to test with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use itera_config::{ModelConfig, PositionEmbedding, TensorSpec};
 use itera_formats::{
     Tensor, TensorRef,
     gguf::{GgufSource, Vocabulary, write_gguf},
-    hf::{SpecialIds, write_packed_dir},
+    hf::{SpecialIds, write_model_dir, write_packed_dir},
     pack_model,
 };
 use itera_kernels::quant::Kind;
 use itera_runtime::{Model, State};
 use itera_testkit::uniform;
+use itera_tokenizer::Tokenizer;
 
 const SPECIAL_IDS: SpecialIds = SpecialIds { bos: 0, eos: 0, pad: 1 };
 
@@ -98,6 +99,24 @@ pub fn packed_model(config: &ModelConfig, seed: u64, kind: Kind) -> Model {
     let path = dir.path().join("model.gguf");
     write_gguf(&path, &source, true).expect("written");
     Model::open(&path).expect("opened")
+}
+
+/// A random model with its tokenizer, as a directory and as a GGUF file in `dir`.
+pub fn write_both(dir: &Path, config: &ModelConfig, ids: SpecialIds, tokenizer: &Tokenizer) -> [PathBuf; 2] {
+    let tensors = random_tensors(config, 5);
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let paths = [dir.join("model"), dir.join("model.gguf")];
+    write_model_dir(&paths[0], config, &ids, &tensors, Kind::F32).expect("written");
+    tokenizer.write_dir(&paths[0], config.max_seq_len).expect("written");
+    let vocabulary = &Vocabulary {
+        tokens: tokenizer.spellings().collect(),
+        merges: tokenizer.merges().collect(),
+        specials: tokenizer.specials().iter().map(|id| id.0).collect(),
+    };
+    let tensors = &pack_model(config, &tensors, Kind::F32).expect("packed");
+    let source = GgufSource { name: "random", config, special_ids: ids, vocabulary, tensors };
+    write_gguf(&paths[1], &source, true).expect("written");
+    paths
 }
 
 /// `len` tokens of a model, a function of `seed`.

@@ -1,10 +1,11 @@
 //! Text in, text and scores out.
 
+use itera_formats::hf::SpecialIds;
 use itera_runtime::{CompletionConfig, Continuation, Finish, Model, Sampler, SamplingConfig};
 use itera_testkit::assert_close;
 use itera_tokenizer::{TokenId, Tokenizer};
 
-use crate::support::{configs, random_model, steps};
+use crate::support::{configs, random_model, steps, write_both};
 
 fn greedy() -> Sampler {
     Sampler::likeliest(vec![])
@@ -85,6 +86,47 @@ fn a_completion_is_the_text_of_its_tokens() {
     assert!(stopped > 10, "{stopped} texts were long enough");
 }
 
+/// The same tokenizer, under other names and with another bos.
+fn foreign_tokenizer_json() -> (String, SpecialIds) {
+    let json = Tokenizer::byte().to_json().replace("<|endoftext|>", "<|im_end|>").replace("<|pad|>", "<|im_start|>");
+    (json, SpecialIds { bos: 1, eos: 0, pad: 0 })
+}
+
+#[test]
+fn a_file_says_what_begins_and_ends_a_text() {
+    let (_, config) = &configs()[1];
+    let (json, ids) = foreign_tokenizer_json();
+    let tokenizer = Tokenizer::from_json_of_model(json.as_bytes(), ids).expect("a tokenizer");
+    let dir = tempfile::tempdir().expect("a directory");
+    for path in write_both(dir.path(), config, ids, &tokenizer) {
+        let model = Model::open(&path).expect("opened");
+        let tokenizer = model.tokenizer().expect("its tokenizer");
+        assert_eq!(tokenizer.special_ids(), ids, "{}", path.display());
+
+        // the text of nothing is what follows bos
+        let config = CompletionConfig { max_tokens: 20, stop: vec![] };
+        let mut work = model.workspace();
+        let none = |_: &str| Continuation::More;
+        let found = model.complete(&tokenizer, "", &config, &mut greedy(), &mut work, none).expect("a text");
+        let mut expected = generate(&model, &[ids.bos], 20);
+        let end = expected.iter().position(|id| *id == ids.eos).map_or(expected.len(), |end| end + 1);
+        expected.truncate(end);
+        assert_eq!(found.ids, expected);
+
+        let text: Vec<u32> = [ids.bos].into_iter().chain(tokenizer.encode("ab").iter().map(|id| id.0)).collect();
+        let logits = steps(&model, &mut model.new_state(), &text);
+        let rows = logits.chunks(model.config().vocab_size).zip(text[1..].iter().chain([&ids.eos]));
+        let nats: f64 = rows.map(|(row, target)| nats(row, *target)).sum();
+        let score = model.score_documents(&tokenizer, &["ab"], &|| ()).expect("scores");
+        assert_close("nats", &[score.nats as f32], &[nats as f32], 1e-5);
+    }
+}
+
+fn nats(logits: &[f32], target: u32) -> f64 {
+    let sum: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
+    sum.ln() - f64::from(logits[target as usize])
+}
+
 #[test]
 fn documents_cost_the_nats_of_their_tokens_and_eos() {
     let tokenizer = Tokenizer::byte();
@@ -92,20 +134,19 @@ fn documents_cost_the_nats_of_their_tokens_and_eos() {
     let documents = ["", "a", "Some text.", long.as_str()];
     for (name, config) in configs() {
         let model = random_model(&config, 4);
-        let mut nats = 0.0;
+        let mut total = 0.0;
         for document in documents {
             let eos = [tokenizer.eos()];
             let ids: Vec<u32> = eos.iter().chain(&tokenizer.encode(document)).chain(&eos).map(|id| id.0).collect();
             let logits = steps(&model, &mut model.new_state(), &ids[..ids.len() - 1]);
             for (logits, target) in logits.chunks(config.vocab_size).zip(&ids[1..]) {
-                let sum: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
-                nats += sum.ln() - f64::from(logits[*target as usize]);
+                total += nats(logits, *target);
             }
         }
         let score = model.score_documents(&tokenizer, &documents, &|| ()).expect("scores");
         let bytes: usize = documents.iter().map(|document| document.len()).sum();
         assert_eq!((score.bytes, score.tokens), (bytes as u64, (bytes + documents.len()) as u64), "{name}");
-        assert_close(name, &[score.nats as f32], &[nats as f32], 1e-5);
-        assert_close(name, &[score.bits_per_byte() as f32], &[(nats / bytes as f64 / 2f64.ln()) as f32], 1e-5);
+        assert_close(name, &[score.nats as f32], &[total as f32], 1e-5);
+        assert_close(name, &[score.bits_per_byte() as f32], &[(total / bytes as f64 / 2f64.ln()) as f32], 1e-5);
     }
 }
