@@ -66,10 +66,11 @@ impl Model {
     ) -> Result<Vec<u32>> {
         let mut logits = self.prefill(state, prompt, work)?;
         let mut text = prompt.to_vec();
-        while text.len() < prompt.len() + max_tokens {
+        let longest = prompt.len().saturating_add(max_tokens);
+        while text.len() < longest {
             let id = sampler.choose(logits, &text);
             text.push(id);
-            if each(id) == Continuation::Done || text.len() == prompt.len() + max_tokens {
+            if each(id) == Continuation::Done || text.len() == longest {
                 break;
             }
             logits = match self.step(state, id, work) {

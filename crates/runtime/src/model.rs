@@ -207,7 +207,7 @@ impl Model {
             while start < tokens.len() {
                 let left = tokens.len() - start;
                 // a rest too short for a chunk of its own goes with the one before it
-                let len = if left < self.chunk + MIN_CHUNK { left } else { self.chunk };
+                let len = if left < self.chunk.saturating_add(MIN_CHUNK) { left } else { self.chunk };
                 self.forward(&tokens[start..start + len], &mut Past::Chunk(state, len), work);
                 after(Form::Chunk, start, len, work);
                 start += len;

@@ -87,8 +87,10 @@ fn read(gguf: &Gguf<'_>) -> Result<(ModelConfig, SpecialIds)> {
                 _ => None,
             },
         )?;
-    let config = model(Keys { gguf, prefix: arch }, arch)?;
+    let keys = Keys { gguf, prefix: arch };
+    let config = model(keys, arch)?;
     config.validate()?;
+    check_attention(keys, &config)?;
     let id = |key| {
         all.required(key, &format!("the id of one of {} tokens", config.vocab_size), |value| {
             value.as_size().filter(|id| *id < config.vocab_size).map(|id| id as u32)
@@ -194,6 +196,25 @@ fn attention(keys: Keys<'_>, n_layers: usize, n_attention_heads: usize) -> Resul
     Ok(found.unwrap_or_else(|| (all(), n_attention_heads)))
 }
 
+/// An error about keys by which attention would be another than that of `config`, a valid one.
+fn check_attention(keys: Keys<'_>, config: &ModelConfig) -> Result<()> {
+    if config.attention_layers.is_empty() {
+        return Ok(());
+    }
+    let width = config.d_attention_head();
+    let is_width = |value: &Value<'_>| value.as_size() == Some(width);
+    let expected = format!("{width}, the width of a head");
+    keys.only("attention.key_length", &expected, is_width)?;
+    keys.only("attention.value_length", &expected, is_width)?;
+    if config.position_embedding == PositionEmbedding::None {
+        return Ok(());
+    }
+    keys.only("rope.dimension_count", &expected, is_width)?;
+    keys.only("rope.scaling.type", "\"none\"", |value| matches!(value, Value::Text("none")))?;
+    keys.only("rope.scaling.factor", "1", |value| number(value) == Some(1.0))?;
+    keys.only("rope.scale_linear", "1", |value| number(value) == Some(1.0))
+}
+
 /// Rows of the embedding.
 fn vocab_size(keys: Keys<'_>) -> Result<usize> {
     let embed = keys.gguf.tensors.iter().find(|tensor| tensor.name == EMBED);
@@ -231,6 +252,11 @@ impl<'a> Keys<'a> {
 
     fn required<T>(self, key: &str, supported: &str, read: impl FnOnce(&Value<'a>) -> Option<T>) -> Result<T> {
         self.optional(key, supported, read)?.ok_or_else(|| self.unsupported(key, supported))
+    }
+
+    /// An error unless the key is absent or has a value that is supported.
+    fn only(self, key: &str, supported: &str, is_supported: impl FnOnce(&Value<'a>) -> bool) -> Result<()> {
+        self.optional(key, supported, |value| is_supported(value).then_some(())).map(|_| ())
     }
 
     fn size(self, key: &str) -> Result<usize> {

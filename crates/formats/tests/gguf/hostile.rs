@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use itera_config::{ModelConfig, PositionEmbedding};
 use itera_formats::ModelFile;
 use itera_formats::gguf::{Gguf, Value};
 use itera_kernels::quant::Kind;
 
-use crate::support::small_file;
+use crate::support::{random_tensors, small, small_file, write};
 
 /// A file under construction.
 #[derive(Clone, Default)]
@@ -53,6 +54,7 @@ impl Header {
 }
 
 const U32: u32 = 4;
+const F32: u32 = 6;
 const BOOL: u32 = 7;
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
@@ -131,7 +133,10 @@ fn an_unusual_file_is_read() {
 
 /// A valid file with one text of its header replaced by another of the same length.
 fn changed(from: &str, to: &str) -> Vec<u8> {
-    let mut file = small_file(Kind::F32);
+    changed_in(small_file(Kind::F32), from, to)
+}
+
+fn changed_in(mut file: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     let at = file.windows(from.len()).position(|window| window == from.as_bytes()).expect("the text is there");
     file[at..at + to.len()].copy_from_slice(to.as_bytes());
     file
@@ -165,6 +170,52 @@ fn tensors_of_another_model_are_refused() {
     ] {
         let error = ModelFile::from_gguf(changed(from, to)).expect_err("refused").to_string();
         assert!(error.contains(named), "{named}: {error}");
+    }
+}
+
+/// `file` with one more metadata entry, given without its key's prefix.
+fn with_entry(file: &[u8], key: &str, value: Header) -> Vec<u8> {
+    let entry = Header::default().text(&format!("granitehybrid.{key}")).bytes(&value.0).text("filling").u32(TEXT);
+    // tensors stay where they are if what comes before them grows by a multiple of the alignment
+    let filling = " ".repeat(32 - (entry.0.len() + 8) % 32);
+    let n_entries = u64::from_le_bytes(*file[16..].first_chunk().expect("eight bytes")) + 2;
+    [&file[..16], &n_entries.to_le_bytes(), &entry.text(&filling).0, &file[24..]].concat()
+}
+
+#[test]
+fn attention_of_another_sort_is_refused_by_its_key() {
+    let text = |text: &str| Header::default().u32(TEXT).text(text);
+    let size = |size: u32| Header::default().u32(U32).u32(size);
+    let number = |number: f32| Header::default().u32(F32).bytes(&number.to_le_bytes());
+    let file = |config: &ModelConfig| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        write(&path, config, &random_tensors(config), Kind::F32).expect("written");
+        std::fs::read(path).expect("read")
+    };
+    let turning = file(&ModelConfig { position_embedding: PositionEmbedding::Rope, ..small() });
+    let still = file(&small());
+    for (key, supported, other) in [
+        ("rope.scaling.type", text("none"), text("yarn")),
+        ("rope.scaling.factor", number(1.0), number(4.0)),
+        ("rope.scale_linear", number(1.0), number(2.0)),
+        ("attention.key_length", size(16), size(8)),
+        ("attention.value_length", size(16), size(32)),
+    ] {
+        assert!(ModelFile::from_gguf(with_entry(&turning, key, supported)).is_ok(), "{key}");
+        let error = ModelFile::from_gguf(with_entry(&turning, key, other.clone())).expect_err("refused").to_string();
+        assert!(error.contains(&format!("`granitehybrid.{key}` is ")), "{key}: {error}");
+        // positions that do not turn are not scaled either
+        let found = ModelFile::from_gguf(with_entry(&still, key, other));
+        assert_eq!(found.is_ok(), key.starts_with("rope"), "{key}");
+    }
+    for (file, is_refused) in [(turning, true), (still, false)] {
+        let file = changed_in(
+            file,
+            "granitehybrid.rope.dimension_count\x04\0\0\0\x10",
+            "granitehybrid.rope.dimension_count\x04\0\0\0\x08",
+        );
+        assert_eq!(ModelFile::from_gguf(file).is_err(), is_refused);
     }
 }
 

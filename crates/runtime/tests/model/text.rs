@@ -41,7 +41,9 @@ fn a_text_ends_with_its_callback_or_its_context() {
     let (_, mut config) = configs()[1].clone();
     config.max_seq_len = 20;
     let model = random_model(&config, 2);
-    assert_eq!(generate(&model, &[0; 5], 100).len(), 16, "the last token needs no position");
+    for max_tokens in [100, usize::MAX] {
+        assert_eq!(generate(&model, &[0; 5], max_tokens).len(), 16, "the last token needs no position");
+    }
     let mut left = 7;
     let count = |_| {
         left -= 1;
