@@ -41,12 +41,13 @@ pub fn run(args: args::Generate) -> Result<ExitCode> {
             let object = serde_json::json!({ "prompt": prompt, "text": completion.text, "ids": completion.ids });
             writeln!(stdout, "{object}")?;
         } else {
-            write!(stdout, "{prompt}")?;
+            // a prompt that cannot be continued is not shown
+            let mut before = prompt.as_str();
             complete(&mut |piece| {
-                write!(stdout, "{piece}")?;
+                write!(stdout, "{}{piece}", std::mem::take(&mut before))?;
                 stdout.flush()
             })?;
-            writeln!(stdout)?;
+            writeln!(stdout, "{before}")?;
             if index + 1 < prompts.len() {
                 writeln!(stdout)?;
             }

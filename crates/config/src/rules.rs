@@ -15,6 +15,8 @@ const MAX_SIZE: usize = 1 << 20;
 const MAX_LAYERS: usize = 1 << 10;
 /// Most parameters, four gigabytes of f32.
 const MAX_PARAMS: usize = 1_000_000_000;
+/// Most numbers in the state of the SSM layers, which takes the same memory whatever the length of a text.
+const MAX_STATE: usize = 1 << 26;
 /// Fewest entries of a vocabulary: the bytes and two special tokens.
 const MIN_VOCAB_SIZE: usize = 258;
 /// Largest count of steps or tokens.
@@ -121,6 +123,10 @@ fn model(checks: &mut Checks, c: &ModelConfig) {
         let total = c.total_params();
         let rule = format!("have at most {MAX_PARAMS} parameters in total");
         own.rule(total <= MAX_PARAMS, "model", total, rule, None);
+        let n_mamba_layers = c.n_layers - c.attention_layers.len();
+        let state = c.d_inner().saturating_mul(c.d_state).saturating_mul(n_mamba_layers);
+        let rule = format!("be small enough for a state of {MAX_STATE} numbers (here {state})");
+        own.rule(state <= MAX_STATE, "model.d_state", c.d_state, rule, None);
     }
     checks.absorb(own);
 }

@@ -29,6 +29,7 @@ const BROKEN: &[&[&str]] = &[
     &["model.attention_layers=[1, 1]"],
     &["model.attention_layers=[4]"],
     &["model.d_state=0"],
+    &["model.d_state=1048576"],
     &["model.d_conv=1"],
     &["model.expand=0"],
     &["model.d_head=0"],
@@ -228,6 +229,8 @@ proptest! {
         };
         if model.validate().is_ok() {
             prop_assert!(model.total_params() <= 1_000_000_000);
+            let n_mamba_layers = model.n_layers - model.attention_layers.len();
+            prop_assert!(model.d_inner() * model.d_state * n_mamba_layers <= 1 << 26);
             prop_assert!(model.active_params() <= model.total_params());
             prop_assert!(model.flops_per_token(4096) >= 2 * model.vocab_size as u64 * model.d_model as u64);
         }

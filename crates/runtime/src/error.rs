@@ -35,15 +35,17 @@ pub enum RuntimeError {
     #[error("the prompt has no token; begin with the bos token")]
     EmptyPrompt,
     /// The attention layers would have to look back further than the model promises.
-    #[error("position {position} is past the model's longest context of {max_seq_len} tokens; begin a new state")]
+    #[error(
+        "a text of {len} tokens is too long: the model's longest context is {max_seq_len}; shorten it, or begin a new state"
+    )]
     ContextFull {
-        /// The position that was asked for.
-        position: usize,
+        /// Tokens that the text would have, those seen before included.
+        len: usize,
         /// The longest context.
         max_seq_len: usize,
     },
     /// A state belongs to a model of another shape.
-    #[error("the state belongs to a model of another shape; make it with `State::new` of this one")]
+    #[error("the state belongs to a model of another shape; make it with `Model::new_state` of this one")]
     ForeignState,
     /// Bytes that are no state of this model.
     #[error("not a state of this model: {0}")]

@@ -97,18 +97,23 @@ impl Workspace {
     /// Make room for `rows` tokens.
     pub(crate) fn fit(&mut self, config: &ModelConfig, rows: usize) {
         let d = config.d_model;
-        let kv = config.n_kv_heads * config.d_attention_head();
-        let mlp = config.d_shared.max(if config.n_experts > 0 { config.d_expert } else { 0 });
+        // files may say anything of layers that they do not have
+        let (has_attention, has_experts) = (!config.attention_layers.is_empty(), config.n_experts > 0);
+        let has_mamba = config.attention_layers.len() < config.n_layers;
+        let (d_in_proj, d_inner) = if has_mamba { (config.d_in_proj(), config.d_inner()) } else { (0, 0) };
+        let kv = if has_attention { config.n_kv_heads * config.d_attention_head() } else { 0 };
+        let (top_k, d_expert) = if has_experts { (config.top_k, config.d_expert) } else { (0, 0) };
+        let mlp = config.d_shared.max(d_expert);
         let per_row = [
             (&mut self.x, d),
             (&mut self.u, d),
             (&mut self.branch, d),
-            (&mut self.projected, config.d_in_proj().max(d)),
-            (&mut self.mixed, config.d_inner().max(d)),
+            (&mut self.projected, d_in_proj.max(d)),
+            (&mut self.mixed, d_inner.max(d)),
             (&mut self.key, kv),
             (&mut self.value, kv),
             (&mut self.turns, config.d_attention_head()),
-            (&mut self.expert_weights, config.top_k),
+            (&mut self.expert_weights, top_k),
             (&mut self.gathered, d),
             (&mut self.expert_out, d),
             (&mut self.inside.gate, mlp),
@@ -118,8 +123,8 @@ impl Workspace {
         for (buffer, width) in per_row {
             sized(buffer, rows * width);
         }
-        sized(&mut self.expert_ids, rows * config.top_k);
-        sized(&mut self.assignments, rows * config.top_k);
+        sized(&mut self.expert_ids, rows * top_k);
+        sized(&mut self.assignments, rows * top_k);
         sized(&mut self.router_logits, config.n_experts);
         sized(&mut self.starts, config.n_experts + 1);
     }

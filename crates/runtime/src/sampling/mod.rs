@@ -22,7 +22,7 @@ use itera_kernels::decode::{likeliest, likelihoods};
 /// How to choose the next token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SamplingConfig {
-    /// Divides the logits; 0 takes the most likely token (ties to the lowest id).
+    /// Divides the logits; 0, and anything below 10⁻²⁰, takes the most likely token (ties to the lowest id).
     pub temperature: f64,
     /// Keep the k most likely tokens; 0 keeps all.
     pub top_k: usize,
@@ -42,6 +42,9 @@ impl Default for SamplingConfig {
     }
 }
 
+/// Least temperature that logits are divided by. A lower one would leave no other token either, but might overflow.
+const COLDEST: f32 = 1e-20;
+
 /// Chooses the tokens of one text.
 #[derive(Debug)]
 pub struct Sampler {
@@ -58,11 +61,12 @@ impl Sampler {
         if config.repetition_penalty != 1.0 {
             processors.push(Box::new(RepetitionPenalty::new(config.repetition_penalty as f32)));
         }
-        if config.temperature == 0.0 {
+        let temperature = config.temperature as f32;
+        if temperature < COLDEST {
             return Self::likeliest(processors);
         }
         if config.temperature != 1.0 {
-            processors.push(Box::new(Temperature(config.temperature as f32)));
+            processors.push(Box::new(Temperature(temperature)));
         }
         if config.top_k > 0 {
             processors.push(Box::new(TopK::new(config.top_k)));

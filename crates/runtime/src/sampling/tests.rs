@@ -57,6 +57,7 @@ fn choices_are_those_of_sorting_everything() {
         with(|_| ()),
         with(|c| c.temperature = 0.0),
         with(|c| c.temperature = 5.0),
+        with(|c| c.temperature = 1e-19),
         with(|c| c.top_k = 1),
         with(|c| (c.temperature, c.top_k) = (3.0, 40)),
         with(|c| (c.temperature, c.top_p) = (2.0, 0.7)),
@@ -73,6 +74,15 @@ fn choices_are_those_of_sorting_everything() {
             let expected = slow_choice(&config, &mut rng, &logits(seed), &seen);
             assert_eq!(sampler.choose(&mut logits(seed), &seen), expected, "{config:?}, choice {seed}");
         }
+    }
+}
+
+#[test]
+fn the_coldest_temperatures_are_greedy() {
+    for temperature in [f64::MIN_POSITIVE, 1e-46, 1e-40, 1e-37, 1e-30] {
+        let mut sampler = Sampler::new(&with(|c| c.temperature = temperature), 0);
+        let choice = sampler.choose(&mut [1.0, 70.0, 80.0, 80.0, -90.0], &[]);
+        assert_eq!(choice, 2, "{temperature:e}");
     }
 }
 

@@ -137,7 +137,7 @@ impl State {
         }
         match self.shape.longest() {
             Some(max_seq_len) if tokens > max_seq_len - self.position => {
-                Err(RuntimeError::ContextFull { position: self.position.saturating_add(tokens), max_seq_len })
+                Err(RuntimeError::ContextFull { len: self.position.saturating_add(tokens), max_seq_len })
             }
             _ => Ok(()),
         }

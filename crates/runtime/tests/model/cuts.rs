@@ -1,5 +1,6 @@
 //! However a text is cut, and whatever else runs beside it, it leads to the same logits and the same state.
 
+use itera_config::ModelConfig;
 use itera_runtime::{Model, State, Workspace};
 use itera_testkit::assert_close;
 
@@ -37,6 +38,31 @@ fn chunks_equal_steps_at_any_cut() {
             let second = steps(&model, &mut state, &ids[cut..]);
             assert_close(&format!("{name}, steps from {cut}"), &[first, second].concat(), &expected, FORMS);
         }
+    }
+}
+
+#[test]
+fn a_chunk_may_be_longer_than_any_text() {
+    let (_, config) = &configs()[1];
+    let ids = tokens(config, 150, 4);
+    let logits = |model: Model| chunks(&model, &mut model.new_state(), &ids);
+    let expected = logits(random_model(config, 3).with_chunk(150));
+    assert_eq!(logits(random_model(config, 3).with_chunk(usize::MAX)), expected);
+}
+
+/// What a configuration says of layers that it does not have costs nothing: each of these buffers would be longer than any memory.
+#[test]
+fn layers_that_are_not_there_take_no_memory() {
+    for (name, change) in [
+        ("all mamba", (|c| (c.n_kv_heads, c.n_attention_heads) = (1 << 20, 1)) as fn(&mut ModelConfig)),
+        ("all attention", |c| (c.d_state, c.n_groups, c.d_head) = (1 << 20, 64, 1)),
+    ] {
+        let (_, mut config) = configs().into_iter().find(|(other, _)| *other == name).expect("such a model");
+        change(&mut config);
+        let model = random_model(&config, 3).with_chunk(usize::MAX);
+        let ids = tokens(&config, 2000, 4);
+        let logits = model.prefill(&mut model.new_state(), &ids, &mut model.workspace()).expect("a prefill").to_vec();
+        assert_eq!(logits.len(), config.vocab_size, "{name}");
     }
 }
 

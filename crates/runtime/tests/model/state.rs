@@ -101,13 +101,13 @@ fn what_cannot_be_is_an_error_and_changes_nothing() {
     assert!(matches!(model.prefill(&mut state, &[0, token], &mut work), Err(RuntimeError::Token { .. })));
     assert!(matches!(model.prefill(&mut state, &[], &mut work), Err(RuntimeError::EmptyPrompt)));
     let long = model.prefill(&mut state, &[0; 3], &mut work);
-    assert!(matches!(long, Err(RuntimeError::ContextFull { position: 41, max_seq_len: 40 })));
+    assert!(matches!(long, Err(RuntimeError::ContextFull { len: 41, max_seq_len: 40 })));
     assert!(matches!(foreign.step(&mut state, 0, &mut work), Err(RuntimeError::ForeignState)));
     assert!(state == before);
 
     model.prefill(&mut state, &[0; 2], &mut work).expect("two more fit");
     let full = model.step(&mut state, 0, &mut work);
-    assert!(matches!(full, Err(RuntimeError::ContextFull { position: 41, max_seq_len: 40 })));
+    assert!(matches!(full, Err(RuntimeError::ContextFull { len: 41, max_seq_len: 40 })));
 
     let mut endless = after(&foreign, 0);
     let far = vec![0; 2 * foreign.config().max_seq_len];
