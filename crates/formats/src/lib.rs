@@ -15,6 +15,7 @@
 mod atomic;
 mod error;
 pub mod gguf;
+mod header;
 pub mod hf;
 mod listing;
 mod mapped;

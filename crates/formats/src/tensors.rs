@@ -17,6 +17,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::atomic::publish;
+use crate::header::Header;
 use crate::{FormatError, MappedFile, Result};
 
 /// Bytes of the header's length.
@@ -230,8 +231,10 @@ fn split<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Metadata, &'a [u8])> {
         let problem = format!("its header should have {length} bytes, but {} follow; it may have been cut", rest.len());
         return Err(invalid(problem));
     };
+    let Header(mut tensors) = serde_json::from_slice(header).map_err(|error| invalid(error.to_string()))?;
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
     // offsets are found to start at 0, to leave no gap, and to agree with dtype and shape
-    let metadata: Metadata = serde_json::from_slice(header).map_err(|error| invalid(error.to_string()))?;
+    let metadata = Metadata::new(None, tensors).map_err(|error| invalid(error.to_string()))?;
     if metadata.data_len() == numbers.len() {
         return Ok((metadata, numbers));
     }
@@ -378,6 +381,7 @@ mod tests {
             format!(r#"{{"w":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}"#)
         };
         let two = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#;
+        let twice = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
         for (header, named) in [
             (entry("I64", "[1]", "[0,8]"), "`w` is stored as I64"),
             (entry("F32", "[2]", "[4,12]"), "`w`"),
@@ -386,6 +390,8 @@ mod tests {
             (entry("F32", "[4294967296,4294967296,4294967296]", "[0,8]"), "overflow"),
             (entry("F32", "[-1]", "[0,8]"), "line 1"),
             (two.to_owned(), "`b`"),
+            (twice.to_owned(), "tensor `a` is given twice"),
+            (r#"{"__metadata__":{},"__metadata__":{}}"#.to_owned(), "given twice"),
             ("[]".to_owned(), "no valid safetensors file"),
         ] {
             let error = read(&with_header(&header, &[0; 8])).expect_err("refused").to_string();
