@@ -378,7 +378,7 @@ pub struct Compare {
 pub struct Inspect {
     /// A GGUF file of any architecture, a Hugging Face directory, a checkpoint, or a run.
     pub path: PathBuf,
-    /// Print one JSON object, with all metadata in full.
+    /// Print one JSON object; of long lists in GGUF metadata it has the first items and their number.
     #[arg(long)]
     pub json: bool,
 }

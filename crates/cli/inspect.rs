@@ -9,10 +9,10 @@ use std::{
 use anyhow::Result;
 use itera_checkpoint::find_model;
 use itera_config::ModelConfig;
-use itera_formats::Listing;
+use itera_formats::{Listing, MetadataValue};
 use itera_runtime::Model;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::{
     args,
@@ -49,19 +49,20 @@ pub fn run(args: args::Inspect) -> Result<ExitCode> {
         let tensors: Vec<_> = listing
             .tensors
             .iter()
-            .map(|t| serde_json::json!({ "name": t.name, "kind": t.kind.name(), "shape": t.shape, "params": t.n_params(), "bytes": t.size_bytes }))
+            .map(|t| json!({ "name": t.name, "kind": t.kind.name(), "shape": t.shape, "params": t.n_params(), "bytes": t.size_bytes }))
             .collect();
         let (model, problem) = match anatomy {
             Ok(anatomy) => (Some(anatomy), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let object = serde_json::json!({
+        let metadata: Map<_, _> = listing.metadata.into_iter().map(|(key, value)| (key, json!(value))).collect();
+        let object = json!({
             "path": path,
             "format": listing.format,
             "model": model,
             "problem": problem,
             "sizes": sizes,
-            "metadata": listing.metadata,
+            "metadata": metadata,
             "tensors": tensors,
         });
         writeln!(out, "{object}")?;
@@ -94,9 +95,13 @@ fn print(
     anatomy: &Result<Anatomy>,
     sizes: &Sizes,
 ) -> io::Result<()> {
-    let width = listing.metadata.keys().map(String::len).max().unwrap_or(0);
+    let width = listing.metadata.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     for (key, value) in &listing.metadata {
-        writeln!(out, "{key:width$}  {}", shown(value))?;
+        let value = match value {
+            MetadataValue::Whole(value) => shown(value),
+            MetadataValue::Long { len, first } => shown_list(first, *len),
+        };
+        writeln!(out, "{key:width$}  {value}")?;
     }
     writeln!(out)?;
     let width = listing.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
@@ -125,11 +130,14 @@ fn shown(value: &Value) -> String {
             Some((cut, _)) => format!("{:?}…", &text[..cut]),
             None => format!("{text:?}"),
         },
-        Value::Array(items) => {
-            let shown: Vec<_> = items.iter().take(SHOWN_ITEMS).map(shown).collect();
-            let rest = if items.len() > SHOWN_ITEMS { format!(", … {} in all", items.len()) } else { String::new() };
-            format!("[{}{rest}]", shown.join(", "))
-        }
+        Value::Array(items) => shown_list(items, items.len()),
         other => other.to_string(),
     }
+}
+
+/// The first of `len` items.
+fn shown_list(items: &[Value], len: usize) -> String {
+    let shown: Vec<_> = items.iter().take(SHOWN_ITEMS).map(shown).collect();
+    let rest = if len > SHOWN_ITEMS { format!(", … {len} in all") } else { String::new() };
+    format!("[{}{rest}]", shown.join(", "))
 }

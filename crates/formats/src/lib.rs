@@ -26,7 +26,7 @@ mod tensors;
 pub use atomic::write_atomic;
 pub use error::FormatError;
 pub use itera_kernels::quant::Kind;
-pub use listing::{ListedTensor, Listing};
+pub use listing::{ListedTensor, Listing, MetadataValue};
 pub use mapped::MappedFile;
 pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
 pub use packed::{PackedTensor, pack_model, packed_kind, rows_and_cols};

@@ -11,7 +11,8 @@ use std::fs;
 use std::path::Path;
 
 use itera_kernels::quant::Kind;
-use serde_json::{Map, Value as Json};
+use serde::Serialize;
+use serde_json::Value as Json;
 
 use crate::error::io;
 use crate::gguf::{Gguf, Value};
@@ -22,13 +23,34 @@ use crate::{MappedFile, Result, hf};
 pub struct Listing {
     /// `GGUF 3`, or `Hugging Face`.
     pub format: String,
-    /// The metadata of a GGUF file, or `config.json`.
-    pub metadata: Map<String, Json>,
+    /// The metadata of a GGUF file, or `config.json`, in the order of the file.
+    pub metadata: Vec<(String, MetadataValue)>,
     /// The tensors, in the order of the file.
     pub tensors: Vec<ListedTensor>,
     /// Bytes of the file, or of all files directly in the directory.
     pub file_bytes: u64,
 }
+
+/// What a file says under one key.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum MetadataValue {
+    /// A value as it is.
+    Whole(Json),
+    /// A list of a GGUF file that is too long to be taken out of it.
+    Long {
+        /// Number of its items.
+        len: usize,
+        /// The first of them.
+        first: Vec<Json>,
+    },
+}
+
+/// Items of the longest list that is listed whole.
+const WHOLE: usize = 16;
+
+/// Items that are listed of a longer one.
+const FIRST: usize = 8;
 
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +93,7 @@ impl Listing {
         };
         Ok(Self {
             format: format!("GGUF {}", gguf.version),
-            metadata: gguf.metadata.iter().map(|entry| (entry.key.to_owned(), json(&entry.value))).collect(),
+            metadata: gguf.metadata.iter().map(|entry| (entry.key.to_owned(), listed(&entry.value))).collect(),
             tensors: gguf.tensors.iter().map(tensor).collect(),
             file_bytes: file.bytes().len() as u64,
         })
@@ -89,9 +111,10 @@ impl Listing {
             shape: tensor.shape,
             size_bytes: tensor.size_bytes,
         };
+        let entries = config.as_object().into_iter().flatten();
         Ok(Self {
             format: "Hugging Face".to_owned(),
-            metadata: config.as_object().cloned().unwrap_or_default(),
+            metadata: entries.map(|(key, value)| (key.clone(), MetadataValue::Whole(value.clone()))).collect(),
             tensors: found.into_iter().map(tensor).collect(),
             file_bytes: bytes_in(dir)?,
         })
@@ -107,6 +130,15 @@ fn bytes_in(dir: &Path) -> Result<u64> {
         bytes += if metadata.is_file() { metadata.len() } else { 0 };
     }
     Ok(bytes)
+}
+
+fn listed(value: &Value<'_>) -> MetadataValue {
+    match value {
+        Value::Array(array) if array.len() > WHOLE => {
+            MetadataValue::Long { len: array.len(), first: array.iter().take(FIRST).map(|item| json(&item)).collect() }
+        }
+        value => MetadataValue::Whole(json(value)),
+    }
 }
 
 /// A value of GGUF as JSON, which has no number for an infinity or a NaN.

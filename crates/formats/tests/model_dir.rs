@@ -5,7 +5,9 @@ use std::path::Path;
 
 use itera_config::{ModelConfig, PositionEmbedding};
 use itera_formats::hf::{SpecialIds, read_model_dir, write_model_dir};
-use itera_formats::{Kind, ListedTensor, Listing, Tensor, TensorRef, read_safetensors, write_safetensors};
+use itera_formats::{
+    Kind, ListedTensor, Listing, MetadataValue, Tensor, TensorRef, read_safetensors, write_safetensors,
+};
 use itera_testkit::uniform;
 use tempfile::TempDir;
 
@@ -162,7 +164,8 @@ fn a_listing_tells_what_was_written() {
     let n_params: usize = listing.tensors.iter().map(ListedTensor::n_params).sum();
     assert_eq!(n_params, small().total_params());
     assert!(listing.tensors.iter().all(|t| t.kind == Kind::F32 && t.size_bytes == 4 * t.n_params()));
-    assert_eq!(listing.metadata["hidden_size"], small().d_model);
+    let hidden_size = ("hidden_size".to_owned(), MetadataValue::Whole(small().d_model.into()));
+    assert!(listing.metadata.contains(&hidden_size), "{:?}", listing.metadata);
     let files = ["config.json", "generation_config.json", "model.safetensors"];
     let bytes = files.map(|file| fs::metadata(dir.path().join(file)).expect("a file").len());
     assert_eq!(listing.file_bytes, bytes.iter().sum::<u64>());

@@ -3,7 +3,7 @@
 use std::fs;
 
 use itera_config::ModelConfig;
-use itera_formats::ModelFile;
+use itera_formats::{Listing, MetadataValue, ModelFile};
 use itera_kernels::quant::Kind;
 
 use crate::support::{random_tensors, small, write};
@@ -19,6 +19,23 @@ fn peak_mb() -> usize {
 fn replace(file: &mut [u8], from: &[u8], to: &[u8]) {
     let at = file.windows(from.len()).position(|window| window == from).expect("it is there");
     file[at..at + to.len()].copy_from_slice(to);
+}
+
+/// Items of one byte, which as JSON take seventy times as much.
+#[test]
+fn a_long_list_is_not_taken_out_of_the_file() {
+    let n_items: usize = 4 << 20;
+    let mut file = [b"GGUF".as_slice(), &3_u32.to_le_bytes(), &[0; 8], &1_u64.to_le_bytes()].concat();
+    file.extend([&4_u64.to_le_bytes()[..], b"list", &9_u32.to_le_bytes(), &1_u32.to_le_bytes()].concat());
+    file.extend((n_items as u64).to_le_bytes());
+    file.resize((file.len() + n_items).next_multiple_of(32), 7);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("list.gguf");
+    fs::write(&path, file).expect("written");
+    let listing = Listing::of(&path).expect("a listing");
+    let [(key, MetadataValue::Long { len, first })] = &listing.metadata[..] else { panic!("{:?}", listing.metadata) };
+    assert_eq!((key.as_str(), *len, &first[..2]), ("list", n_items, &[7.into(), 7.into()][..]));
+    assert!(peak_mb() < 64, "{} MB", peak_mb());
 }
 
 #[test]

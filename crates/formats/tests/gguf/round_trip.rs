@@ -3,8 +3,11 @@
 use itera_config::ModelConfig;
 use itera_formats::gguf::{GgufSource, Vocabulary, gguf_size_bytes, write_gguf};
 use itera_formats::hf::SpecialIds;
-use itera_formats::{Listing, ModelFile, PackedTensor, RotaryPairs, Tensor, TensorRef, TokenizerSource, pack_model};
+use itera_formats::{
+    Listing, MetadataValue, ModelFile, PackedTensor, RotaryPairs, Tensor, TensorRef, TokenizerSource, pack_model,
+};
 use itera_kernels::quant::{Kind, dequantize, quantize};
+use serde_json::json;
 
 use crate::support::{SPECIAL, numbers, random_tensors, small, sorts, spellings, vocabulary, write};
 
@@ -203,8 +206,13 @@ fn a_listing_tells_what_was_written() {
         assert_eq!((&listed.name, listed.kind), (&written.name, written.kind));
         assert_eq!((listed.n_params(), listed.size_bytes), (written.n_params, written.size_bytes));
     }
-    assert_eq!(listing.metadata["granitehybrid.embedding_length"], small().d_model);
-    assert_eq!(listing.metadata["granitehybrid.attention.head_count_kv"], serde_json::json!([0, 2, 0]));
+    let says = |key: &str, value: MetadataValue| {
+        assert!(listing.metadata.contains(&(key.to_owned(), value)), "{key}: {:?}", listing.metadata);
+    };
+    says("granitehybrid.embedding_length", MetadataValue::Whole(small().d_model.into()));
+    says("granitehybrid.attention.head_count_kv", MetadataValue::Whole(json!([0, 2, 0])));
+    let first = (0..8).map(|_| json!(1)).collect();
+    says("tokenizer.ggml.token_type", MetadataValue::Long { len: small().vocab_size, first });
     assert_eq!(listing.file_bytes, std::fs::metadata(&path).expect("a file").len());
 }
 
