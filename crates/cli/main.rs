@@ -28,7 +28,18 @@ fn main() -> ExitCode {
     itera_kernels::memory::keep_freed();
     let args = args::Args::parse();
     setup::logging();
-    let result = match args.command {
+    run(args.command).unwrap_or_else(|error| {
+        if is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("error: {}", describe(&error));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: args::Command) -> anyhow::Result<ExitCode> {
+    itera_kernels::simd::asked_level()?;
+    match command {
         args::Command::Train(args) => train::run(args),
         args::Command::Eval(args) => eval::run(args),
         args::Command::Generate(args) => generate::run(args),
@@ -41,14 +52,7 @@ fn main() -> ExitCode {
         args::Command::Inspect(args) => inspect::run(args),
         args::Command::Bench(args) => bench::run(args),
         args::Command::Logits(args) => logits::run(args),
-    };
-    result.unwrap_or_else(|error| {
-        if is_broken_pipe(&error) {
-            return ExitCode::SUCCESS;
-        }
-        eprintln!("error: {}", describe(&error));
-        ExitCode::FAILURE
-    })
+    }
 }
 
 /// Whether whoever reads the output has seen enough, as `| head` has.

@@ -23,6 +23,31 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
+fn instructions_that_the_processor_has_not_are_refused() {
+    let here = Workplace::new();
+    for asked in ["avx3", ""] {
+        let output = here.command(&["inspect", "nowhere"]).env("ITERA_SIMD", asked).output().expect("it starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("ITERA_SIMD") && stderr.contains("portable"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_refused_before_it_is_shown() {
+    let here = Workplace::new();
+    let changes = ["--set", "train.steps=1", "--set", "model.max_seq_len=128", "--set", "train.seq_len=64"];
+    here.ok(&borrowed(&here.train("run", &changes)));
+    let prompt = "word ".repeat(100);
+    let output = here.run(&["generate", "run", "-p", &prompt]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{stderr}");
+    assert!(stderr.contains("501 tokens") && stderr.contains("128") && stderr.contains("shorten"), "{stderr}");
+    // counts that no text reaches are no counts to add to
+    let (most, chunk) = (usize::MAX.to_string(), ["--ubatch-size", &usize::MAX.to_string()].map(str::to_owned));
+    here.ok(&["generate", "run", "-p", "A word, and more.", "-n", &most, &chunk[0], &chunk[1]]);
+}
+
+#[test]
 fn data_that_cannot_be_used_is_named() {
     let here = Workplace::new();
     fs::write(here.path("bad.txt"), b"good text\xff").expect("write");

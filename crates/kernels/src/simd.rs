@@ -73,18 +73,39 @@ impl Level {
     }
 }
 
-/// The level in use: the best of this processor, or a lower one that the environment variable `ITERA_SIMD` names
-/// (`avx512bf16`, `avx512`, `avx2`, `dotprod`, `portable`).
+/// The environment variable `ITERA_SIMD` names a level that this processor does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("ITERA_SIMD is {asked:?}, which this processor has not; it has {}", names(&Level::available()))]
+pub struct NoSuchLevel {
+    /// What the variable says.
+    pub asked: String,
+}
+
+fn names(levels: &[Level]) -> String {
+    levels.iter().map(|level| level.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The level that the environment variable `ITERA_SIMD` names (`avx512bf16`, `avx512`, `avx2`, `dotprod`, `portable`), if
+/// it is set. A program asks once, before it computes: kernels have no way to tell of an error, and use the best level.
+///
+/// # Errors
+/// If this processor does not have the level, or there is none of this name.
+pub fn asked_level() -> Result<Option<Level>, NoSuchLevel> {
+    std::env::var_os("ITERA_SIMD").map(|asked| named(&asked.to_string_lossy())).transpose()
+}
+
+fn named(asked: &str) -> Result<Level, NoSuchLevel> {
+    let level = Level::available().into_iter().find(|level| level.name() == asked);
+    level.ok_or_else(|| NoSuchLevel { asked: asked.to_owned() })
+}
+
+/// The level in use: [`asked_level`], or the best of this processor.
 pub fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     if let Some(level) = FORCED.get() {
         return level;
     }
-    *LEVEL.get_or_init(|| {
-        let best = Level::detect();
-        let asked = std::env::var("ITERA_SIMD").ok();
-        Level::available().into_iter().find(|level| asked.as_deref() == Some(level.name())).unwrap_or(best)
-    })
+    *LEVEL.get_or_init(|| asked_level().ok().flatten().unwrap_or_else(Level::detect))
 }
 
 thread_local! {
@@ -318,6 +339,19 @@ mod tests {
             worst(slices::softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), &grid(-80.0, 80.0), 0.0) < 4.0 * ulp
         );
         assert!(worst(slices::ln, f64::ln, &grid(1e-3, 10.0), 1e-3) < 4.0 * ulp);
+    }
+
+    #[test]
+    fn levels_go_by_their_names_and_others_are_refused_with_a_list() {
+        for level in Level::available() {
+            assert_eq!(named(level.name()), Ok(level));
+        }
+        for asked in ["", "AVX2", "avx3", "avx512f"] {
+            let error = named(asked).expect_err("refused").to_string();
+            assert!(error.contains(&format!("{asked:?}")) && error.contains("portable"), "{error}");
+        }
+        let other = if cfg!(target_arch = "aarch64") { "avx2" } else { "dotprod" };
+        assert!(named(other).is_err());
     }
 
     #[test]
