@@ -35,7 +35,7 @@ fn instructions_that_the_processor_has_not_are_refused() {
 #[test]
 fn a_prompt_that_is_too_long_is_refused_before_it_is_shown() {
     let here = Workplace::new();
-    let changes = ["--set", "train.steps=1", "--set", "model.max_seq_len=128", "--set", "train.seq_len=64"];
+    let changes = ["--set", "train.steps=5", "--set", "model.max_seq_len=128", "--set", "train.seq_len=64"];
     here.ok(&borrowed(&here.train("run", &changes)));
     let prompt = "word ".repeat(100);
     let output = here.run(&["generate", "run", "-p", &prompt]);
