@@ -194,6 +194,13 @@ impl Shown {
                     self.end_bar();
                 }
             }
+            Event::Weighing { done, of } => {
+                let new = || ProgressBar::new(of as u64).with_prefix("weighing kinds");
+                self.bar.get_or_insert_with(new).set_position(done as u64);
+                if done == of {
+                    self.end_bar();
+                }
+            }
             Event::Scoring { documents } => {
                 let new = || ProgressBar::new(documents as u64).with_prefix("scoring");
                 self.bar.get_or_insert_with(new).inc(1);

@@ -8,6 +8,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -102,4 +103,14 @@ pub(crate) fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
         fs::remove_dir_all(to)?;
     }
     fs::rename(from, to)
+}
+
+/// Remove a file or a directory, if there is one.
+pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    }
 }

@@ -62,6 +62,15 @@ pub enum CompressError {
         /// The directory.
         path: PathBuf,
     },
+    /// What is in the output directory was begun otherwise.
+    #[error(
+        "{} was begun by another recipe, or another form of it: see its recipe.toml\nhint: replace what is there with --overwrite, or choose another place with -o",
+        path.display()
+    )]
+    OtherRecipe {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A stage made the model worse than its limit.
     #[error(
         "stage {stage} ({name}) costs {loss_percent:.2} % more bits per byte than the baseline, its limit is {limit_percent} %; what was good before it is in {}\nhint: raise max_loss_percent, train longer, or keep sensitive tensors in a wider kind",

@@ -12,7 +12,8 @@
 
 use std::{
     fs,
-    path::Path,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
     time::{Instant, SystemTime},
 };
 
@@ -25,8 +26,8 @@ use itera_trainer::{self as trainer, Resume, RunEnd, StopFlag, TrainingState};
 
 use crate::{
     Baseline, CompressError, ExpertUse, Format, Measure, Metadata, Recipe, Report, Result, Rounder, StageReport,
-    TensorReport, Variant,
-    artifact::{Artifact, rename},
+    TensorReport, Variant, Weighed,
+    artifact::{Artifact, remove, rename},
     fisher,
     inspect::{Calibration, histograms},
     method::{StageMethod, Teacher},
@@ -85,6 +86,13 @@ pub enum Event<'a> {
         /// Tokens of it.
         tokens: usize,
     },
+    /// What a matrix loses in one of the kinds to choose from was measured.
+    Weighing {
+        /// Such losses measured.
+        done: usize,
+        /// Losses in all.
+        of: usize,
+    },
     /// The baseline writes text for a student.
     Sampling {
         /// Bytes written.
@@ -129,20 +137,21 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
 
     let mut subject = Subject::new(job.baseline);
     let mut kept = job.baseline.dir.clone();
-    let (mut stages, mut rounded) = (vec![], None);
+    let (mut stages, mut rounded, mut weighed) = (vec![], None, vec![]);
     for (index, stage) in job.recipe.stages.iter().enumerate() {
         let (number, of, name) = (index + 1, job.recipe.stages.len(), stage.name());
         on_event(Event::Stage { number, of, name });
         let started = Instant::now();
+        let before = subject.clone();
         let dir = job.out.join("stages").join(format!("{number}-{name}"));
         let rounder;
-        (subject, rounder) = match job.begin(stage, subject, &dir, on_event)? {
+        (subject, rounder, weighed) = match job.begin(stage, subject, &dir, on_event)? {
             Begun::Interrupted(signal) => return Ok(Outcome::Interrupted(signal)),
-            Begun::Ready(subject, rounder) => (*subject, rounder),
+            Begun::Ready(subject, rounder, weighed) => (*subject, rounder, weighed),
         };
         let (mut steps, mut elapsed_s, mut curve) = (0, started.elapsed().as_secs_f64(), vec![]);
         if let Some(training) = stage.training() {
-            match job.train(&dir, training, rounder.as_ref(), &subject, on_event)? {
+            match job.train(&dir, training, rounder.as_ref(), &before, &subject, on_event)? {
                 Trained::Interrupted(signal) => return Ok(Outcome::Interrupted(signal)),
                 Trained::Finished(parameters, state) => {
                     subject.parameters = parameters;
@@ -162,12 +171,13 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
         let reference = Some((baseline.size_bytes, baseline.bits_per_byte));
         let mut variant = job.measure(name, &path, reference, on_event)?;
         on_event(Event::Measured(&variant));
-        if let Some(limit_percent) = stage.max_loss_percent().filter(|limit| variant.loss_percent > *limit) {
-            let loss_percent = variant.loss_percent;
+        let loss_percent = variant.loss_percent;
+        let too_lossy = |limit: &f64| loss_percent > *limit || loss_percent.is_nan();
+        if let Some(limit_percent) = stage.max_loss_percent().filter(too_lossy) {
             return Err(CompressError::TooLossy { stage: number, name, loss_percent, limit_percent, kept });
         }
         if let Some(rounder) = rounder {
-            let artifact = format.finished(&job.out.join(artifact_name(job.baseline, job.recipe)));
+            let artifact = job.artifact();
             rename(&path, &artifact).map_err(io("publish", &artifact))?;
             (path, variant.path) = (artifact.clone(), artifact);
             rounded = Some((rounder, packed));
@@ -177,6 +187,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
     }
     let (rounder, packed) = rounded.expect("the last stage of a valid recipe rounds");
     let report = job.report(baseline, stages, &subject, &rounder, &packed, on_event)?;
+    let report = Report { weighed, ..report };
     report.write(job.out)?;
     job.metadata(&report).write(job.out)?;
     Ok(Outcome::Finished(Box::new(report)))
@@ -187,9 +198,9 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Compr
     move |source| CompressError::Io { action, path, source }
 }
 
-/// What a stage works on, and how it rounds, if it does.
+/// What a stage works on, how it rounds, if it does, and what was weighed for that.
 enum Begun {
-    Ready(Box<Subject>, Option<Rounder>),
+    Ready(Box<Subject>, Option<Rounder>, Vec<Weighed>),
     Interrupted(usize),
 }
 
@@ -199,20 +210,36 @@ enum Trained {
 }
 
 impl Job<'_> {
+    /// Where the artifact goes.
+    fn artifact(&self) -> PathBuf {
+        let format = self.recipe.stages.last().map_or(Format::Gguf, Stage::format);
+        format.finished(&self.out.join(artifact_name(self.baseline, self.recipe)))
+    }
+
+    /// Make room in the output directory, or see that what is there was begun by the same recipe.
     fn prepare_out(&self) -> Result<()> {
         let recipe = self.out.join("recipe.toml");
+        let text = toml::to_string(self.recipe).map_err(|error| CompressError::Report(error.to_string()))?;
         match self.resume {
-            Resume::No if recipe.exists() => return Err(CompressError::Exists { path: self.out.into() }),
-            Resume::Overwrite if recipe.exists() => {
-                let stages = self.out.join("stages");
-                if stages.exists() {
-                    fs::remove_dir_all(&stages).map_err(io("remove", &stages))?;
+            Resume::No => {
+                if let Some(path) = [self.artifact(), recipe.clone()].into_iter().find(|path| path.exists()) {
+                    return Err(CompressError::Exists { path });
                 }
             }
-            _ => {}
+            Resume::Overwrite if recipe.exists() => {
+                let written = ["stages", "compression_metadata.json", "report.json", "report.csv", "report.html"];
+                for path in written.map(|name| self.out.join(name)).into_iter().chain([self.artifact()]) {
+                    remove(&path).map_err(io("remove", &path))?;
+                }
+            }
+            Resume::Overwrite => {}
+            Resume::Last | Resume::From(_) => {
+                if recipe.exists() && fs::read_to_string(&recipe).map_err(io("read", &recipe))? != text {
+                    return Err(CompressError::OtherRecipe { path: self.out.into() });
+                }
+            }
         }
         fs::create_dir_all(self.out.join("stages")).map_err(io("create", self.out))?;
-        let text = toml::to_string(self.recipe).map_err(|error| CompressError::Report(error.to_string()))?;
         Ok(write_atomic(&recipe, text.as_bytes())?)
     }
 
@@ -225,6 +252,7 @@ impl Job<'_> {
     /// Do what a stage does before it trains in `dir`.
     fn begin(&self, stage: &Stage, subject: Subject, dir: &Path, on_event: &mut OnEvent<'_>) -> Result<Begun> {
         let recipe = &self.recipe.name;
+        let mut weighed = vec![];
         let (subject, rounder) = match stage {
             Stage::Finetune(_) => (subject, None),
             Stage::Distill(distill) => {
@@ -257,12 +285,19 @@ impl Job<'_> {
                 let measure = self.measure_for(mixed.rounding, mixed.calibration_tokens, &subject, on_event)?;
                 on_event(Event::Calibrating { tokens: mixed.calibration_tokens });
                 let calibration = Calibration::new(&subject, mixed.calibration_tokens, self.device);
-                let quantize = mixed::choose(recipe, mixed, &calibration, &measure)?;
+                let mut on_done = |done, of| on_event(Event::Weighing { done, of });
+                let quantize = match mixed::choose(recipe, mixed, &calibration, &measure, &self.stop, &mut on_done)? {
+                    ControlFlow::Break(signal) => return Ok(Begun::Interrupted(signal)),
+                    ControlFlow::Continue((quantize, found)) => {
+                        weighed = found;
+                        quantize
+                    }
+                };
                 let rounder = Rounder::new(recipe, &quantize, subject.model(), measure)?;
                 (subject, Some(rounder))
             }
         };
-        Ok(Begun::Ready(Box::new(subject), rounder))
+        Ok(Begun::Ready(Box::new(subject), rounder, weighed))
     }
 
     /// What a rounding keeps small, measured where it asks for that.
@@ -288,26 +323,20 @@ impl Job<'_> {
         })
     }
 
-    /// Train `subject` in `dir`, or go on with what was begun there.
+    /// Train `subject`, which was `before` when the stage began, in `dir`, or go on with what was begun there.
     fn train(
         &self,
         dir: &Path,
         training: &Training,
         rounder: Option<&Rounder>,
+        before: &Subject,
         subject: &Subject,
         on_event: &mut OnEvent<'_>,
     ) -> Result<Trained> {
-        let teacher = training.teacher.map(|weight| {
-            if subject.data.tokenizer.fingerprint() == self.baseline.data.tokenizer.fingerprint() {
-                return Teacher::new(&Subject::new(self.baseline), weight, self.device);
-            }
-            if rounder.is_some() {
-                // next to the run, what it was before the rounding
-                return Teacher::new(subject, weight, self.device);
-            }
-            let problem = "a model with another tokenizer than the run's cannot learn from it as a teacher".into();
-            Err(CompressError::Misfit { recipe: self.recipe.name.clone(), problem })
-        });
+        let first = Subject::new(self.baseline);
+        // next to the run, the model before the stage; where that has another tokenizer too, the plan refuses the stage
+        let of = if first.has_tokenizer_of(subject) { &first } else { before };
+        let teacher = training.teacher.map(|weight| Teacher::new(of, weight, self.device));
         let method = StageMethod { identity: self.identity(), rounder, teacher: teacher.transpose()? };
         let config = subject.training_config(training, dir)?;
         let job = trainer::Job {
@@ -344,6 +373,7 @@ impl Job<'_> {
             run: self.baseline.name.clone(),
             tensors: TensorReport::measured(subject.model(), packed, &subject.parameters),
             sensitivities: calibration.sensitivities(rounder)?,
+            weighed: vec![],
             histograms: histograms(&first, subject, &after),
             expert_use: ExpertUse {
                 before: Calibration::new(&first, REPORT_TOKENS, self.device).expert_shares(first.values())?,

@@ -33,6 +33,7 @@ pub use baseline::Baseline;
 pub use error::CompressError;
 pub use inspect::{ExpertUse, Histogram, Sensitivity};
 pub use job::{Event, Job, OnEvent, Outcome, compress};
+pub use mixed::Weighed;
 pub use plan::{Plan, PlannedStage};
 pub use recipe::{Expectation, Recipe};
 pub use report::{Metadata, Report, StageReport, TensorReport};

@@ -10,9 +10,12 @@
 //! loss the choice is exact: a multiple-choice knapsack, by dynamic programming over the bytes spent (doi
 //! 10.1016/0377-2217(94)90145-7).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
+use itera_config::{ModelConfig, TensorSpec};
 use itera_formats::Kind;
+use itera_trainer::StopFlag;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     CompressError, Result, Rounder,
@@ -20,6 +23,17 @@ use crate::{
     rounder::Measure,
     stage::{Budget, KindName, Mixed, Quantize},
 };
+
+/// What was weighed for one matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weighed {
+    /// Its name.
+    pub tensor: String,
+    /// The kind that it got.
+    pub chosen: String,
+    /// By how much bits per byte of calibration text rise if it alone has a kind, in per cent, for each.
+    pub loss_percent: BTreeMap<String, f64>,
+}
 
 /// One way to store a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,54 +44,73 @@ struct Choice {
     loss: f64,
 }
 
-/// The stage that stores each matrix in the kind that is best for all, each rounded by `measure`.
+/// Bytes that all matrices may take together.
+///
+/// # Errors
+/// [`CompressError::Misfit`] if the kinds to choose from take more at the least.
+pub(crate) fn budget_bytes(recipe: &str, stage: &Mixed, config: &ModelConfig) -> Result<usize> {
+    let matrices: Vec<TensorSpec> = config.tensors().into_iter().filter(|spec| spec.role.is_matrix()).collect();
+    let budget = match stage.budget {
+        Budget::Like(KindName(kind)) => matrices.iter().map(|spec| bytes_of(spec, kind)).sum(),
+        Budget::Bytes(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+    };
+    let least_of = |spec: &TensorSpec| stage.kinds.iter().map(|kind| bytes_of(spec, kind.0)).min().unwrap_or(0);
+    let least: usize = matrices.iter().map(least_of).sum();
+    if least > budget {
+        let problem =
+            format!("its budget is {budget} bytes for matrices, and {least} is the least that its kinds take");
+        return Err(CompressError::Misfit { recipe: recipe.into(), problem });
+    }
+    Ok(budget)
+}
+
+fn bytes_of(spec: &TensorSpec, kind: Kind) -> usize {
+    spec.n_params() / kind.block_len() * kind.block_bytes()
+}
+
+/// The stage that stores each matrix in the kind that is best for all, each rounded by `measure`, and what was weighed; or
+/// the signal that asked to stop. `on_done` is told how many losses of how many are measured.
 pub(crate) fn choose(
     recipe: &str,
     stage: &Mixed,
     calibration: &Calibration<'_>,
     measure: &Measure,
-) -> Result<Quantize> {
+    stop: &StopFlag,
+    on_done: &mut dyn FnMut(usize, usize),
+) -> Result<ControlFlow<usize, (Quantize, Vec<Weighed>)>> {
     let subject = calibration.subject();
     let (config, parameters) = (subject.model(), &subject.parameters);
+    let budget = budget_bytes(recipe, stage, config)?;
     let specs = config.tensors();
-    let uniform = |kind: Kind| stage.in_kind(kind);
     let matrices: Vec<usize> = (0..specs.len()).filter(|index| specs[*index].role.is_matrix()).collect();
     let exact = subject.values();
     let reference = calibration.bits_per_byte(exact.clone())?;
     let mut choices: Vec<Vec<Choice>> = vec![vec![]; matrices.len()];
+    let (mut done, of) = (0, stage.kinds.len() * matrices.len());
     for KindName(kind) in &stage.kinds {
-        let rounder = Rounder::new(recipe, &uniform(*kind), config, measure.clone())?;
+        let rounder = Rounder::new(recipe, &stage.in_kind(*kind), config, measure.clone())?;
         let rounded = rounder.computed(parameters);
         for (choices, index) in choices.iter_mut().zip(&matrices) {
+            if let Some(signal) = stop.signal() {
+                return Ok(ControlFlow::Break(signal));
+            }
             let mut values = exact.clone();
             values[*index].clone_from(&rounded[*index]);
             let loss = calibration.bits_per_byte(values)? - reference;
-            let blocks = specs[*index].n_params() / kind.block_len();
-            choices.push(Choice { kind: *kind, size_bytes: blocks * kind.block_bytes(), loss });
+            choices.push(Choice { kind: *kind, size_bytes: bytes_of(&specs[*index], *kind), loss });
+            done += 1;
+            on_done(done, of);
         }
     }
-    let all_bytes = |kind: Kind| {
-        let bytes = |index: &usize| specs[*index].n_params() / kind.block_len() * kind.block_bytes();
-        matrices.iter().map(bytes).sum::<usize>()
-    };
-    let budget = match stage.budget {
-        Budget::Like(KindName(kind)) => all_bytes(kind),
-        Budget::Bytes(bytes) => bytes as usize,
-    };
-    let Some(picked) = knapsack(&choices, budget) else {
-        let least =
-            choices.iter().map(|of| of.iter().map(|choice| choice.size_bytes).min().unwrap_or(0)).sum::<usize>();
-        return Err(CompressError::Misfit {
-            recipe: recipe.into(),
-            problem: format!("its budget is {budget} bytes for matrices, and {least} is the least that its kinds take"),
-        });
-    };
-    let kinds: BTreeMap<String, KindName> = matrices
-        .iter()
-        .zip(picked)
-        .map(|(index, choice)| (specs[*index].name.clone(), KindName(choice.kind)))
-        .collect();
-    Ok(Quantize { kinds, ..uniform(Kind::F32) })
+    let picked = knapsack(&choices, budget).expect("the least that kinds take is within the budget");
+    let weighed = matrices.iter().zip(&choices).zip(&picked).map(|((index, choices), picked)| Weighed {
+        tensor: specs[*index].name.clone(),
+        chosen: picked.kind.name().into(),
+        loss_percent: choices.iter().map(|of| (of.kind.name().into(), 100.0 * of.loss / reference)).collect(),
+    });
+    let kinds = matrices.iter().zip(&picked).map(|(index, of)| (specs[*index].name.clone(), KindName(of.kind)));
+    let quantize = Quantize { kinds: kinds.collect(), ..stage.in_kind(Kind::F32) };
+    Ok(ControlFlow::Continue((quantize, weighed.collect())))
 }
 
 /// Of each list one choice, so that the bytes are at most `budget` and the sum of losses is the least there is; of equal

@@ -1,6 +1,6 @@
 //! `report.html`: one page that fetches nothing.
 
-use itera_metrics::html::{Chart, Series, details, document, figures, section, table};
+use itera_metrics::html::{Bars, Chart, Series, bars, details, document, figures, section, table};
 
 use crate::{Report, Result, StageReport, Variant};
 
@@ -9,11 +9,15 @@ pub(crate) fn render(report: &Report) -> Result<String> {
     let parts = [
         table(&headline(report)),
         section("Sizes against bits per byte", &figures(&[pareto(report)])?),
-        section("What it costs to round each group alone", &table(&sensitivities(report))),
+        section(
+            "What it costs to round each group alone",
+            &[bars(&sensitivity_bars(report))?, table(&sensitivities(report))].concat(),
+        ),
         section("Training", &figures(&report.stages.iter().map(curve).collect::<Vec<_>>())?),
         section("Weights before and after", &figures(&histograms(report))?),
         section("Use of the experts before and after", &figures(&experts(report))?),
         details("Tensors", &json["tensors"]),
+        details("Kinds that were weighed", &json["weighed"]),
         details("Recipe", &json["recipe"]),
         details("Environment", &json["environment"]),
     ];
@@ -30,14 +34,39 @@ fn headline(report: &Report) -> Vec<(&str, String)> {
     };
     let mut rows = vec![("Baseline", line(&report.baseline))];
     rows.extend(report.stages.iter().map(|stage| (stage.variant.name.as_str(), line(&stage.variant))));
+    if !report.weighed.is_empty() {
+        let single = report.weighed.iter().filter_map(|weighed| weighed.loss_percent.get(&weighed.chosen));
+        let sum: f64 = single.sum();
+        let text =
+            format!("{sum:+.2} % of calibration text, as the sum of what each matrix costs alone, before training");
+        rows.push(("Expected of the kinds", text));
+    }
     rows.push(("Scored on", format!("{} documents, {} bytes", report.documents, report.document_bytes)));
     rows
 }
 
+/// A dot a variant, and a line through those that no other beats in both.
 fn pareto(report: &Report) -> Chart {
-    let variants = [&report.baseline].into_iter().chain(report.stages.iter().map(|stage| &stage.variant));
-    let dot = |variant: &Variant| Series::new(&variant.name, [(variant.size_bytes as f64, variant.bits_per_byte)]);
-    Chart { title: "Bits per byte over bytes".into(), from_zero: false, series: variants.map(dot).collect() }
+    let variants = || [&report.baseline].into_iter().chain(report.stages.iter().map(|stage| &stage.variant));
+    let point = |variant: &Variant| (variant.size_bytes as f64, variant.bits_per_byte);
+    let mut series: Vec<Series> = variants().map(|variant| Series::new(&variant.name, [point(variant)])).collect();
+    let mut front: Vec<(f64, f64)> = variants().map(point).collect();
+    front.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let mut least = f64::INFINITY;
+    front.retain(|(_, bits)| {
+        let better = *bits < least;
+        least = least.min(*bits);
+        better
+    });
+    if front.len() > 1 {
+        series.push(Series::new("Pareto front", front));
+    }
+    Chart { title: "Bits per byte over bytes".into(), from_zero: false, series }
+}
+
+fn sensitivity_bars(report: &Report) -> Bars {
+    let bars = report.sensitivities.iter().map(|found| (found.role.clone(), found.loss_percent)).collect();
+    Bars { title: "Rise of bits per byte, in per cent".into(), bars }
 }
 
 fn sensitivities(report: &Report) -> Vec<(&str, String)> {

@@ -10,10 +10,11 @@ use itera_model::Parameter;
 use serde::Serialize;
 
 use crate::{
-    Baseline, Measure, Recipe, Result, Rounder, TensorReport,
+    Baseline, CompressError, Measure, Recipe, Result, Rounder, TensorReport,
     artifact::Artifact,
+    mixed::budget_bytes,
     prune::pruned_model,
-    stage::{Budget, KindName, Stage},
+    stage::{KindName, Stage},
     subject::Subject,
 };
 
@@ -52,9 +53,11 @@ impl Plan {
     /// # Errors
     /// If the recipe does not fit the model.
     pub fn new(recipe: &Recipe, baseline: &Baseline, allow_unsupported: bool) -> Result<Self> {
-        let mut subject = Subject::new(baseline);
+        let first = Subject::new(baseline);
+        let mut subject = first.clone();
         let mut stages = vec![];
         for stage in &recipe.stages {
+            let before = subject.clone();
             match stage {
                 Stage::Distill(distill) => subject = subject.student(&recipe.name, distill)?,
                 Stage::Prune(prune) => {
@@ -64,6 +67,11 @@ impl Plan {
             }
             let (mut steps, mut tokens, mut training) = (0, 0, None);
             if let Some(wanted) = stage.training() {
+                if wanted.teacher.is_some() && ![&first, &before].iter().any(|of| of.has_tokenizer_of(&subject)) {
+                    let problem = "a model cannot learn from a teacher with another tokenizer, which the run is, and the \
+                                   model before the stage";
+                    return Err(CompressError::Misfit { recipe: recipe.name.clone(), problem: problem.into() });
+                }
                 let config = subject.training_config(wanted, Path::new("."))?;
                 (steps, tokens) = (config.train.steps, config.train.steps * config.train.tokens_per_step());
                 training = Some((config, subject.data.clone()));
@@ -75,12 +83,9 @@ impl Plan {
                 |spec: TensorSpec| Parameter { values: vec![0.0; spec.n_params()], name: spec.name, shape: spec.shape };
             subject.parameters = subject.model().tensors().into_iter().map(zeros).collect();
         }
-        let (quantize, budget) = match recipe.stages.last() {
-            Some(Stage::Quantize(quantize)) => (quantize.clone(), None),
-            Some(Stage::Mixed(mixed)) => {
-                let kind = if let Budget::Like(KindName(kind)) = mixed.budget { kind } else { mixed.kinds[0].0 };
-                (mixed.in_kind(kind), Some(mixed.budget))
-            }
+        let quantize = match recipe.stages.last() {
+            Some(Stage::Quantize(quantize)) => quantize.clone(),
+            Some(Stage::Mixed(mixed)) => mixed.in_kind(mixed.kinds[0].0),
             _ => unreachable!("a valid recipe ends so"),
         };
         // any rounding has the same size, so the fastest will do
@@ -91,12 +96,21 @@ impl Plan {
         let mut size_bytes = artifact.size_bytes(quantize.format)? as u64;
         let mut tensors = TensorReport::of(subject.model(), &packed);
         let mut matrix_budget_bytes = None;
-        if let Some(budget) = budget {
-            // which kinds they get is not known before losses are measured
-            let (matrices, others): (Vec<_>, Vec<_>) = tensors.into_iter().partition(|tensor| tensor.kind != "f32");
-            let bytes = matrices.iter().map(|tensor| tensor.size_bytes as u64).sum::<u64>();
-            let most = if let Budget::Bytes(most) = budget { most } else { bytes };
-            (tensors, matrix_budget_bytes, size_bytes) = (others, Some(most), size_bytes - bytes + most);
+        if let Some(Stage::Mixed(mixed)) = recipe.stages.last() {
+            for KindName(kind) in &mixed.kinds {
+                let rounder = Rounder::new(&recipe.name, &mixed.in_kind(*kind), subject.model(), Measure::MinMax)?;
+                let packed = rounder.pack(&subject.parameters);
+                Artifact { packed: &packed, ..artifact }.size_bytes(quantize.format)?;
+            }
+            // which of them a matrix gets is not known before losses are measured
+            let matrices = subject.model().tensors().into_iter().filter(|spec| spec.role.is_matrix());
+            let matrices: Vec<String> = matrices.map(|spec| spec.name).collect();
+            let of_matrices = |tensor: &TensorReport| matrices.contains(&tensor.name);
+            let bytes = tensors.iter().filter(|tensor| of_matrices(tensor)).map(|tensor| tensor.size_bytes as u64);
+            let most = budget_bytes(&recipe.name, mixed, subject.model())? as u64;
+            size_bytes = size_bytes - bytes.sum::<u64>() + most;
+            tensors.retain(|tensor| !of_matrices(tensor));
+            matrix_budget_bytes = Some(most);
         }
         Ok(Self {
             stages,

@@ -21,66 +21,80 @@ use crate::{CompressError, Result, stage::Prune, subject::Subject};
 /// Multiples that sizes are kept to, so that rows stay whole blocks of every kind of 32.
 const BLOCK: usize = 32;
 
-/// Steps between no channels and all, where one fraction for all sorts is looked for.
+/// Steps between all channels and the fewest, where one fraction for all sorts is looked for.
 const FINENESS: usize = 256;
 
 /// The shape that is left.
 ///
 /// # Errors
-/// [`CompressError::Misfit`] if a fraction leaves nothing, or asks for what the family cannot be.
+/// [`CompressError::Misfit`] if a fraction leaves nothing, takes nothing, or asks for what the family cannot be.
 pub(crate) fn pruned_model(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<ModelConfig> {
+    let named = without_named(recipe, stage, model)?;
     let most = model.total_params() as f64 * (1.0 - stage.parameters);
-    let mut left = shape_left(recipe, stage, model)?;
-    for step in 1..FINENESS {
-        if left.total_params() as f64 <= most {
-            return Ok(left);
-        }
+    let of_all = |step: usize| {
         let fraction = step as f64 / FINENESS as f64;
-        let [expert_channels, shared_channels, state] =
-            [stage.expert_channels, stage.shared_channels, stage.state].map(|own| own.max(fraction));
-        let stage = Prune { expert_channels, shared_channels, state, ..stage.clone() };
-        left = match shape_left(recipe, &stage, model) {
-            Ok(left) => left,
-            Err(_) => break,
-        };
-    }
-    let problem = format!(
-        "prune parameters = {}: with as few channels as there can be {} of {} are left; experts, layers or vocabulary \
-         must go too",
-        stage.parameters,
-        left.total_params(),
-        model.total_params()
-    );
-    Err(CompressError::Misfit { recipe: recipe.into(), problem })
+        let least = |of: usize, named: usize, unit: usize| less(of, fraction, unit).max(unit).min(named);
+        ModelConfig {
+            d_expert: least(model.d_expert, named.d_expert, unit(model.d_expert)),
+            d_shared: least(model.d_shared, named.d_shared, unit(model.d_shared)),
+            d_state: least(model.d_state, named.d_state, 1),
+            ..named.clone()
+        }
+    };
+    let mut shapes = (0..=FINENESS).map(of_all);
+    shapes.find(|left| left.total_params() as f64 <= most).ok_or_else(|| {
+        let problem = format!(
+            "prune parameters = {}: with the fewest channels {} of {} parameters are left; experts, layers or vocabulary \
+             must go too",
+            stage.parameters,
+            of_all(FINENESS).total_params(),
+            model.total_params()
+        );
+        CompressError::Misfit { recipe: recipe.into(), problem }
+    })
+}
+
+/// What a size stays a multiple of; what is no multiple of a block to begin with need not become one.
+fn unit(of: usize) -> usize {
+    if of.is_multiple_of(BLOCK) { BLOCK } else { 1 }
+}
+
+/// `of` less a fraction of it, to the nearest multiple of `unit`.
+fn less(of: usize, fraction: f64, unit: usize) -> usize {
+    (of as f64 * (1.0 - fraction) / unit as f64).round() as usize * unit
 }
 
 /// [`pruned_model`] by the fractions of each sort alone.
-fn shape_left(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<ModelConfig> {
+fn without_named(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<ModelConfig> {
     let misfit = |problem: String| CompressError::Misfit { recipe: recipe.into(), problem };
-    let kept = |what: &str, of: usize, fraction: f64, multiple: usize| {
-        let wanted = (of as f64 * (1.0 - fraction) / multiple as f64).round() as usize * multiple;
-        match wanted {
-            0 => Err(misfit(format!("prune {what} = {fraction} leaves none of {of}, in multiples of {multiple}"))),
-            wanted => Ok(wanted.min(of)),
+    let kept = |what: &str, of: usize, fraction: f64, unit: usize| {
+        let left = less(of, fraction, unit);
+        match left {
+            _ if fraction == 0.0 => Ok(of),
+            0 => Err(misfit(format!("prune {what} = {fraction} leaves none of {of}, in multiples of {unit}"))),
+            left if left >= of => {
+                Err(misfit(format!("prune {what} = {fraction} takes none of {of}, in multiples of {unit}")))
+            }
+            left => Ok(left),
         }
     };
-    // what is no multiple of a block to begin with need not become one
-    let multiple = |of: usize| if of.is_multiple_of(BLOCK) { BLOCK } else { 1 };
     let mut left = model.clone();
-    left.vocab_size = kept("vocabulary", model.vocab_size, stage.vocabulary, multiple(model.vocab_size))?;
-    left.d_shared = kept("shared_channels", model.d_shared, stage.shared_channels, multiple(model.d_shared))?;
+    left.vocab_size = kept("vocabulary", model.vocab_size, stage.vocabulary, unit(model.vocab_size))?;
+    left.d_shared = kept("shared_channels", model.d_shared, stage.shared_channels, unit(model.d_shared))?;
     left.d_state = kept("state", model.d_state, stage.state, 1)?;
-    left.expand = kept("ssm_heads", model.expand, stage.ssm_heads, 1)?;
-    if stage.ssm_heads > 0.0 && left.expand == model.expand {
+    if stage.ssm_heads > 0.0 && less(model.expand, stage.ssm_heads, 1) == model.expand {
         return Err(misfit(format!(
             "prune ssm_heads = {}: model.expand, which is {}, must stay a whole number",
             stage.ssm_heads, model.expand
         )));
     }
+    left.expand = kept("ssm_heads", model.expand, stage.ssm_heads, 1)?;
     if model.n_experts > 0 {
         left.n_experts = kept("experts", model.n_experts, stage.experts, 1)?;
         left.top_k = model.top_k.min(left.n_experts);
-        left.d_expert = kept("expert_channels", model.d_expert, stage.expert_channels, multiple(model.d_expert))?;
+        left.d_expert = kept("expert_channels", model.d_expert, stage.expert_channels, unit(model.d_expert))?;
+    } else if stage.experts > 0.0 || stage.expert_channels > 0.0 {
+        return Err(misfit("prune experts: the model has none".into()));
     }
     let dropped = &stage.layers;
     if let Some(layer) = dropped.iter().find(|layer| **layer >= model.n_layers) {
@@ -424,15 +438,15 @@ mod tests {
         let of = |settings: &str| pruned_model("r", &stage(settings), subject.model()).expect(settings);
         let share = |left: &ModelConfig| left.total_params() as f64 / subject.model().total_params() as f64;
         assert_eq!(&of("parameters = 0.0"), subject.model());
-        let some = of("parameters = 0.3");
-        assert!((0.6..=0.7).contains(&share(&some)), "{}", share(&some));
-        assert_eq!((some.d_expert, some.d_shared, some.d_state), (64, 64, 10));
+        let some = of("parameters = 0.25");
+        assert!((0.65..=0.75).contains(&share(&some)), "{}", share(&some));
+        assert_eq!((some.d_expert, some.d_shared, some.d_state), (64, 64, 13));
         // what is given by itself counts, and stays where it is more
-        let other = of("parameters = 0.3\nexperts = 0.5\nstate = 0.75");
+        let other = of("parameters = 0.25\nexperts = 0.5\nstate = 0.75");
         assert_eq!((other.n_experts, other.d_expert, other.d_state), (2, 96, 4));
-        assert!(share(&other) <= 0.7);
+        assert!(share(&other) <= 0.75);
         // what is given alone may go farther
-        assert!(share(&of("parameters = 0.1\nlayers = [0]")) < 0.7);
+        assert!(share(&of("parameters = 0.1\nlayers = [0]")) < 0.75);
     }
 
     #[test]
@@ -445,6 +459,8 @@ mod tests {
             ("ssm_heads = 0.2", "whole number"),
             ("vocabulary = 0.5", "vocab_size"),
             ("parameters = 0.95", "must go too"),
+            ("state = 0.01", "takes none of"),
+            ("shared_channels = 0.1", "takes none of 32, in multiples of 32"),
         ] {
             let error = subject.pruned("mine", &stage(settings), &ones(&subject)).map(|_| ()).expect_err(settings);
             let error = error.to_string();

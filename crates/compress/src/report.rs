@@ -8,7 +8,9 @@ use itera_metrics::Environment;
 use itera_model::Parameter;
 use serde::{Deserialize, Serialize};
 
-use crate::{CompressError, ExpertUse, Histogram, Recipe, Result, Sensitivity, Variant, page, stage::role_name};
+use crate::{
+    CompressError, ExpertUse, Histogram, Recipe, Result, Sensitivity, Variant, Weighed, page, stage::role_name,
+};
 
 /// Everything that a recipe has to say at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub struct Report {
     pub tensors: Vec<TensorReport>,
     /// What rounding each group alone costs.
     pub sensitivities: Vec<Sensitivity>,
+    /// What was weighed for each matrix, if kinds were chosen by measured losses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weighed: Vec<Weighed>,
     /// How weights were spread, and are.
     pub histograms: Vec<Histogram>,
     /// Where tokens went, and go.

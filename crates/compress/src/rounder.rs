@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn what_is_trained_with_is_what_is_packed() {
-        let config = config();
+        use Kind::{F8E4M3, F16, Iq4Nl, Mxfp4, Nvfp4, Q2_0, Q4_0, Q8_0};
+        let config = ModelConfig { d_shared: 64, ..config() };
         let parameters = parameters(&config);
         let importance: Vec<Vec<f32>> = parameters.iter().map(|p| uniform(p.values.len(), 0.0, 1.0, 77)).collect();
         let feedback = |spec: TensorSpec| -> Vec<Feedback> {
@@ -200,7 +201,7 @@ mod tests {
         };
         let feedback: Vec<_> = config.tensors().into_iter().map(feedback).collect();
         for measure in [Measure::MinMax, Measure::Mse, Measure::Fisher(importance), Measure::Gptq(feedback)] {
-            for kind in [Kind::F16, Kind::F8E4M3, Kind::Q8_0, Kind::Q4_0, Kind::Iq4Nl, Kind::Mxfp4] {
+            for kind in [F16, F8E4M3, Q8_0, Q4_0, Iq4Nl, Mxfp4, Nvfp4, Q2_0] {
                 let rounder = Rounder::new("r", &stage(kind, &[]), &config, measure.clone()).expect("fits");
                 let packed = rounder.pack(&parameters);
                 let computed = rounder.computed(&parameters);

@@ -131,8 +131,8 @@ pub struct Finetune {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Distill {
-    /// Keys of `[model]` that differ from the run that is compressed. Another `vocab_size` is another tokenizer, under
-    /// which there is no teacher.
+    /// Keys of `[model]` that differ from the model before. Another `vocab_size` is another tokenizer, under which there is
+    /// no teacher yet.
     pub model: toml::Table,
     /// Text by the baseline to learn from beside that of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -232,8 +232,8 @@ pub struct Training {
     /// Sequences a step, of the same length as in the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
-    /// Learn from what the baseline predicts too or, while rounding under another tokenizer, from what the model itself
-    /// predicted before.
+    /// Learn from what the baseline predicts too or, under another tokenizer than the run's, from what the model before the
+    /// stage predicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherWeight>,
 }
@@ -344,6 +344,7 @@ impl Stage {
             Self::Prune(prune) => prune.max_loss_percent,
         }
     }
+
     /// What is wrong with its settings, whatever the model.
     pub(crate) fn check(&self) -> std::result::Result<(), String> {
         let positive = |key: &str, value: f64| match value.is_finite() && value > 0.0 {
@@ -375,6 +376,11 @@ impl Stage {
                 positive("calibration_tokens", prune.calibration_tokens as f64)?;
                 match prune.fractions().into_iter().find(|(_, fraction)| !(0.0..1.0).contains(fraction)) {
                     Some((key, fraction)) => Err(format!("`{key}` = {fraction}: must be from 0 to below 1")),
+                    None if prune.layers.is_empty()
+                        && prune.fractions().iter().all(|(_, fraction)| *fraction == 0.0) =>
+                    {
+                        Err("it says nothing of what to remove".into())
+                    }
                     None => Ok(()),
                 }
             }

@@ -92,6 +92,11 @@ impl Subject {
         Ok(config)
     }
 
+    /// Whether both write the same tokens, so that one can learn what the other predicts.
+    pub(crate) fn has_tokenizer_of(&self, other: &Self) -> bool {
+        self.data.tokenizer.fingerprint() == other.data.tokenizer.fingerprint()
+    }
+
     /// Its shape.
     pub(crate) fn model(&self) -> &ModelConfig {
         &self.config.model

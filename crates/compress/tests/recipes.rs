@@ -6,7 +6,9 @@ use std::{
 };
 
 use burn::tensor::Device;
-use itera_compress::{Baseline, CompressError, Event, Job, Metadata, Outcome, Plan, Recipe, Report, compress};
+use itera_compress::{
+    Baseline, CompressError, Event, Job, KindName, Metadata, Mixed, Outcome, Plan, Recipe, Report, Stage, compress,
+};
 use itera_config::Config;
 use itera_formats::{Kind, ModelFile};
 use itera_kernels::quant::dequantize;
@@ -82,6 +84,16 @@ impl Fixture {
             Outcome::Finished(report) => *report,
             Outcome::Interrupted(signal) => panic!("interrupted by {signal}"),
         }
+    }
+}
+
+/// The last stage of a `mixed` recipe with other kinds to choose from.
+fn with_kinds(recipe: &Recipe, kinds: &[Kind]) -> Stage {
+    match recipe.stages.last() {
+        Some(Stage::Mixed(mixed)) => {
+            Stage::Mixed(Mixed { kinds: kinds.iter().map(|kind| KindName(*kind)).collect(), ..mixed.clone() })
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -187,8 +199,12 @@ fn the_plan_knows_the_file_to_the_byte_and_the_report_says_what_is_there() {
         assert_eq!((metadata.bytes_after, metadata.bits_per_byte_after), (plan.size_bytes, artifact.bits_per_byte));
         assert_eq!(String::from_utf8(read("report.csv")).expect("text").lines().count(), 3);
         let page = String::from_utf8(read("report.html")).expect("text");
-        let charts = 1 + report.histograms.len() + 2;
-        assert_eq!(page.matches("<svg").count(), charts, "sizes, weights of each role, experts of each layer");
+        let charts = 2 + report.histograms.len() + 2;
+        assert_eq!(
+            page.matches("<svg").count(),
+            charts,
+            "sizes, what each role costs, its weights, experts of each layer"
+        );
         assert!(!page.contains("src=") && !page.contains("href="));
         let roles: Vec<&str> = report.sensitivities.iter().map(|found| found.role.as_str()).collect();
         assert_eq!(roles, ["embedding", "in_proj", "out_proj", "experts", "shared", "attention"]);
@@ -274,7 +290,27 @@ fn a_budget_is_kept_and_spent_where_it_helps() {
     let int8 = fixture.finish(&Recipe::find("int8").expect("builtin"));
     assert!(artifact.loss_percent <= int8.stages[0].variant.loss_percent + 0.01, "{} %", artifact.loss_percent);
 
-    let least = fixture.compress(&recipe("least", "1000"), Resume::No, StopFlag::default());
+    // what was weighed is told: each matrix in each kind, and the one that it got
+    let matrices: Vec<_> = report.tensors.iter().filter(|tensor| tensor.kind != "f32").collect();
+    assert_eq!(report.weighed.len(), matrices.len());
+    for (weighed, tensor) in report.weighed.iter().zip(matrices) {
+        assert_eq!((&weighed.tensor, &weighed.chosen), (&tensor.name, &tensor.kind));
+        let kinds: Vec<&str> = weighed.loss_percent.keys().map(String::as_str).collect();
+        assert_eq!(kinds, ["f16", "mxfp4", "q4_0", "q8_0"]);
+    }
+
+    // kinds that a plan takes for matrices are not those of what stays f32
+    let wide = recipe("wide", "\"f32\"");
+    let wide = Recipe { stages: vec![with_kinds(&wide, &[Kind::F32, Kind::Q4_0])], ..wide };
+    let plan = Plan::new(&wide, &fixture.baseline, true).expect("it fits");
+    let f32_file =
+        Plan::new(&fixture.recipe("f32", "about='x'\n[[stage]]\ndo='quantize'\nkind='f32'"), &fixture.baseline, true);
+    assert_eq!(plan.size_bytes, f32_file.expect("it fits").size_bytes);
+    let eight = Recipe { stages: vec![with_kinds(&wide, &[Kind::F8E4M3])], ..wide };
+    let error = Plan::new(&eight, &fixture.baseline, true).expect_err("GGUF has it not").to_string();
+    assert!(error.contains("f8_e4m3"), "{error}");
+
+    let least = Plan::new(&recipe("least", "1000"), &fixture.baseline, true);
     let error = least.expect_err("nothing is so small").to_string();
     assert!(error.contains("1000 bytes") && error.contains("least"), "{error}");
 }
@@ -314,8 +350,20 @@ fn a_student_has_its_own_shape_and_its_own_tokenizer_if_it_asks_for_one() {
         assert!(report.stages[0].variant.bits_per_byte.is_finite());
     }
 
-    let error = fixture.compress(&recipe("torn", "vocab_size = 290", taught), Resume::No, StopFlag::default());
+    let error = Plan::new(&recipe("torn", "vocab_size = 290", taught), &fixture.baseline, true);
     assert!(error.expect_err("no common vocabulary").to_string().contains("another tokenizer"));
+    // but a later stage from what it was made of: one that learns from itself alone stays as it is
+    let rise = |name: &str, teacher: &str| {
+        let train = format!("train = {{ steps = 4, lr = 1e-2, weight_decay = 0.0 {teacher} }}");
+        let stages = format!("do = \"finetune\"\n{train}\n[[stage]]\ndo = \"quantize\"");
+        let first = recipe(&format!("of-{name}"), "vocab_size = 290", "");
+        let text = toml::to_string(&first).expect("TOML");
+        let report = fixture.finish(&fixture.recipe(name, &text.replace("do = \"quantize\"", &stages)));
+        let of = |stage: usize| report.stages[stage].variant.bits_per_byte;
+        (of(1) / of(0) - 1.0).abs()
+    };
+    let (itself, text) = (rise("itself", ", teacher = { weight = 1.0 }"), rise("text", ""));
+    assert!(itself < text / 4.0, "{itself} and {text}");
     let error = fixture.compress(&recipe("typo", "d_modell = 16", ""), Resume::No, StopFlag::default());
     assert!(error.expect_err("no such key").to_string().contains("d_model"));
 }
@@ -419,6 +467,9 @@ fn an_interrupted_recipe_goes_on_to_the_same_bytes() {
     let error =
         fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("it is there already").to_string();
     assert!(error.contains("--resume"), "{error}");
+    let changed = fixture.recipe("pause", &QAT.replace("steps = 8", "steps = 9"));
+    let error = fixture.compress(&changed, Resume::Last, StopFlag::default());
+    assert!(matches!(error, Err(CompressError::OtherRecipe { .. })), "{error:?}");
     let Outcome::Finished(report) = fixture.compress(&recipe, Resume::Last, StopFlag::default()).expect("done") else {
         panic!("interrupted")
     };
@@ -428,6 +479,33 @@ fn an_interrupted_recipe_goes_on_to_the_same_bytes() {
     cut[name..name + 5].copy_from_slice(b"whole");
     assert!(cut == whole_bytes, "the files differ");
     assert_eq!(report.stages[0].variant.bits_per_byte, whole.stages[0].variant.bits_per_byte);
+
+    // begun anew, nothing of before is left beside what is not done yet
+    stop.cell().store(0, std::sync::atomic::Ordering::Relaxed);
+    let outcome = compress(&Job { recipe: &changed, resume: Resume::Overwrite, ..job }, &mut |event| {
+        if matches!(event, Event::Training(trainer::Event::Step { step: 3, .. })) {
+            cell.store(15, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    assert!(matches!(outcome, Ok(Outcome::Interrupted(15))), "{outcome:?}");
+    let left: Vec<_> =
+        fs::read_dir(&out).expect("a directory").map(|entry| entry.expect("an entry").file_name()).collect();
+    assert!(left.len() == 2 && left.iter().all(|name| name == "stages" || name == "recipe.toml"), "{left:?}");
+}
+
+#[test]
+fn what_others_have_put_in_the_place_of_an_artifact_stays() {
+    let fixture = Fixture::new();
+    for (name, artifact) in [("int8", "run-int8.gguf"), ("fp8", "run-fp8")] {
+        let out = fixture.out(&format!("out-{name}"));
+        let mine = out.join(artifact).join("mine.txt");
+        fs::create_dir_all(out.join(artifact)).expect("a directory");
+        fs::write(&mine, "mine").expect("written");
+        let recipe = Recipe::find(name).expect("builtin");
+        let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("something is there");
+        assert!(error.to_string().contains(artifact), "{error}");
+        assert!(mine.is_file());
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! Line charts as inline SVG.
+//! Charts of lines and of bars as inline SVG.
 //!
 //! ```text
-//! Chart { series, floor } → plotters → <svg>, coloured by the page's style sheet
+//! Chart { series, floor } ─┐
+//! Bars { names, values }  ─┴→ plotters → <svg>, coloured by the page's style sheet
 //! ```
 
 use std::error::Error;
@@ -77,6 +78,7 @@ impl Chart {
 
     fn draw(&self, x: Range<f64>, y: Range<f64>) -> std::result::Result<String, Box<dyn Error>> {
         let mut svg = String::new();
+        let height = y.end - y.start;
         {
             let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
             let mut axes = ChartBuilder::on(&area)
@@ -88,7 +90,7 @@ impl Chart {
                 .x_labels(8)
                 .y_labels(6)
                 .x_label_formatter(&|x| short(*x))
-                .y_label_formatter(&|y| short(*y))
+                .y_label_formatter(&|y| within(*y, height))
                 .label_style(("sans-serif", 15))
                 .axis_style(RULE)
                 .bold_line_style(RULE)
@@ -106,12 +108,74 @@ impl Chart {
     }
 }
 
+/// Bars that lie from 0 to a value, a name before each.
+pub struct Bars {
+    /// What they show.
+    pub title: String,
+    /// Names and values.
+    pub bars: Vec<(String, f64)>,
+}
+
+impl Bars {
+    /// The bars as an `<svg>` element, those that are not finite left out; `None` if none is left.
+    pub(super) fn to_svg(&self) -> Result<Option<String>> {
+        let finite: Vec<&(String, f64)> = self.bars.iter().filter(|(_, value)| value.is_finite()).collect();
+        let Some(x) = span(finite.iter().map(|(_, value)| *value).chain([0.0])).filter(|_| !finite.is_empty()) else {
+            return Ok(None);
+        };
+        let failed = |e: Box<dyn Error>| MetricsError::Chart { chart: self.title.clone(), reason: e.to_string() };
+        Self::draw(&finite, x).map(Some).map_err(failed)
+    }
+
+    fn draw(bars: &[&(String, f64)], x: Range<f64>) -> std::result::Result<String, Box<dyn Error>> {
+        let mut svg = String::new();
+        {
+            let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+            let width = x.end - x.start;
+            let mut axes = ChartBuilder::on(&area)
+                .margin(8)
+                .x_label_area_size(28)
+                .y_label_area_size(96)
+                .build_cartesian_2d(x, (0..bars.len()).into_segmented())?;
+            let name = |of: &SegmentValue<usize>| match of {
+                SegmentValue::CenterOf(at) => bars.get(*at).map_or(String::new(), |(name, _)| name.clone()),
+                _ => String::new(),
+            };
+            axes.configure_mesh()
+                .x_labels(8)
+                .y_labels(bars.len())
+                .x_label_formatter(&|x| within(*x, width))
+                .y_label_formatter(&name)
+                .label_style(("sans-serif", 15))
+                .axis_style(RULE)
+                .bold_line_style(TRANSPARENT)
+                .light_line_style(TRANSPARENT)
+                .draw()?;
+            axes.draw_series(bars.iter().enumerate().map(|(at, (_, value))| {
+                let corners = [(0.0, SegmentValue::Exact(at)), (*value, SegmentValue::Exact(at + 1))];
+                let mut bar = Rectangle::new(corners, COLOURS[0].filled());
+                bar.set_margin(3, 3, 0, 0);
+                bar
+            }))?;
+            area.present()?;
+        }
+        Ok(svg)
+    }
+}
+
 /// Smallest range that holds all values, with a margin; `None` without values.
 fn span(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
     let (low, high) = values
         .fold(None, |span: Option<(f64, f64)>, x| Some(span.map_or((x, x), |(low, high)| (low.min(x), high.max(x)))))?;
     let margin = if high > low { 0.04 * (high - low) } else { 0.04 * high.abs().max(1e-9) };
     Some(low - margin..high + margin)
+}
+
+/// [`short`] with the digits that tell apart labels on an axis of this length.
+fn within(x: f64, length: f64) -> String {
+    let digits = (2.0 - length.log10()).ceil();
+    // labels that `short` gives a unit, or an exponent, have enough
+    if digits <= 3.0 || x.abs() >= 1e4 { short(x) } else { format!("{x:.0$}", digits.min(9.0) as usize) }
 }
 
 /// A number in the width of an axis label: `1.2M`, `350k`, `0.02`, `3e-4`.
@@ -148,6 +212,33 @@ mod tests {
         ] {
             assert_eq!(short(x), text);
         }
+    }
+
+    #[test]
+    fn labels_of_a_short_axis_differ() {
+        let labels = |from: f64, length: f64| -> Vec<String> {
+            (0..6).map(|step| within(from + length * f64::from(step) / 5.0, length)).collect()
+        };
+        for (from, length) in [(0.7112, 0.0025), (0.7112, 0.02), (0.0, 1.0), (-0.002, 0.004), (2e6, 5e6)] {
+            let mut labels = labels(from, length);
+            assert!(labels.iter().all(|label| label.len() <= 9), "{labels:?}");
+            labels.dedup();
+            assert_eq!(labels.len(), 6, "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn bars_begin_at_zero_and_have_their_names() {
+        let bars = |bars: &[(&str, f64)]| Bars {
+            title: "t".into(),
+            bars: bars.iter().map(|(name, value)| ((*name).into(), *value)).collect(),
+        };
+        assert_eq!(bars(&[]).to_svg().unwrap(), None);
+        assert_eq!(bars(&[("a", f64::NAN)]).to_svg().unwrap(), None);
+        let svg = bars(&[("one", 0.5), ("two", -0.25), ("nowhere", f64::INFINITY)]).to_svg().unwrap().unwrap();
+        assert!(svg.contains("one") && svg.contains("two") && !svg.contains("nowhere"), "{svg}");
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        assert!(bars(&[("zero", 0.0)]).to_svg().unwrap().is_some());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 mod chart;
 
-pub use chart::{Chart, Series, short};
+pub use chart::{Bars, Chart, Series, short};
 
 use chart::COLOURS;
 use serde_json::Value;
@@ -43,6 +43,16 @@ fn figure(chart: &Chart) -> Result<String> {
     let drawn = chart.series.iter().zip(COLOURS.iter().cycle()).filter(|(series, _)| !series.points.is_empty());
     let keys: String = drawn.map(key).collect();
     Ok(format!("<figure><figcaption><b>{}</b>{keys}</figcaption>\n{svg}</figure>\n", escape(&chart.title)))
+}
+
+/// A chart of bars under its title; nothing if there are none.
+///
+/// # Errors
+/// If it cannot be drawn.
+pub fn bars(bars: &Bars) -> Result<String> {
+    let Some(svg) = bars.to_svg()? else { return Ok(String::new()) };
+    let figure = format!("<figure><figcaption><b>{}</b></figcaption>\n{svg}</figure>\n", escape(&bars.title));
+    Ok(format!("<section class=\"charts\">\n{figure}</section>\n"))
 }
 
 /// `body` under a heading; nothing if it is empty.
