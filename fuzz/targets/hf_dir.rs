@@ -1,4 +1,4 @@
-//! `config.json`, a zero, `model.safetensors` → a model directory → model.
+//! `config.json`, a zero, `tokenizer.json`, a zero, `model.safetensors` → a model directory → a model that runs.
 #![no_main]
 
 use std::fs;
@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use itera_formats::ModelFile;
 use itera_formats::hf::read_model_dir;
+use itera_runtime::Model;
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
@@ -18,9 +19,13 @@ static DIR: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    let (config, weights) = bytes.split_at(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
-    fs::write(DIR.path().join("config.json"), config).expect("written");
-    fs::write(DIR.path().join("model.safetensors"), weights.get(1..).unwrap_or_default()).expect("written");
+    let mut parts = bytes.splitn(3, |byte| *byte == 0);
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::write(DIR.path().join(name), parts.next().unwrap_or_default()).expect("written");
+    }
     let opened = ModelFile::open(DIR.path());
     assert_eq!(opened.is_ok(), read_model_dir(DIR.path()).is_ok());
+    if let Ok(file) = opened {
+        itera_fuzz::run(Model::new(file).expect("an opened file has all of its model"));
+    }
 });
