@@ -21,5 +21,5 @@ mod verify;
 
 pub use error::CheckpointError;
 pub use identity::Identity;
-pub use model_dir::{export_model, export_packed, find_model, open_model, run_of, special_ids, write_model};
+pub use model_dir::{export_model, export_packed, find_model, open_model, run_of, write_model};
 pub use store::{CheckpointStore, Found, Loaded, Snapshot};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use itera_config::ModelConfig;
-use itera_formats::hf::{self, HfModel, SpecialIds};
+use itera_formats::hf::{self, HfModel};
 use itera_formats::{Kind, PackedTensor, TensorRef};
 use itera_model::LanguageModel;
 use itera_tokenizer::Tokenizer;
@@ -27,11 +27,6 @@ pub fn write_model(
     hf::write_model_dir(dir, model.config(), &tokenizer.special_ids(), &tensors, kind)?;
     tokenizer.write_dir(dir, model.config().max_seq_len)?;
     Ok(())
-}
-
-/// The ids that files of a model with this tokenizer state.
-pub fn special_ids(tokenizer: &Tokenizer) -> SpecialIds {
-    tokenizer.special_ids()
 }
 
 /// Write a model, read from a directory like it, as a new directory with the weights as `kind`. It appears whole, in the

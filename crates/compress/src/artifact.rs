@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use itera_checkpoint::{export_packed, special_ids};
+use itera_checkpoint::export_packed;
 use itera_formats::{
     PackedTensor,
     gguf::{GgufSource, Vocabulary, gguf_size_bytes, write_gguf},
@@ -85,14 +85,14 @@ impl Artifact<'_> {
         Ok(match format {
             Format::Gguf => gguf_size_bytes(&self.gguf(&self.subject.vocabulary()), self.allow_unsupported)?,
             Format::Hf => {
-                packed_dir_size_bytes(model, &special_ids(tokenizer), self.packed)?
+                packed_dir_size_bytes(model, &tokenizer.special_ids(), self.packed)?
                     + tokenizer.dir_size_bytes(model.max_seq_len)
             }
         })
     }
 
     fn gguf<'a>(&'a self, vocabulary: &'a Vocabulary<'a>) -> GgufSource<'a> {
-        let (config, special_ids) = (self.subject.model(), self.subject.special_ids());
+        let (config, special_ids) = (self.subject.model(), self.subject.data.tokenizer.special_ids());
         GgufSource { name: self.name, config, special_ids, vocabulary, tensors: self.packed }
     }
 }

@@ -350,7 +350,8 @@ mod tests {
     fn logits(subject: &Subject) -> Vec<f32> {
         let tensors: Vec<TensorRef<'_>> =
             subject.parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
-        let model = Model::from_tensors(subject.model(), subject.special_ids(), &tensors).expect("a model");
+        let model =
+            Model::from_tensors(subject.model(), subject.data.tokenizer.special_ids(), &tensors).expect("a model");
         let tokens: Vec<u32> = (0..40).map(|i| i * 7 % 250).collect();
         let mut all = vec![];
         let mut work = model.workspace();

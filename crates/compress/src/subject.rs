@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use itera_config::{Config, ModelConfig};
 use itera_data::Dataset;
-use itera_formats::{Kind, PackedTensor, TensorRef, gguf::Vocabulary, hf::SpecialIds, pack_model, write_atomic};
+use itera_formats::{Kind, PackedTensor, TensorRef, gguf::Vocabulary, pack_model, write_atomic};
 use itera_model::Parameter;
 
 use crate::{
@@ -125,10 +125,5 @@ impl Subject {
             merges: tokenizer.merges().collect(),
             specials: tokenizer.specials().iter().map(|id| id.0).collect(),
         }
-    }
-
-    /// Its special tokens.
-    pub(crate) fn special_ids(&self) -> SpecialIds {
-        itera_checkpoint::special_ids(&self.data.tokenizer)
     }
 }
