@@ -33,7 +33,7 @@ fn choose<S: Isa>(logits: &[f32], ids: &mut [u32], weights: &mut [f32]) {
     for (id, weight) in ids.iter_mut().zip(&mut *weights) {
         let ranks = logits.iter().zip(0..).map(|(logit, e)| rank(*logit, e));
         previous = ranks.fold(i64::MIN, |best, rank| if rank < previous { best.max(rank) } else { best });
-        *id = u32::MAX - previous as u32;
+        *id = LAST - previous as u32;
         *weight = logits[*id as usize];
     }
     let (largest, mut sum) = (weights[0], 0.0);
@@ -46,13 +46,16 @@ fn choose<S: Isa>(logits: &[f32], ids: &mut [u32], weights: &mut [f32]) {
     }
 }
 
+/// More than any index of an expert, and so little that no rank is the largest or the least of its type.
+const LAST: u32 = i32::MAX as u32;
+
 /// A number that orders experts: by logit, then the lower index first. No two are equal.
 #[inline(always)]
 fn rank(logit: f32, expert: u32) -> i64 {
     // the total order of IEEE 754: negative numbers run backwards
     let bits = logit.to_bits() as i32;
     let key = bits ^ ((bits >> 31) as u32 >> 1) as i32;
-    i64::from(key) << 32 | i64::from(u32::MAX - expert)
+    i64::from(key) << 32 | i64::from(LAST - expert)
 }
 
 #[cfg(test)]
@@ -97,10 +100,15 @@ mod tests {
 
     #[test]
     fn logits_that_are_no_numbers_still_give_different_experts() {
-        for level in Level::available() {
-            let (mut ids, _) = chosen(&[1.0], &[f32::NAN, f32::NEG_INFINITY, f32::NAN, -f32::NAN], 4, level);
-            ids.sort_unstable();
-            assert_eq!(ids, [0, 1, 2, 3]);
+        // the first and the last of all in the order of bits among them
+        let extremes = [0x7fff_ffff, 0xffff_ffff].map(f32::from_bits);
+        for logits in [[f32::NAN, f32::NEG_INFINITY, f32::NAN, -f32::NAN], [extremes[0], extremes[1], 1.0, extremes[0]]]
+        {
+            for level in Level::available() {
+                let (mut ids, _) = chosen(&[1.0], &logits, 4, level);
+                ids.sort_unstable();
+                assert_eq!(ids, [0, 1, 2, 3], "{logits:?}, {level:?}");
+            }
         }
     }
 }
