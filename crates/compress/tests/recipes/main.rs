@@ -1,0 +1,6 @@
+//! Recipes on a small run: from the trained checkpoint to the file, the report, and back.
+
+mod artifacts;
+mod stops;
+mod support;
+mod teachers;

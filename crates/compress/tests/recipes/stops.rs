@@ -1,0 +1,99 @@
+//! What ends a recipe before its end, and that nothing is lost by it.
+
+use std::fs;
+
+use itera_compress::{CompressError, Outcome, Recipe, Report};
+use itera_trainer::{Resume, StopFlag};
+
+use crate::support::{Fixture, QAT, open};
+
+#[test]
+fn an_interrupted_recipe_goes_on_to_the_same_bytes() {
+    let fixture = Fixture::new();
+    let whole = fixture.finish(&fixture.recipe("whole", QAT));
+    let recipe = fixture.recipe("pause", QAT);
+    let out = fixture.out("out-pause");
+    fixture.interrupted(&recipe, Resume::No);
+    assert!(!out.join("report.json").exists());
+
+    let error =
+        fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("it is there already").to_string();
+    assert!(error.contains("--resume"), "{error}");
+    let changed = fixture.recipe("pause", &QAT.replace("steps = 8", "steps = 9"));
+    let error = fixture.compress(&changed, Resume::Last, StopFlag::default());
+    assert!(matches!(error, Err(CompressError::OtherRecipe { .. })), "{error:?}");
+    let Outcome::Finished(report) = fixture.compress(&recipe, Resume::Last, StopFlag::default()).expect("done") else {
+        panic!("interrupted")
+    };
+    let bytes = |report: &Report| fs::read(&report.stages[0].variant.path).expect("a file");
+    let (mut cut, whole_bytes) = (bytes(&report), bytes(&whole));
+    let name = cut.windows(5).position(|window| window == b"pause").expect("a file says what its model is called");
+    cut[name..name + 5].copy_from_slice(b"whole");
+    assert!(cut == whole_bytes, "the files differ");
+    assert_eq!(report.stages[0].variant.bits_per_byte, whole.stages[0].variant.bits_per_byte);
+
+    // begun anew, nothing of before is left beside what is not done yet
+    fixture.interrupted(&changed, Resume::Overwrite);
+    let left: Vec<_> =
+        fs::read_dir(&out).expect("a directory").map(|entry| entry.expect("an entry").file_name()).collect();
+    assert!(left.len() == 2 && left.iter().all(|name| name == "stages" || name == "recipe.toml"), "{left:?}");
+}
+
+#[test]
+fn what_others_have_put_in_the_place_of_an_artifact_stays() {
+    let fixture = Fixture::new();
+    for (name, artifact) in [("int8", "run-int8.gguf"), ("fp8", "run-fp8")] {
+        let out = fixture.out(&format!("out-{name}"));
+        let mine = out.join(artifact).join("mine.txt");
+        fs::create_dir_all(out.join(artifact)).expect("a directory");
+        fs::write(&mine, "mine").expect("written");
+        let recipe = Recipe::find(name).expect("builtin");
+        let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("something is there");
+        assert!(error.to_string().contains(artifact), "{error}");
+        assert!(mine.is_file());
+    }
+}
+
+#[test]
+fn a_stage_that_costs_more_than_its_limit_stops_the_recipe() {
+    let fixture = Fixture::new();
+    let text = r#"
+        about = "a limit that no rounding keeps"
+        [[stage]]
+        do = "finetune"
+        train = { steps = 2, lr = 1e-4 }
+        [[stage]]
+        do = "quantize"
+        kind = "q4_0"
+        max_loss_percent = 1e-9
+    "#;
+    let recipe = fixture.recipe("strict", text);
+    let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("too lossy");
+    let CompressError::TooLossy { stage: 2, kept, .. } = &error else { panic!("{error}") };
+    assert!(kept.ends_with("stages/1-finetune.gguf") && kept.is_file());
+    assert!(error.to_string().contains("max_loss_percent"), "{error}");
+    assert!(!fixture.out("out-strict").join("report.json").exists());
+    assert!(!fixture.out("out-strict/run-strict.gguf").exists(), "what costs too much is no artifact");
+}
+
+#[test]
+fn what_cannot_be_compressed_is_refused() {
+    let fixture = Fixture::new();
+    let checkpoint = itera_checkpoint::find_model(&fixture.out("run")).expect("a checkpoint");
+    let copy = fixture.out("copy");
+    fs::create_dir(&copy).expect("a directory");
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(checkpoint.join(file), copy.join(file)).expect("copied");
+    }
+    let error = open(&copy, &[]).expect_err("no run").to_string();
+    assert!(error.contains("not in a run directory"), "{error}");
+
+    let other = ["tokenizer.kind=bpe".into(), "model.vocab_size=300".into()];
+    let error = open(&fixture.out("run"), &other).expect_err("another tokenizer");
+    assert!(matches!(error, CompressError::OtherData { .. }), "{error}");
+
+    let recipe = fixture.recipe("stray", &QAT.replace("train =", "kinds = { mlp = \"f16\" }\ntrain ="));
+    let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("no such role").to_string();
+    assert!(error.contains("`mlp`"), "{error}");
+    assert!(!fixture.out("out-stray").exists(), "nothing is written");
+}

@@ -1,0 +1,117 @@
+//! A small run to compress, made once for each test.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
+
+use burn::tensor::Device;
+use itera_compress::{Baseline, CompressError, Event, Job, OnEvent, Outcome, Recipe, Report, compress};
+use itera_config::Config;
+use itera_metrics::Environment;
+use itera_trainer::{self as trainer, Resume, StopFlag, train};
+
+/// Training through 4-bit codes, kept short.
+pub const QAT: &str = r#"
+    about = "short"
+    [[stage]]
+    do = "quantize"
+    kind = "q4_0"
+    train = { steps = 8, lr = 1e-3 }
+"#;
+
+pub fn open(path: &Path, overrides: &[String]) -> Result<Baseline, CompressError> {
+    Baseline::open(path, Baseline::config(path, overrides)?)
+}
+
+/// A small trained run, and documents to score.
+pub struct Fixture {
+    dir: tempfile::TempDir,
+    pub baseline: Baseline,
+    documents: Vec<String>,
+}
+
+impl Fixture {
+    /// A run of a few steps.
+    pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// One whose configuration has changes.
+    pub fn with(changes: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
+        let here = |key: &str, name: &str| format!("{key}={}", dir.path().join(name).display());
+        let mut overrides = vec![
+            here("run.dir", "run"),
+            here("data.cache_dir", "cache"),
+            "data.builtin_bytes=50000".into(),
+            "train.steps=12".into(),
+            "eval.every_steps=6".into(),
+        ];
+        overrides.extend(changes.iter().map(|change| change.to_string()));
+        let config = Config::load(&path, &overrides).expect("a valid configuration");
+        let data = itera_data::prepare(&config).expect("data");
+        train(trainer::Job::new(&config, &data, &Device::flex()), &mut |_| {}).expect("it trains");
+        let baseline = open(&dir.path().join("run"), &[]).expect("a run");
+        let corpus = itera_data::load_corpus(&config.data).expect("a corpus");
+        let documents = corpus.valid.iter().take(8).map(|document| document.text().to_owned()).collect();
+        Self { dir, baseline, documents }
+    }
+
+    pub fn out(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn recipe(&self, name: &str, text: &str) -> Recipe {
+        let path = self.out(name).with_added_extension("toml");
+        fs::write(&path, text).expect("written");
+        Recipe::find(&path.to_string_lossy()).expect("a recipe")
+    }
+
+    pub fn compress(&self, recipe: &Recipe, resume: Resume, stop: StopFlag) -> Result<Outcome, CompressError> {
+        self.compress_telling(recipe, resume, stop, &mut |_| {})
+    }
+
+    /// Compress until step 3 of a training, at which signal 15 asks to stop.
+    pub fn interrupted(&self, recipe: &Recipe, resume: Resume) {
+        let stop = StopFlag::default();
+        let cell = stop.cell();
+        let outcome = self.compress_telling(recipe, resume, stop, &mut |event| {
+            if matches!(event, Event::Training(trainer::Event::Step { step: 3, .. })) {
+                cell.store(15, Ordering::Relaxed);
+            }
+        });
+        assert!(matches!(outcome, Ok(Outcome::Interrupted(15))), "{outcome:?}");
+    }
+
+    fn compress_telling(
+        &self,
+        recipe: &Recipe,
+        resume: Resume,
+        stop: StopFlag,
+        on_event: &mut OnEvent<'_>,
+    ) -> Result<Outcome, CompressError> {
+        let documents: Vec<&str> = self.documents.iter().map(String::as_str).collect();
+        let job = Job {
+            recipe,
+            baseline: &self.baseline,
+            documents: &documents,
+            out: &self.out(&format!("out-{}", recipe.name)),
+            resume,
+            allow_unsupported: true,
+            device: &Device::flex(),
+            environment: Environment::detect("flex", 1, "0"),
+            stop,
+        };
+        compress(&job, on_event)
+    }
+
+    pub fn finish(&self, recipe: &Recipe) -> Report {
+        match self.compress(recipe, Resume::No, StopFlag::default()).expect("done") {
+            Outcome::Finished(report) => *report,
+            Outcome::Interrupted(signal) => panic!("interrupted by {signal}"),
+        }
+    }
+}

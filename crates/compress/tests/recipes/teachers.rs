@@ -1,0 +1,130 @@
+//! Models that learn from others: from their predictions, or from text that they write.
+
+use std::{fs, sync::atomic::Ordering};
+
+use itera_compress::{Outcome, Plan};
+use itera_config::Config;
+use itera_formats::ModelFile;
+use itera_trainer::{Resume, StopFlag};
+
+use crate::support::Fixture;
+
+#[test]
+fn a_student_has_its_own_shape_and_its_own_tokenizer_if_it_asks_for_one() {
+    let fixture = Fixture::with(&["tokenizer.kind=bpe", "model.vocab_size=320"]);
+    let recipe = |name: &str, model: &str, teacher: &str| {
+        let text = format!(
+            r#"
+            about = "a smaller model"
+            [[stage]]
+            do = "distill"
+            model = {{ {model} }}
+            train = {{ steps = 6, lr = 1e-3 {teacher} }}
+            [[stage]]
+            do = "quantize"
+            kind = "q8_0"
+            "#
+        );
+        fixture.recipe(name, &text)
+    };
+    let taught = ", teacher = { weight = 0.5, temperature = 2.0 }";
+    for (name, model, teacher, vocab_size, n_experts) in
+        [("taught", "n_experts = 2", taught, 320, 2), ("alone", "vocab_size = 290, n_experts = 2", "", 290, 2)]
+    {
+        let recipe = recipe(name, model, teacher);
+        let plan = Plan::new(&recipe, &fixture.baseline, true).expect("it fits");
+        let report = fixture.finish(&recipe);
+        let variants: Vec<_> = report.stages.iter().map(|stage| (stage.variant.name.as_str(), stage.steps)).collect();
+        assert_eq!(variants, [("distill", 6), ("quantize", 0)]);
+        assert_eq!(report.stages[0].curve.len(), 6);
+        let artifact = &report.stages[1].variant;
+        assert_eq!(artifact.size_bytes, plan.size_bytes);
+        let model = ModelFile::open(&artifact.path).expect("a model");
+        assert_eq!((model.config().vocab_size, model.config().n_experts), (vocab_size, n_experts));
+        assert!(report.stages[0].variant.bits_per_byte.is_finite());
+    }
+
+    let error = Plan::new(&recipe("torn", "vocab_size = 290", taught), &fixture.baseline, true);
+    assert!(error.expect_err("no common vocabulary").to_string().contains("another tokenizer"));
+    // but a later stage from what it was made of: one that learns from itself alone stays as it is
+    let rise = |name: &str, teacher: &str| {
+        let train = format!("train = {{ steps = 4, lr = 1e-2, weight_decay = 0.0 {teacher} }}");
+        let stages = format!("do = \"finetune\"\n{train}\n[[stage]]\ndo = \"quantize\"");
+        let first = recipe(&format!("of-{name}"), "vocab_size = 290", "");
+        let text = toml::to_string(&first).expect("TOML");
+        let report = fixture.finish(&fixture.recipe(name, &text.replace("do = \"quantize\"", &stages)));
+        let of = |stage: usize| report.stages[stage].variant.bits_per_byte;
+        (of(1) / of(0) - 1.0).abs()
+    };
+    let (itself, text) = (rise("itself", ", teacher = { weight = 1.0 }"), rise("text", ""));
+    assert!(itself < text / 4.0, "{itself} and {text}");
+    let error = fixture.compress(&recipe("typo", "d_modell = 16", ""), Resume::No, StopFlag::default());
+    assert!(error.expect_err("no such key").to_string().contains("d_model"));
+}
+
+#[test]
+fn a_student_learns_from_what_its_teacher_writes() {
+    let fixture = Fixture::with(&["tokenizer.kind=bpe", "model.vocab_size=320"]);
+    let text = r#"
+        about = "text by the teacher, under another tokenizer"
+        [[stage]]
+        do = "distill"
+        model = { vocab_size = 290 }
+        sampled = { bytes = 20000 }
+        train = { steps = 6, lr = 1e-3 }
+        [[stage]]
+        do = "quantize"
+        kind = "q8_0"
+        train = { steps = 2, lr = 1e-4, teacher = { weight = 1.0 } }
+    "#;
+    let recipe = fixture.recipe("told", text);
+    let plan = Plan::new(&recipe, &fixture.baseline, true).expect("it fits");
+
+    let stop = StopFlag::default();
+    stop.cell().store(2, Ordering::Relaxed);
+    let outcome = fixture.compress(&recipe, Resume::No, stop);
+    assert!(matches!(outcome, Ok(Outcome::Interrupted(2))), "{outcome:?}");
+    let path = fixture.out("out-told/stages/1-distill.sampled.jsonl");
+    assert!(!path.exists(), "half a text is none");
+
+    let outcome = fixture.compress(&recipe, Resume::Last, StopFlag::default());
+    let Ok(Outcome::Finished(report)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(report.stages[1].variant.size_bytes, plan.size_bytes, "the tokenizer is that of the run's text alone");
+    let lines = fs::read_to_string(&path).expect("text");
+    let texts: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lengths: Vec<usize> = texts.iter().map(|text| text["text"].as_str().expect("a text").len()).collect();
+    let bytes = lengths.iter().sum::<usize>();
+    assert!(bytes >= 20_000 && bytes - lengths[lengths.len() - 1] < 20_000, "{bytes}");
+
+    let config = Config::load(&fixture.out("out-told/stages/1-distill/config.toml"), &[]).expect("a configuration");
+    let (with, without) = (itera_data::prepare(&config).expect("data"), &fixture.baseline.data);
+    let read: usize = texts.iter().filter(|text| !text["text"].as_str().expect("a text").trim().is_empty()).count();
+    let train = |data: &itera_data::Dataset| data.summary.corpus.train.documents as usize;
+    assert!(train(&with) > train(without) && train(&with) <= train(without) + read);
+    assert_eq!(with.summary.corpus.valid, without.summary.corpus.valid);
+
+    // whatever the number of threads
+    let again = fixture.recipe("again", text);
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    one.install(|| fixture.finish(&again));
+    assert_eq!(fs::read_to_string(fixture.out("out-again/stages/1-distill.sampled.jsonl")).expect("text"), lines);
+}
+
+#[test]
+fn what_a_teacher_says_counts() {
+    let fixture = Fixture::new();
+    let text = |teacher: &str| {
+        format!(
+            "about = \"x\"\n[[stage]]\ndo = \"finetune\"\ntrain = {{ steps = 4, lr = 1e-2 {teacher} }}\n\
+             [[stage]]\ndo = \"quantize\"\nkind = \"f16\"\n"
+        )
+    };
+    let bpb = |name: &str, teacher: &str| {
+        let report = fixture.finish(&fixture.recipe(name, &text(teacher)));
+        report.stages[0].variant.loss_percent.abs()
+    };
+    // a model that learns from itself alone has nothing to learn
+    let alone = bpb("self", ", weight_decay = 0.0, teacher = { weight = 1.0 }");
+    let text = bpb("text", ", weight_decay = 0.0");
+    assert!(alone < text / 4.0, "{alone} % and {text} %");
+}
