@@ -26,11 +26,11 @@ use itera_trainer::{self as trainer, Resume, RunEnd, StopFlag, TrainingState};
 
 use crate::{
     Baseline, CompressError, ExpertUse, Format, Measure, Metadata, Recipe, Report, Result, Rounder, StageReport,
-    TensorReport, Variant, Weighed,
+    Teacher, TensorReport, Variant, Weighed,
     artifact::{Artifact, remove, rename},
     fisher,
     inspect::{Calibration, histograms},
-    method::{StageMethod, Teacher},
+    method::StageMethod,
     mixed,
     plan::artifact_name,
     sampled,
@@ -142,16 +142,15 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
         let (number, of, name) = (index + 1, job.recipe.stages.len(), stage.name());
         on_event(Event::Stage { number, of, name });
         let started = Instant::now();
-        let before = subject.clone();
         let dir = job.out.join("stages").join(format!("{number}-{name}"));
         let rounder;
-        (subject, rounder, weighed) = match job.begin(stage, subject, &dir, on_event)? {
+        (subject, rounder, weighed) = match job.begin(stage, subject, on_event)? {
             Begun::Interrupted(signal) => return Ok(Outcome::Interrupted(signal)),
             Begun::Ready(subject, rounder, weighed) => (*subject, rounder, weighed),
         };
         let (mut steps, mut elapsed_s, mut curve) = (0, started.elapsed().as_secs_f64(), vec![]);
         if let Some(training) = stage.training() {
-            match job.train(&dir, training, rounder.as_ref(), &before, &subject, on_event)? {
+            match job.train(&dir, training, rounder.as_ref(), &subject, on_event)? {
                 Trained::Interrupted(signal) => return Ok(Outcome::Interrupted(signal)),
                 Trained::Finished(parameters, state) => {
                     subject.parameters = parameters;
@@ -249,28 +248,13 @@ impl Job<'_> {
         format!("{recipe} on weights {}", self.baseline.weights_sha256)
     }
 
-    /// Do what a stage does before it trains in `dir`.
-    fn begin(&self, stage: &Stage, subject: Subject, dir: &Path, on_event: &mut OnEvent<'_>) -> Result<Begun> {
+    /// Do what a stage does before it trains.
+    fn begin(&self, stage: &Stage, subject: Subject, on_event: &mut OnEvent<'_>) -> Result<Begun> {
         let recipe = &self.recipe.name;
         let mut weighed = vec![];
         let (subject, rounder) = match stage {
             Stage::Finetune(_) => (subject, None),
-            Stage::Distill(distill) => {
-                let mut student = subject.student(recipe, distill)?;
-                if let Some(sampled) = &distill.sampled {
-                    let documents = dir.with_added_extension("sampled.jsonl");
-                    let mut on_bytes = |bytes| on_event(Event::Sampling { bytes, of: sampled.bytes });
-                    // it was written whole, or is not there
-                    if !documents.exists()
-                        && let Some(signal) =
-                            sampled::write_documents(&documents, self.baseline, sampled, &self.stop, &mut on_bytes)?
-                    {
-                        return Ok(Begun::Interrupted(signal));
-                    }
-                    student = student.with_text(&documents, &dir.with_added_extension("tokenizer.json"))?;
-                }
-                (student, None)
-            }
+            Stage::Distill(distill) => (subject.student(recipe, distill)?, None),
             Stage::Prune(prune) => {
                 let tokens = prune.calibration_tokens;
                 on_event(Event::Calibrating { tokens });
@@ -323,21 +307,32 @@ impl Job<'_> {
         })
     }
 
-    /// Train `subject`, which was `before` when the stage began, in `dir`, or go on with what was begun there.
+    /// Train `subject` in `dir`, or go on with what was begun there.
     fn train(
         &self,
         dir: &Path,
         training: &Training,
         rounder: Option<&Rounder>,
-        before: &Subject,
         subject: &Subject,
         on_event: &mut OnEvent<'_>,
     ) -> Result<Trained> {
-        let first = Subject::new(self.baseline);
-        // next to the run, the model before the stage; where that has another tokenizer too, the plan refuses the stage
-        let of = if first.has_tokenizer_of(subject) { &first } else { before };
-        let teacher = training.teacher.map(|weight| Teacher::new(of, weight, self.device));
+        let run = Subject::new(self.baseline);
+        let teacher = training.teacher.map(|weight| Teacher::new(&run, subject, weight, self.device));
         let method = StageMethod { identity: self.identity(), rounder, teacher: teacher.transpose()? };
+        let mut with_text = None;
+        if let Some(sampled) = &training.sampled {
+            let documents = dir.with_added_extension("sampled.jsonl");
+            let mut on_bytes = |bytes| on_event(Event::Sampling { bytes, of: sampled.bytes });
+            // it was written whole, or is not there
+            if !documents.exists()
+                && let Some(signal) =
+                    sampled::write_documents(&documents, self.baseline, sampled, &self.stop, &mut on_bytes)?
+            {
+                return Ok(Trained::Interrupted(signal));
+            }
+            with_text = Some(subject.with_text(&documents, &dir.with_added_extension("tokenizer.json"))?);
+        }
+        let subject = with_text.as_ref().unwrap_or(subject);
         let config = subject.training_config(training, dir)?;
         let job = trainer::Job {
             resume: Resume::Last,

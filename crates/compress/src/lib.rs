@@ -26,6 +26,7 @@ mod rounder;
 mod sampled;
 mod stage;
 mod subject;
+mod teacher;
 mod variant;
 
 pub use artifact::Format;
@@ -41,6 +42,7 @@ pub use rounder::{Measure, Rounder};
 pub use stage::{
     Budget, Distill, Finetune, KindName, Mixed, Prune, Quantize, Rounding, Sampled, Stage, TeacherWeight, Training,
 };
+use teacher::Teacher;
 pub use variant::Variant;
 
 /// Result of this crate.

@@ -10,7 +10,7 @@ use itera_model::Parameter;
 use serde::Serialize;
 
 use crate::{
-    Baseline, CompressError, Measure, Recipe, Result, Rounder, TensorReport,
+    Baseline, CompressError, Measure, Recipe, Result, Rounder, Teacher, TensorReport,
     artifact::Artifact,
     mixed::budget_bytes,
     prune::pruned_model,
@@ -55,9 +55,9 @@ impl Plan {
     pub fn new(recipe: &Recipe, baseline: &Baseline, allow_unsupported: bool) -> Result<Self> {
         let first = Subject::new(baseline);
         let mut subject = first.clone();
+        let misfit = |problem: &str| CompressError::Misfit { recipe: recipe.name.clone(), problem: problem.into() };
         let mut stages = vec![];
         for stage in &recipe.stages {
-            let before = subject.clone();
             match stage {
                 Stage::Distill(distill) => subject = subject.student(&recipe.name, distill)?,
                 Stage::Prune(prune) => {
@@ -67,10 +67,11 @@ impl Plan {
             }
             let (mut steps, mut tokens, mut training) = (0, 0, None);
             if let Some(wanted) = stage.training() {
-                if wanted.teacher.is_some() && ![&first, &before].iter().any(|of| of.has_tokenizer_of(&subject)) {
-                    let problem = "a model cannot learn from a teacher with another tokenizer, which the run is, and the \
-                                   model before the stage";
-                    return Err(CompressError::Misfit { recipe: recipe.name.clone(), problem: problem.into() });
+                if wanted.teacher.is_some() && !Teacher::fits(&first, &subject) {
+                    return Err(misfit(
+                        "a model can learn from the run if its tokens are the first of the run's, so `vocab_size` must not \
+                         be larger and the run's tokenizer one that was trained on its text",
+                    ));
                 }
                 let config = subject.training_config(wanted, Path::new("."))?;
                 (steps, tokens) = (config.train.steps, config.train.steps * config.train.tokens_per_step());

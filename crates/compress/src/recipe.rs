@@ -139,8 +139,8 @@ mod tests {
         let quantize = "about = \"x\"\n[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\"\n";
         let finetune = "[[stage]]\ndo = \"finetune\"\ntrain = { steps = 1, lr = 1e-3 }\n";
         let distill = |sampled: &str| {
-            let stage = "[[stage]]\ndo = \"distill\"\nmodel = {}\ntrain = { steps = 1, lr = 1e-3 }";
-            format!("about = \"x\"\n{stage}\nsampled = {sampled}\n")
+            let stage = "[[stage]]\ndo = \"distill\"\nmodel = {}\ntrain = { steps = 1, lr = 1e-3";
+            format!("about = \"x\"\n{stage}, sampled = {sampled} }}\n")
         };
         let quantize_stage = quantize.replace("about = \"x\"\n", "");
         for (text, named) in [
@@ -156,8 +156,8 @@ mod tests {
             (format!("{quantize}bits = 4"), "bits"),
             (format!("{quantize}rounding = \"up\""), "up"),
             (format!("{quantize}rounding = \"gptq\"\ntrain = {{ steps = 1, lr = 1e-3 }}"), "trained through"),
-            (format!("{}{quantize_stage}", distill("{ bytes = 0 }")), "sampled.bytes"),
-            (format!("{}{quantize_stage}", distill("{ bytes = 9, temperature = 0.0 }")), "sampled.temperature"),
+            (format!("{}{quantize_stage}", distill("{ bytes = 0 }")), "train.sampled.bytes"),
+            (format!("{}{quantize_stage}", distill("{ bytes = 9, temperature = 0.0 }")), "train.sampled.temperature"),
             ("about = 3".into(), "about"),
         ] {
             let error = Recipe::parse("mine", &text).expect_err("refused").to_string();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use itera_config::TensorRole;
+use itera_config::{Precision, TensorRole};
 use itera_formats::Kind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -131,12 +131,9 @@ pub struct Finetune {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Distill {
-    /// Keys of `[model]` that differ from the model before. Another `vocab_size` is another tokenizer, under which there is
-    /// no teacher yet.
+    /// Keys of `[model]` that differ from the model before. Another `vocab_size` is another tokenizer, under which the run
+    /// can teach if it is the beginning of the run's.
     pub model: toml::Table,
-    /// Text by the baseline to learn from beside that of the run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sampled: Option<Sampled>,
     /// For how long, and how fast.
     pub train: Training,
     /// Most that bits per byte may rise above the baseline's, in per cent.
@@ -232,8 +229,13 @@ pub struct Training {
     /// Sequences a step, of the same length as in the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
-    /// Learn from what the baseline predicts too or, under another tokenizer than the run's, from what the model before the
-    /// stage predicts.
+    /// Text by the baseline to learn from beside that of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<Sampled>,
+    /// Of matrix products.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
+    /// Learn from what the baseline predicts too. Its vocabulary may be longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherWeight>,
 }
@@ -354,6 +356,10 @@ impl Stage {
         if let Some(training) = self.training() {
             positive("train.steps", training.steps as f64)?;
             positive("train.lr", training.lr)?;
+            if let Some(sampled) = &training.sampled {
+                positive("train.sampled.bytes", sampled.bytes as f64)?;
+                positive("train.sampled.temperature", sampled.temperature)?;
+            }
             if let Some(TeacherWeight { weight, temperature }) = training.teacher {
                 positive("train.teacher.temperature", temperature)?;
                 if !(weight > 0.0 && weight <= 1.0) {
@@ -383,10 +389,6 @@ impl Stage {
                     }
                     None => Ok(()),
                 }
-            }
-            Self::Distill(Distill { sampled: Some(sampled), .. }) => {
-                positive("sampled.bytes", sampled.bytes as f64)?;
-                positive("sampled.temperature", sampled.temperature)
             }
             Self::Finetune(_) | Self::Distill(_) => Ok(()),
         }

@@ -47,12 +47,12 @@ impl Subject {
     ///
     /// # Errors
     /// If a file cannot be read or written.
-    pub(crate) fn with_text(mut self, documents: &Path, tokenizer: &Path) -> Result<Self> {
+    pub(crate) fn with_text(&self, documents: &Path, tokenizer: &Path) -> Result<Self> {
         write_atomic(tokenizer, self.data.tokenizer.to_json().as_bytes())?;
-        self.config.tokenizer.path = tokenizer.to_string_lossy().into_owned();
-        self.config.data.extra_source.push(documents.to_string_lossy().into_owned());
-        self.data = Arc::new(itera_data::prepare(&self.config)?);
-        Ok(self)
+        let mut config = self.config.clone();
+        config.tokenizer.path = tokenizer.to_string_lossy().into_owned();
+        config.data.extra_source.push(documents.to_string_lossy().into_owned());
+        Ok(Self { data: Arc::new(itera_data::prepare(&config)?), config, parameters: self.parameters.clone() })
     }
 
     /// The data under the vocabulary of `config`.
@@ -71,8 +71,18 @@ impl Subject {
     /// # Errors
     /// If it is not valid.
     pub(crate) fn training_config(&self, training: &Training, dir: &Path) -> Result<Config> {
-        let Training { steps, lr, warmup_steps, min_lr_ratio, dropout, weight_decay, batch_size, teacher: _ } =
-            *training;
+        let Training {
+            steps,
+            lr,
+            warmup_steps,
+            min_lr_ratio,
+            dropout,
+            weight_decay,
+            batch_size,
+            precision,
+            sampled: _,
+            teacher: _,
+        } = *training;
         let mut config = self.config.clone();
         config.run.dir = dir.to_string_lossy().into_owned();
         config.train.steps = steps;
@@ -81,6 +91,7 @@ impl Subject {
         config.train.min_lr_ratio = min_lr_ratio;
         config.train.weight_decay = weight_decay.unwrap_or(config.train.weight_decay);
         config.train.batch_size = batch_size.unwrap_or(config.train.batch_size);
+        config.train.precision = precision.unwrap_or(config.train.precision);
         config.model.dropout = dropout.unwrap_or(config.model.dropout);
         // ten looks at the curve
         let every = (steps / 10).max(1);
@@ -90,11 +101,6 @@ impl Subject {
         config.log.tensorboard = false;
         config.validate()?;
         Ok(config)
-    }
-
-    /// Whether both write the same tokens, so that one can learn what the other predicts.
-    pub(crate) fn has_tokenizer_of(&self, other: &Self) -> bool {
-        self.data.tokenizer.fingerprint() == other.data.tokenizer.fingerprint()
     }
 
     /// Its shape.

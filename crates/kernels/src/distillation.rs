@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! slab of tokens:
-//!     z = hidden·headᵀ/(scaling·T)     z' = teacher's, over the same vocabulary           products 1 and 2
+//!     z = hidden·headᵀ/(scaling·T)     z' = teacher's                                      products 1 and 2
+//!     where vocabularies differ, z'ᵢ = 1/T·ln Σⱼ exp(T·z'ⱼ) over the j that begin with i
 //!     p = softmax z    q = softmax z'    loss = T²·Σ q·(ln q − ln p)
 //!     g = T·(p − q)·u/scaling, in the place of z
 //!     d_hidden = g·head,  d_head += gᵀ·hidden                                              products 3 and 4
@@ -36,13 +37,16 @@ pub struct Projection<'a> {
     pub scaling: f32,
 }
 
-/// What learns from what. Widths may differ, tokens and vocabulary do not.
+/// What learns from what. Widths may differ, tokens do not.
 #[derive(Clone, Copy, Debug)]
 pub struct Distillation<'a> {
     /// Whose gradients are wanted.
     pub student: Projection<'a>,
     /// What it should become.
     pub teacher: Projection<'a>,
+    /// For each entry of the teacher's vocabulary the one of the student's that begins it, whose probability counts its
+    /// own; `None` where both have the same.
+    pub pool: Option<&'a [u32]>,
     /// What logits are divided by before they become distributions.
     pub temperature: f32,
     /// Of the products.
@@ -87,29 +91,36 @@ impl Projection<'_> {
 /// `losses`: `[t]`
 ///
 /// # Panics
-/// If lengths do not fit, or the temperature is not above 0.
+/// If lengths do not fit, an entry of `pool` is none of the student's, or the temperature is not above 0.
 pub fn distillation(input: &Distillation<'_>, losses: &mut [f32], mut gradients: Option<Gradients<'_>>) {
-    let Distillation { student, teacher, temperature, precision } = *input;
+    let Distillation { student, teacher, pool, temperature, precision } = *input;
     let (tokens, vocab) = student.shape();
-    assert_eq!(teacher.shape(), (tokens, vocab), "tokens and vocabulary of the teacher");
+    let teacher_vocab = pool.map_or(vocab, <[u32]>::len);
+    assert_eq!(teacher.shape(), (tokens, teacher_vocab), "tokens and vocabulary of the teacher");
     assert_eq!(losses.len(), tokens, "one number a token");
     assert!(temperature > 0.0, "a temperature above 0");
     if let Some(Gradients { hidden, head, .. }) = &mut gradients {
         assert_eq!((hidden.len(), head.len()), (student.hidden.len(), student.head.len()), "shapes of the operands");
         head.fill(0.0);
     }
-    let slab_tokens = (SLAB_LEN / vocab.max(1)).clamp(1, 512).min(tokens.max(1));
+    let slab_tokens = (SLAB_LEN / vocab.max(teacher_vocab).max(1)).clamp(1, 512).min(tokens.max(1));
     let (d, upstream) = (student.d_model, gradients.as_ref().map_or(0.0, |gradients| gradients.upstream));
-    let packed_lens = [&student, &teacher].map(|of| Packed::len(of.d_model, vocab));
-    let lens = [packed_lens[0], packed_lens[1], slab_tokens * vocab, slab_tokens * vocab];
-    scratch::with_parts(lens, |[student_t, teacher_t, z, z_teacher]| {
+    let packed_lens = [Packed::len(d, vocab), Packed::len(teacher.d_model, teacher_vocab)];
+    let pooled_len = pool.map_or(0, |_| slab_tokens * vocab);
+    let lens = [packed_lens[0], packed_lens[1], slab_tokens * vocab, slab_tokens * teacher_vocab, pooled_len];
+    scratch::with_parts(lens, |[student_t, teacher_t, z, z_teacher, pooled]| {
         let (student_t, teacher_t) = (student.pack(precision, student_t), teacher.pack(precision, teacher_t));
         for (index, losses) in losses.chunks_mut(slab_tokens).enumerate() {
             let (start, tokens) = (index * slab_tokens, losses.len());
-            let (z, z_teacher) = (&mut z[..tokens * vocab], &mut z_teacher[..tokens * vocab]);
+            let (z, mut z_teacher) = (&mut z[..tokens * vocab], &mut z_teacher[..tokens * teacher_vocab]);
             student.products(start, tokens, student_t, precision, z);
             teacher.products(start, tokens, teacher_t, precision, z_teacher);
-            let scales = [student.scaling, teacher.scaling].map(|scaling| 1.0 / (scaling * temperature));
+            let mut scales = [student.scaling, teacher.scaling].map(|scaling| 1.0 / (scaling * temperature));
+            if let Some(begins) = pool {
+                let rows = pooled.par_chunks_mut(vocab).zip(z_teacher.par_chunks_mut(teacher_vocab));
+                rows.for_each(|(pooled, z)| pool_logits(pooled, z, begins, 1.0 / teacher.scaling));
+                (z_teacher, scales[1]) = (&mut pooled[..tokens * vocab], 1.0 / temperature);
+            }
             let factor = upstream * temperature / student.scaling;
             let rows = z.par_chunks_mut(vocab).zip(z_teacher.par_chunks_mut(vocab)).zip(losses);
             rows.for_each(|((z, z_teacher), loss)| {
@@ -127,6 +138,20 @@ pub fn distillation(input: &Distillation<'_>, losses: &mut [f32], mut gradients:
             }
         }
     });
+}
+
+simd! {
+    /// ln Σ exp(scale·z − max) over what begins with each entry. z is lost.
+    fn pool_logits<S>(pooled: &mut [f32], z: &mut [f32], begins: &[u32], scale: f32) {
+        let max = z.iter().fold(f32::NEG_INFINITY, |max, z| if *z > max { *z } else { max });
+        z.iter_mut().for_each(|z| *z = weight::<S>((*z - max) * scale));
+        pooled.fill(0.0);
+        for (weight, entry) in z.iter().zip(begins) {
+            pooled[*entry as usize] += *weight;
+        }
+        // what is nothing to an f32 stays a logit
+        pooled.iter_mut().for_each(|sum| *sum = sum.max(f32::MIN_POSITIVE).ln());
+    }
 }
 
 simd! {
@@ -166,28 +191,33 @@ mod tests {
         test_data::{for_thread_counts, uniform},
     };
 
-    /// (t, d, d of the teacher, v) around lanes and slabs.
-    const SHAPES: [(usize, usize, usize, usize); 7] = [
-        (0, 3, 3, 5),
-        (1, 1, 2, 1),
-        (2, 16, 8, 100),
-        (33, 7, 33, 31),
-        (31, 9, 4, 33),
-        (513, 4, 3, 40),
-        (5, 3, 5, SLAB_LEN / 4 + 1),
+    /// (t, d, d of the teacher, v, v of the teacher) around lanes and slabs.
+    const SHAPES: [(usize, usize, usize, usize, usize); 9] = [
+        (0, 3, 3, 5, 5),
+        (1, 1, 2, 1, 1),
+        (2, 16, 8, 100, 100),
+        (33, 7, 33, 31, 31),
+        (31, 9, 4, 33, 70),
+        (513, 4, 3, 40, 40),
+        (300, 4, 3, 9, 5000),
+        (5, 3, 5, SLAB_LEN / 4 + 1, SLAB_LEN / 4 + 1),
+        (5, 3, 5, 33, SLAB_LEN / 4 + 1),
     ];
 
     struct Case {
         parts: [Vec<f32>; 4],
+        pool: Option<Vec<u32>>,
         d: [usize; 2],
         temperature: f32,
     }
 
     impl Case {
-        fn new((t, d, d_teacher, v): (usize, usize, usize, usize), temperature: f32) -> Self {
+        fn new((t, d, d_teacher, v, v_teacher): (usize, usize, usize, usize, usize), temperature: f32) -> Self {
             let of = |len, scale: f32, seed| uniform(len, seed).iter().map(|x| scale * x).collect();
-            let parts = [of(t * d, 3.0, 1), of(v * d, 1.0, 2), of(t * d_teacher, 3.0, 3), of(v * d_teacher, 1.0, 4)];
-            Self { parts, d: [d, d_teacher], temperature }
+            let teacher = [of(t * d_teacher, 3.0, 3), of(v_teacher * d_teacher, 1.0, 4)];
+            let [hidden, head] = teacher;
+            let pool = (v_teacher > v).then(|| (0..v_teacher).map(|j| (j * j % v) as u32).collect());
+            Self { parts: [of(t * d, 3.0, 1), of(v * d, 1.0, 2), hidden, head], pool, d: [d, d_teacher], temperature }
         }
 
         fn input(&self) -> Distillation<'_> {
@@ -195,6 +225,7 @@ mod tests {
             Distillation {
                 student: Projection { hidden, head, d_model: self.d[0], scaling: 1.5 },
                 teacher: Projection { hidden: teacher_hidden, head: teacher_head, d_model: self.d[1], scaling: 0.7 },
+                pool: self.pool.as_deref(),
                 temperature: self.temperature,
                 precision: Precision::F32,
             }
@@ -214,7 +245,7 @@ mod tests {
             let [hidden, head, teacher_hidden, teacher_head] = parts;
             let student = (hidden, head, self.d[0], 1.5);
             let teacher = (teacher_hidden, teacher_head, self.d[1], f64::from(0.7_f32));
-            reference::distillation(student, teacher, f64::from(self.temperature))
+            reference::distillation(student, teacher, self.pool.as_deref(), f64::from(self.temperature))
         }
     }
 
@@ -238,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_twins_gradients_are_those_of_finite_differences() {
-        let case = Case::new((3, 5, 2, 7), 1.7);
+        let case = Case::new((3, 5, 2, 7, 11), 1.7);
         let parts: Vec<Vec<f64>> = case.parts.iter().map(|part| wide(part)).collect();
         let (_, d_hidden, d_head) = case.slow([&parts[0], &parts[1], &parts[2], &parts[3]]);
         let ones = vec![1.0; 3];
@@ -250,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_student_that_is_its_teacher_has_nothing_to_learn() {
-        let mut case = Case::new((40, 8, 8, 50), 2.0);
+        let mut case = Case::new((40, 8, 8, 50, 50), 2.0);
         (case.parts[2], case.parts[3]) = (case.parts[0].clone(), case.parts[1].clone());
         let mut input = case.input();
         input.teacher.scaling = input.student.scaling;
@@ -264,8 +295,10 @@ mod tests {
 
     #[test]
     fn every_number_of_threads_gives_the_same_bits() {
-        let case = Case::new((513, 16, 8, 300), 1.3);
-        let all = for_thread_counts(|| case.fast(0.1));
-        assert!(all.iter().all(|one| *one == all[0]));
+        for vocab in [300, 700] {
+            let case = Case::new((513, 16, 8, 300, vocab), 1.3);
+            let all = for_thread_counts(|| case.fast(0.1));
+            assert!(all.iter().all(|one| *one == all[0]), "{vocab}");
+        }
     }
 }

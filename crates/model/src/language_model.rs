@@ -1,5 +1,7 @@
 //! ids → embed → layers → norm → head
 
+use std::sync::Arc;
+
 use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor},
@@ -161,28 +163,26 @@ impl LanguageModel {
         )
     }
 
-    /// How far this model's distributions are from those of `teacher`, which has the same vocabulary: the mean over
-    /// positions of `T²·KL(teacher ‖ this)` in nats (arXiv 1503.02531 §2). The teacher gets no gradient.
+    /// How far this model's distributions are from those of `teacher`: the mean over n positions of
+    /// `T²·KL(teacher ‖ this)` in nats (arXiv 1503.02531 §2). The teacher gets no gradient. `pool` is for a teacher of another
+    /// vocabulary, see [`head_distillation`].
     ///
     /// # Shapes
-    /// `hidden`: [b, l, d], `teacher_hidden`: [b, l, its d] → `[1]`
+    /// `hidden`: [n, d], `teacher_hidden`: [n, its d], `pool`: the teacher's v → `[1]`
     pub fn divergence(
         &self,
-        hidden: Tensor<3>,
+        hidden: Tensor<2>,
         teacher: &Self,
-        teacher_hidden: Tensor<3>,
+        teacher_hidden: Tensor<2>,
+        pool: Option<&Arc<[u32]>>,
         temperature: f64,
     ) -> Tensor<1> {
-        let rows = |hidden: Tensor<3>| {
-            let [b, l, d] = hidden.dims();
-            hidden.reshape([b * l, d])
-        };
         let shape = DistillationShape {
             student_scaling: self.config.logits_scaling,
             teacher_scaling: teacher.config.logits_scaling,
             temperature,
         };
-        head_distillation((rows(hidden), self.head_weight()), (rows(teacher_hidden), teacher.head_weight()), shape)
+        head_distillation((hidden, self.head_weight()), (teacher_hidden, teacher.head_weight()), pool, shape)
     }
 
     fn head_weight(&self) -> Tensor<2> {

@@ -8,8 +8,8 @@ use crate::composite;
 ///
 /// `−log softmax(hidden · headᵀ / logits_scaling)[target]`
 ///
-/// The fused form computes the gradients along with the loss, block by block, for the mean over tokens; the gradient of
-/// anything else costs it a second pass.
+/// The fused form computes the gradients along with the loss, block by block, for the mean over tokens; where tokens count
+/// differently the gradient costs it a second pass.
 ///
 /// # Shapes
 /// `hidden_td`: [t, d], `head_vd`: [v, d], `targets_t`: `[t]` → `[t]`
@@ -34,7 +34,10 @@ pub fn head_cross_entropy(
 
 #[cfg(feature = "flex")]
 mod flex {
-    use itera_kernels::cross_entropy::{Gradients, HeadCrossEntropy, Upstream, forward, forward_backward};
+    use itera_kernels::{
+        cross_entropy::{Gradients, HeadCrossEntropy, Upstream, forward, forward_backward},
+        vector,
+    };
 
     use crate::{
         array::Array,
@@ -68,6 +71,16 @@ mod flex {
         fn mean_weight(&self) -> f32 {
             1.0 / self.targets.len() as f32
         }
+
+        /// The gradient for `upstream` of every token from the one of the mean.
+        fn scaled(&self, of_mean: Array, upstream: f32) -> Array {
+            if upstream == self.mean_weight() {
+                return of_mean;
+            }
+            let mut scaled = buffers::take(of_mean.len());
+            vector::scale(&of_mean, upstream / self.mean_weight(), &mut scaled);
+            scaled.into()
+        }
     }
 
     /// Nats of each token, and the gradients of hidden and head.
@@ -98,8 +111,8 @@ mod flex {
         fn backward(&self, saved: Saved, grads: [Option<Array>; 1], _: [bool; 2]) -> [Option<Array>; 2] {
             let Saved { hidden, head, of_mean, d_model } = saved;
             let upstream = only(grads);
-            if upstream.iter().all(|weight| *weight == self.mean_weight()) {
-                return of_mean.map(Some);
+            if upstream.iter().all(|weight| *weight == upstream[0]) {
+                return of_mean.map(|of_mean| Some(self.scaled(of_mean, upstream[0])));
             }
             let (hidden, head) = (hidden.read(), head.read());
             let (nats, gradients) = with_gradients(&self.input(&hidden, &head, d_model), Upstream::Each(&upstream));

@@ -1,5 +1,7 @@
 //! student and teacher: hidden → head → softmax at a temperature → their divergence
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
 use crate::composite;
@@ -16,13 +18,15 @@ pub struct DistillationShape {
 }
 
 /// Mean over tokens of `T²·KL(teacher ‖ student)` of the distributions under the two heads (arXiv 1503.02531 §2), in
-/// nats. The teacher gets no gradient.
+/// nats. The teacher gets no gradient. `pool` is for a teacher of another vocabulary: for each of its entries the one of
+/// the student's that begins it, whose probability counts its own.
 ///
 /// # Shapes
-/// `student`: hidden [t, d] and head [v, d]; `teacher`: likewise, of any width → `[1]`
+/// `student`: hidden [t, d] and head [v, d]; `teacher`: likewise, of any width; `pool`: the teacher's v → `[1]`
 pub fn head_distillation(
     student: (Tensor<2>, Tensor<2>),
     teacher: (Tensor<2>, Tensor<2>),
+    pool: Option<&Arc<[u32]>>,
     shape: DistillationShape,
 ) -> Tensor<1> {
     let teacher = (teacher.0.detach(), teacher.1.detach());
@@ -30,14 +34,16 @@ pub fn head_distillation(
     if crate::function::fused(&student.0) {
         let products = crate::precision::precisions().products;
         let inputs = [student.0, student.1, teacher.0.inner(), teacher.1.inner()].map(Tensor::into_dispatch);
-        let [loss] = crate::function::apply(flex::Distill { shape, products }, inputs);
+        let [loss] = crate::function::apply(flex::Distill { shape, pool: pool.cloned(), products }, inputs);
         return Tensor::from_dispatch(loss);
     }
-    composite::head_distillation(student, teacher, shape)
+    composite::head_distillation(student, teacher, pool.map(|pool| &**pool), shape)
 }
 
 #[cfg(feature = "flex")]
 mod flex {
+    use std::sync::Arc;
+
     use itera_kernels::{
         distillation::{Distillation, Gradients, Projection, distillation},
         vector,
@@ -53,6 +59,7 @@ mod flex {
 
     pub(super) struct Distill {
         pub(super) shape: DistillationShape,
+        pub(super) pool: Option<Arc<[u32]>>,
         pub(super) products: Precision,
     }
 
@@ -68,6 +75,7 @@ mod flex {
             let input = Distillation {
                 student: projection(hidden, head, hidden.width(), student_scaling),
                 teacher: projection(teacher_hidden, teacher_head, teacher_hidden.width(), teacher_scaling),
+                pool: self.pool.as_deref(),
                 temperature: temperature as f32,
                 precision: self.products.into(),
             };

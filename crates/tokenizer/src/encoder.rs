@@ -44,12 +44,11 @@ impl Encoder {
         let merges = (0..).zip(merges).map(|(rank, [left, right, joined])| ((left, right), Merge { rank, joined }));
         let mut encoder = Self { bytes, merges: merges.collect(), texts: Texts::default(), whole: HashTable::new() };
 
-        let (mut work, mut made) = (Work::default(), Vec::new());
+        let mut work = Work::default();
         let mut whole = HashTable::with_capacity(texts.len());
         for (id, text) in ids() {
-            made.clear();
-            encoder.merge(text, &mut work, &mut made);
-            if made == [id] {
+            encoder.merge(encoder.bytes_of(text), &mut work);
+            if work.tokens().map(|(id, _)| id).eq([id]) {
                 let hash_of = |id: &TokenId| hash(texts.get(id.index()).unwrap_or_default());
                 whole.insert_unique(hash(text), id, hash_of);
             }
@@ -71,19 +70,41 @@ impl Encoder {
             let word = word.as_bytes();
             match self.whole.find(hash(word), |id| self.texts.get(id.index()) == Some(word)) {
                 Some(&id) => ids.push(id),
-                None => self.merge(word, &mut work, &mut ids),
+                None => {
+                    self.merge(self.bytes_of(word), &mut work);
+                    ids.extend(work.tokens().map(|(id, _)| id));
+                }
             }
         }
         ids
     }
 
-    /// Append the tokens of a word.
-    fn merge(&self, word: &[u8], work: &mut Work, ids: &mut Vec<TokenId>) {
+    /// The tokens of the bytes of a text.
+    fn bytes_of(&self, text: &[u8]) -> impl Iterator<Item = TokenId> {
+        text.iter().map(|byte| self.bytes[usize::from(*byte)])
+    }
+
+    /// The token that begins the text of a token of any vocabulary.
+    pub(crate) fn first_of(&self, text: &[u8]) -> Option<TokenId> {
+        let mut work = Work::default();
+        self.merge(self.bytes_of(text), &mut work);
+        work.tokens().next().map(|(id, _)| id)
+    }
+
+    /// What tokens are joined to, and how many of them each is made of.
+    pub(crate) fn join(&self, ids: &[TokenId]) -> Vec<(TokenId, usize)> {
+        let mut work = Work::default();
+        self.merge(ids.iter().copied(), &mut work);
+        work.tokens().collect()
+    }
+
+    /// Join tokens until no pair has a merge.
+    fn merge(&self, ids: impl Iterator<Item = TokenId>, work: &mut Work) {
         let Work { symbols, queue } = work;
         symbols.clear();
-        symbols.extend((0..).zip(word).map(|(at, &byte)| Symbol::byte(at, self.bytes[usize::from(byte)])));
+        symbols.extend((0..).zip(ids).map(|(at, id)| Symbol::at(at, id)));
         queue.clear();
-        for at in 1..word.len() {
+        for at in 1..symbols.len() {
             self.offer(at - 1, at, symbols, queue);
         }
         while let Some(Reverse(Candidate { left, joined, .. })) = queue.pop() {
@@ -103,7 +124,6 @@ impl Encoder {
                 self.offer(symbol.before as usize, left as usize, symbols, queue);
             }
         }
-        ids.extend(symbols.iter().filter(|symbol| symbol.is_there()).map(|symbol| symbol.id));
     }
 
     /// Queue the merge of two neighbours, if they have one.
@@ -121,12 +141,20 @@ fn hash(text: &[u8]) -> u64 {
 /// Memory that one word leaves to the next.
 #[derive(Default)]
 struct Work {
-    /// One a byte of the word, at the place of its first byte.
+    /// As many as there were tokens, each at the place of its first.
     symbols: Vec<Symbol>,
     queue: BinaryHeap<Reverse<Candidate>>,
 }
 
-/// Some bytes of a word that are one token for now.
+impl Work {
+    /// The tokens that are left, and how many each was made of.
+    fn tokens(&self) -> impl Iterator<Item = (TokenId, usize)> {
+        let there = self.symbols.iter().enumerate().filter(|(_, symbol)| symbol.is_there());
+        there.map(|(at, symbol)| (symbol.id, symbol.end as usize - at))
+    }
+}
+
+/// Some tokens that are one for now.
 #[derive(Clone, Copy)]
 struct Symbol {
     id: TokenId,
@@ -139,7 +167,7 @@ struct Symbol {
 impl Symbol {
     const GONE: Self = Self { id: TokenId(0), before: 0, end: 0 };
 
-    fn byte(at: u32, id: TokenId) -> Self {
+    fn at(at: u32, id: TokenId) -> Self {
         Self { id, before: at.saturating_sub(1), end: at + 1 }
     }
 

@@ -124,6 +124,27 @@ impl Tokenizer {
         format!("{:x}", Sha256::digest(self.to_json()))
     }
 
+    /// Whether the tokens and merges of `first` are the first ones of this tokenizer, so that a text in its tokens is one
+    /// that [`Self::join`] has not ended on yet.
+    pub fn begins_with(&self, first: &Self) -> bool {
+        self.specials() == first.specials()
+            && self.spellings().len() >= first.spellings().len()
+            && self.spellings().zip(first.spellings()).all(|(token, of_first)| token == of_first)
+            && self.merges().zip(first.merges()).all(|(merge, of_first)| merge == of_first)
+            && self.merges().count() >= first.merges().count()
+    }
+
+    /// What tokens of a tokenizer that this one [begins with](Self::begins_with) are joined to, and how many of them each
+    /// is made of.
+    pub fn join(&self, ids: &[TokenId]) -> Vec<(TokenId, usize)> {
+        self.encoder.join(ids)
+    }
+
+    /// The token of this tokenizer that the text of token `id` of `other` begins with; for special tokens `id` itself.
+    pub fn first_of(&self, other: &Self, id: TokenId) -> TokenId {
+        self.encoder.first_of(other.bytes_of(id)).unwrap_or(id)
+    }
+
     /// Spelling of each token in order of its id, in the letters of the GPT-2 alphabet; special tokens as plain text.
     pub fn spellings(&self) -> impl ExactSizeIterator<Item = &str> {
         self.parts.texts()
@@ -179,6 +200,31 @@ mod tests {
                 prop_assert_eq!(tokenizer.encode(&text), theirs(&tokenizer, &text));
             }
         }
+    }
+
+    #[test]
+    fn a_text_in_the_first_tokens_of_a_tokenizer_is_joined_to_its_own() {
+        let text = "the quick brown fox jumps over the lazy dog; the fox's dogs don't, the dog's foxes 12 12345 été ";
+        let trained = |vocab_size| Tokenizer::train_bpe([text].into_iter(), vocab_size).expect("a tokenizer");
+        let (whole, short) = (trained(320), trained(258));
+        for first in [&short, &trained(290), &whole] {
+            assert!(whole.begins_with(first), "{first:?}");
+            let ids = first.encode(text);
+            let joined = whole.join(&ids);
+            assert_eq!(joined.iter().map(|(id, _)| *id).collect::<Vec<_>>(), whole.encode(text), "{first:?}");
+            let mut rest = &ids[..];
+            for (id, parts) in joined {
+                let made_of;
+                (made_of, rest) = rest.split_at(parts);
+                assert_eq!(first.decode(made_of), whole.decode(&[id]), "{first:?}");
+                assert_eq!(first.first_of(&whole, id), made_of[0], "{first:?}");
+            }
+            assert!(rest.is_empty(), "{first:?}");
+        }
+        assert_eq!(short.first_of(&whole, whole.eos()), short.eos());
+        assert_eq!(whole.join(&[short.eos(); 2]), [(whole.eos(), 1); 2]);
+        let other = Tokenizer::train_bpe(["aaaa aaab aabb abab"].into_iter(), 262).expect("a tokenizer");
+        assert!(!whole.begins_with(&other) && !trained(290).begins_with(&whole));
     }
 
     #[test]

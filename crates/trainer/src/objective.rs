@@ -30,11 +30,11 @@ pub fn losses(
     config: &TrainConfig,
     dropout: Option<&mut Dropout>,
 ) -> LossParts {
-    losses_with(model, batch, config, dropout, &|_, cross_entropy| cross_entropy)
+    losses_with(model, batch, config, dropout, &|_, nats| nats.mean())
 }
 
 /// [`losses`] in which `text_loss` stands for the cross-entropy in what is minimised; it gets the model's hidden vectors
-/// [b, l, d], and the cross-entropy `[1]`.
+/// [b, l, d], and the nats that each target costs `[b·l]`.
 pub fn losses_with(
     model: &LanguageModel,
     batch: &TokenBatch,
@@ -63,9 +63,10 @@ fn forward(
     } else {
         model.forward(inputs, state, dropout)
     };
-    let cross_entropy = model.nats(output.hidden.clone(), ids(batch, &batch.targets, &device)).mean();
+    let nats = model.nats(output.hidden.clone(), ids(batch, &batch.targets, &device));
+    let cross_entropy = nats.clone().mean();
     let (load_balance, z) = auxiliary_losses(&output.routings).map(|losses| (losses.load_balance, losses.z)).unzip();
-    let mut total = text_loss(output.hidden, cross_entropy.clone());
+    let mut total = text_loss(output.hidden, nats);
     for (loss, coefficient) in [(&load_balance, config.load_balance_coef), (&z, config.z_loss_coef)] {
         if let Some(loss) = loss {
             total = total + loss.clone().mul_scalar(coefficient);
