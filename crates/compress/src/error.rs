@@ -64,11 +64,11 @@ pub enum CompressError {
     },
     /// What is in the output directory was begun otherwise.
     #[error(
-        "{} was begun by another recipe, or another form of it: see its recipe.toml\nhint: replace what is there with --overwrite, or choose another place with -o",
+        "{} is of another recipe, or of another form of this one: see recipe.toml\nhint: stages that are the same are kept if you move away what later ones left; or replace all with --overwrite, or choose another place with -o",
         path.display()
     )]
     OtherRecipe {
-        /// The directory.
+        /// What it left.
         path: PathBuf,
     },
     /// A stage made the model worse than its limit.

@@ -150,7 +150,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
         };
         let (mut steps, mut elapsed_s, mut curve) = (0, started.elapsed().as_secs_f64(), vec![]);
         if let Some(training) = stage.training() {
-            match job.train(&dir, training, rounder.as_ref(), &subject, on_event)? {
+            match job.train(number, &dir, training, rounder.as_ref(), &subject, on_event)? {
                 Trained::Interrupted(signal) => return Ok(Outcome::Interrupted(signal)),
                 Trained::Finished(parameters, state) => {
                     subject.parameters = parameters;
@@ -233,8 +233,10 @@ impl Job<'_> {
             }
             Resume::Overwrite => {}
             Resume::Last | Resume::From(_) => {
-                if recipe.exists() && fs::read_to_string(&recipe).map_err(io("read", &recipe))? != text {
-                    return Err(CompressError::OtherRecipe { path: self.out.into() });
+                if recipe.exists()
+                    && let Some(path) = self.other_stage(&fs::read_to_string(&recipe).map_err(io("read", &recipe))?)?
+                {
+                    return Err(CompressError::OtherRecipe { path });
                 }
             }
         }
@@ -242,10 +244,30 @@ impl Job<'_> {
         Ok(write_atomic(&recipe, text.as_bytes())?)
     }
 
-    /// What a training stage depends on beyond its configuration and data.
-    fn identity(&self) -> String {
-        let recipe = serde_json::to_string(self.recipe).unwrap_or_default();
-        format!("{recipe} on weights {}", self.baseline.weights_sha256)
+    /// What is left by a stage that this recipe does not have: one after the first where `begun`, the recipe of before,
+    /// is another.
+    fn other_stage(&self, begun: &str) -> Result<Option<PathBuf>> {
+        let begun = toml::from_str::<Recipe>(begun).map_or(vec![], |recipe| recipe.stages);
+        let same = begun.iter().zip(&self.recipe.stages).take_while(|(begun, stage)| begun == stage).count();
+        let changed = same < begun.len().max(self.recipe.stages.len());
+        let artifact = self.artifact();
+        if changed && artifact.exists() {
+            return Ok(Some(artifact));
+        }
+        let stages = self.out.join("stages");
+        let entries = fs::read_dir(&stages).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let entries = entries.map_err(io("read", &stages))?;
+        let number_of = |name: &str| name.split('-').next().and_then(|number| number.parse::<usize>().ok());
+        let of_others = entries.iter().filter(|entry| {
+            changed && entry.file_name().to_str().and_then(number_of).is_some_and(|number| number > same)
+        });
+        Ok(of_others.map(fs::DirEntry::path).min())
+    }
+
+    /// What training of the stage with this number depends on beyond its configuration and data.
+    fn identity(&self, number: usize) -> String {
+        let stages = serde_json::to_string(&self.recipe.stages[..number]).unwrap_or_default();
+        format!("{stages} on weights {}", self.baseline.weights_sha256)
     }
 
     /// Do what a stage does before it trains.
@@ -307,9 +329,10 @@ impl Job<'_> {
         })
     }
 
-    /// Train `subject` in `dir`, or go on with what was begun there.
+    /// Train `subject` in `dir` for the stage with this number, or go on with what was begun there.
     fn train(
         &self,
+        number: usize,
         dir: &Path,
         training: &Training,
         rounder: Option<&Rounder>,
@@ -318,7 +341,7 @@ impl Job<'_> {
     ) -> Result<Trained> {
         let run = Subject::new(self.baseline);
         let teacher = training.teacher.map(|weight| Teacher::new(&run, subject, weight, self.device));
-        let method = StageMethod { identity: self.identity(), rounder, teacher: teacher.transpose()? };
+        let method = StageMethod { identity: self.identity(number), rounder, teacher: teacher.transpose()? };
         let mut with_text = None;
         if let Some(sampled) = &training.sampled {
             let documents = dir.with_added_extension("sampled.jsonl");

@@ -40,6 +40,36 @@ fn an_interrupted_recipe_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn stages_that_a_changed_recipe_still_has_are_kept() {
+    let fixture = Fixture::new();
+    let train = |steps: usize| format!("train = {{ steps = {steps}, lr = 1e-2 }}");
+    let text = |steps: usize| {
+        format!(
+            "about = \"x\"\n[[stage]]\ndo = \"finetune\"\n{}\n[[stage]]\ndo = \"quantize\"\nkind = \"q8_0\"\n{}",
+            train(4),
+            train(steps)
+        )
+    };
+    let short = fixture.finish(&fixture.recipe("tail", &text(2)));
+    let out = fixture.out("out-tail");
+    let longer = fixture.recipe("tail", &text(5));
+    for left in [short.stages[1].variant.path.clone(), out.join("stages/2-quantize")] {
+        let error = fixture.compress(&longer, Resume::Last, StopFlag::default());
+        assert!(matches!(&error, Err(CompressError::OtherRecipe { path }) if *path == left), "{error:?}");
+        if left.is_dir() { fs::remove_dir_all(&left) } else { fs::remove_file(&left) }.expect("moved away");
+    }
+    let trained =
+        || fs::metadata(out.join("stages/1-finetune/last")).and_then(|of| of.modified()).expect("a checkpoint");
+    let before = trained();
+    let outcome = fixture.compress(&longer, Resume::Last, StopFlag::default()).expect("done");
+    let Outcome::Finished(report) = outcome else { panic!("interrupted") };
+    assert_eq!(before, trained(), "the first stage is not trained again");
+    assert_eq!(report.stages[1].steps, 5);
+    let anew = fixture.finish(&fixture.recipe("anew", &text(5)));
+    assert_eq!(report.stages[1].variant.bits_per_byte, anew.stages[1].variant.bits_per_byte);
+}
+
+#[test]
 fn what_others_have_put_in_the_place_of_an_artifact_stays() {
     let fixture = Fixture::new();
     for (name, artifact) in [("int8", "run-int8.gguf"), ("fp8", "run-fp8")] {
