@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use indicatif::ProgressBar;
 use itera_compress::{Baseline, Event, Job, Outcome, Plan, PlannedStage, Recipe, Report, Variant, compress};
-use itera_trainer::{Resume, time_steps};
+use itera_trainer::Resume;
 
 use crate::{args, progress::Progress, report, setup, signals};
 
@@ -128,11 +128,13 @@ fn dry_run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the training of a stage would take here, by a few plain steps of it.
+/// What the training of a stage would take here, by a few steps of it.
 fn stage_time(stage: &PlannedStage, device: &Device) -> Result<Duration> {
-    let Some((config, data)) = &stage.training else { return Ok(Duration::ZERO) };
+    if stage.steps == 0 {
+        return Ok(Duration::ZERO);
+    }
     let dir = tempfile::tempdir().context("cannot create a temporary directory")?;
-    let times = time_steps(config, data, device, dir.path(), 1 + TIMED_STEPS)?;
+    let times = stage.time_steps(device, dir.path(), 1 + TIMED_STEPS)?;
     Ok(times[1..].iter().map(|step| step.total()).sum::<Duration>() / TIMED_STEPS as u32 * stage.steps as u32)
 }
 

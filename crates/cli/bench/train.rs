@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use itera_config::{Config, Precision};
 use itera_kernels::{gemm, probe::measure_peak, simd};
 use itera_metrics::peak_resident_bytes;
-use itera_trainer::{StepTimes, time_steps};
+use itera_trainer::{Job, StepTimes, time_steps};
 use serde::Serialize;
 
 use super::{Spread, ms};
@@ -80,7 +80,7 @@ pub fn run(args: args::BenchTrain) -> Result<ExitCode> {
         Precision::Bf16 => gemm::Precision::Bf16,
     };
     let peak_before = measure_peak(products, threads);
-    let times = time_steps(&config, &data, &device, dir.path(), args.warmup + args.steps)?;
+    let times = time_steps(Job::new(&config, &data, &device), dir.path(), args.warmup + args.steps)?;
     let peak_after = measure_peak(products, threads);
     let peak_gflops = peak_before.0.max(peak_after.0);
 

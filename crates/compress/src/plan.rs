@@ -2,19 +2,21 @@
 //!
 //! A kind gives a tensor its bytes whatever its numbers are, so the size of the file is known before anything is trained.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
+use burn::tensor::Device;
 use itera_config::{Config, TensorSpec};
-use itera_data::Dataset;
 use itera_model::Parameter;
+use itera_trainer::{Job, StepTimes, time_steps};
 use serde::Serialize;
 
 use crate::{
     Baseline, CompressError, Measure, Recipe, Result, Rounder, Teacher, TensorReport,
     artifact::Artifact,
+    method::StageMethod,
     mixed::budget_bytes,
     prune::pruned_model,
-    stage::{KindName, Stage},
+    stage::{KindName, Stage, TeacherWeight},
     subject::Subject,
 };
 
@@ -42,9 +44,34 @@ pub struct PlannedStage {
     pub steps: u64,
     /// Training tokens.
     pub tokens: u64,
-    /// What it trains, and on what: to tell how long a step takes.
+    /// What it trains.
     #[serde(skip)]
-    pub training: Option<(Config, Arc<Dataset>)>,
+    training: Option<PlannedTraining>,
+}
+
+/// What a stage would train, on what and from whom.
+#[derive(Debug)]
+struct PlannedTraining {
+    config: Config,
+    student: Subject,
+    teacher: Option<(Subject, TeacherWeight)>,
+}
+
+impl PlannedStage {
+    /// Do `steps` steps of its training in the empty directory `dir`, on weights that are not those it would find and
+    /// without rounding them, and tell what each took.
+    ///
+    /// # Errors
+    /// Files that cannot be written, or too many non-finite steps in a row.
+    ///
+    /// # Panics
+    /// If it does not train.
+    pub fn time_steps(&self, device: &Device, dir: &Path, steps: u64) -> Result<Vec<StepTimes>> {
+        let PlannedTraining { config, student, teacher } = self.training.as_ref().expect("a stage that trains");
+        let teacher = teacher.as_ref().map(|(run, weight)| Teacher::new(run, student, *weight, device)).transpose()?;
+        let method = StageMethod { identity: String::new(), rounder: None, teacher };
+        Ok(time_steps(Job { method: &method, ..Job::new(config, &student.data, device) }, dir, steps)?)
+    }
 }
 
 impl Plan {
@@ -75,7 +102,8 @@ impl Plan {
                 }
                 let config = subject.training_config(wanted, Path::new("."))?;
                 (steps, tokens) = (config.train.steps, config.train.steps * config.train.tokens_per_step());
-                training = Some((config, subject.data.clone()));
+                let teacher = wanted.teacher.map(|weight| (first.clone(), weight));
+                training = Some(PlannedTraining { config, student: subject.clone(), teacher });
             }
             stages.push(PlannedStage { name: stage.name(), steps, tokens, training });
         }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A model between two stages.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Subject {
     /// The configuration to train it with; what stages leave alone is the run's.
     pub config: Config,

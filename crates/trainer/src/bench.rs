@@ -2,26 +2,19 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use itera_config::{CheckpointConfig, Config, EvalConfig, LogConfig, RunConfig, TrainConfig};
-use itera_data::Dataset;
 
 use crate::{error::TrainError, job::Job, train::Run, update::StepTimes};
 
-/// Train for `steps` steps in the empty directory `dir`, as [`train`](crate::train()) does, and tell what each took.
+/// Do `steps` steps of `job` in the empty directory `dir`, as [`train`](crate::train()) does, and tell what each took.
 ///
 /// Nothing is validated or saved meanwhile, and a row of metrics is written every step, which is more often than runs
 /// do it.
 ///
 /// # Errors
 /// Files that cannot be written, or too many non-finite steps in a row.
-pub fn time_steps(
-    config: &Config,
-    data: &Dataset,
-    device: &Device,
-    dir: &Path,
-    steps: u64,
-) -> Result<Vec<StepTimes>, TrainError> {
+pub fn time_steps(job: Job<'_>, dir: &Path, steps: u64) -> Result<Vec<StepTimes>, TrainError> {
+    let config = job.config;
     let config = Config {
         run: RunConfig { dir: dir.to_string_lossy().into_owned(), ..config.run.clone() },
         // one more than are made, because the last one validates and saves
@@ -31,8 +24,7 @@ pub fn time_steps(
         log: LogConfig { every_steps: 1, ..config.log.clone() },
         ..config.clone()
     };
-    let job = Job::new(&config, data, device);
-    let mut run = Run::start(job)?;
+    let mut run = Run::start(Job { config: &config, ..job })?;
     let time_step = |_| {
         run.step(&mut |_| {})?;
         Ok(run.times)

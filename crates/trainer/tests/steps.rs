@@ -126,7 +126,7 @@ fn steps_that_are_timed_are_those_of_a_run() {
     fixture.run(&config, Resume::No).expect("it trains");
     let data = itera_data::prepare(&config).expect("data");
     let dir = fixture.dir.path().join("timed");
-    let times = time_steps(&config, &data, &Device::flex(), &dir, 6).expect("it trains");
+    let times = time_steps(Job::new(&config, &data, &Device::flex()), &dir, 6).expect("it trains");
     assert_eq!(times.len(), 6);
     assert!(times.iter().all(|step| step.total() > step.forward && !step.log.is_zero()), "{times:?}");
 
