@@ -71,7 +71,7 @@ def main():
     for file in arguments.files:
         listed = subprocess.run([arguments.itera, "inspect", file, "--json"], check=True, capture_output=True).stdout
         metadata = json.loads(listed)["metadata"]
-        eos, vocab_size = metadata["tokenizer.ggml.eos_token_id"], len(metadata["tokenizer.ggml.tokens"])
+        eos, vocab_size = metadata["tokenizer.ggml.eos_token_id"], metadata["tokenizer.ggml.tokens"]["len"]
         server = open_in_llama_cpp(file)
         nats = sum(nats_by_llama_cpp(server, document, eos, vocab_size) for document in documents)
         theirs = nats / math.log(2) / size_bytes
