@@ -216,7 +216,7 @@ mod tests {
             let of = |len, scale: f32, seed| uniform(len, seed).iter().map(|x| scale * x).collect();
             let teacher = [of(t * d_teacher, 3.0, 3), of(v_teacher * d_teacher, 1.0, 4)];
             let [hidden, head] = teacher;
-            let pool = (v_teacher > v).then(|| (0..v_teacher).map(|j| (j * j % v) as u32).collect());
+            let pool = (v_teacher > v).then(|| (0..v_teacher).map(|j| (7 * j % v) as u32).collect());
             Self { parts: [of(t * d, 3.0, 1), of(v * d, 1.0, 2), hidden, head], pool, d: [d, d_teacher], temperature }
         }
 
