@@ -251,16 +251,22 @@ impl Job<'_> {
         let same = begun.iter().zip(&self.recipe.stages).take_while(|(begun, stage)| begun == stage).count();
         let changed = same < begun.len().max(self.recipe.stages.len());
         let artifact = self.artifact();
-        if changed && artifact.exists() {
+        let stages = self.out.join("stages");
+        if !changed {
+            return Ok(None);
+        }
+        if artifact.exists() {
             return Ok(Some(artifact));
         }
-        let stages = self.out.join("stages");
+        if !stages.exists() {
+            return Ok(None);
+        }
         let entries = fs::read_dir(&stages).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
         let entries = entries.map_err(io("read", &stages))?;
         let number_of = |name: &str| name.split('-').next().and_then(|number| number.parse::<usize>().ok());
-        let of_others = entries.iter().filter(|entry| {
-            changed && entry.file_name().to_str().and_then(number_of).is_some_and(|number| number > same)
-        });
+        let of_others = entries
+            .iter()
+            .filter(|entry| entry.file_name().to_str().and_then(number_of).is_some_and(|number| number > same));
         Ok(of_others.map(fs::DirEntry::path).min())
     }
 

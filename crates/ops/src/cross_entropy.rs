@@ -111,8 +111,9 @@ mod flex {
         fn backward(&self, saved: Saved, grads: [Option<Array>; 1], _: [bool; 2]) -> [Option<Array>; 2] {
             let Saved { hidden, head, of_mean, d_model } = saved;
             let upstream = only(grads);
-            if upstream.iter().all(|weight| *weight == upstream[0]) {
-                return of_mean.map(|of_mean| Some(self.scaled(of_mean, upstream[0])));
+            let same = upstream.first().copied().unwrap_or_else(|| self.mean_weight());
+            if upstream.iter().all(|weight| *weight == same) {
+                return of_mean.map(|of_mean| Some(self.scaled(of_mean, same)));
             }
             let (hidden, head) = (hidden.read(), head.read());
             let (nats, gradients) = with_gradients(&self.input(&hidden, &head, d_model), Upstream::Each(&upstream));

@@ -128,10 +128,8 @@ impl Tokenizer {
     /// that [`Self::join`] has not ended on yet.
     pub fn begins_with(&self, first: &Self) -> bool {
         self.specials() == first.specials()
-            && self.spellings().len() >= first.spellings().len()
-            && self.spellings().zip(first.spellings()).all(|(token, of_first)| token == of_first)
-            && self.merges().zip(first.merges()).all(|(merge, of_first)| merge == of_first)
-            && self.merges().count() >= first.merges().count()
+            && self.spellings().take(first.vocab_size()).eq(first.spellings())
+            && self.merges().take(first.merges().count()).eq(first.merges())
     }
 
     /// What tokens of a tokenizer that this one [begins with](Self::begins_with) are joined to, and how many of them each
