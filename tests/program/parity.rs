@@ -45,6 +45,7 @@ fn configs() -> Vec<(&'static str, ModelConfig)> {
         ("dense, untied", with(|c| (c.n_experts, c.tie_embeddings) = (0, false))),
         ("untied, two groups", with(|c| (c.tie_embeddings, c.n_groups) = (false, 2))),
         ("one expert of eight", with(|c| (c.n_experts, c.top_k) = (8, 1))),
+        ("two narrow heads", with(|c| (c.n_attention_heads, c.n_kv_heads, c.attention_head_dim) = (2, 1, 12))),
         ("two taps, one wide head", with(|c| (c.d_conv, c.d_head, c.n_kv_heads) = (2, 64, 4))),
         (
             "multipliers",

@@ -7,8 +7,9 @@
 //!
 //! What belongs together is cut together: an expert is a row of the router and two matrices; a channel of an MLP two rows
 //! of `w_in` and a column of `w_out`; a dimension of the state a row of B, one of C, and their taps; an SSM head its rows of
-//! z, x and dt with all that follows from them; an entry of the vocabulary a row of the embedding and a token. The result
-//! is an ordinary checkpoint, so every layer keeps as many units as every other.
+//! z, x and dt with all that follows from them; an attention head that of keys and values with the query heads that it
+//! serves; an entry of the vocabulary a row of the embedding and a token. The result is an ordinary checkpoint, so every
+//! layer keeps as many units as every other.
 //!
 //! Saliency is that of Optimal Brain Damage (LeCun et al. 1990), ½·h·w² for a weight w, with the diagonal of the empirical
 //! Fisher information for the curvature h, as for structured units in arXiv 1906.10771.
@@ -89,6 +90,14 @@ fn without_named(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<Mod
         )));
     }
     left.expand = kept("ssm_heads", model.expand, stage.ssm_heads, 1)?;
+    if !model.attention_layers.is_empty() {
+        left.n_kv_heads = kept("attention_heads", model.n_kv_heads, stage.attention_heads, 1)?;
+        left.n_attention_heads = model.n_attention_heads / model.n_kv_heads * left.n_kv_heads;
+        left.attention_head_dim = model.d_attention_head();
+        left = left.with_usual_attention();
+    } else if stage.attention_heads > 0.0 {
+        return Err(misfit("prune attention_heads: the model has no attention".into()));
+    }
     if model.n_experts > 0 {
         left.n_experts = kept("experts", model.n_experts, stage.experts, 1)?;
         left.top_k = model.top_k.min(left.n_experts);
@@ -162,6 +171,9 @@ struct Units {
     conv: Vec<usize>,
     heads: Vec<usize>,
     inner: Vec<usize>,
+    /// Rows of `q_proj`, and of `k_proj` and `v_proj`; empty in a mamba layer.
+    queries: Vec<usize>,
+    keys: Vec<usize>,
 }
 
 impl Units {
@@ -180,6 +192,8 @@ impl Units {
             conv: vec![],
             heads: vec![],
             inner: vec![],
+            queries: vec![],
+            keys: vec![],
         };
         if model.n_experts > 0 {
             let (e, f, d) = (model.n_experts, model.d_expert, model.d_model);
@@ -198,10 +212,27 @@ impl Units {
             };
             units.expert_channels = units.experts.iter().map(channels).collect();
         }
-        if model.layer_kinds()[layer] == LayerKind::Mamba {
-            units.choose_mamba(subject, left, fisher);
+        match model.layer_kinds()[layer] {
+            LayerKind::Mamba => units.choose_mamba(subject, left, fisher),
+            LayerKind::Attention => units.choose_attention(subject, left, fisher),
         }
         units
+    }
+
+    fn choose_attention(&mut self, subject: &Subject, left: &ModelConfig, fisher: &[Vec<f32>]) {
+        let model = subject.model();
+        let saliency = |part: &str| Saliency::of(subject, &format!("layers.{}.attention.{part}", self.layer), fisher);
+        let [q_proj, k_proj, v_proj, o_proj] = ["q_proj", "k_proj", "v_proj", "o_proj"].map(saliency);
+        let keys = model.d_attention_head();
+        let queries = model.n_attention_heads / model.n_kv_heads * keys;
+        let of_head = |head: usize| {
+            let queries = head * queries..(head + 1) * queries;
+            let mixed = queries.map(|j| q_proj.row(j) + o_proj.column(0..model.d_model, j)).sum::<f64>();
+            mixed + (head * keys..(head + 1) * keys).map(|j| k_proj.row(j) + v_proj.row(j)).sum::<f64>()
+        };
+        let heads = largest(model.n_kv_heads, left.n_kv_heads, of_head);
+        let of_heads = |width: usize| heads.iter().flat_map(|head| head * width..(head + 1) * width).collect();
+        (self.queries, self.keys) = (of_heads(queries), of_heads(keys));
     }
 
     fn choose_mamba(&mut self, subject: &Subject, left: &ModelConfig, fisher: &[Vec<f32>]) {
@@ -308,6 +339,9 @@ fn cut(subject: &Subject, spec: &TensorSpec, layers: &[Units]) -> Vec<f32> {
         "mamba.dt_bias" | "mamba.a_log" | "mamba.d_skip" => units.heads.iter().map(|head| of.values[*head]).collect(),
         "mamba.norm" => units.inner.iter().map(|channel| of.values[*channel]).collect(),
         "mamba.out_proj" => columns(0, d, &units.inner),
+        "attention.q_proj" => rows(&units.queries),
+        "attention.k_proj" | "attention.v_proj" => rows(&units.keys),
+        "attention.o_proj" => columns(0, d, &units.queries),
         _ => of.values.clone(),
     }
 }
@@ -365,6 +399,7 @@ mod tests {
     fn kill(subject: &mut Subject) {
         let model = subject.model().clone();
         let (i, n, f, d) = (model.d_inner(), model.d_state, model.d_expert, model.d_model);
+        let (queries, keys) = (model.d_queries() / model.n_kv_heads, model.d_attention_head());
         for parameter in &mut subject.parameters {
             let cols = parameter.shape.last().copied().unwrap_or(1);
             let part = parameter.name.rsplit_once('.').map_or("", |(_, part)| part);
@@ -379,6 +414,9 @@ mod tests {
                     "in_proj" => (2 * i..2 * i + 2 * n).contains(&row) && (row - 2 * i) % n % 3 == 1,
                     "conv_weight" => row >= i && (row - i) % n % 3 == 1,
                     "conv_bias" => at >= i && (at - i) % n % 3 == 1,
+                    "q_proj" => row / queries % 3 == 1,
+                    "k_proj" | "v_proj" => row / keys % 3 == 1,
+                    "o_proj" => column / queries % 3 == 1,
                     _ => false,
                 };
                 if dead {
@@ -391,19 +429,23 @@ mod tests {
 
     #[test]
     fn a_model_without_its_dead_units_says_the_same() {
+        let heads = ["model.n_attention_heads=6", "model.n_kv_heads=3", "model.attention_head_dim=8"];
         let changes = ["model.d_expert=30", "model.d_shared=30", "model.d_state=15"];
-        let (_dir, mut subject) = subject(&changes);
+        let (_dir, mut subject) = subject(&[&changes[..], &heads].concat());
         kill(&mut subject);
-        let third = "expert_channels = 0.3333\nshared_channels = 0.3333\nstate = 0.3333";
+        let third = "expert_channels = 0.3333\nshared_channels = 0.3333\nstate = 0.3333\nattention_heads = 0.3333";
         let left = subject.pruned("r", &stage(third), &ones(&subject)).expect("it fits");
         let model = left.model();
         assert_eq!((model.d_expert, model.d_shared, model.d_state), (20, 20, 10));
+        assert_eq!((model.n_attention_heads, model.n_kv_heads, model.d_attention_head()), (4, 2, 8));
         itera_testkit::assert_close("logits", &logits(&left), &logits(&subject), 1e-5);
 
         // the units that are kept matter
-        let more = subject.pruned("r", &stage("state = 0.5"), &ones(&subject)).expect("it fits");
-        let off = itera_testkit::max_difference(&logits(&more), &logits(&subject));
-        assert!(off > 1e-5, "{off}");
+        for settings in ["state = 0.5", "attention_heads = 0.66"] {
+            let more = subject.pruned("r", &stage(settings), &ones(&subject)).expect("it fits");
+            let off = itera_testkit::max_difference(&logits(&more), &logits(&subject));
+            assert!(off > 1e-5, "{settings}: {off}");
+        }
     }
 
     #[test]
@@ -415,6 +457,7 @@ mod tests {
             ("layers = [0]", 400, 2, 4, 2),
             ("layers = [1]", 400, 2, 4, 2),
             ("ssm_heads = 0.5", 400, 3, 4, 1),
+            ("attention_heads = 0.5", 400, 3, 4, 2),
         ] {
             let left = subject.pruned("r", &stage(settings), &ones(&subject)).expect(settings);
             let model = left.model();
@@ -458,6 +501,8 @@ mod tests {
             ("layers = [7]", "no layer 7"),
             ("layers = [0, 1]", "n_layers"),
             ("ssm_heads = 0.2", "whole number"),
+            ("attention_heads = 0.9", "none of 2"),
+            ("attention_heads = 0.2", "takes none of 2"),
             ("vocabulary = 0.5", "vocab_size"),
             ("parameters = 0.95", "must go too"),
             ("state = 0.01", "takes none of"),

@@ -175,6 +175,9 @@ pub struct Prune {
     /// Of the SSM heads; d_inner stays a whole multiple of d_model.
     #[serde(default)]
     pub ssm_heads: f64,
+    /// Of the heads of each attention layer: a key and value head goes with the query heads that it serves.
+    #[serde(default)]
+    pub attention_heads: f64,
     /// Of the entries of the vocabulary: those that were merged last.
     #[serde(default)]
     pub vocabulary: f64,
@@ -193,7 +196,7 @@ pub struct Prune {
 }
 
 impl Prune {
-    fn fractions(&self) -> [(&'static str, f64); 7] {
+    fn fractions(&self) -> [(&'static str, f64); 8] {
         [
             ("parameters", self.parameters),
             ("experts", self.experts),
@@ -201,6 +204,7 @@ impl Prune {
             ("shared_channels", self.shared_channels),
             ("state", self.state),
             ("ssm_heads", self.ssm_heads),
+            ("attention_heads", self.attention_heads),
             ("vocabulary", self.vocabulary),
         ]
     }

@@ -5,7 +5,7 @@
 //! | where | kept |
 //! |---|---|
 //! | mamba | x d, norm d, projection 2·i + 2·g·n + h, convolved i + 2·g·n, scanned i, normalised i |
-//! | attention | x d, norm d, q, k and v, mixed d, logsumexp n_attention_heads * |
+//! | attention | x d, norm d, q, k and v, mixed as wide as q, logsumexp n_attention_heads * |
 //! | feed-forward | x d, norm d, gate and up of k experts and the shared one 2·(k·f + d_shared), expert weights k * |
 //! | losses | router logits e * a layer, x d, norm d * |
 //!
@@ -85,8 +85,8 @@ impl ModelConfig {
                 }
             }
             LayerKind::Attention => {
-                let keys_values = 2 * self.n_kv_heads as u64 * self.d_attention_head() as u64;
-                Kept { activations: 4 * d + keys_values, exact: self.n_attention_heads as u64, state: 0 }
+                let [queries, keys] = [self.d_queries(), self.d_keys()].map(|size| size as u64);
+                Kept { activations: 2 * (d + queries + keys), exact: self.n_attention_heads as u64, state: 0 }
             }
         };
         let feed_forward = 2 * d + 2 * (k * f + d_shared);

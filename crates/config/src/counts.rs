@@ -31,7 +31,7 @@ impl ModelConfig {
     /// | projections, router, k of e experts, shared expert, head | 2 · parameters |
     /// | convolution | 2 · d_conv a channel |
     /// | SSM (arXiv 2405.21060 eq. 1): S = a·S + Δx ⊗ B, y = S·C + D·x | 3 + 2 an entry of the state, 2 a channel |
-    /// | attention (arXiv 2001.08361 table 1): q·kᵀ and weights·v | 4 · d_model · the (l + 1) / 2 positions seen |
+    /// | attention (arXiv 2001.08361 table 1): q·kᵀ and weights·v | 4 · width of the queries · the (l + 1) / 2 positions seen |
     ///
     /// The chunked scan trades more FLOPs than the recurrence for large products; the recurrence is what is counted.
     pub fn flops_per_token(&self, context_len: usize) -> u64 {
@@ -55,10 +55,10 @@ impl ModelConfig {
 
     /// FLOPs a token of what a mixer does without weights, and with d_skip.
     fn mixer_flops(&self, kind: LayerKind, context_len: usize) -> u64 {
-        let [d, i, n, l] = [self.d_model, self.d_inner(), self.d_state, context_len].map(|size| size as u64);
+        let [i, n, l] = [self.d_inner(), self.d_state, context_len].map(|size| size as u64);
         match kind {
             LayerKind::Mamba => (3 + FLOPS_PER_MAC) * i * n + FLOPS_PER_MAC * i,
-            LayerKind::Attention => (FLOPS_PER_MAC * d).saturating_mul(l.saturating_add(1)),
+            LayerKind::Attention => (FLOPS_PER_MAC * self.d_queries() as u64).saturating_mul(l.saturating_add(1)),
         }
     }
 

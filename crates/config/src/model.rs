@@ -50,6 +50,8 @@ pub struct ModelConfig {
     pub n_attention_heads: usize,
     /// Key/value heads of an attention layer.
     pub n_kv_heads: usize,
+    /// Width of an attention head; 0 means d_model / n_attention_heads.
+    pub attention_head_dim: usize,
     /// Position embedding of attention layers.
     pub position_embedding: PositionEmbedding,
     /// Base wavelength of the rotary embedding.
@@ -97,6 +99,7 @@ impl Default for ModelConfig {
             chunk_len: 64,
             n_attention_heads: 4,
             n_kv_heads: 2,
+            attention_head_dim: 0,
             position_embedding: PositionEmbedding::None,
             rope_theta: 10_000.0,
             n_experts: 4,
@@ -146,7 +149,17 @@ impl ModelConfig {
 
     /// Width of one attention head.
     pub fn d_attention_head(&self) -> usize {
-        self.d_model / self.n_attention_heads
+        if self.attention_head_dim == 0 { self.d_model / self.n_attention_heads } else { self.attention_head_dim }
+    }
+
+    /// Width of all query heads side by side.
+    pub fn d_queries(&self) -> usize {
+        self.n_attention_heads.saturating_mul(self.d_attention_head())
+    }
+
+    /// Width of all key heads side by side, and of all value heads.
+    pub fn d_keys(&self) -> usize {
+        self.n_kv_heads.saturating_mul(self.d_attention_head())
     }
 
     /// Factor on attention scores.
@@ -156,5 +169,15 @@ impl ModelConfig {
         } else {
             self.attention_multiplier
         }
+    }
+
+    /// The same model with 0 where the width of an attention head or the factor on its scores is what 0 means. Factors
+    /// are the same if they are in f32.
+    pub fn with_usual_attention(mut self) -> Self {
+        if self.n_attention_heads.checked_mul(self.attention_head_dim) == Some(self.d_model) {
+            self.attention_head_dim = 0;
+        }
+        let usual = Self { attention_multiplier: 0.0, ..self.clone() };
+        if usual.attention_scale() as f32 == self.attention_multiplier as f32 { usual } else { self }
     }
 }

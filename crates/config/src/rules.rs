@@ -136,6 +136,7 @@ fn model_sizes(checks: &mut Checks, c: &ModelConfig) {
     checks.count("model.n_layers", c.n_layers, 1..=MAX_LAYERS);
     checks.count("model.d_conv", c.d_conv, 2..=MAX_SIZE);
     checks.count("model.n_experts", c.n_experts, 0..=MAX_SIZE);
+    checks.count("model.attention_head_dim", c.attention_head_dim, 0..=MAX_SIZE);
     for (key, size) in [
         ("model.d_model", c.d_model),
         ("model.d_state", c.d_state),
@@ -177,13 +178,19 @@ fn attention_shape(checks: &mut Checks, c: &ModelConfig) {
         return;
     }
 
-    let (d, heads, kv_heads) = (c.d_model, c.n_attention_heads, c.n_kv_heads);
+    let (d, heads, kv_heads, width) = (c.d_model, c.n_attention_heads, c.n_kv_heads, c.attention_head_dim);
     let rotary = c.position_embedding == PositionEmbedding::Rope;
-    let even_if_rotary = |heads: usize| !rotary || (d / heads).is_multiple_of(2);
-    let fits = |heads: usize| divides(heads, d) && even_if_rotary(heads);
-    let even = if rotary { " into heads of even width, as rope rotates pairs" } else { "" };
-    let rule = format!("divide model.d_model ({d}){even}");
-    checks.rule(fits(heads), "model.n_attention_heads", heads, rule, nearest_divisor(heads, d, even_if_rotary));
+    if width == 0 {
+        let even_if_rotary = |heads: usize| !rotary || (d / heads).is_multiple_of(2);
+        let fits = |heads: usize| divides(heads, d) && even_if_rotary(heads);
+        let even = if rotary { " into heads of even width, as rope rotates pairs" } else { "" };
+        let rule = format!("divide model.d_model ({d}){even}, or model.attention_head_dim be given");
+        checks.rule(fits(heads), "model.n_attention_heads", heads, rule, nearest_divisor(heads, d, even_if_rotary));
+    } else {
+        let fits = !rotary || width.is_multiple_of(2);
+        let rule = "be even, as rope rotates pairs".to_owned();
+        checks.rule(fits, "model.attention_head_dim", width, rule, Some((width + 1).to_string()));
+    }
     let rule = format!("divide model.n_attention_heads ({heads})");
     let nearest = nearest_divisor(kv_heads, heads, |_| true);
     checks.rule(divides(kv_heads, heads), "model.n_kv_heads", kv_heads, rule, nearest);

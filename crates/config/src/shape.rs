@@ -5,7 +5,7 @@
 //! layers.{i}.mixer_norm [d]
 //!           .mamba.in_proj [2·i + 2·g·n + h, d]  .conv_weight [channels, d_conv]  .conv_bias  .dt_bias [h]  .a_log [h]
 //!                 .d_skip [h]  .norm [i]  .out_proj [d, i]
-//!        or .attention.q_proj [d, d]  .k_proj [kv, d]  .v_proj [kv, d]  .o_proj [d, d]
+//!        or .attention.q_proj [queries, d]  .k_proj [keys, d]  .v_proj [keys, d]  .o_proj [d, queries]
 //!           .ffn_norm [d]
 //!           .moe.router [e, d]  .w_in [e, 2·f, d]  .w_out [e, d, f]                    absent if dense
 //!           .shared.w_in [2·d_shared, d]  .w_out [d, d_shared]
@@ -120,12 +120,12 @@ impl ModelConfig {
     }
 
     fn attention_parts(&self) -> Vec<Part> {
-        let (d, kv) = (self.d_model, self.n_kv_heads * self.d_attention_head());
+        let (d, queries, keys) = (self.d_model, self.d_queries(), self.d_keys());
         vec![
-            ("attention.q_proj", TensorRole::Attention, vec![d, d]),
-            ("attention.k_proj", TensorRole::Attention, vec![kv, d]),
-            ("attention.v_proj", TensorRole::Attention, vec![kv, d]),
-            ("attention.o_proj", TensorRole::Attention, vec![d, d]),
+            ("attention.q_proj", TensorRole::Attention, vec![queries, d]),
+            ("attention.k_proj", TensorRole::Attention, vec![keys, d]),
+            ("attention.v_proj", TensorRole::Attention, vec![keys, d]),
+            ("attention.o_proj", TensorRole::Attention, vec![d, queries]),
         ]
     }
 

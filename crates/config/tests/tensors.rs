@@ -118,6 +118,7 @@ fn counts_by_hand() {
         "model.d_head=4",
         "model.n_attention_heads=2",
         "model.n_kv_heads=1",
+        "model.attention_head_dim=3",
         "model.n_experts=4",
         "model.top_k=1",
         "model.d_expert=5",
@@ -126,7 +127,7 @@ fn counts_by_hand() {
     let model = model(&overrides);
     let embed = 300 * 4;
     let (in_proj, conv, out_proj) = ((2 * 8 + 2 * 3 + 2) * 4, (8 + 2 * 3) * 2, 4 * 8);
-    let attention = 2 * 4 * 4 + 2 * 2 * 4;
+    let attention = 2 * 6 * 4 + 2 * 3 * 4;
     let (router, expert, shared) = (4 * 4, 3 * 5 * 4, 3 * 6 * 4);
     let vectors = (8 + 2 * 3) + 3 * 2 + 8 + 5 * 4;
     let dense = embed + in_proj + conv + out_proj + attention + 2 * (router + shared);
@@ -135,7 +136,7 @@ fn counts_by_hand() {
     assert_eq!(model.weight_bytes_f32(), 4 * (dense + 8 * expert + vectors) as u64);
 
     // 9 tokens see 5 positions each in the mean
-    let (scan, scores) = (8 * 3 * 5 + 8 * 2, 2 * (2 * 4 * 5));
+    let (scan, scores) = (8 * 3 * 5 + 8 * 2, 2 * (2 * 6 * 5));
     assert_eq!(model.flops_per_token(9), (2 * (dense + 2 * expert) + scan + scores) as u64);
 }
 
@@ -172,10 +173,10 @@ proptest! {
 /// Three mamba layers and one of attention; `crates/trainer/tests/memory.rs` holds the formula to what is measured.
 #[test]
 fn saved_activations_by_hand() {
-    let model = ModelConfig::default();
+    let model = ModelConfig { attention_head_dim: 24, ..ModelConfig::default() };
     let mamba = 128 + 128 + 584 + 320 + 256 + 256 + 128 + 128 + 2 * 3 * 128;
     let largest = mamba * 4 + 2 * 4;
-    let attention = 128 + 128 + 256 + 128 + 128 + 128 + 2 * 3 * 128;
+    let attention = 128 + 128 + (96 + 2 * 48) + 96 + 128 + 128 + 2 * 3 * 128;
     for (precision, bytes) in [(Precision::F32, 4), (Precision::Bf16, 2)] {
         // expert weights and logsumexp are f32, as are router logits and the last norm outside of the layers
         let (mamba, attention) = (mamba * bytes + 2 * 4, attention * bytes + (2 + 4) * 4);

@@ -15,13 +15,14 @@ fn models() -> impl Strategy<Value = ModelConfig> {
     (sizes, numbers, any::<[bool; 6]>()).prop_map(|(sizes, numbers, flags)| {
         let (heads, group, kv, d_conv, n_experts, n_layers) = sizes;
         let (factor, eps, rope_theta, plain_scale) = numbers;
-        let [tied, rope, wide, ..] = flags;
+        let [tied, rope, wide, .., heads_apart] = flags;
         ModelConfig {
             d_model: 32 * heads,
             d_head: if wide { 32 } else { 16 },
             n_groups: group,
             n_attention_heads: 4 * kv,
             n_kv_heads: kv,
+            attention_head_dim: if heads_apart { 2 * heads } else { 0 },
             d_conv,
             n_layers,
             attention_layers: (0..n_layers).filter(|&layer| flags[1 + layer]).collect(),
@@ -37,6 +38,7 @@ fn models() -> impl Strategy<Value = ModelConfig> {
             attention_multiplier: if plain_scale { 0.0 } else { factor / 10.0 },
             ..ModelConfig::default()
         }
+        .with_usual_attention()
     })
 }
 
@@ -117,7 +119,7 @@ fn what_has_no_counterpart_is_named() {
         ("rope_scaling", json!({"type": "yarn"}), "yarn"),
         ("rope_type", json!("linear"), "default"),
         ("mamba_n_heads", json!(7), "8"),
-        ("head_dim", json!(64), "32"),
+        ("head_dim", json!("wide"), "whole number"),
         ("attention_multiplier", json!(0.0), "above 0"),
         ("eos_token_id", json!([0, 2]), "one token"),
         ("pad_token_id", json!(2048), "2048"),

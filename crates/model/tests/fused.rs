@@ -24,6 +24,7 @@ fn model(device: &Device) -> LanguageModel {
         chunk_len: 32,
         n_attention_heads: 6,
         n_kv_heads: 3,
+        attention_head_dim: 14,
         position_embedding: PositionEmbedding::Rope,
         n_experts: 5,
         d_expert: 36,

@@ -28,27 +28,27 @@ pub(crate) fn mix(
 ) {
     let rows = past.rows();
     let (d, w) = (config.d_model, layer.sizes.d_head);
-    let kv = layer.sizes.n_kv_heads * w;
+    let (q, kv) = (layer.sizes.n_heads * w, layer.sizes.n_kv_heads * w);
     let u = &work.u[..rows * d];
-    let queries = &mut work.projected[..rows * d];
+    let queries = &mut work.projected[..rows * q];
     let (keys, values) = (&mut work.key[..rows * kv], &mut work.value[..rows * kv]);
     let mut input = work.linear.input(past.form(), u, d);
     input.times(layer.q_proj, queries);
     input.times(layer.k_proj, keys);
     input.times(layer.v_proj, values);
     if let Some(rope) = rope {
-        let heads = queries.chunks_exact_mut(d).zip(keys.chunks_exact_mut(kv));
+        let heads = queries.chunks_exact_mut(q).zip(keys.chunks_exact_mut(kv));
         for ((query, key), turns) in heads.zip(work.turns.chunks_exact(w)) {
             turn(query, turns, rope.pairs);
             turn(key, turns, rope.pairs);
         }
     }
 
-    let mixed = &mut work.mixed[..rows * d];
+    let mixed = &mut work.mixed[..rows * q];
     let new = keys.chunks_exact(kv).zip(values.chunks_exact(kv));
     match past {
         Past::Steps(states) => {
-            let queries = queries.chunks_exact(d).zip(mixed.chunks_exact_mut(d));
+            let queries = queries.chunks_exact(q).zip(mixed.chunks_exact_mut(q));
             for ((state, (key, value)), (query, y)) in states.iter_mut().zip(new).zip(queries) {
                 let LayerState::Attention(past) = &mut state.layers[index] else { unreachable!("{MISMATCH}") };
                 past.push(key, value);
@@ -61,14 +61,14 @@ pub(crate) fn mix(
             attend_chunk(layer, past, queries, &mut work.chunk, mixed);
         }
     }
-    work.linear.input(past.form(), mixed, d).times(layer.o_proj, &mut work.branch[..rows * d]);
+    work.linear.input(past.form(), mixed, q).times(layer.o_proj, &mut work.branch[..rows * d]);
 }
 
-/// The last positions of `past`, whose `queries` [l, d] are given, over all of it.
+/// The last positions of `past`, whose `queries` [l, q] are given, over all of it.
 fn attend_chunk(layer: &Attention<'_>, past: &KeysValues, queries: &[f32], chunk: &mut Chunk, mixed: &mut [f32]) {
     let sizes = &layer.sizes;
-    let d = sizes.n_heads * sizes.d_head;
-    let len = queries.len() / d;
+    let q = sizes.n_heads * sizes.d_head;
+    let len = queries.len() / q;
     let op = attention::Attention {
         batch: 1,
         len,
@@ -83,8 +83,8 @@ fn attend_chunk(layer: &Attention<'_>, past: &KeysValues, queries: &[f32], chunk
     past.write_by_head(sizes.d_head, keys, values);
     // keys and values are read from where they were just written, not from these rows
     let qkv = sized(&mut chunk.qkv, len * op.qkv_width());
-    for (row, query) in qkv.chunks_exact_mut(op.qkv_width()).zip(queries.chunks_exact(d)) {
-        row[..d].copy_from_slice(query);
+    for (row, query) in qkv.chunks_exact_mut(op.qkv_width()).zip(queries.chunks_exact(q)) {
+        row[..q].copy_from_slice(query);
     }
     let logsumexp = sized(&mut chunk.logsumexp, len * sizes.n_heads);
     attend(&op, None, qkv, (keys, values), mixed, logsumexp);

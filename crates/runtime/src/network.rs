@@ -89,6 +89,7 @@ impl<'a> Network<'a> {
         let source = Source { file, prefix: String::new() };
         let (v, d) = (config.vocab_size, config.d_model);
         let layers = config.layer_kinds().into_iter().enumerate();
+        let turns = !config.attention_layers.is_empty() && config.position_embedding == PositionEmbedding::Rope;
         Ok(Self {
             embed: source.matrix("embed", v, d)?,
             layers: layers
@@ -96,7 +97,7 @@ impl<'a> Network<'a> {
                 .collect::<Result<_>>()?,
             norm: source.vector("norm", &[d])?,
             head: source.matrix("head", v, d)?,
-            rope: (config.position_embedding == PositionEmbedding::Rope).then(|| Rope::new(file)),
+            rope: turns.then(|| Rope::new(file)),
         })
     }
 }
@@ -194,17 +195,16 @@ impl<'a> Mamba<'a> {
 
 impl<'a> Attention<'a> {
     fn load(source: &Source<'a>, config: &ModelConfig) -> Result<Self> {
-        let (d, d_head) = (config.d_model, config.d_attention_head());
-        let kv = config.n_kv_heads * d_head;
+        let (d, queries, keys) = (config.d_model, config.d_queries(), config.d_keys());
         Ok(Self {
-            q_proj: source.matrix("q_proj", d, d)?,
-            k_proj: source.matrix("k_proj", kv, d)?,
-            v_proj: source.matrix("v_proj", kv, d)?,
-            o_proj: source.matrix("o_proj", d, d)?,
+            q_proj: source.matrix("q_proj", queries, d)?,
+            k_proj: source.matrix("k_proj", keys, d)?,
+            v_proj: source.matrix("v_proj", keys, d)?,
+            o_proj: source.matrix("o_proj", d, queries)?,
             sizes: AttentionStep {
                 n_heads: config.n_attention_heads,
                 n_kv_heads: config.n_kv_heads,
-                d_head,
+                d_head: config.d_attention_head(),
                 scale: config.attention_scale() as f32,
             },
         })

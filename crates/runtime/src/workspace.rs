@@ -101,18 +101,19 @@ impl Workspace {
         let (has_attention, has_experts) = (!config.attention_layers.is_empty(), config.n_experts > 0);
         let has_mamba = config.attention_layers.len() < config.n_layers;
         let (d_in_proj, d_inner) = if has_mamba { (config.d_in_proj(), config.d_inner()) } else { (0, 0) };
-        let kv = if has_attention { config.n_kv_heads * config.d_attention_head() } else { 0 };
+        let (queries, keys, turns) =
+            if has_attention { (config.d_queries(), config.d_keys(), config.d_attention_head()) } else { (0, 0, 0) };
         let (top_k, d_expert) = if has_experts { (config.top_k, config.d_expert) } else { (0, 0) };
         let mlp = config.d_shared.max(d_expert);
         let per_row = [
             (&mut self.x, d),
             (&mut self.u, d),
             (&mut self.branch, d),
-            (&mut self.projected, d_in_proj.max(d)),
-            (&mut self.mixed, d_inner.max(d)),
-            (&mut self.key, kv),
-            (&mut self.value, kv),
-            (&mut self.turns, config.d_attention_head()),
+            (&mut self.projected, d_in_proj.max(queries)),
+            (&mut self.mixed, d_inner.max(queries)),
+            (&mut self.key, keys),
+            (&mut self.value, keys),
+            (&mut self.turns, turns),
             (&mut self.expert_weights, top_k),
             (&mut self.gathered, d),
             (&mut self.expert_out, d),

@@ -41,6 +41,10 @@ pub(super) fn describe(metadata: &mut Metadata, config: &ModelConfig) {
     // llama.cpp takes the width of the one MLP of a dense model from here
     size("feed_forward_length", if config.n_experts > 0 { config.d_expert } else { config.d_shared });
     size("attention.head_count", config.n_attention_heads);
+    if config.attention_head_dim > 0 {
+        size("attention.key_length", config.attention_head_dim);
+        size("attention.value_length", config.attention_head_dim);
+    }
     size("vocab_size", config.vocab_size);
     size("rope.dimension_count", config.d_attention_head());
     size("expert_count", config.n_experts);
@@ -91,6 +95,7 @@ fn read(gguf: &Gguf<'_>) -> Result<(ModelConfig, SpecialIds)> {
     let config = model(keys, arch)?;
     config.validate()?;
     check_attention(keys, &config)?;
+    let config = config.with_usual_attention();
     let id = |key| {
         all.required(key, &format!("the id of one of {} tokens", config.vocab_size), |value| {
             value.as_size().filter(|id| *id < config.vocab_size).map(|id| id as u32)
@@ -116,9 +121,7 @@ fn model(keys: Keys<'_>, arch: &str) -> Result<ModelConfig> {
         Value::Flag(turns) => Some(*turns),
         _ => None,
     })?;
-    let plain = ModelConfig { d_model, n_attention_heads, attention_multiplier: 0.0, ..ModelConfig::default() };
-    let scale = keys.number_or("attention.scale", 0.0)?;
-    let is_plain = n_attention_heads > 0 && plain.attention_scale() as f32 == scale as f32;
+    let default = ModelConfig::default();
     let config = ModelConfig {
         vocab_size: vocab_size(keys)?,
         d_model,
@@ -126,8 +129,9 @@ fn model(keys: Keys<'_>, arch: &str) -> Result<ModelConfig> {
         attention_layers,
         n_attention_heads,
         n_kv_heads,
+        attention_head_dim: keys.size_or("attention.key_length", 0)?,
         position_embedding: if turns == Some(false) { PositionEmbedding::None } else { PositionEmbedding::Rope },
-        rope_theta: keys.number_or("rope.freq_base", plain.rope_theta)?,
+        rope_theta: keys.number_or("rope.freq_base", default.rope_theta)?,
         n_experts,
         top_k: keys.size_or("expert_used_count", 0)?.max(usize::from(n_experts == 0)),
         d_expert: width,
@@ -136,10 +140,10 @@ fn model(keys: Keys<'_>, arch: &str) -> Result<ModelConfig> {
         rms_norm_eps: keys.number("attention.layer_norm_rms_epsilon")?,
         embedding_multiplier: keys.number_or("embedding_scale", 1.0)?,
         residual_multiplier: keys.number_or("residual_scale", 1.0)?,
-        attention_multiplier: if is_plain { 0.0 } else { scale },
+        attention_multiplier: keys.number_or("attention.scale", 0.0)?,
         logits_scaling: keys.number_or("logit_scale", 1.0)?,
         max_seq_len: keys.size("context_length")?,
-        ..plain
+        ..default
     };
     with_ssm(config, keys, arch)
 }
@@ -204,8 +208,10 @@ fn check_attention(keys: Keys<'_>, config: &ModelConfig) -> Result<()> {
     let width = config.d_attention_head();
     let is_width = |value: &Value<'_>| value.as_size() == Some(width);
     let expected = format!("{width}, the width of a head");
-    keys.only("attention.key_length", &expected, is_width)?;
-    keys.only("attention.value_length", &expected, is_width)?;
+    let values = keys.size_or("attention.value_length", config.d_model / config.n_attention_heads)?;
+    if values != width {
+        return Err(keys.unsupported("attention.value_length", expected));
+    }
     if config.position_embedding == PositionEmbedding::None {
         return Ok(());
     }

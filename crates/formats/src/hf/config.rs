@@ -82,7 +82,8 @@ pub fn config_json(model: &ModelConfig, special: &SpecialIds, kind: Kind) -> Val
         "shared_intermediate_size": model.d_shared,
         "use_cache": can_use_cache(model),
     });
-    fixed().into_iter().chain(own.as_object().cloned().unwrap_or_default()).collect()
+    let head_dim = (model.attention_head_dim > 0).then(|| ("head_dim".to_owned(), model.attention_head_dim.into()));
+    fixed().into_iter().chain(own.as_object().cloned().unwrap_or_default()).chain(head_dim).collect()
 }
 
 /// The `generation_config.json` of a model: what `generate` needs to begin and to stop.
@@ -120,7 +121,6 @@ pub fn parse_config(config: &Value) -> Result<(ModelConfig, SpecialIds)> {
     let model = model_of(settings)?;
     model.validate()?;
     settings.only("mamba_n_heads", &model.n_heads().into())?;
-    settings.only("head_dim", &model.d_attention_head().into())?;
     let special = SpecialIds {
         bos: settings.id("bos_token_id")?,
         eos: settings.id("eos_token_id")?,
@@ -131,7 +131,7 @@ pub fn parse_config(config: &Value) -> Result<(ModelConfig, SpecialIds)> {
             return Err(unsupported(key, settings.get(key), format!("an id below vocab_size, {}", model.vocab_size)));
         }
     }
-    Ok((with_plain_attention_scale(model), special))
+    Ok((model.with_usual_attention(), special))
 }
 
 fn model_of(settings: Settings<'_>) -> Result<ModelConfig> {
@@ -154,6 +154,7 @@ fn model_of(settings: Settings<'_>) -> Result<ModelConfig> {
         n_kv_heads: settings
             .get("num_key_value_heads")
             .map_or(Ok(n_attention_heads), |_| settings.size("num_key_value_heads"))?,
+        attention_head_dim: settings.get("head_dim").map_or(Ok(0), |_| settings.size("head_dim"))?,
         position_embedding: position_embedding(settings)?,
         rope_theta: rope_theta(settings)?,
         n_experts,
@@ -173,12 +174,6 @@ fn model_of(settings: Settings<'_>) -> Result<ModelConfig> {
         dropout: 0.0,
         max_seq_len: settings.size("max_position_embeddings")?,
     })
-}
-
-/// Our configuration says 0 where the factor is the usual 1/√(head width).
-fn with_plain_attention_scale(model: ModelConfig) -> ModelConfig {
-    let plain = ModelConfig { attention_multiplier: 0.0, ..model.clone() };
-    if plain.attention_scale() == model.attention_multiplier { plain } else { model }
 }
 
 fn attention_layers(settings: Settings<'_>, n_layers: usize) -> Result<Vec<usize>> {

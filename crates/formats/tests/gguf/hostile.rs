@@ -199,7 +199,6 @@ fn attention_of_another_sort_is_refused_by_its_key() {
         ("rope.scaling.type", text("none"), text("yarn")),
         ("rope.scaling.factor", number(1.0), number(4.0)),
         ("rope.scale_linear", number(1.0), number(2.0)),
-        ("attention.key_length", size(16), size(8)),
         ("attention.value_length", size(16), size(32)),
     ] {
         assert!(ModelFile::from_gguf(with_entry(&turning, key, supported)).is_ok(), "{key}");
@@ -209,6 +208,11 @@ fn attention_of_another_sort_is_refused_by_its_key() {
         let found = ModelFile::from_gguf(with_entry(&still, key, other));
         assert_eq!(found.is_ok(), key.starts_with("rope"), "{key}");
     }
+    // where the width of values is not given, it is d_model over the number of heads
+    assert!(ModelFile::from_gguf(with_entry(&turning, "attention.key_length", size(16))).is_ok());
+    let other = ModelFile::from_gguf(with_entry(&turning, "attention.key_length", size(8)));
+    let error = other.expect_err("refused").to_string();
+    assert!(error.contains("`granitehybrid.attention.value_length` is absent; supported: 8"), "{error}");
     for (file, is_refused) in [(turning, true), (still, false)] {
         let file = changed_in(
             file,

@@ -28,13 +28,14 @@ pub fn small() -> ModelConfig {
 }
 
 /// Every pattern of layers, and every layout that differs from the usual.
-pub fn sorts() -> [ModelConfig; 8] {
+pub fn sorts() -> [ModelConfig; 9] {
     [
         small(),
         ModelConfig { n_experts: 0, top_k: 1, d_expert: 32, ..small() },
         ModelConfig { attention_layers: vec![0, 1, 2], position_embedding: PositionEmbedding::Rope, ..small() },
         ModelConfig { attention_layers: vec![0, 1, 2], ..small() },
         ModelConfig { attention_layers: vec![0, 2], n_experts: 1, top_k: 1, rope_theta: 123.5, ..small() },
+        ModelConfig { n_attention_heads: 3, n_kv_heads: 3, attention_head_dim: 32, ..small() },
         ModelConfig { n_groups: 2, tie_embeddings: false, n_kv_heads: 1, ..small() },
         ModelConfig { attention_layers: vec![0, 1, 2], n_experts: 0, top_k: 1, d_expert: 32, ..small() },
         ModelConfig {

@@ -1,6 +1,6 @@
 //! However a text is cut, and whatever else runs beside it, it leads to the same logits and the same state.
 
-use itera_config::ModelConfig;
+use itera_config::{ModelConfig, PositionEmbedding};
 use itera_runtime::{Model, State, Workspace};
 use itera_testkit::assert_close;
 
@@ -55,6 +55,8 @@ fn a_chunk_may_be_longer_than_any_text() {
 fn layers_that_are_not_there_take_no_memory() {
     for (name, change) in [
         ("all mamba", (|c| (c.n_kv_heads, c.n_attention_heads) = (1 << 20, 1)) as fn(&mut ModelConfig)),
+        ("all mamba", |c| (c.attention_head_dim, c.position_embedding) = (1 << 20, PositionEmbedding::Rope)),
+        ("all mamba", |c| (c.n_attention_heads, c.position_embedding) = (1 << 20, PositionEmbedding::Rope)),
         ("all attention", |c| (c.d_state, c.n_groups, c.d_head) = (1 << 20, 64, 1)),
     ] {
         let (_, mut config) = configs().into_iter().find(|(other, _)| *other == name).expect("such a model");

@@ -58,6 +58,10 @@ pub fn configs() -> Vec<(&'static str, ModelConfig)> {
                 (c.attention_multiplier, c.logits_scaling) = (0.2, 1.7);
             }),
         ),
+        (
+            "rope, heads wider than d_model",
+            with(|c| (c.position_embedding, c.n_kv_heads, c.attention_head_dim) = (PositionEmbedding::Rope, 4, 18)),
+        ),
     ]
 }
 
