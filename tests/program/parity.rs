@@ -117,10 +117,8 @@ fn assert_greedy_text_is_equal(name: &str, burn: &LanguageModel, runtime: &Model
 }
 
 #[test]
-fn ten_random_models_have_the_same_logits_and_greedy_texts() {
-    let configs = configs();
-    assert_eq!(configs.len(), 10);
-    for (seed, (name, config)) in (1..).zip(configs) {
+fn random_models_of_every_sort_have_the_same_logits_and_greedy_texts() {
+    for (seed, (name, config)) in (1..).zip(configs()) {
         let (burn, runtime) = both(&config, seed);
         let ids: Vec<u32> = uniform(97, 0.0, 259.0, seed).into_iter().map(|id| id as u32).collect();
         let expected = burn_logits(&burn, &ids);

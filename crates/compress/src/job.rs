@@ -142,7 +142,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
         let (number, of, name) = (index + 1, job.recipe.stages.len(), stage.name());
         on_event(Event::Stage { number, of, name });
         let started = Instant::now();
-        let dir = job.out.join("stages").join(format!("{number}-{name}"));
+        let dir = job.stage_dir(number);
         let rounder;
         (subject, rounder, weighed) = match job.begin(stage, subject, on_event)? {
             Begun::Interrupted(signal) => return Ok(Outcome::Interrupted(signal)),
@@ -150,7 +150,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
         };
         let (mut steps, mut elapsed_s, mut curve) = (0, started.elapsed().as_secs_f64(), vec![]);
         if let Some(training) = stage.training() {
-            match job.train(number, &dir, training, rounder.as_ref(), &subject, on_event)? {
+            match job.train(number, training, rounder.as_ref(), &subject, on_event)? {
                 Trained::Interrupted(signal) => return Ok(Outcome::Interrupted(signal)),
                 Trained::Finished(parameters, state) => {
                     subject.parameters = parameters;
@@ -213,6 +213,11 @@ impl Job<'_> {
     fn artifact(&self) -> PathBuf {
         let format = self.recipe.stages.last().map_or(Format::Gguf, Stage::format);
         format.finished(&self.out.join(artifact_name(self.baseline, self.recipe)))
+    }
+
+    /// Where the stage with this number trains; what it leaves besides lies next to it.
+    fn stage_dir(&self, number: usize) -> PathBuf {
+        self.out.join("stages").join(format!("{number}-{}", self.recipe.stages[number - 1].name()))
     }
 
     /// Make room in the output directory, or see that what is there was begun by the same recipe.
@@ -335,16 +340,16 @@ impl Job<'_> {
         })
     }
 
-    /// Train `subject` in `dir` for the stage with this number, or go on with what was begun there.
+    /// Train `subject` for the stage with this number, or go on with what was begun there.
     fn train(
         &self,
         number: usize,
-        dir: &Path,
         training: &Training,
         rounder: Option<&Rounder>,
         subject: &Subject,
         on_event: &mut OnEvent<'_>,
     ) -> Result<Trained> {
+        let dir = self.stage_dir(number);
         let run = Subject::new(self.baseline);
         let teacher = training.teacher.map(|weight| Teacher::new(&run, subject, weight, self.device));
         let method = StageMethod { identity: self.identity(number), rounder, teacher: teacher.transpose()? };
@@ -362,7 +367,7 @@ impl Job<'_> {
             with_text = Some(subject.with_text(&documents, &dir.with_added_extension("tokenizer.json"))?);
         }
         let subject = with_text.as_ref().unwrap_or(subject);
-        let config = subject.training_config(training, dir)?;
+        let config = subject.training_config(training, &dir)?;
         let job = trainer::Job {
             resume: Resume::Last,
             stop: self.stop.clone(),
@@ -376,7 +381,7 @@ impl Job<'_> {
             return Ok(Trained::Interrupted(signal));
         }
         // the best by validation, or the last
-        let parameters = open_model(dir, self.device)?.parameters();
+        let parameters = open_model(&dir, self.device)?.parameters();
         Ok(Trained::Finished(parameters, Box::new(outcome.state)))
     }
 

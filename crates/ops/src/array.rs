@@ -6,6 +6,7 @@ use burn::{
     backend::flex::{FlexTensor, Layout},
     tensor::{DType, Shape, TensorData},
 };
+use itera_kernels::vector;
 
 use crate::buffers;
 
@@ -59,6 +60,16 @@ impl Array {
             *last = width;
         }
         shape
+    }
+
+    /// Every element times `factor`.
+    pub(crate) fn scaled(self, factor: f32) -> Self {
+        if factor == 1.0 {
+            return self;
+        }
+        let mut scaled = buffers::take(self.len());
+        vector::scale(&self, factor, &mut scaled);
+        Self::new(scaled, self.shape().clone())
     }
 
     /// What tells this storage from every other that is alive.

@@ -34,10 +34,7 @@ pub fn head_cross_entropy(
 
 #[cfg(feature = "flex")]
 mod flex {
-    use itera_kernels::{
-        cross_entropy::{Gradients, HeadCrossEntropy, Upstream, forward, forward_backward},
-        vector,
-    };
+    use itera_kernels::cross_entropy::{Gradients, HeadCrossEntropy, Upstream, forward, forward_backward};
 
     use crate::{
         array::Array,
@@ -71,16 +68,6 @@ mod flex {
         fn mean_weight(&self) -> f32 {
             1.0 / self.targets.len() as f32
         }
-
-        /// The gradient for `upstream` of every token from the one of the mean.
-        fn scaled(&self, of_mean: Array, upstream: f32) -> Array {
-            if upstream == self.mean_weight() {
-                return of_mean;
-            }
-            let mut scaled = buffers::take(of_mean.len());
-            vector::scale(&of_mean, upstream / self.mean_weight(), &mut scaled);
-            scaled.into()
-        }
     }
 
     /// Nats of each token, and the gradients of hidden and head.
@@ -113,7 +100,7 @@ mod flex {
             let upstream = only(grads);
             let same = upstream.first().copied().unwrap_or_else(|| self.mean_weight());
             if upstream.iter().all(|weight| *weight == same) {
-                return of_mean.map(|of_mean| Some(self.scaled(of_mean, same)));
+                return of_mean.map(|of_mean| Some(of_mean.scaled(same / self.mean_weight())));
             }
             let (hidden, head) = (hidden.read(), head.read());
             let (nats, gradients) = with_gradients(&self.input(&hidden, &head, d_model), Upstream::Each(&upstream));

@@ -44,10 +44,7 @@ pub fn head_distillation(
 mod flex {
     use std::sync::Arc;
 
-    use itera_kernels::{
-        distillation::{Distillation, Gradients, Projection, distillation},
-        vector,
-    };
+    use itera_kernels::distillation::{Distillation, Gradients, Projection, distillation};
 
     use super::DistillationShape;
     use crate::{
@@ -65,7 +62,7 @@ mod flex {
 
     impl Function<4, 1> for Distill {
         /// Gradients of hidden and head, made along with the loss.
-        type Saved = [Vec<f32>; 2];
+        type Saved = [Array; 2];
 
         fn forward(&self, inputs: [Array; 4], wanted: [bool; 4]) -> ([Array; 1], Option<Self::Saved>) {
             let [hidden, head, teacher_hidden, teacher_head] = &inputs;
@@ -86,7 +83,7 @@ mod flex {
                 let upstream = 1.0 / tokens as f32;
                 let gradients = Gradients { upstream, hidden: &mut d_hidden, head: &mut d_head };
                 distillation(&input, &mut losses, Some(gradients));
-                [d_hidden, d_head]
+                [d_hidden, d_head].map(Array::from)
             });
             if saved.is_none() {
                 distillation(&input, &mut losses, None);
@@ -98,12 +95,7 @@ mod flex {
 
         fn backward(&self, saved: Self::Saved, grads: [Option<Array>; 1], _: [bool; 4]) -> [Option<Array>; 4] {
             let upstream = only(grads)[0];
-            let [hidden, head] = saved.map(|gradient| {
-                let mut scaled = buffers::take(gradient.len());
-                vector::scale(&gradient, upstream, &mut scaled);
-                buffers::give(gradient);
-                Some(scaled.into())
-            });
+            let [hidden, head] = saved.map(|gradient| Some(gradient.scaled(upstream)));
             [hidden, head, None, None]
         }
     }

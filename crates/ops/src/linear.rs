@@ -43,10 +43,7 @@ pub fn linear_residual<const D: usize>(
 
 #[cfg(feature = "flex")]
 mod flex {
-    use itera_kernels::{
-        gemm::{Matrix, MatrixMut, Right, Write, par_gemm},
-        vector::scale,
-    };
+    use itera_kernels::gemm::{Matrix, MatrixMut, Right, Write, par_gemm};
 
     use crate::{
         array::Array,
@@ -83,7 +80,7 @@ mod flex {
 
         fn forward(&self, [x, w, residual]: [Array; 3], [dx, dw, _]: [bool; 3]) -> ([Array; 1], Option<Saved>) {
             // the weight is small beside the activations: scale it instead of them
-            let w = scaled(w, self.multiplier);
+            let w = w.scaled(self.multiplier);
             let y = product(&x, &w, self.products, Write::Onto(&residual));
             ([Array::new(y, residual.shape().clone())], Saved::new(&x, &w, [dx, dw]))
         }
@@ -91,7 +88,7 @@ mod flex {
         fn backward(&self, saved: Saved, grads: [Option<Array>; 1], _: [bool; 3]) -> [Option<Array>; 3] {
             let dy = only(grads);
             let [dx, dw] = saved.gradients(&dy, self.products);
-            [dx, dw.map(|dw| scaled(dw, self.multiplier)), Some(dy)]
+            [dx, dw.map(|dw| dw.scaled(self.multiplier)), Some(dy)]
         }
     }
 
@@ -139,14 +136,5 @@ mod flex {
         let w = Matrix::new(w, out, d_in).t().in_precision(products.into());
         par_gemm(Matrix::new(x, rows, d_in), w, MatrixMut::new(&mut y, rows, out), write);
         y
-    }
-
-    fn scaled(w: Array, factor: f32) -> Array {
-        if factor == 1.0 {
-            return w;
-        }
-        let mut scaled = buffers::take(w.len());
-        scale(&w, factor, &mut scaled);
-        Array::new(scaled, w.shape().clone())
     }
 }
