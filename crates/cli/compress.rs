@@ -196,8 +196,8 @@ impl Shown {
                     self.end_bar();
                 }
             }
-            Event::Weighing { done, of } => {
-                let new = || ProgressBar::new(of as u64).with_prefix("weighing kinds");
+            Event::Weighing { what, done, of } => {
+                let new = || ProgressBar::new(of as u64).with_prefix(format!("weighing {what}"));
                 self.bar.get_or_insert_with(new).set_position(done as u64);
                 if done == of {
                     self.end_bar();

@@ -33,8 +33,9 @@ use crate::{
     method::StageMethod,
     mixed,
     plan::artifact_name,
+    prune::{Halt, Ranking},
     sampled,
-    stage::{Rounding, Stage, Training},
+    stage::{Importance, Rounding, Stage, Training},
     subject::Subject,
 };
 
@@ -86,8 +87,10 @@ pub enum Event<'a> {
         /// Tokens of it.
         tokens: usize,
     },
-    /// What a matrix loses in one of the kinds to choose from was measured.
+    /// What it costs to change one thing alone was measured.
     Weighing {
+        /// What is changed: the `kinds` of matrices, or the `units` that are there.
+        what: &'static str,
         /// Such losses measured.
         done: usize,
         /// Losses in all.
@@ -291,7 +294,20 @@ impl Job<'_> {
             Stage::Prune(prune) => {
                 let tokens = prune.calibration_tokens;
                 on_event(Event::Calibrating { tokens });
-                (subject.pruned(recipe, prune, &fisher::importance(&subject, tokens, self.device)?)?, None)
+                let mut on_done = |done, of| on_event(Event::Weighing { what: "units", done, of });
+                let ranking = match prune.importance {
+                    Importance::Saliency => Ranking::Saliency(fisher::importance(&subject, tokens, self.device)?),
+                    Importance::Loss => Ranking::Loss {
+                        calibration: Calibration::new(&subject, tokens, self.device),
+                        stop: &self.stop,
+                        on_done: &mut on_done,
+                    },
+                };
+                match subject.pruned(recipe, prune, ranking) {
+                    Ok(left) => (left, None),
+                    Err(Halt::Signal(signal)) => return Ok(Begun::Interrupted(signal)),
+                    Err(Halt::Failed(error)) => return Err(error),
+                }
             }
             Stage::Quantize(quantize) => {
                 let measure = self.measure_for(quantize.rounding, quantize.calibration_tokens, &subject, on_event)?;
@@ -302,7 +318,7 @@ impl Job<'_> {
                 let measure = self.measure_for(mixed.rounding, mixed.calibration_tokens, &subject, on_event)?;
                 on_event(Event::Calibrating { tokens: mixed.calibration_tokens });
                 let calibration = Calibration::new(&subject, mixed.calibration_tokens, self.device);
-                let mut on_done = |done, of| on_event(Event::Weighing { done, of });
+                let mut on_done = |done, of| on_event(Event::Weighing { what: "kinds", done, of });
                 let quantize = match mixed::choose(recipe, mixed, &calibration, &measure, &self.stop, &mut on_done)? {
                     ControlFlow::Break(signal) => return Ok(Begun::Interrupted(signal)),
                     ControlFlow::Continue((quantize, found)) => {

@@ -27,6 +27,7 @@ mod sampled;
 mod stage;
 mod subject;
 mod teacher;
+mod units;
 mod variant;
 
 pub use artifact::Format;
@@ -40,7 +41,8 @@ pub use recipe::{Expectation, Recipe};
 pub use report::{Metadata, Report, StageReport, TensorReport};
 pub use rounder::{Measure, Rounder};
 pub use stage::{
-    Budget, Distill, Finetune, KindName, Mixed, Prune, Quantize, Rounding, Sampled, Stage, TeacherWeight, Training,
+    Budget, Distill, Finetune, Importance, KindName, Mixed, Prune, Quantize, Rounding, Sampled, Stage, TeacherWeight,
+    Training,
 };
 use teacher::Teacher;
 pub use variant::Variant;

@@ -1,23 +1,28 @@
 //! a model, how much of each part to keep → a smaller model of the same kind
 //!
 //! ```text
-//! calibration text → Σ g² of each weight ─▶ saliency g²·w² ─▶ of each unit the sum over all that goes with it
-//!                                                                 └▶ in each layer the most salient units stay
+//! calibration text ─┬▶ Σ g² of each weight ─▶ saliency g²·w² ─▶ of each unit the sum over its matrices ─┐
+//!                   └▶ loss with the weights of the unit at 0 ───────────────────────────────────────────┤
+//!                                                         in each layer the units that matter most stay ◀┘
 //! ```
 //!
-//! What belongs together is cut together: an expert is a row of the router and two matrices; a channel of an MLP two rows
-//! of `w_in` and a column of `w_out`; a dimension of the state a row of B, one of C, and their taps; an SSM head its rows of
-//! z, x and dt with all that follows from them; an attention head that of keys and values with the query heads that it
-//! serves; an entry of the vocabulary a row of the embedding and a token. The result is an ordinary checkpoint, so every
-//! layer keeps as many units as every other.
+//! What belongs together, which is in `units`, is cut together. The result is an ordinary checkpoint, so every layer keeps as
+//! many units as every other, and an entry of the vocabulary is a row of the embedding and a token.
 //!
 //! Saliency is that of Optimal Brain Damage (LeCun et al. 1990), ½·h·w² for a weight w, with the diagonal of the empirical
 //! Fisher information for the curvature h, as for structured units in arXiv 1906.10771.
 
 use itera_config::{Config, LayerKind, ModelConfig, TensorSpec};
 use itera_model::Parameter;
+use itera_trainer::StopFlag;
 
-use crate::{CompressError, Result, stage::Prune, subject::Subject};
+use crate::{
+    CompressError, Result,
+    inspect::Calibration,
+    stage::Prune,
+    subject::Subject,
+    units::{self, Unit},
+};
 
 /// Multiples that sizes are kept to, so that rows stay whole blocks of every kind of 32.
 const BLOCK: usize = 32;
@@ -116,26 +121,53 @@ fn without_named(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<Mod
     Ok(left)
 }
 
+/// What says which units matter most.
+pub(crate) enum Ranking<'a> {
+    /// Saliencies, from Σ g² of each weight.
+    Saliency(Vec<Vec<f32>>),
+    /// The loss without each.
+    Loss {
+        /// What it is measured on.
+        calibration: Calibration<'a>,
+        /// Asks to stop.
+        stop: &'a StopFlag,
+        /// Is told how many units of how many are measured.
+        on_done: &'a mut dyn FnMut(usize, usize),
+    },
+}
+
+/// Why units were not ranked.
+pub(crate) enum Halt {
+    /// A signal asked to stop.
+    Signal(usize),
+    /// Something is wrong.
+    Failed(CompressError),
+}
+
+impl<E: Into<CompressError>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 impl Subject {
-    /// The model that is left, with fresh data where tokens are gone. `fisher` has Σ g² of each weight.
+    /// The model that is left, with fresh data where tokens are gone.
     ///
     /// # Errors
-    /// As [`pruned_model`], or if the tokens that are left are not the first of those there were.
-    pub(crate) fn pruned(&self, recipe: &str, stage: &Prune, fisher: &[Vec<f32>]) -> Result<Self> {
+    /// As [`pruned_model`], if the tokens that are left are not the first of those there were, or if a signal asks to stop.
+    pub(crate) fn pruned(&self, recipe: &str, stage: &Prune, ranking: Ranking<'_>) -> Result<Self, Halt> {
         let model = pruned_model(recipe, stage, self.model())?;
         let mut left = self.with_model(recipe, model)?;
-        let layers: Vec<Units> = (0..self.model().n_layers)
-            .filter(|layer| !stage.layers.contains(layer))
-            .map(|layer| Units::most_salient(self, left.model(), layer, fisher))
-            .collect();
-        let specs = left.model().tensors();
-        left.parameters = specs
-            .into_iter()
-            .map(|spec| {
-                let values = cut(self, &spec, &layers);
-                Parameter { name: spec.name, shape: spec.shape, values }
-            })
-            .collect();
+        let stays: Vec<usize> = (0..self.model().n_layers).filter(|layer| !stage.layers.contains(layer)).collect();
+        let specs = self.model().tensors();
+        let mut ranker = Ranker { subject: self, left: left.model(), specs, ranking, done: 0, of: 0 };
+        ranker.of = stays.iter().map(|layer| ranker.n_ranked(*layer)).sum();
+        let layers = stays.into_iter().map(|layer| ranker.kept(layer)).collect::<Result<Vec<_>, _>>()?;
+        let cut = |spec: TensorSpec| {
+            let values = cut(self, &spec, &layers);
+            Parameter { name: spec.name, shape: spec.shape, values }
+        };
+        left.parameters = left.model().tensors().into_iter().map(cut).collect();
         Ok(left)
     }
 
@@ -159,7 +191,7 @@ impl Subject {
 }
 
 /// The units of one layer that stay, in their order.
-struct Units {
+struct Kept {
     /// The layer that it was.
     layer: usize,
     experts: Vec<usize>,
@@ -176,18 +208,39 @@ struct Units {
     keys: Vec<usize>,
 }
 
-impl Units {
-    fn most_salient(subject: &Subject, left: &ModelConfig, layer: usize, fisher: &[Vec<f32>]) -> Self {
-        let model = subject.model();
-        let saliency = |part: &str| Saliency::of(subject, &format!("layers.{layer}.{part}"), fisher);
-        let d_shared = model.d_shared;
-        let (w_in, w_out) = (saliency("shared.w_in"), saliency("shared.w_out"));
-        let of_channel = |j: usize| w_in.row(j) + w_in.row(d_shared + j) + w_out.column(0..model.d_model, j);
-        let mut units = Self {
+/// Tells which units of `subject` stay in `left`.
+struct Ranker<'a, 'r> {
+    subject: &'a Subject,
+    left: &'a ModelConfig,
+    specs: Vec<TensorSpec>,
+    ranking: Ranking<'r>,
+    /// Units that are ranked, of how many.
+    done: usize,
+    of: usize,
+}
+
+impl Ranker<'_, '_> {
+    /// How many units of a layer are ranked: all of a sort that loses any.
+    fn n_ranked(&self, layer: usize) -> usize {
+        let (model, left) = (self.subject.model(), self.left);
+        let ranked = |of: usize, keep: usize| if keep < of { of } else { 0 };
+        let mut n = ranked(model.d_shared, left.d_shared);
+        if model.n_experts > 0 {
+            n += ranked(model.n_experts, left.n_experts) + left.n_experts * ranked(model.d_expert, left.d_expert);
+        }
+        n + match model.layer_kinds()[layer] {
+            LayerKind::Mamba => ranked(model.d_state, left.d_state) + ranked(model.n_heads(), left.n_heads()),
+            LayerKind::Attention => ranked(model.n_kv_heads, left.n_kv_heads),
+        }
+    }
+
+    fn kept(&mut self, layer: usize) -> Result<Kept, Halt> {
+        let (model, left) = (self.subject.model(), self.left);
+        let mut kept = Kept {
             layer,
             experts: vec![],
             expert_channels: vec![],
-            shared_channels: largest(d_shared, left.d_shared, of_channel),
+            shared_channels: self.best(left.d_shared, units::shared_channels(model), layer)?,
             in_proj: vec![],
             conv: vec![],
             heads: vec![],
@@ -196,119 +249,99 @@ impl Units {
             keys: vec![],
         };
         if model.n_experts > 0 {
-            let (e, f, d) = (model.n_experts, model.d_expert, model.d_model);
-            let (w_in, w_out) = (saliency("moe.w_in"), saliency("moe.w_out"));
-            let of_expert = |x: usize| {
-                let rows = |of: &Saliency, rows: usize| (x * rows..(x + 1) * rows).map(|row| of.row(row)).sum::<f64>();
-                rows(&w_in, 2 * f) + rows(&w_out, d)
-            };
-            units.experts = largest(e, left.n_experts, of_expert);
-            let channels = |x: &usize| {
-                let of_channel = |j: usize| {
-                    let row = |j: usize| w_in.row(x * 2 * f + j);
-                    row(j) + row(f + j) + w_out.column(x * d..(x + 1) * d, j)
-                };
-                largest(f, left.d_expert, of_channel)
-            };
-            units.expert_channels = units.experts.iter().map(channels).collect();
+            kept.experts = self.best(left.n_experts, units::experts(model), layer)?;
+            let channels = |x: &usize| self.best(left.d_expert, units::expert_channels(model, *x), layer);
+            kept.expert_channels = kept.experts.iter().map(channels).collect::<Result<_, _>>()?;
         }
         match model.layer_kinds()[layer] {
-            LayerKind::Mamba => units.choose_mamba(subject, left, fisher),
-            LayerKind::Attention => units.choose_attention(subject, left, fisher),
+            LayerKind::Mamba => self.choose_mamba(&mut kept)?,
+            LayerKind::Attention => {
+                let heads = self.best(left.n_kv_heads, units::attention_heads(model), layer)?;
+                let of_heads = |width: usize| heads.iter().flat_map(|head| head * width..(head + 1) * width).collect();
+                (kept.queries, kept.keys) =
+                    (of_heads(units::queries_of_a_key_head(model)), of_heads(model.d_attention_head()));
+            }
         }
-        units
+        Ok(kept)
     }
 
-    fn choose_attention(&mut self, subject: &Subject, left: &ModelConfig, fisher: &[Vec<f32>]) {
-        let model = subject.model();
-        let saliency = |part: &str| Saliency::of(subject, &format!("layers.{}.attention.{part}", self.layer), fisher);
-        let [q_proj, k_proj, v_proj, o_proj] = ["q_proj", "k_proj", "v_proj", "o_proj"].map(saliency);
-        let keys = model.d_attention_head();
-        let queries = model.n_attention_heads / model.n_kv_heads * keys;
-        let of_head = |head: usize| {
-            let queries = head * queries..(head + 1) * queries;
-            let mixed = queries.map(|j| q_proj.row(j) + o_proj.column(0..model.d_model, j)).sum::<f64>();
-            mixed + (head * keys..(head + 1) * keys).map(|j| k_proj.row(j) + v_proj.row(j)).sum::<f64>()
-        };
-        let heads = largest(model.n_kv_heads, left.n_kv_heads, of_head);
-        let of_heads = |width: usize| heads.iter().flat_map(|head| head * width..(head + 1) * width).collect();
-        (self.queries, self.keys) = (of_heads(queries), of_heads(keys));
-    }
-
-    fn choose_mamba(&mut self, subject: &Subject, left: &ModelConfig, fisher: &[Vec<f32>]) {
-        let model = subject.model();
-        let saliency = |part: &str| Saliency::of(subject, &format!("layers.{}.mamba.{part}", self.layer), fisher);
-        let (in_proj, out_proj) = (saliency("in_proj"), saliency("out_proj"));
+    fn choose_mamba(&mut self, kept: &mut Kept) -> Result<(), Halt> {
+        let (model, left) = (self.subject.model(), self.left);
         let (i, h, p, n, g) = (model.d_inner(), model.n_heads(), model.d_head, model.d_state, model.n_groups);
         let (b, c, dt) = (2 * i, 2 * i + g * n, 2 * i + 2 * g * n);
-        let of_head = |head: usize| {
-            let channels = head * p..(head + 1) * p;
-            let rows = channels.clone().map(|j| in_proj.row(j) + in_proj.row(i + j)).sum::<f64>();
-            let columns = channels.map(|j| out_proj.column(0..model.d_model, j)).sum::<f64>();
-            rows + columns + in_proj.row(dt + head)
-        };
         // heads of a group share B and C, so every group keeps as many
         let per_group = h / g;
-        let heads_left = left.n_heads() / g;
-        let of_group = |group: usize| {
-            let first = group * per_group;
-            largest(per_group, heads_left, |head| of_head(first + head)).into_iter().map(move |head| first + head)
-        };
-        self.heads = (0..g).flat_map(of_group).collect();
-        let of_dimension =
-            |s: usize| (0..g).map(|group| in_proj.row(b + group * n + s) + in_proj.row(c + group * n + s)).sum();
-        let state = largest(n, left.d_state, of_dimension);
+        let mut heads = units::ssm_heads(model);
+        for group in 0..g {
+            let of_group = heads.drain(..per_group).collect();
+            let best = self.best(left.n_heads() / g, of_group, kept.layer)?;
+            kept.heads.extend(best.into_iter().map(|head| group * per_group + head));
+        }
+        let state = self.best(left.d_state, units::state(model), kept.layer)?;
 
-        self.inner = self.heads.iter().flat_map(|head| head * p..(head + 1) * p).collect();
+        kept.inner = kept.heads.iter().flat_map(|head| head * p..(head + 1) * p).collect();
         let of_groups = |start: usize| -> Vec<usize> {
             (0..g * state.len()).map(|at| start + at / state.len() * n + state[at % state.len()]).collect()
         };
-        self.in_proj = self.inner.clone();
-        self.in_proj.extend(self.inner.iter().map(|j| i + j));
-        self.in_proj.extend([of_groups(b), of_groups(c)].concat());
-        self.in_proj.extend(self.heads.iter().map(|head| dt + head));
+        kept.in_proj = kept.inner.clone();
+        kept.in_proj.extend(kept.inner.iter().map(|j| i + j));
+        kept.in_proj.extend([of_groups(b), of_groups(c)].concat());
+        kept.in_proj.extend(kept.heads.iter().map(|head| dt + head));
         // the convolution has no z
-        self.conv = self.inner.clone();
-        self.conv.extend([of_groups(b - i), of_groups(c - i)].concat());
-    }
-}
-
-/// Saliencies of the weights of a tensor, as rows.
-struct Saliency {
-    cols: usize,
-    values: Vec<f64>,
-}
-
-impl Saliency {
-    fn of(subject: &Subject, name: &str, fisher: &[Vec<f32>]) -> Self {
-        let index = subject.parameters.iter().position(|parameter| parameter.name == name);
-        let index = index.expect("the tensor table lists every tensor of the model");
-        let Parameter { shape, values, .. } = &subject.parameters[index];
-        let saliency = |(w, h): (&f32, &f32)| f64::from(*h) * f64::from(*w).powi(2);
-        let values = values.iter().zip(&fisher[index]).map(saliency).collect();
-        Self { cols: shape.last().copied().unwrap_or(1), values }
+        kept.conv = kept.inner.clone();
+        kept.conv.extend([of_groups(b - i), of_groups(c - i)].concat());
+        Ok(())
     }
 
-    fn row(&self, row: usize) -> f64 {
-        self.values[row * self.cols..][..self.cols].iter().sum()
+    /// Which `keep` of the `units` of a layer matter most, in their order; of equal ones the first.
+    fn best(&mut self, keep: usize, units: Vec<Unit>, layer: usize) -> Result<Vec<usize>, Halt> {
+        if keep == units.len() {
+            return Ok((0..keep).collect());
+        }
+        let mut ranked = vec![];
+        for (index, unit) in units.iter().enumerate() {
+            ranked.push((index, self.importance(unit, layer)?));
+        }
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let mut kept: Vec<usize> = ranked.into_iter().take(keep).map(|(unit, _)| unit).collect();
+        kept.sort();
+        Ok(kept)
     }
 
-    fn column(&self, rows: std::ops::Range<usize>, column: usize) -> f64 {
-        rows.map(|row| self.values[row * self.cols + column]).sum()
+    fn importance(&mut self, unit: &Unit, layer: usize) -> Result<f64, Halt> {
+        let subject = self.subject;
+        let specs = &self.specs;
+        let found = unit.iter().map(|block| {
+            let name = format!("layers.{layer}.{}", block.tensor);
+            let index = specs.iter().position(|spec| spec.name == name).expect("a tensor of the table");
+            (index, block.indices(&specs[index].shape))
+        });
+        match &mut self.ranking {
+            Ranking::Saliency(fisher) => {
+                let of_weight = |index: usize, at: usize| {
+                    f64::from(fisher[index][at]) * f64::from(subject.parameters[index].values[at]).powi(2)
+                };
+                // what is no matrix goes with the rest, but is no reason to stay
+                let matrices = found.filter(|(index, _)| specs[*index].role.is_matrix());
+                Ok(matrices.flat_map(|(index, places)| places.map(move |at| of_weight(index, at))).sum())
+            }
+            Ranking::Loss { calibration, stop, on_done } => {
+                if let Some(signal) = stop.signal() {
+                    return Err(Halt::Signal(signal));
+                }
+                let mut values = subject.values();
+                found.for_each(|(index, places)| places.for_each(|at| values[index][at] = 0.0));
+                let loss = calibration.bits_per_byte(values)?;
+                self.done += 1;
+                on_done(self.done, self.of);
+                Ok(loss)
+            }
+        }
     }
-}
-
-/// Which `count` of `of` units have the largest `saliency`, in their order; of equal ones the first.
-fn largest(of: usize, count: usize, saliency: impl Fn(usize) -> f64) -> Vec<usize> {
-    let mut ranked: Vec<(usize, f64)> = (0..of).map(|unit| (unit, saliency(unit))).collect();
-    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let mut kept: Vec<usize> = ranked.into_iter().take(count).map(|(unit, _)| unit).collect();
-    kept.sort();
-    kept
 }
 
 /// What stays for the tensor `spec` of the model that is left.
-fn cut(subject: &Subject, spec: &TensorSpec, layers: &[Units]) -> Vec<f32> {
+fn cut(subject: &Subject, spec: &TensorSpec, layers: &[Kept]) -> Vec<f32> {
     let Some((layer, part)) = spec.name.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) else {
         // the tokens that are left are the first; a norm keeps all
         return subject.parameter(&spec.name).values[..spec.n_params()].to_vec();
@@ -377,8 +410,17 @@ mod tests {
         (dir, Subject { config, data, parameters })
     }
 
-    fn ones(subject: &Subject) -> Vec<Vec<f32>> {
-        subject.parameters.iter().map(|parameter| vec![1.0; parameter.values.len()]).collect()
+    /// Every weight matters by its square.
+    fn pruned(subject: &Subject, settings: &str) -> Result<Subject> {
+        let ones = subject.parameters.iter().map(|parameter| vec![1.0; parameter.values.len()]).collect();
+        ranked(subject, settings, Ranking::Saliency(ones))
+    }
+
+    fn ranked(subject: &Subject, settings: &str, ranking: Ranking<'_>) -> Result<Subject> {
+        subject.pruned("r", &stage(settings), ranking).map_err(|halt| match halt {
+            Halt::Failed(error) => error,
+            Halt::Signal(signal) => panic!("signal {signal}"),
+        })
     }
 
     fn logits(subject: &Subject) -> Vec<f32> {
@@ -395,36 +437,18 @@ mod tests {
         all
     }
 
-    /// Make every third unit of each kind do nothing.
-    fn kill(subject: &mut Subject) {
-        let model = subject.model().clone();
-        let (i, n, f, d) = (model.d_inner(), model.d_state, model.d_expert, model.d_model);
-        let (queries, keys) = (model.d_queries() / model.n_kv_heads, model.d_attention_head());
-        for parameter in &mut subject.parameters {
-            let cols = parameter.shape.last().copied().unwrap_or(1);
-            let part = parameter.name.rsplit_once('.').map_or("", |(_, part)| part);
-            let moe = parameter.name.contains(".moe.");
-            for (at, value) in parameter.values.iter_mut().enumerate() {
-                let (row, column) = (at / cols, at % cols);
-                let dead = match part {
-                    "w_in" if moe => row % f % 3 == 1,
-                    "w_in" => row % model.d_shared % 3 == 1,
-                    "w_out" => column % 3 == 1,
-                    // B and C, their taps and their biases
-                    "in_proj" => (2 * i..2 * i + 2 * n).contains(&row) && (row - 2 * i) % n % 3 == 1,
-                    "conv_weight" => row >= i && (row - i) % n % 3 == 1,
-                    "conv_bias" => at >= i && (at - i) % n % 3 == 1,
-                    "q_proj" => row / queries % 3 == 1,
-                    "k_proj" | "v_proj" => row / keys % 3 == 1,
-                    "o_proj" => column / queries % 3 == 1,
-                    _ => false,
-                };
-                if dead {
-                    *value = 0.0;
-                }
-            }
+    /// Let `units` of a layer do nothing.
+    fn kill<'a>(subject: &mut Subject, layer: usize, units: impl Iterator<Item = &'a Unit>) {
+        for block in units.flatten() {
+            let name = format!("layers.{layer}.{}", block.tensor);
+            let found = subject.parameters.iter_mut().find(|parameter| parameter.name == name);
+            let parameter = found.expect("a tensor of the table");
+            block.indices(&parameter.shape).for_each(|at| parameter.values[at] = 0.0);
         }
-        assert_eq!((model.n_groups, d), (1, 32));
+    }
+
+    fn values<'a>(subject: &'a Subject, name: &str) -> &'a [f32] {
+        &subject.parameter(name).values
     }
 
     #[test]
@@ -432,9 +456,16 @@ mod tests {
         let heads = ["model.n_attention_heads=6", "model.n_kv_heads=3", "model.attention_head_dim=8"];
         let changes = ["model.d_expert=30", "model.d_shared=30", "model.d_state=15"];
         let (_dir, mut subject) = subject(&[&changes[..], &heads].concat());
-        kill(&mut subject);
+        let model = subject.model().clone();
+        for (layer, kind) in model.layer_kinds().into_iter().enumerate() {
+            let mixer = if kind == LayerKind::Mamba { units::state(&model) } else { units::attention_heads(&model) };
+            let experts = (0..model.n_experts).map(|x| units::expert_channels(&model, x));
+            for units in experts.chain([units::shared_channels(&model), mixer]) {
+                kill(&mut subject, layer, units.iter().skip(1).step_by(3));
+            }
+        }
         let third = "expert_channels = 0.3333\nshared_channels = 0.3333\nstate = 0.3333\nattention_heads = 0.3333";
-        let left = subject.pruned("r", &stage(third), &ones(&subject)).expect("it fits");
+        let left = pruned(&subject, third).expect("it fits");
         let model = left.model();
         assert_eq!((model.d_expert, model.d_shared, model.d_state), (20, 20, 10));
         assert_eq!((model.n_attention_heads, model.n_kv_heads, model.d_attention_head()), (4, 2, 8));
@@ -442,10 +473,59 @@ mod tests {
 
         // the units that are kept matter
         for settings in ["state = 0.5", "attention_heads = 0.66"] {
-            let more = subject.pruned("r", &stage(settings), &ones(&subject)).expect("it fits");
+            let more = pruned(&subject, settings).expect("it fits");
             let off = itera_testkit::max_difference(&logits(&more), &logits(&subject));
             assert!(off > 1e-5, "{settings}: {off}");
         }
+    }
+
+    #[test]
+    fn the_units_stay_without_which_the_loss_is_largest() {
+        let (_dir, subject) = subject(&["model.n_layers=2"]);
+        let device = Device::flex();
+        let calibration = || Calibration::new(&subject, 1000, &device);
+        // by another way than units: what a head or an expert gives is made 0
+        let without = |name: &str, each: usize, unit: usize| {
+            let mut values = subject.values();
+            let index = subject.parameters.iter().position(|of| of.name == name).expect("a tensor of the table");
+            values[index][unit * each..][..each].fill(0.0);
+            calibration().bits_per_byte(values).expect("a loss")
+        };
+        let model = subject.model();
+        let d = model.d_model;
+        for (settings, name, each, n_units) in [
+            ("attention_heads = 0.5", "layers.1.attention.v_proj", model.d_attention_head() * d, 2),
+            ("experts = 0.75", "layers.0.moe.w_out", d * model.d_expert, 4),
+            ("experts = 0.75", "layers.1.moe.w_out", d * model.d_expert, 4),
+        ] {
+            let (mut seen, stop) = (vec![], StopFlag::default());
+            let mut on_done = |done, of| seen.push((done, of));
+            let ranking = Ranking::Loss { calibration: calibration(), stop: &stop, on_done: &mut on_done };
+            let left = ranked(&subject, settings, ranking).expect("it fits");
+            let losses: Vec<f64> = (0..n_units).map(|unit| without(name, each, unit)).collect();
+            let most = (0..n_units).max_by(|a, b| losses[*a].total_cmp(&losses[*b])).expect("units");
+            assert_eq!(values(&left, name), &values(&subject, name)[most * each..][..each], "{name}: {losses:?}");
+            let of = if settings.starts_with("experts") { 2 * n_units } else { n_units };
+            assert_eq!(seen, (1..=of).map(|done| (done, of)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn ranking_by_loss_stops_when_it_is_asked_to() {
+        let (_dir, subject) = subject(&[]);
+        let device = Device::flex();
+        let stop = StopFlag::default();
+        let cell = stop.cell();
+        let mut on_done = |done, _| {
+            if done == 5 {
+                cell.store(15, std::sync::atomic::Ordering::Relaxed);
+            }
+            assert!(done <= 5);
+        };
+        let calibration = Calibration::new(&subject, 100, &device);
+        let ranking = Ranking::Loss { calibration, stop: &stop, on_done: &mut on_done };
+        let halt = subject.pruned("r", &stage("state = 0.5"), ranking).map(|_| ());
+        assert!(matches!(halt, Err(Halt::Signal(15))));
     }
 
     #[test]
@@ -459,7 +539,7 @@ mod tests {
             ("ssm_heads = 0.5", 400, 3, 4, 1),
             ("attention_heads = 0.5", 400, 3, 4, 2),
         ] {
-            let left = subject.pruned("r", &stage(settings), &ones(&subject)).expect(settings);
+            let left = pruned(&subject, settings).expect(settings);
             let model = left.model();
             assert_eq!(
                 (model.vocab_size, model.n_layers, model.n_experts, model.expand),
@@ -469,9 +549,7 @@ mod tests {
             assert_eq!(left.data.tokenizer.vocab_size(), vocab_size);
             assert!(logits(&left).iter().all(|x| x.is_finite()), "{settings}");
         }
-        let kinds = |settings: &str| {
-            subject.pruned("r", &stage(settings), &ones(&subject)).expect("fits").model().layer_kinds()
-        };
+        let kinds = |settings: &str| pruned(&subject, settings).expect("fits").model().layer_kinds();
         assert_eq!(kinds("layers = [0]"), [LayerKind::Attention, LayerKind::Mamba]);
         assert_eq!(kinds("layers = [1]"), [LayerKind::Mamba, LayerKind::Mamba]);
     }
@@ -508,9 +586,9 @@ mod tests {
             ("state = 0.01", "takes none of"),
             ("shared_channels = 0.1", "takes none of 32, in multiples of 32"),
         ] {
-            let error = subject.pruned("mine", &stage(settings), &ones(&subject)).map(|_| ()).expect_err(settings);
+            let error = pruned(&subject, settings).map(|_| ()).expect_err(settings);
             let error = error.to_string();
-            assert!(error.contains(named) && error.contains("mine"), "{settings}: {error}");
+            assert!(error.contains(named) && error.contains("recipe `r`"), "{settings}: {error}");
         }
     }
 }

@@ -152,7 +152,7 @@ pub struct Sampled {
     pub temperature: f64,
 }
 
-/// `do = "prune"`: whole units go, those whose loss is estimated to be the least. Each number is the fraction removed.
+/// `do = "prune"`: whole units go, those that matter least. Each number is the fraction removed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prune {
@@ -184,7 +184,10 @@ pub struct Prune {
     /// Layers that go, by their index.
     #[serde(default)]
     pub layers: Vec<usize>,
-    /// Tokens of training text that say what matters.
+    /// What says which units matter.
+    #[serde(default)]
+    pub importance: Importance,
+    /// Tokens of training text that it is measured on.
     #[serde(default = "calibration_tokens")]
     pub calibration_tokens: usize,
     /// Train what is left.
@@ -193,6 +196,18 @@ pub struct Prune {
     /// Most that bits per byte may rise above the baseline's, in per cent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_loss_percent: Option<f64>,
+}
+
+/// How much a unit matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Importance {
+    /// Its weights' squares, each times the squared gradients of calibration text: what they add to the loss, by estimate
+    /// (Optimal Brain Damage, LeCun et al. 1990).
+    #[default]
+    Saliency,
+    /// The loss on calibration text without it, measured unit by unit.
+    Loss,
 }
 
 impl Prune {
