@@ -27,7 +27,6 @@ mod sampled;
 mod stage;
 mod subject;
 mod teacher;
-mod units;
 mod variant;
 
 pub use artifact::Format;
