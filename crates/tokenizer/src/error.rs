@@ -1,15 +1,15 @@
-//! What can go wrong with a tokenizer, and what to do about it.
+//! What can go wrong with a tokenizer.
 
 use std::path::PathBuf;
 
 use crate::{END_OF_TEXT, MAX_VOCAB_SIZE};
 
-/// An error of this crate.
+/// An error of this crate. Its text says what is; the causes are its sources.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}", path.display())]
     Io {
         /// `read`, `write` or `create`.
         action: &'static str,
@@ -19,7 +19,7 @@ pub enum TokenizerError {
         source: std::io::Error,
     },
     /// A file was read, but what it holds is refused.
-    #[error("{}: {source}", path.display())]
+    #[error("the tokenizer {} cannot be used", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -27,8 +27,11 @@ pub enum TokenizerError {
         source: Box<TokenizerError>,
     },
     /// The bytes are not the JSON of a BPE tokenizer.
-    #[error("not a `tokenizer.json` of a BPE tokenizer: {0}")]
+    #[error("not a `tokenizer.json` of a BPE tokenizer")]
     Json(#[from] serde_json::Error),
+    /// The few lines that Git leaves in place of a large file.
+    #[error("a Git LFS pointer, not the `tokenizer.json` that it stands for")]
+    LfsPointer,
     /// The file is longer than any sane tokenizer.
     #[error("the tokenizer is {size_bytes} bytes long; at most {max_bytes} are read")]
     TooLarge {
@@ -51,12 +54,10 @@ pub enum TokenizerError {
     #[error("vocabulary: {0}")]
     Vocabulary(String),
     /// The token that separates documents is missing.
-    #[error("the tokenizer has no special token `{END_OF_TEXT}`, which separates documents; add it or train a new one")]
+    #[error("the tokenizer has no special token `{END_OF_TEXT}`, which separates documents")]
     NoEndOfText,
     /// The files of a model give a part to a token that the tokenizer has not set apart for it.
-    #[error(
-        "token {id}, which the model has as its {role}, is no special token of the tokenizer; one of them is another model's"
-    )]
+    #[error("token {id}, which the model has as its {role}, is no special token of the tokenizer")]
     NotSpecial {
         /// `bos`, `eos` or `pad`.
         role: &'static str,
@@ -64,17 +65,11 @@ pub enum TokenizerError {
         id: u32,
     },
     /// A size that no vocabulary can have.
-    #[error(
-        "a vocabulary of {vocab_size} entries was asked for; choose between {min} (256 bytes and the special tokens) \
-         and {MAX_VOCAB_SIZE}"
-    )]
+    #[error("a vocabulary has {min} (256 bytes and the special tokens) to {MAX_VOCAB_SIZE} entries, not {vocab_size}")]
     VocabSize {
         /// Entries asked for.
         vocab_size: usize,
         /// Fewest possible.
         min: usize,
     },
-    /// The trainer failed.
-    #[error("training the tokenizer failed: {0}")]
-    Train(String),
 }

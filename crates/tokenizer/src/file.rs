@@ -44,6 +44,9 @@ impl Tokenizer {
 }
 
 fn parts(json: &[u8]) -> Result<Parts> {
+    if json.starts_with(b"version https://git-lfs.github.com/spec/") {
+        return Err(TokenizerError::LfsPointer);
+    }
     if json.len() > MAX_JSON_BYTES {
         return Err(TokenizerError::TooLarge { size_bytes: json.len(), max_bytes: MAX_JSON_BYTES });
     }

@@ -35,6 +35,7 @@ mod directory;
 mod encoder;
 mod error;
 mod file;
+mod learner;
 mod parts;
 mod stream;
 mod texts;

@@ -1,7 +1,9 @@
 //! What is written can be read; what is not ours, or damaged, is refused by name and never panics.
 
+use std::error::Error;
+
 use itera_config::SpecialIds;
-use itera_tokenizer::{TokenId, Tokenizer};
+use itera_tokenizer::{TokenId, Tokenizer, TokenizerError};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -93,8 +95,13 @@ fn a_missing_or_foreign_file_is_named() {
     let missing = Tokenizer::load_dir(dir.path()).expect_err("no file").to_string();
     assert!(missing.contains("tokenizer.json"), "{missing}");
     std::fs::write(dir.path().join("tokenizer.json"), "{}").expect("written");
-    let foreign = Tokenizer::load_dir(dir.path()).expect_err("no tokenizer").to_string();
-    assert!(foreign.contains("tokenizer.json") && foreign.contains("model"), "{foreign}");
+    let foreign = Tokenizer::load_dir(dir.path()).expect_err("no tokenizer");
+    assert!(foreign.to_string().contains("tokenizer.json"), "{foreign}");
+    let why = foreign.source().and_then(Error::source).expect("what JSON lacks");
+    assert!(why.to_string().contains("model"), "{why}");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 2203239\n";
+    let refused = Tokenizer::from_json(pointer.as_bytes()).expect_err("no tokenizer");
+    assert!(matches!(refused, TokenizerError::LfsPointer), "{refused}");
 }
 
 #[test]
