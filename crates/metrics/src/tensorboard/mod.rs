@@ -20,6 +20,9 @@ use prost::Message;
 
 use crate::{MetricsError, Result, StepRecord};
 
+/// How the name of every event file begins; the second of its making follows.
+const PREFIX: &str = "events.out.tfevents.";
+
 /// Appends the scalars of a run to an event file in a directory that TensorBoard watches.
 #[derive(Debug)]
 pub struct TensorBoard {
@@ -41,9 +44,7 @@ impl TensorBoard {
 
     fn start(dir: &Path, from_step: u64) -> Result<Self> {
         fs::create_dir_all(dir).map_err(MetricsError::io("create", dir))?;
-        let files_before = fs::read_dir(dir).map_err(MetricsError::io("list", dir))?.count();
-        // Readers take files in the order of their names: by second, then by count.
-        let path = dir.join(format!("events.out.tfevents.{:010}.itera.{files_before:04}", wall_time() as u64));
+        let path = dir.join(format!("{PREFIX}{:010}.itera", next_second(dir)?));
         let file =
             OpenOptions::new().append(true).create_new(true).open(&path).map_err(MetricsError::io("create", &path))?;
         let mut board = Self { path, file };
@@ -64,9 +65,28 @@ impl TensorBoard {
     }
 
     fn append(&mut self, event: Event) -> Result<()> {
-        let event = Event { wall_time: wall_time(), ..event };
-        self.file.write_all(&frame(&event.encode_to_vec())).map_err(MetricsError::io("append to", &self.path))
+        let record = record_at(wall_time(), event);
+        self.file.write_all(&record).map_err(MetricsError::io("append to", &self.path))
     }
+}
+
+/// An event of this time as it stands in a file.
+fn record_at(wall_time: f64, event: Event) -> Vec<u8> {
+    frame(&Event { wall_time, ..event }.encode_to_vec())
+}
+
+/// The second in the name of a new file. TensorBoard reads the files of a directory in the order of their names, one to
+/// its end and then the next, and never goes back: a file whose name comes before that of another is read too early,
+/// whose restart then purges it, or not at all. So where the clock is behind the files that are there, the name is a second
+/// after the last of them.
+fn next_second(dir: &Path) -> Result<u64> {
+    let mut second = wall_time() as u64;
+    for entry in fs::read_dir(dir).map_err(MetricsError::io("list", dir))? {
+        let name = entry.map_err(MetricsError::io("list", dir))?.file_name();
+        let taken = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('.').next()?.parse::<u64>().ok());
+        second = taken.map_or(second, |taken| second.max(taken.saturating_add(1)));
+    }
+    Ok(second)
 }
 
 fn scalars(record: &StepRecord) -> Vec<Value> {
@@ -142,10 +162,41 @@ mod tests {
         event.summary.as_ref()?.value.iter().find(|value| value.tag == tag)?.simple_value
     }
 
+    /// What TensorBoard's own code writes: `tests/golden/tensorboard/make_golden.py`.
+    const GOLDEN: &[u8] = include_bytes!("../../../../tests/golden/tensorboard/events");
+    const GOLDEN_ROWS: &str = include_str!("../../../../tests/golden/tensorboard/rows.jsonl");
+
     #[test]
-    fn checksum_is_that_of_the_format() {
-        // Of the 8 bytes of the length 24, as the first record of any TensorFlow event file begins.
-        assert_eq!(masked_crc(&24u64.to_le_bytes()), [0xa3, 0x7f, 0x4b, 0x22]);
+    fn records_are_those_that_tensorboard_writes() {
+        let rows: Vec<StepRecord> = GOLDEN_ROWS.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+        let text = Value::text("sample/0", "Once upon a time, *Ada* found a 🦔.\n");
+        let mut events = vec![Event::file_start(), Event::session_start(1)];
+        events.extend(rows.iter().map(|row| Event::summary(row.step, scalars(row))));
+        events.push(Event::summary(4, vec![text]));
+        let times = (0..).map(|index| 1_700_000_000.25 + f64::from(index) / 2.0);
+        let written: Vec<u8> = times.zip(events).flat_map(|(time, event)| record_at(time, event)).collect();
+        assert_eq!(written, GOLDEN);
+    }
+
+    #[test]
+    fn a_new_file_is_read_after_all_others_whatever_the_clock_says() {
+        let dir = tempfile::tempdir().unwrap();
+        // of machines whose clocks are ahead, and what is no event file
+        let others =
+            ["events.out.tfevents.9000000000.itera", "events.out.tfevents.9000000004.host.77.0.v2", "notes.txt"];
+        for name in others {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let written: Vec<PathBuf> = (0..3).map(|_| TensorBoard::resume(dir.path(), 5).unwrap().path).collect();
+        let mut names: Vec<PathBuf> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.retain(|name| name.to_str().unwrap().contains("tfevents"));
+        names.sort();
+        assert_eq!(names[2..], written);
+
+        let fresh = tempfile::tempdir().unwrap();
+        let name = TensorBoard::create(fresh.path()).unwrap().path;
+        let second: u64 = name.to_str().unwrap().rsplit('.').nth(1).unwrap().parse().unwrap();
+        assert!(second.abs_diff(wall_time() as u64) < 100, "{second}");
     }
 
     #[test]
