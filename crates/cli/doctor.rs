@@ -10,9 +10,10 @@ use itera_kernels::{
     gemm::Precision,
     probe::{Cpu, measure_bandwidth, measure_peak},
 };
+use itera_metrics::{cpu_limit, memory_limit};
 use itera_ops::device::count;
 use serde::Serialize;
-use sysinfo::{Disks, System};
+use sysinfo::System;
 
 use crate::args;
 
@@ -22,11 +23,17 @@ struct Findings {
     itera_version: &'static str,
     cpu_model: Option<String>,
     physical_cores: usize,
+    /// Threads that can run at once, affinity and quotas counted.
     logical_cores: usize,
+    /// What keeps this process from more processors; absent where the system does not say.
+    cores_limit: Option<String>,
     simd: Vec<&'static str>,
+    /// Memory that this process may have, and what is left of it.
     memory_bytes: u64,
     memory_available_bytes: u64,
-    /// Free space where the working directory lies; absent if no mounted disk holds it.
+    /// What keeps this process from more memory; absent where the system does not say.
+    memory_limit: Option<String>,
+    /// Free space where the working directory lies; absent where the system does not say.
     disk_free_bytes: Option<u64>,
     devices: Vec<DeviceFinding>,
     peak_f32_gflops_1_thread: f64,
@@ -57,17 +64,25 @@ pub fn run(args: args::Doctor) -> Result<ExitCode> {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     writeln!(out, "itera       {}", findings.itera_version)?;
     writeln!(out, "processor   {}", findings.cpu_model.as_deref().unwrap_or("unknown model"))?;
-    writeln!(out, "cores       {} physical, {} usable threads", findings.physical_cores, findings.logical_cores)?;
+    let limit = |set_by: &Option<String>| set_by.as_ref().map_or(String::new(), |set_by| format!(" (limit: {set_by})"));
+    writeln!(
+        out,
+        "cores       {} physical, {} usable threads{}",
+        findings.physical_cores,
+        findings.logical_cores,
+        limit(&findings.cores_limit)
+    )?;
     writeln!(out, "SIMD        {}", findings.simd.join(" "))?;
     writeln!(
         out,
-        "memory      {:.1} GiB, {:.1} free",
+        "memory      {:.1} GiB, {:.1} free{}",
         gib(findings.memory_bytes),
-        gib(findings.memory_available_bytes)
+        gib(findings.memory_available_bytes),
+        limit(&findings.memory_limit)
     )?;
     match findings.disk_free_bytes {
         Some(free) => writeln!(out, "disk        {:.1} GiB free here", gib(free))?,
-        None => writeln!(out, "disk        unknown: no mounted disk holds the working directory")?,
+        None => writeln!(out, "disk        unknown")?,
     }
     for device in &findings.devices {
         match device.found {
@@ -95,24 +110,26 @@ pub fn run(args: args::Doctor) -> Result<ExitCode> {
 
 fn examine() -> Result<Findings> {
     let cpu = Cpu::detect();
-    let mut system = System::new()?;
-    system.refresh_memory();
-    let here = std::env::current_dir()?;
-    let disks = Disks::new_with_refreshed_list()?;
-    let disk = disks
-        .iter()
-        .filter(|disk| here.starts_with(disk.mount_point()))
-        .max_by_key(|disk| disk.mount_point().components().count());
+    let (memory_bytes, memory_available_bytes, memory_limit) = match memory_limit() {
+        Some(limit) => (limit.bytes, limit.available_bytes, Some(limit.set_by)),
+        None => {
+            let mut system = System::new()?;
+            system.refresh_memory();
+            (system.total_memory(), system.available_memory(), None)
+        }
+    };
     let threads = cpu.logical_cores;
     Ok(Findings {
         itera_version: env!("CARGO_PKG_VERSION"),
         cpu_model: cpu.model,
         physical_cores: cpu.physical_cores,
         logical_cores: cpu.logical_cores,
+        cores_limit: cpu_limit().map(|limit| limit.set_by),
         simd: cpu.simd,
-        memory_bytes: system.total_memory(),
-        memory_available_bytes: system.available_memory(),
-        disk_free_bytes: disk.map(|disk| disk.available_space()),
+        memory_bytes,
+        memory_available_bytes,
+        memory_limit,
+        disk_free_bytes: free_bytes_here(),
         devices: DEVICES
             .map(|name| {
                 let found = count(name);
@@ -126,4 +143,15 @@ fn examine() -> Result<Findings> {
         bandwidth_gb_per_s_1_thread: measure_bandwidth(1).0,
         bandwidth_gb_per_s_all_threads: measure_bandwidth(threads).0,
     })
+}
+
+/// Bytes that this user may still write in the working directory.
+#[cfg(unix)]
+fn free_bytes_here() -> Option<u64> {
+    rustix::fs::statvfs(".").ok().map(|disk| disk.f_bavail * disk.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free_bytes_here() -> Option<u64> {
+    None
 }

@@ -4,6 +4,8 @@ mod bad_input;
 mod bench;
 mod compress;
 mod deploy;
+mod doctor;
+mod inspect;
 mod parity;
 mod resume;
 mod support;

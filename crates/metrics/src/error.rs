@@ -23,10 +23,7 @@ pub enum MetricsError {
     #[error(transparent)]
     Format(#[from] itera_formats::FormatError),
     /// A row other than the last is not a metrics row.
-    #[error(
-        "{}, line {line}, is not a metrics row: {source}. An interruption can only tear the last line, so the file \
-         was edited or damaged; restore it, or move it away to begin a new one", path.display()
-    )]
+    #[error("{}, line {line}, is not a metrics row, and an interruption tears the last line alone", path.display())]
     DamagedRow {
         /// The file.
         path: PathBuf,
@@ -36,9 +33,7 @@ pub enum MetricsError {
         source: serde_json::Error,
     },
     /// Rows go up by step: one was written again or out of order.
-    #[error(
-        "metrics row of step {step} comes after that of step {last}; resume the files at the step of the checkpoint"
-    )]
+    #[error("metrics row of step {step} comes after that of step {last}")]
     StepNotAfter {
         /// Step of the refused row.
         step: u64,
@@ -56,7 +51,7 @@ pub enum MetricsError {
         expected: ExpertLayout,
     },
     /// A value with no JSON form.
-    #[error("cannot write {what} as JSON: {source}")]
+    #[error("cannot write {what} as JSON")]
     Json {
         /// What was to be written.
         what: &'static str,

@@ -1,5 +1,7 @@
 //! Memory of this process, as Linux counts it.
 
+use crate::limits::kib_of;
+
 /// Bytes resident in memory now; `None` where the system has no `/proc`.
 pub fn resident_bytes() -> Option<u64> {
     own_status("VmRSS")
@@ -11,13 +13,7 @@ pub fn peak_resident_bytes() -> Option<u64> {
 }
 
 fn own_status(field: &str) -> Option<u64> {
-    status_bytes(&std::fs::read_to_string("/proc/self/status").ok()?, field)
-}
-
-/// Value of a line such as `VmRSS:     1234 kB` (proc(5); its kB are 1024 bytes).
-fn status_bytes(status: &str, field: &str) -> Option<u64> {
-    let (_, value) = status.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| *name == field)?;
-    value.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+    kib_of(&std::fs::read_to_string("/proc/self/status").ok()?, field)
 }
 
 #[cfg(test)]
@@ -27,10 +23,10 @@ mod tests {
     #[test]
     fn status_lines_are_kibibytes() {
         let status = "Name:\titera\nVmPeak:\t  99 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nThreads:\t1\n";
-        assert_eq!(status_bytes(status, "VmRSS"), Some(1 << 20));
-        assert_eq!(status_bytes(status, "VmHWM"), Some(2 << 20));
-        assert_eq!(status_bytes(status, "Threads"), None);
-        assert_eq!(status_bytes(status, "VmSwap"), None);
+        assert_eq!(kib_of(status, "VmRSS"), Some(1 << 20));
+        assert_eq!(kib_of(status, "VmHWM"), Some(2 << 20));
+        assert_eq!(kib_of(status, "Threads"), None);
+        assert_eq!(kib_of(status, "VmSwap"), None);
     }
 
     #[cfg(target_os = "linux")]
