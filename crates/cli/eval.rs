@@ -28,7 +28,7 @@ pub fn run(args: args::Eval) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     if args.json {
         let object = serde_json::json!({
-            "model": opened.path,
+            "model": opened.path.to_string_lossy(),
             "documents": texts.len(),
             "tokens": score.tokens,
             "bytes": score.bytes,

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 use itera_checkpoint::{export_model, export_packed, find_model, run_of};
 use itera_formats::{
-    Kind, ListedTensor, Listing, PackedTensor, Tensor,
+    Kind, ListedTensor, Listing, NumberType, PackedTensor, Tensor,
     gguf::{GgufSource, Vocabulary, write_gguf},
     hf::{HfModel, kind_in_dir, read_model_dir},
     pack_model,
@@ -62,7 +62,7 @@ pub fn run(args: args::Export) -> Result<ExitCode> {
     let sizes = Sizes::of(&Listing::of(output)?);
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::json!({ "output": output, "sizes": sizes }))?;
+        writeln!(out, "{}", serde_json::json!({ "output": output.to_string_lossy(), "sizes": sizes }))?;
     } else {
         sizes.print(&mut out)?;
         writeln!(out, "written  {}", output.display())?;
@@ -72,9 +72,12 @@ pub fn run(args: args::Export) -> Result<ExitCode> {
 
 /// All of a model in f32, to be written as `kind`.
 fn read(path: &Path, kind: Kind) -> Result<(HfModel, Tokenizer)> {
-    let coded = |tensor: &ListedTensor| tensor.kind.block_len() > 1 || tensor.kind == Kind::F8E4M3;
-    if let Some(tensor) = Listing::of(path)?.tensors.into_iter().find(coded).filter(|_| kind != Kind::F32) {
-        let (before, after) = (tensor.kind.name(), kind.name());
+    let coded = |tensor: ListedTensor| match tensor.stored_as {
+        NumberType::Kind(kind) if kind.block_len() > 1 || kind == Kind::F8E4M3 => Some(kind.name()),
+        _ => None,
+    };
+    if let Some(before) = Listing::of(path)?.tensors.into_iter().find_map(coded).filter(|_| kind != Kind::F32) {
+        let after = kind.name();
         eprintln!(
             "note: {} has {before} already; rounded again to {after} it loses more than its original would",
             path.display()
@@ -103,7 +106,7 @@ fn export_gguf(
     let tensors = &pack_model(config, &tensors, kind)?;
     let source = GgufSource { name, config, special_ids, vocabulary: &vocabulary, tensors };
     match write_gguf(path, &source, allow_unsupported) {
-        Err(error @ itera_formats::FormatError::NotForLlamaCpp { .. }) => {
+        Err(error @ itera_formats::FormatError::NotForLlamaCpp(_)) => {
             bail!("{error}\nhint: --allow-unsupported writes a file for `itera` alone")
         }
         result => result.map(|_| ()).map_err(Into::into),

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use itera_checkpoint::find_model;
 use itera_config::ModelConfig;
-use itera_formats::{Listing, MetadataValue};
+use itera_formats::{Listing, MetadataValue, printable};
 use itera_runtime::Model;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -49,15 +49,15 @@ pub fn run(args: args::Inspect) -> Result<ExitCode> {
         let tensors: Vec<_> = listing
             .tensors
             .iter()
-            .map(|t| json!({ "name": t.name, "kind": t.kind.name(), "shape": t.shape, "params": t.n_params(), "bytes": t.size_bytes }))
+            .map(|t| json!({ "name": t.name, "kind": t.stored_as.name(), "shape": t.shape, "params": t.n_params(), "bytes": t.size_bytes }))
             .collect();
         let (model, problem) = match anatomy {
             Ok(anatomy) => (Some(anatomy), None),
-            Err(error) => (None, Some(error.to_string())),
+            Err(error) => (None, Some(format!("{error:#}"))),
         };
         let metadata: Map<_, _> = listing.metadata.into_iter().map(|(key, value)| (key, json!(value))).collect();
         let object = json!({
-            "path": path,
+            "path": path.to_string_lossy(),
             "format": listing.format,
             "model": model,
             "problem": problem,
@@ -95,8 +95,9 @@ fn print(
     anatomy: &Result<Anatomy>,
     sizes: &Sizes,
 ) -> io::Result<()> {
-    let width = listing.metadata.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    for (key, value) in &listing.metadata {
+    let keys: Vec<_> = listing.metadata.iter().map(|(key, _)| printable(key)).collect();
+    let width = longest(&keys);
+    for (key, (_, value)) in keys.iter().zip(&listing.metadata) {
         let value = match value {
             MetadataValue::Whole(value) => shown(value),
             MetadataValue::Long { len, first } => shown_list(first, *len),
@@ -104,23 +105,28 @@ fn print(
         writeln!(out, "{key:width$}  {value}")?;
     }
     writeln!(out)?;
-    let width = listing.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
+    let names: Vec<_> = listing.tensors.iter().map(|tensor| printable(&tensor.name)).collect();
+    let width = longest(&names);
     writeln!(out, "{:width$}  {:8} {:>18} {:>12}", "tensor", "kind", "shape", "bytes")?;
-    for tensor in &listing.tensors {
-        let (kind, shape) = (tensor.kind.name(), shape(&tensor.shape));
-        writeln!(out, "{:width$}  {kind:8} {shape:>18} {:>12}", tensor.name, tensor.size_bytes)?;
+    for (name, tensor) in names.iter().zip(&listing.tensors) {
+        let (kind, shape) = (tensor.stored_as.name(), shape(&tensor.shape));
+        writeln!(out, "{name:width$}  {kind:8} {shape:>18} {:>12}", tensor.size_bytes)?;
     }
     writeln!(out)?;
     sizes.print(out)?;
-    writeln!(out, "file     {}, {}", path.display(), listing.format)?;
+    writeln!(out, "file     {}, {}", printable(path), listing.format)?;
     match anatomy {
         Ok(Anatomy { total_params, active_params, tokenizer, .. }) => {
             writeln!(out, "model    {total_params} parameters, {active_params} active a token")?;
             let Vocabulary { tokens, merges, specials } = tokenizer;
-            writeln!(out, "text     {tokens} tokens, {merges} merges, special: {}", specials.join(" "))
+            writeln!(out, "text     {tokens} tokens, {merges} merges, special: {}", printable(specials.join(" ")))
         }
-        Err(error) => writeln!(out, "model    none that `itera` runs: {error}"),
+        Err(error) => writeln!(out, "model    none that `itera` runs: {error:#}"),
     }
+}
+
+fn longest(names: &[String]) -> usize {
+    names.iter().map(|name| name.chars().count()).max().unwrap_or(0)
 }
 
 /// A value on one line, the rest of a long one left away.
@@ -131,7 +137,7 @@ fn shown(value: &Value) -> String {
             None => format!("{text:?}"),
         },
         Value::Array(items) => shown_list(items, items.len()),
-        other => other.to_string(),
+        other => printable(other.to_string()),
     }
 }
 

@@ -1,15 +1,18 @@
-//! What can be wrong with a file, and what to do about it.
+//! What can be wrong with a file.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use itera_kernels::quant::MatrixError;
+
+use crate::printable::printable;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
     /// The system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", printable(path))]
     Io {
         /// What was tried: `read`, `write`, `create`.
         action: &'static str,
@@ -19,7 +22,7 @@ pub enum FormatError {
         source: std::io::Error,
     },
     /// The header of a safetensors file describes no tensors.
-    #[error("{} is no valid safetensors file: {problem}", path.display())]
+    #[error("{} is no valid safetensors file: {}", printable(path), printable(problem))]
     Header {
         /// The file.
         path: PathBuf,
@@ -27,7 +30,7 @@ pub enum FormatError {
         problem: String,
     },
     /// A GGUF file whose header breaks the rules of the format.
-    #[error("{} is no valid GGUF file: {field}, at byte {offset}, {problem}", path.display())]
+    #[error("{} is no valid GGUF file: {field}, at byte {offset}, {problem}", printable(path))]
     Gguf {
         /// The file.
         path: PathBuf,
@@ -39,16 +42,13 @@ pub enum FormatError {
         problem: String,
     },
     /// A model that llama.cpp cannot run.
-    #[error("llama.cpp cannot run this model: {problem}; allow unsupported models to write it all the same")]
-    NotForLlamaCpp {
-        /// Why.
-        problem: String,
-    },
+    #[error("llama.cpp cannot run this model: {0}")]
+    NotForLlamaCpp(LlamaCppLimit),
     /// A safetensors file is shorter or longer than its header says: it was cut, or something was appended.
     #[error(
-        "{} is {size_bytes} bytes long, but its header describes {expected_bytes}{}; restore it from its source",
-        path.display(),
-        cut_tensor.as_ref().map(|name| format!(": tensor `{name}` is cut")).unwrap_or_default()
+        "{} is {size_bytes} bytes long, but its header describes {expected_bytes}{}",
+        printable(path),
+        cut_tensor.as_ref().map(|name| format!(": tensor `{}` is cut", printable(name))).unwrap_or_default()
     )]
     Length {
         /// The file.
@@ -61,17 +61,23 @@ pub enum FormatError {
         cut_tensor: Option<String>,
     },
     /// A tensor holds a kind of number that is not read.
-    #[error("{}: tensor `{tensor}` is stored as {dtype}; F32, F16, BF16 and F8_E4M3 are read", path.display())]
+    #[error(
+        "{}: tensor `{}` is stored as {dtype}; models are run from {supported}",
+        printable(path),
+        printable(tensor)
+    )]
     Dtype {
         /// The file.
         path: PathBuf,
         /// The tensor.
         tensor: String,
-        /// Its kind of number.
+        /// Its kind of number, as programs of this format call it.
         dtype: String,
+        /// Those that are read, in the same words.
+        supported: String,
     },
     /// A compressed tensor whose parts do not fit together.
-    #[error("{}: tensor `{tensor}` {problem}", path.display())]
+    #[error("{}: tensor `{}` {problem}", printable(path), printable(tensor))]
     Parts {
         /// The file.
         path: PathBuf,
@@ -81,7 +87,7 @@ pub enum FormatError {
         problem: String,
     },
     /// A tensor has another shape than it should.
-    #[error("{}: tensor `{tensor}` has shape {found:?}, expected {expected:?}", path.display())]
+    #[error("{}: tensor `{}` has shape {found:?}, expected {expected:?}", printable(path), printable(tensor))]
     Shape {
         /// The file.
         path: PathBuf,
@@ -93,15 +99,15 @@ pub enum FormatError {
         found: Vec<usize>,
     },
     /// A tensor cannot be stored as asked.
-    #[error("tensor `{tensor}`: {problem}")]
+    #[error("tensor `{}` cannot be stored as asked", printable(tensor))]
     Unpackable {
         /// The tensor.
         tensor: String,
         /// Why.
-        problem: MatrixError,
+        source: MatrixError,
     },
     /// The tensors are not those of the model.
-    #[error("{}: {}", path.display(), list_of_names(missing, unexpected))]
+    #[error("{}: {}", printable(path), list_of_names(missing, unexpected))]
     Names {
         /// The file.
         path: PathBuf,
@@ -111,7 +117,7 @@ pub enum FormatError {
         unexpected: Vec<String>,
     },
     /// A value in a `config.json` that has no counterpart here.
-    #[error("`{key}` is {found}; supported: {supported}")]
+    #[error("`{}` is {}; supported: {supported}", printable(key), printable(found))]
     Key {
         /// The key.
         key: String,
@@ -124,10 +130,10 @@ pub enum FormatError {
     #[error(transparent)]
     Model(#[from] itera_config::ConfigError),
     /// The text is not JSON.
-    #[error("not valid JSON: {0}")]
+    #[error("it is not valid JSON")]
     Json(#[from] serde_json::Error),
     /// A file was read, but what it says is refused.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use {}", printable(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -135,7 +141,7 @@ pub enum FormatError {
         source: Box<FormatError>,
     },
     /// A file is far longer than any of its kind.
-    #[error("{} is longer than {max_bytes} bytes, so it is no file of its kind", path.display())]
+    #[error("{} is longer than {max_bytes} bytes, so it is no file of its kind", printable(path))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -149,12 +155,49 @@ pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Erro
     move |source| FormatError::Io { action, path: path.to_owned(), source }
 }
 
+/// What llama.cpp stops at, or gets wrong in silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LlamaCppLimit {
+    /// It aborts on a model none of whose layers is attention.
+    NoAttention,
+    /// It aborts on a model with SSM layers unless `expand` is 2.
+    Expand {
+        /// The model's.
+        expand: usize,
+    },
+    /// It has room for so many layers.
+    Layers {
+        /// Layers of the model.
+        found: usize,
+        /// The most.
+        most: usize,
+    },
+    /// It has room for so many experts in a layer.
+    Experts {
+        /// Experts of the model.
+        found: usize,
+        /// The most.
+        most: usize,
+    },
+}
+
+impl fmt::Display for LlamaCppLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAttention => f.write_str("it aborts where no layer is attention"),
+            Self::Expand { expand } => write!(f, "it aborts unless model.expand is 2, and here it is {expand}"),
+            Self::Layers { found, most } => write!(f, "it has room for {most} layers, and here are {found}"),
+            Self::Experts { found, most } => write!(f, "it has room for {most} experts, and here are {found}"),
+        }
+    }
+}
+
 fn list_of_names(missing: &[String], unexpected: &[String]) -> String {
     let part = |what: &str, names: &[String]| match names {
         [] => None,
-        [one] => Some(format!("tensor `{one}` is {what}")),
-        [first, ..] => Some(format!("{} tensors are {what}, the first `{first}`", names.len())),
+        [one] => Some(format!("tensor `{}` is {what}", printable(one))),
+        [first, ..] => Some(format!("{} tensors are {what}, the first `{}`", names.len(), printable(first))),
     };
     let parts = [part("missing", missing), part("unexpected", unexpected)];
-    format!("{}; the configuration is another model's", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -21,15 +21,17 @@ mod listing;
 mod mapped;
 mod model_file;
 mod packed;
+mod printable;
 mod tensors;
 
 pub use atomic::write_atomic;
-pub use error::FormatError;
+pub use error::{FormatError, LlamaCppLimit};
 pub use itera_kernels::quant::Kind;
-pub use listing::{ListedTensor, Listing, MetadataValue};
+pub use listing::{ListedTensor, Listing, MetadataValue, NumberType};
 pub use mapped::MappedFile;
 pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
 pub use packed::{PackedTensor, pack_model, packed_kind, rows_and_cols};
+pub use printable::printable;
 pub use tensors::{Tensor, TensorRef, read_safetensors, write_safetensors};
 
 /// What the functions of this crate return.

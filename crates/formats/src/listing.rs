@@ -58,11 +58,30 @@ pub struct ListedTensor {
     /// Its name in the file; of one in codes and scales apart, that of the weight they stand for.
     pub name: String,
     /// How its numbers are stored, or in what they are opened that are stored in codes and scales apart.
-    pub kind: Kind,
+    pub stored_as: NumberType,
     /// Sizes of its dimensions; the last varies fastest.
     pub shape: Vec<usize>,
     /// Bytes that it takes, scales that lie apart included.
     pub size_bytes: usize,
+}
+
+/// How the numbers of a listed tensor are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NumberType {
+    /// As one of the kinds that models are run from.
+    Kind(Kind),
+    /// As something else, which programs of this format call so.
+    Other(String),
+}
+
+impl NumberType {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Kind(kind) => kind.name(),
+            Self::Other(name) => name,
+        }
+    }
 }
 
 impl ListedTensor {
@@ -87,7 +106,10 @@ impl Listing {
         let gguf = Gguf::parse(path, file.bytes())?;
         let tensor = |tensor: &crate::gguf::TensorInfo<'_>| ListedTensor {
             name: tensor.name.to_owned(),
-            kind: tensor.kind,
+            stored_as: tensor
+                .stored_as
+                .kind()
+                .map_or_else(|| NumberType::Other(tensor.stored_as.to_string()), NumberType::Kind),
             shape: tensor.shape.clone(),
             size_bytes: tensor.range.len(),
         };
@@ -107,7 +129,7 @@ impl Listing {
         found.sort_by_key(|tensor| tensor.range.start);
         let tensor = |tensor: hf::Stored| ListedTensor {
             name: tensor.name,
-            kind: tensor.kind,
+            stored_as: NumberType::Kind(tensor.kind),
             shape: tensor.shape,
             size_bytes: tensor.size_bytes,
         };

@@ -26,7 +26,7 @@ impl PackedTensor {
     /// If a row is not whole blocks, or `bytes` are not exactly the rows.
     pub fn new(name: &str, shape: &[usize], kind: Kind, bytes: Vec<u8>) -> Result<Self> {
         let (rows, cols) = rows_and_cols(shape);
-        QuantMatrix::new(kind, rows, cols, &bytes).map_err(|problem| unpackable(name, problem))?;
+        QuantMatrix::new(kind, rows, cols, &bytes).map_err(|source| unpackable(name, source))?;
         Ok(Self { name: name.into(), shape: shape.into(), kind, bytes })
     }
 
@@ -100,6 +100,6 @@ pub fn rows_and_cols(shape: &[usize]) -> (usize, usize) {
     (shape.iter().product::<usize>() / cols.max(1), cols)
 }
 
-fn unpackable(name: &str, problem: MatrixError) -> FormatError {
-    FormatError::Unpackable { tensor: name.into(), problem }
+fn unpackable(name: &str, source: MatrixError) -> FormatError {
+    FormatError::Unpackable { tensor: name.into(), source }
 }

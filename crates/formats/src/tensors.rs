@@ -202,6 +202,7 @@ impl Indexed {
             path: path.to_owned(),
             tensor: self.name.clone(),
             dtype: self.dtype.to_string(),
+            supported: DTYPES.map(|(_, dtype)| dtype.to_string()).join(", "),
         })
     }
 }

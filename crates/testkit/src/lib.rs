@@ -46,6 +46,11 @@ pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64)
     assert!(difference <= tolerance, "{what}: off by {difference:.2e}, allowed {tolerance:.2e}");
 }
 
+/// The texts of an error and of all its causes, as a program prints them: `cannot use a.json: it is not valid JSON: …`.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

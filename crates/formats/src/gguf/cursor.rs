@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use crate::printable::printable;
 use crate::{FormatError, Result};
 
 /// A place in a file that is being read.
@@ -34,8 +35,8 @@ impl<'a> Cursor<'a> {
 
     /// An error about the field that begins at `offset`.
     pub(super) fn invalid(&self, field: impl Display, offset: usize, problem: impl Into<String>) -> FormatError {
-        let (path, field) = (self.path.to_owned(), field.to_string());
-        FormatError::Gguf { path, field, offset, problem: problem.into() }
+        let (path, field, problem) = (self.path.to_owned(), printable(field.to_string()), problem.into());
+        FormatError::Gguf { path, field, offset, problem }
     }
 
     pub(super) fn take(&mut self, n_bytes: usize, field: impl Display) -> Result<&'a [u8]> {

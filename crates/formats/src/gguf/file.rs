@@ -15,10 +15,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
-use itera_kernels::quant::Kind;
-
 use super::cursor::Cursor;
-use super::kinds;
+use super::tensor_type::TensorType;
 use super::value::Value;
 use crate::{FormatError, Result};
 
@@ -70,10 +68,10 @@ pub struct TensorInfo<'a> {
     /// Its name.
     pub name: &'a str,
     /// How its numbers are stored.
-    pub kind: Kind,
+    pub stored_as: TensorType,
     /// Sizes of its dimensions; the last varies fastest. (Files have them the other way round.)
     pub shape: Vec<usize>,
-    /// Its bytes in the file.
+    /// Its bytes in the file; those of a type that is not known reach to where the next tensor begins.
     pub range: Range<usize>,
 }
 
@@ -143,9 +141,10 @@ fn alignment(cursor: &Cursor<'_>, metadata: &[Entry<'_>]) -> Result<usize> {
 /// A tensor whose place is not known to be in the file yet.
 struct Claim<'a> {
     name: &'a str,
-    kind: Kind,
+    stored_as: TensorType,
     shape: Vec<usize>,
-    n_bytes: usize,
+    /// `None` if its type is not known.
+    n_bytes: Option<usize>,
     /// From the beginning of the data.
     start: u64,
     /// Byte of the file that says so.
@@ -159,11 +158,12 @@ fn read_tensors<'a>(
     file_bytes: usize,
 ) -> Result<Vec<TensorInfo<'a>>> {
     let claims = (0..n_tensors).map(|index| read_claim(cursor, index)).collect::<Result<Vec<_>>>()?;
+    let starts: Vec<u64> = claims.iter().map(|claim| claim.start).collect();
     let mut seen = HashSet::new();
     let mut end = cursor.offset();
     let data = end.next_multiple_of(alignment);
     let mut tensors = Vec::with_capacity(claims.len());
-    for Claim { name, kind, shape, n_bytes, start, offset } in claims {
+    for (index, Claim { name, stored_as, shape, n_bytes, start, offset }) in claims.into_iter().enumerate() {
         let field = format_args!("the offset of tensor `{name}`");
         if !seen.insert(name) {
             return Err(cursor.invalid(format_args!("tensor `{name}`"), offset, "is given twice"));
@@ -174,15 +174,24 @@ fn read_tensors<'a>(
             return Err(cursor.invalid(field, offset, problem));
         }
         let first = data + expected;
+        let left = file_bytes.saturating_sub(first);
+        let n_bytes = n_bytes.unwrap_or_else(|| match starts.get(index + 1) {
+            Some(next) => usize::try_from(next.saturating_sub(start)).unwrap_or(usize::MAX),
+            None => left,
+        });
         end = first.checked_add(n_bytes).filter(|end| *end <= file_bytes).ok_or_else(|| {
-            let left = file_bytes.saturating_sub(first);
             cursor.invalid(field, offset, format!("leaves {left} bytes for {n_bytes}; the file may have been cut"))
         })?;
-        tensors.push(TensorInfo { name, kind, shape, range: first..end });
+        let n_numbers: usize = shape.iter().product();
+        if n_numbers.div_ceil(8) > n_bytes {
+            let problem = format!("leaves {n_bytes} bytes for {n_numbers} numbers, less than a bit for each");
+            return Err(cursor.invalid(field, offset, problem));
+        }
+        tensors.push(TensorInfo { name, stored_as, shape, range: first..end });
     }
     let longest = end.next_multiple_of(alignment);
     if file_bytes > longest {
-        let problem = format!("has {} bytes that belong to nothing; restore the file", file_bytes - longest);
+        let problem = format!("has {} bytes that belong to nothing", file_bytes - longest);
         return Err(cursor.invalid("the end of the data", longest, problem));
     }
     Ok(tensors)
@@ -205,19 +214,19 @@ fn read_claim<'a>(cursor: &mut Cursor<'a>, index: usize) -> Result<Claim<'a>> {
         let size = usize::try_from(size).map_err(|_| invalid(cursor, "shape", at, format!("has a side of {size}")))?;
         shape.insert(0, size);
     }
-    let at = cursor.offset();
-    let code = cursor.u32(format_args!("the type of tensor `{name}`"))?;
-    let kind = kinds::of(code).ok_or_else(|| {
-        invalid(cursor, "type", at, format!("is {code}, which is not read here; {} are", kinds::names()))
-    })?;
+    let stored_as = TensorType { code: cursor.u32(format_args!("the type of tensor `{name}`"))? };
+    // of a type that is not known, as if it took a byte a number: their count must fit all the same
+    let (block_len, block_bytes) = stored_as.block().unwrap_or((1, 1));
     let cols = shape.last().copied().unwrap_or(1);
+    let row_bytes = if cols.is_multiple_of(block_len) { (cols / block_len).checked_mul(block_bytes) } else { None };
     let n_rows = shape.iter().rev().skip(1).try_fold(1_usize, |rows, size| rows.checked_mul(*size));
-    let n_bytes = n_rows.zip(kind.row_bytes(cols)).and_then(|(rows, row_bytes)| rows.checked_mul(row_bytes));
+    let n_bytes = n_rows.zip(row_bytes).and_then(|(rows, row_bytes)| rows.checked_mul(row_bytes));
     let n_bytes = n_bytes.ok_or_else(|| {
-        let problem = format!("is {shape:?}: too large, or its rows are not whole blocks of {}", kind.block_len());
+        let problem = format!("is {shape:?}: too large, or its rows are not whole blocks of {block_len}");
         invalid(cursor, "shape", offset, problem)
     })?;
+    let n_bytes = stored_as.block().map(|_| n_bytes);
     let offset = cursor.offset();
     let start = cursor.u64(format_args!("the offset of tensor `{name}`"))?;
-    Ok(Claim { name, kind, shape, n_bytes, start, offset })
+    Ok(Claim { name, stored_as, shape, n_bytes, start, offset })
 }

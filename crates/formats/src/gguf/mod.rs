@@ -13,16 +13,17 @@
 mod config;
 mod cursor;
 mod file;
-mod kinds;
 mod metadata;
 mod names;
 mod open;
 pub(crate) mod rotary;
+mod tensor_type;
 mod value;
 mod vocabulary;
 mod write;
 
 pub use file::{Entry, Gguf, TensorInfo};
+pub use tensor_type::TensorType;
 pub use value::{Array, Value};
 pub use vocabulary::Vocabulary;
 pub use write::{GgufSource, WrittenTensor, gguf_size_bytes, write_gguf};

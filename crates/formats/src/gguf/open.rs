@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::config;
 use super::file::{Gguf, TensorInfo};
 use super::names::stored;
+use super::{config, tensor_type};
 use crate::model_file::{Bytes, Layout, Opened, Weights};
 use crate::{FormatError, MappedFile, ModelFile, Result};
 
@@ -39,7 +39,13 @@ impl ModelFile {
                 let (expected, found) = (part.shape, tensor.shape.clone());
                 return Err(FormatError::Shape { path: path.to_owned(), tensor: part.name, expected, found });
             }
-            weights.add(vec![part.piece.alone()], tensor.kind, tensor.range.clone(), bytes.as_slice());
+            let kind = tensor.stored_as.kind().ok_or_else(|| FormatError::Dtype {
+                path: path.to_owned(),
+                tensor: part.name.clone(),
+                dtype: tensor.stored_as.to_string(),
+                supported: tensor_type::names(),
+            })?;
+            weights.add(vec![part.piece.alone()], kind, tensor.range.clone(), bytes.as_slice());
         }
         if !missing.is_empty() || !found.is_empty() {
             let mut unexpected: Vec<_> = found.into_keys().map(str::to_owned).collect();

@@ -21,10 +21,10 @@ use super::file::{ALIGNMENT, MAGIC};
 use super::metadata::{Metadata, put_text};
 use super::names::{Stored, stored};
 use super::vocabulary::Vocabulary;
-use super::{kinds, rotary};
+use super::{rotary, tensor_type};
 use crate::atomic::publish;
 use crate::hf::{SpecialIds, in_order};
-use crate::{FormatError, PackedTensor, Result};
+use crate::{FormatError, LlamaCppLimit, PackedTensor, Result};
 
 /// Version of the format that is written.
 const VERSION: u32 = 3;
@@ -108,9 +108,9 @@ fn parts<'a>(path: &Path, source: &GgufSource<'a>, allow_unsupported: bool) -> R
         let (key, found) = (spec.name.clone(), tensor.kind().name().to_owned());
         return Err(FormatError::Key { key, found, supported: "f32".to_owned() });
     }
-    if let Some(tensor) = tensors.iter().find(|tensor| kinds::codes(tensor.kind()).is_none()) {
+    if let Some(tensor) = tensors.iter().find(|tensor| tensor_type::codes(tensor.kind()).is_none()) {
         let (key, found) = (tensor.name().to_owned(), tensor.kind().name().to_owned());
-        return Err(FormatError::Key { key, found, supported: format!("in GGUF {}", kinds::names()) });
+        return Err(FormatError::Key { key, found, supported: format!("in GGUF {}", tensor_type::names()) });
     }
     let parts = specs
         .iter()
@@ -119,22 +119,18 @@ fn parts<'a>(path: &Path, source: &GgufSource<'a>, allow_unsupported: bool) -> R
     Ok(parts.collect())
 }
 
-/// What llama.cpp stops at, or gets wrong in silence.
 fn check_for_llama_cpp(config: &ModelConfig) -> Result<()> {
     let kinds = config.layer_kinds();
     let has = |kind| kinds.contains(&kind);
-    let problem = if !has(LayerKind::Attention) {
-        "it aborts where no layer is attention; make one of the layers attention".to_owned()
-    } else if has(LayerKind::Mamba) && config.expand != 2 {
-        format!("it aborts unless model.expand is 2, and here it is {}", config.expand)
-    } else if config.n_layers > MAX_LAYERS {
-        format!("it has room for {MAX_LAYERS} layers, and here are {}", config.n_layers)
-    } else if config.n_experts > MAX_EXPERTS {
-        format!("it has room for {MAX_EXPERTS} experts, and here are {}", config.n_experts)
-    } else {
-        return Ok(());
+    let ModelConfig { expand, n_layers, n_experts, .. } = *config;
+    let limit = match () {
+        () if !has(LayerKind::Attention) => LlamaCppLimit::NoAttention,
+        () if has(LayerKind::Mamba) && expand != 2 => LlamaCppLimit::Expand { expand },
+        () if n_layers > MAX_LAYERS => LlamaCppLimit::Layers { found: n_layers, most: MAX_LAYERS },
+        () if n_experts > MAX_EXPERTS => LlamaCppLimit::Experts { found: n_experts, most: MAX_EXPERTS },
+        () => return Ok(()),
     };
-    Err(FormatError::NotForLlamaCpp { problem })
+    Err(FormatError::NotForLlamaCpp(limit))
 }
 
 fn check_tokens(source: &GgufSource<'_>) -> Result<()> {
@@ -158,7 +154,7 @@ fn check_tokens(source: &GgufSource<'_>) -> Result<()> {
 
 /// All that comes before the data, padding included.
 fn header(source: &GgufSource<'_>, parts: &[Part<'_>]) -> Vec<u8> {
-    let codes = |kind| kinds::codes(kind).expect("kinds were checked along with the parts");
+    let codes = |kind| tensor_type::codes(kind).expect("kinds were checked along with the parts");
     let config = source.config;
     let mut metadata = Metadata::default();
     metadata.text("general.architecture", architecture(config));

@@ -97,7 +97,7 @@ fn compare(case: &str, theirs: &Path, ours: &Path) {
     assert_eq!(our.tensors.len(), their.tensors.len());
     for tensor in &their.tensors {
         let same = our.tensors.iter().find(|ours| ours.name == tensor.name).expect(tensor.name);
-        assert_eq!((same.kind, &same.shape), (tensor.kind, &tensor.shape), "{case}: {}", tensor.name);
+        assert_eq!((same.stored_as, &same.shape), (tensor.stored_as, &tensor.shape), "{case}: {}", tensor.name);
         let (found, expected) = (&our_file.bytes()[same.range.clone()], &their_file.bytes()[tensor.range.clone()]);
         if tensor.name.ends_with("ssm_a") {
             let floats = |bytes: &[u8]| bytes.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect::<Vec<_>>();

@@ -5,6 +5,7 @@ use std::path::Path;
 use itera_formats::ModelFile;
 use itera_formats::gguf::Gguf;
 use itera_kernels::quant::Kind;
+use itera_testkit::chain;
 
 use crate::support::small_file;
 
@@ -25,7 +26,7 @@ fn a_file_of_any_other_length_is_refused() {
             Err(error) => assert!(error.to_string().contains("at byte"), "{length}: {error}"),
         }
     }
-    let longer = ModelFile::from_gguf([&file[..], &[0]].concat()).expect_err("too long").to_string();
+    let longer = chain(&ModelFile::from_gguf([&file[..], &[0]].concat()).expect_err("too long"));
     assert!(longer.contains("1 bytes that belong to nothing"), "{longer}");
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use itera_config::ModelConfig;
 use itera_formats::{Listing, MetadataValue, ModelFile};
 use itera_kernels::quant::Kind;
+use itera_testkit::chain;
 
 use crate::support::{random_tensors, small, write};
 
@@ -50,7 +51,7 @@ fn claimed_experts_and_layers_cost_nothing() {
     let refusal = |changes: &[(Vec<u8>, Vec<u8>)]| {
         let mut file = file.clone();
         changes.iter().for_each(|(from, to)| replace(&mut file, from, to));
-        ModelFile::from_gguf(file).expect_err("refused").to_string()
+        chain(&ModelFile::from_gguf(file).expect_err("refused"))
     };
 
     let key = "granitehybrid.expert_count";

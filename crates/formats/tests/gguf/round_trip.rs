@@ -4,9 +4,11 @@ use itera_config::ModelConfig;
 use itera_formats::gguf::{GgufSource, Vocabulary, gguf_size_bytes, write_gguf};
 use itera_formats::hf::SpecialIds;
 use itera_formats::{
-    Listing, MetadataValue, ModelFile, PackedTensor, RotaryPairs, Tensor, TensorRef, TokenizerSource, pack_model,
+    FormatError, Listing, LlamaCppLimit, MetadataValue, ModelFile, NumberType, PackedTensor, RotaryPairs, Tensor,
+    TensorRef, TokenizerSource, pack_model,
 };
 use itera_kernels::quant::{Kind, dequantize, quantize};
+use itera_testkit::chain;
 use serde_json::json;
 
 use crate::support::{SPECIAL, numbers, random_tensors, small, sorts, spellings, vocabulary, write};
@@ -150,15 +152,15 @@ fn equal_models_give_equal_bytes_whatever_the_order() {
 fn what_llama_cpp_cannot_run_is_refused_unless_allowed() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");
-    for (config, named) in [
-        (ModelConfig { attention_layers: vec![], ..small() }, "no layer is attention"),
-        (ModelConfig { expand: 1, ..small() }, "model.expand"),
-        (ModelConfig { n_layers: 513, ..small() }, "512 layers"),
-        (ModelConfig { n_experts: 513, d_expert: 1, ..small() }, "512 experts"),
+    for (config, limit) in [
+        (ModelConfig { attention_layers: vec![], ..small() }, LlamaCppLimit::NoAttention),
+        (ModelConfig { expand: 1, ..small() }, LlamaCppLimit::Expand { expand: 1 }),
+        (ModelConfig { n_layers: 513, ..small() }, LlamaCppLimit::Layers { found: 513, most: 512 }),
+        (ModelConfig { n_experts: 513, d_expert: 1, ..small() }, LlamaCppLimit::Experts { found: 513, most: 512 }),
     ] {
         let tensors = random_tensors(&config);
-        let error = write(&path, &config, &tensors, Kind::F32).expect_err("refused").to_string();
-        assert!(error.contains(named) && error.contains("allow"), "{error}");
+        let error = write(&path, &config, &tensors, Kind::F32).expect_err("refused");
+        assert!(matches!(error, FormatError::NotForLlamaCpp(found) if found == limit), "{error}");
         assert!(!path.exists());
     }
     let config = ModelConfig { attention_layers: vec![], n_kv_heads: 4, ..small() };
@@ -185,12 +187,12 @@ fn what_contradicts_itself_is_not_written() {
         [(&tensors[1..], &good, "`embed`"), (&tensors[..], &long, "263 tokens"), (&tensors[..], &stray, "260")]
     {
         let source = GgufSource { name: "", config: &config, special_ids: SPECIAL, vocabulary, tensors };
-        let error = write_gguf(&path, &source, false).expect_err("refused").to_string();
+        let error = chain(&write_gguf(&path, &source, false).expect_err("refused"));
         assert!(error.contains(named), "{error}");
     }
     let special_ids = SpecialIds { pad: 262, ..SPECIAL };
     let source = GgufSource { name: "", config: &config, special_ids, vocabulary: &good, tensors: &tensors };
-    let error = write_gguf(&path, &source, false).expect_err("refused").to_string();
+    let error = chain(&write_gguf(&path, &source, false).expect_err("refused"));
     assert!(error.contains("`special_ids` is 262"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
 }
@@ -203,7 +205,7 @@ fn a_listing_tells_what_was_written() {
     let listing = Listing::of(&path).expect("a listing");
     assert_eq!((listing.format.as_str(), listing.tensors.len()), ("GGUF 3", written.len()));
     for (listed, written) in listing.tensors.iter().zip(&written) {
-        assert_eq!((&listed.name, listed.kind), (&written.name, written.kind));
+        assert_eq!((&listed.name, &listed.stored_as), (&written.name, &NumberType::Kind(written.kind)));
         assert_eq!((listed.n_params(), listed.size_bytes), (written.n_params, written.size_bytes));
     }
     let says = |key: &str, value: MetadataValue| {
@@ -251,10 +253,10 @@ fn each_tensor_may_have_a_kind_and_a_rounding_of_its_own() {
     let mut unsupported = packed.clone();
     unsupported[router] = PackedTensor::round(&tensors[router].as_ref(), Kind::F16).expect("whole blocks");
     let error = write_gguf(&path, &GgufSource { tensors: &unsupported, ..source }, false);
-    let error = error.expect_err("refused").to_string();
+    let error = chain(&error.expect_err("refused"));
     assert!(error.contains("router") && error.contains("f16") && error.contains("f32"), "{error}");
 
     let narrow = TensorRef { name: "narrow", shape: &[2, 40], data: &[0.0; 80] };
-    let error = PackedTensor::round(&narrow, Kind::Q4_0).expect_err("refused").to_string();
+    let error = chain(&PackedTensor::round(&narrow, Kind::Q4_0).expect_err("refused"));
     assert!(error.contains("`narrow`") && error.contains("multiple of 32"), "{error}");
 }
