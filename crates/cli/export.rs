@@ -9,12 +9,13 @@ use std::{
 use anyhow::{Result, bail};
 use itera_checkpoint::{export_model, export_packed, find_model, run_of};
 use itera_formats::{
-    Kind, ListedTensor, Listing, NumberType, PackedTensor, Tensor,
+    Kind, ListedTensor, Listing, NumberType, PackedTensor,
     gguf::{GgufSource, Vocabulary, write_gguf},
     hf::{HfModel, kind_in_dir, read_model_dir},
     pack_model,
 };
 use itera_runtime::Model;
+use itera_shape::NamedTensor;
 use itera_tokenizer::Tokenizer;
 
 use crate::{
@@ -46,12 +47,16 @@ pub fn run(args: args::Export) -> Result<ExitCode> {
     match args.format {
         Format::Hf if matches!(args.dtype, Dtype::Fp8 | Dtype::Int4) => {
             let HfModel { config, tensors, .. } = &model;
-            let pack = |(spec, tensor): (_, &Tensor)| PackedTensor::round(&tensor.as_ref(), kind_in_dir(spec, kind));
+            let pack =
+                |(spec, tensor): (_, &NamedTensor)| PackedTensor::round(&tensor.as_ref(), kind_in_dir(spec, kind));
             let specs = config.tensors();
             let packed = specs.iter().zip(tensors).map(pack).collect::<Result<Vec<_>, _>>()?;
             export_packed(output, config, &tokenizer, &packed)?;
         }
-        Format::Hf => export_model(output, &model, &tokenizer, kind)?,
+        Format::Hf => {
+            let tensors: Vec<_> = model.tensors.iter().map(NamedTensor::as_ref).collect();
+            export_model(output, &model.config, &tokenizer, &tensors, kind)?;
+        }
         Format::Gguf => {
             let run = run_of(&path).unwrap_or(path);
             let name = if run.is_dir() { run.file_name() } else { run.file_stem() };
@@ -101,7 +106,7 @@ fn export_gguf(
         merges: tokenizer.merges().collect(),
         specials: tokenizer.specials().iter().map(|id| id.0).collect(),
     };
-    let tensors: Vec<_> = model.tensors.iter().map(Tensor::as_ref).collect();
+    let tensors: Vec<_> = model.tensors.iter().map(NamedTensor::as_ref).collect();
     let (config, special_ids) = (&model.config, model.special_ids);
     let tensors = &pack_model(config, &tensors, kind)?;
     let source = GgufSource { name, config, special_ids, vocabulary: &vocabulary, tensors };

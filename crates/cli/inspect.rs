@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::Result;
 use itera_checkpoint::find_model;
-use itera_config::ModelConfig;
 use itera_formats::{Listing, MetadataValue, printable};
 use itera_runtime::Model;
+use itera_shape::ModelConfig;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

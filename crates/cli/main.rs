@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod export;
 mod generate;
+mod hints;
 mod inspect;
 mod listing;
 mod logits;
@@ -32,7 +33,10 @@ fn main() -> ExitCode {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: {}", describe(&error));
+        eprintln!("error: {error:#}");
+        if let Some(hint) = hints::hint(&error) {
+            eprintln!("hint: {hint}");
+        }
         ExitCode::FAILURE
     })
 }
@@ -58,15 +62,4 @@ fn run(command: args::Command) -> anyhow::Result<ExitCode> {
 /// Whether whoever reads the output has seen enough, as `| head` has.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// The error and its causes, but for a cause that the text already tells: errors of the libraries quote theirs.
-fn describe(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use anyhow::Result;
-use itera_config::{Config, ModelConfig, Precision, SavedActivations};
+use itera_config::Config;
+use itera_shape::{ModelConfig, Precision, SavedActivations};
 
 use crate::{args, listing::shape, setup};
 

@@ -1,10 +1,9 @@
 //! Two implementations of one model, each the other's oracle: Burn's, which trains, and the runtime, which runs.
 
 use burn::tensor::{Device, Int, Tensor};
-use itera_config::{ModelConfig, PositionEmbedding};
-use itera_formats::{TensorRef, hf::SpecialIds};
 use itera_model::LanguageModel;
 use itera_runtime::{Continuation, Model, Sampler};
+use itera_shape::{ModelConfig, PositionEmbedding, SpecialIds, TensorRef};
 use itera_testkit::{max_difference, uniform};
 
 use crate::support::{Workplace, borrowed};
@@ -59,7 +58,7 @@ fn configs() -> Vec<(&'static str, ModelConfig)> {
 
 /// Weights of a scale at which logits spread over a few nats.
 fn weights(config: &ModelConfig, seed: u64) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    let tensor = |(index, spec): (u64, itera_config::TensorSpec)| {
+    let tensor = |(index, spec): (u64, itera_shape::TensorSpec)| {
         let (low, high) = match spec.name.rsplit('.').next() {
             Some("a_log") => (0.0, 2.7),
             Some("dt_bias") => (-6.0, -2.0),
@@ -136,7 +135,7 @@ fn random_models_of_every_sort_have_the_same_logits_and_greedy_texts() {
 fn a_trained_model_has_the_same_logits_and_greedy_text() {
     let here = Workplace::new();
     here.ok(&borrowed(&here.train("run", &["--set", "train.steps=40"])));
-    let burn = itera_checkpoint::open_model(&here.path("run"), &Device::flex()).expect("a model");
+    let burn = itera_trainer::open_model(&here.path("run"), &Device::flex()).expect("a model");
     let runtime = Model::open(here.path("run/best")).expect("a model");
     let ids: Vec<u32> = [0].into_iter().chain("Once upon a time there was".bytes().map(|b| u32::from(b) + 2)).collect();
     let expected = burn_logits(&burn, &ids);

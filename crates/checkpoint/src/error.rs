@@ -2,52 +2,29 @@
 
 use std::path::PathBuf;
 
-/// Why a checkpoint cannot be written, found or trusted.
+/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
-    /// A file operation failed.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which path.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] itera_files::FileError),
     /// A file is not the one that was written.
-    #[error("{} is damaged: {reason}{hint}", path.display())]
+    #[error("{} is damaged: {reason}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What was expected and what was found.
         reason: String,
-        /// What to do instead, on a line of its own; empty if nobody has looked.
-        hint: String,
-    },
-    /// The checkpoint was made by another configuration, tokenizer or corpus.
-    #[error(
-        "{} belongs to another {what}: {difference}\nhint: resume with what made it (config.toml of the run), or start anew in another run.dir",
-        path.display()
-    )]
-    Foreign {
-        /// The checkpoint.
-        path: PathBuf,
-        /// `configuration`, `tokenizer` or `corpus`.
-        what: &'static str,
-        /// What the checkpoint was made with, and what this run has.
-        difference: String,
+        /// The newest other checkpoint of the run that is whole, if there is one and the checkpoint is of a run.
+        whole: Option<PathBuf>,
     },
     /// A checkpoint of one run was to continue another.
-    #[error(
-        "{} is no checkpoint of this run, whose checkpoints are in {}\nhint: set run.dir to the run it belongs to",
-        path.display(),
-        expected.display()
-    )]
+    #[error("{} is no checkpoint of this run, whose checkpoints are in {}", path.display(), expected.display())]
     Elsewhere {
         /// The checkpoint.
         path: PathBuf,
-        /// Where the checkpoints of the run are.
+        /// The directory of the run's checkpoints.
         expected: PathBuf,
     },
     /// There is nothing to open at a path.
@@ -65,13 +42,4 @@ pub enum CheckpointError {
     /// A tokenizer could not be written or read.
     #[error(transparent)]
     Tokenizer(#[from] itera_tokenizer::TokenizerError),
-    /// The weights do not make a model.
-    #[error(transparent)]
-    Model(#[from] itera_model::ModelError),
-}
-
-/// Adds what was tried, and where, to an I/O error.
-pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> CheckpointError {
-    let path = path.into();
-    move |source| CheckpointError::Io { action, path, source }
 }

@@ -12,14 +12,11 @@
 //! back only if every byte is the one written, and only into the run it belongs to.
 
 mod error;
-mod identity;
 mod model_dir;
-mod publish;
 mod store;
 mod trainer_files;
 mod verify;
 
 pub use error::CheckpointError;
-pub use identity::Identity;
-pub use model_dir::{export_model, export_packed, find_model, open_model, run_of, write_model};
-pub use store::{CheckpointStore, Found, Loaded, Snapshot};
+pub use model_dir::{export_model, export_packed, find_model, read_model, run_of};
+pub use store::{Checkpoint, CheckpointStore, Found, Snapshot, Tensors};

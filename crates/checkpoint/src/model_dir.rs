@@ -1,46 +1,46 @@
-//! LanguageModel + Tokenizer ↔ Hugging Face directory; path → the model that it means
+//! tensors + Tokenizer → Hugging Face directory; path → the model that it means
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-use itera_config::ModelConfig;
-use itera_formats::hf::{self, HfModel};
-use itera_formats::{Kind, PackedTensor, TensorRef};
-use itera_model::LanguageModel;
+use itera_files::publish_dir;
+use itera_formats::{
+    Kind, PackedTensor,
+    hf::{self, HfModel},
+};
+use itera_shape::{ModelConfig, TensorRef};
 use itera_tokenizer::Tokenizer;
+use serde::de::IgnoredAny;
 
-use crate::{error::CheckpointError, publish::publish_dir, verify};
+use crate::{error::CheckpointError, verify};
 
 /// Write the files that `transformers` opens into `dir`, which exists, with the weights as `kind`.
 ///
 /// # Errors
-/// A file that cannot be written.
-pub fn write_model(
+/// Tensors that are not those of `config`, or a file that cannot be written.
+pub(crate) fn write_model(
     dir: &Path,
-    model: &LanguageModel,
+    config: &ModelConfig,
     tokenizer: &Tokenizer,
+    tensors: &[TensorRef<'_>],
     kind: Kind,
 ) -> Result<(), CheckpointError> {
-    let parameters = model.parameters();
-    let tensors: Vec<TensorRef<'_>> =
-        parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
-    hf::write_model_dir(dir, model.config(), &tokenizer.special_ids(), &tensors, kind)?;
-    tokenizer.write_dir(dir, model.config().max_seq_len)?;
+    hf::write_model_dir(dir, config, &tokenizer.special_ids(), tensors, kind)?;
+    tokenizer.write_dir(dir, config.max_seq_len)?;
     Ok(())
 }
 
-/// Write a model, read from a directory like it, as a new directory with the weights as `kind`. It appears whole, in the
-/// place of what was at `path`.
+/// Write a model as a new directory with the weights as `kind`. It appears whole, in the place of what was at `path`.
 ///
 /// # Errors
-/// A directory that cannot be written or replaced.
-pub fn export_model(path: &Path, model: &HfModel, tokenizer: &Tokenizer, kind: Kind) -> Result<(), CheckpointError> {
-    let tensors: Vec<TensorRef<'_>> = model.tensors.iter().map(|tensor| tensor.as_ref()).collect();
-    publish_dir(path, |dir| {
-        hf::write_model_dir(dir, &model.config, &tokenizer.special_ids(), &tensors, kind)?;
-        tokenizer.write_dir(dir, model.config.max_seq_len)?;
-        Ok(())
-    })
+/// Tensors that are not those of `config`, or a directory that cannot be written or replaced.
+pub fn export_model(
+    path: &Path,
+    config: &ModelConfig,
+    tokenizer: &Tokenizer,
+    tensors: &[TensorRef<'_>],
+    kind: Kind,
+) -> Result<(), CheckpointError> {
+    publish_dir(path, |dir| write_model(dir, config, tokenizer, tensors, kind))
 }
 
 /// Write a model whose tensors are packed as a new directory, in the layout of compressed-tensors. It appears whole, in the
@@ -61,14 +61,12 @@ pub fn export_packed(
     })
 }
 
-/// Open the model in the directory that `path` means for training.
+/// Read the model in the directory that `path` means, all of it in f32.
 ///
 /// # Errors
 /// As [`find_model`], or if the files are damaged or do not fit together.
-pub fn open_model(path: &Path, device: &Device) -> Result<LanguageModel, CheckpointError> {
-    let files = hf::read_model_dir(&find_model(path)?)?;
-    let values = files.tensors.into_iter().map(|tensor| tensor.data);
-    Ok(LanguageModel::from_values(&files.config, device, values)?)
+pub fn read_model(path: &Path) -> Result<HfModel, CheckpointError> {
+    Ok(hf::read_model_dir(&find_model(path)?)?)
 }
 
 /// The model that `path` means: a file, a Hugging Face directory of the family, or the best (else the last) checkpoint of
@@ -85,7 +83,7 @@ pub fn find_model(path: &Path) -> Result<PathBuf, CheckpointError> {
         .find(|dir| dir.join("config.json").is_file())
         .ok_or_else(|| CheckpointError::NotFound { path: path.into() })?;
     if verify::is_sealed(&dir) {
-        verify::verify::<serde_json::Value>(&dir)?;
+        verify::verify::<IgnoredAny, IgnoredAny>(&dir)?;
     }
     Ok(dir)
 }

@@ -5,20 +5,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::Device;
-use itera_config::Precision;
-use itera_formats::Kind;
-use itera_model::LanguageModel;
+use itera_files::{failed_to, publish_dir, remove, sync_dir};
+use itera_formats::{Kind, hf::read_model_dir};
+use itera_shape::{ModelConfig, NamedTensor, Precision, TensorRef};
 use itera_tokenizer::Tokenizer;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use crate::{
-    error::{CheckpointError, io},
-    identity::Identity,
-    model_dir::{open_model, write_model},
-    publish::{publish_dir, remove, sync_dir},
+    error::CheckpointError,
+    model_dir::write_model,
     trainer_files::{read_master_weights, read_moments, write_master_weights, write_moments},
-    verify::{self, TRAINER_DIR},
+    verify::{self, Body, TRAINER_DIR},
 };
 
 /// Begins the name of what is not published yet, or no longer.
@@ -26,36 +26,65 @@ const STAGING_PREFIX: &str = ".step-";
 
 /// Everything that a checkpoint holds.
 #[derive(Debug)]
-pub struct Snapshot<'a, S> {
+pub struct Snapshot<'a, I, S> {
     /// Completed steps.
     pub step: u64,
-    /// The model.
-    pub model: &'a LanguageModel,
-    /// How others get its weights. The run itself goes on from what they are.
-    pub precision: Precision,
-    /// Its tokenizer.
+    /// The shape of the model.
+    pub config: &'a ModelConfig,
+    /// The weights that the run goes on from, in the order of [`ModelConfig::tensors`].
+    pub weights: &'a [NamedTensor],
+    /// How others get the weights.
+    pub published_as: Precision,
+    /// The tokenizer of the model.
     pub tokenizer: &'a Tokenizer,
-    /// First moments, in the order of the model's parameters.
+    /// First moments, in the order of the weights.
     pub first_moments: &'a [Vec<f32>],
     /// Second moments, likewise.
     pub second_moments: &'a [Vec<f32>],
+    /// What the checkpoint belongs to, for the trainer to compare.
+    pub identity: &'a I,
     /// The trainer's own state.
     pub state: &'a S,
-    /// What the checkpoint belongs to.
-    pub identity: &'a Identity,
 }
 
-/// A checkpoint read back.
+/// A checkpoint of which every byte is the one written; its tensors are still to be read.
 #[derive(Debug)]
-pub struct Loaded<S> {
-    /// The model.
-    pub model: LanguageModel,
-    /// First moments.
-    pub first_moments: Vec<Vec<f32>>,
-    /// Second moments.
-    pub second_moments: Vec<Vec<f32>>,
+pub struct Checkpoint<I, S> {
+    path: PathBuf,
+    /// What it belongs to.
+    pub identity: I,
     /// The trainer's own state.
     pub state: S,
+}
+
+/// The tensors of a checkpoint.
+#[derive(Debug)]
+pub struct Tensors {
+    /// The shape of the model.
+    pub config: ModelConfig,
+    /// The weights that the run goes on from, in the order of [`ModelConfig::tensors`].
+    pub weights: Vec<NamedTensor>,
+    /// First moments, in the order of the weights.
+    pub first_moments: Vec<Vec<f32>>,
+    /// Second moments, likewise.
+    pub second_moments: Vec<Vec<f32>>,
+}
+
+impl<I, S> Checkpoint<I, S> {
+    /// Read the weights and moments.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Format`] or [`CheckpointError::Damaged`] if they do not fit together.
+    pub fn tensors(&self) -> Result<Tensors, CheckpointError> {
+        let published = read_model_dir(&self.path)?;
+        let (config, mut weights) = (published.config, published.tensors);
+        let specs = config.tensors();
+        let (first_moments, second_moments) = read_moments(&self.path, &specs)?;
+        if let Some(masters) = read_master_weights(&self.path, &specs)? {
+            weights.iter_mut().zip(masters).for_each(|(weight, data)| weight.data = data);
+        }
+        Ok(Tensors { config, weights, first_moments, second_moments })
+    }
 }
 
 /// A checkpoint of a run.
@@ -83,26 +112,23 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// A full disk or any other failure to write; what was there before stays.
-    pub fn save<S: Serialize>(&self, snapshot: Snapshot<'_, S>) -> Result<PathBuf, CheckpointError> {
+    pub fn save(&self, snapshot: &Snapshot<'_, impl Serialize, impl Serialize>) -> Result<PathBuf, CheckpointError> {
         let parent = self.dir();
-        fs::create_dir_all(&parent).map_err(io("create", &parent))?;
+        fs::create_dir_all(&parent).map_err(failed_to("create", &parent))?;
         let path = self.path(snapshot.step);
         publish_dir(&path, |dir| write(dir, snapshot))?;
         Ok(path)
     }
 
-    /// Read a checkpoint of this run back, if every byte of it is as written and it belongs to `identity`.
+    /// Open a checkpoint of this run, if every byte of it is as written.
     ///
     /// # Errors
     /// [`CheckpointError::Damaged`] names the file and, if there is one, another checkpoint that is whole;
-    /// [`CheckpointError::Foreign`] says what differs; [`CheckpointError::Elsewhere`] and
-    /// [`CheckpointError::NotFound`] name the path.
-    pub fn load<S: DeserializeOwned>(
+    /// [`CheckpointError::Elsewhere`] and [`CheckpointError::NotFound`] name the path.
+    pub fn open<I: DeserializeOwned, S: DeserializeOwned>(
         &self,
         path: &Path,
-        identity: &Identity,
-        device: &Device,
-    ) -> Result<Loaded<S>, CheckpointError> {
+    ) -> Result<Checkpoint<I, S>, CheckpointError> {
         if !path.is_dir() {
             return Err(CheckpointError::NotFound { path: path.into() });
         }
@@ -110,32 +136,13 @@ impl CheckpointStore {
         if found.ok().as_deref().and_then(Path::parent) != expected.ok().as_deref() {
             return Err(CheckpointError::Elsewhere { path: path.into(), expected: self.dir() });
         }
-        self.read(path, identity, device).map_err(|error| match error {
-            CheckpointError::Damaged { path: file, reason, .. } => {
-                CheckpointError::Damaged { path: file, reason, hint: self.hint(path) }
+        match verify::verify(path) {
+            Ok(Body { identity, state, .. }) => Ok(Checkpoint { path: path.into(), identity, state }),
+            Err(CheckpointError::Damaged { path: file, reason, .. }) => {
+                Err(CheckpointError::Damaged { path: file, reason, whole: self.whole_beside(path) })
             }
-            other => other,
-        })
-    }
-
-    fn read<S: DeserializeOwned>(
-        &self,
-        path: &Path,
-        identity: &Identity,
-        device: &Device,
-    ) -> Result<Loaded<S>, CheckpointError> {
-        let (saved, state) = verify::verify::<S>(path)?;
-        if let Some((what, difference)) = saved.difference(identity) {
-            return Err(CheckpointError::Foreign { path: path.into(), what, difference });
+            Err(other) => Err(other),
         }
-        let rounded = open_model(path, device)?;
-        let specs = rounded.config().tensors();
-        let (first_moments, second_moments) = read_moments(path, &specs)?;
-        let model = match read_master_weights(path, &specs)? {
-            Some(weights) => LanguageModel::from_values(rounded.config(), device, weights)?,
-            None => rounded,
-        };
-        Ok(Loaded { model, first_moments, second_moments, state })
     }
 
     /// The newest checkpoint of the run: what `last` points to or, without it, the one with the highest step.
@@ -159,8 +166,8 @@ impl CheckpointStore {
             return Ok(Vec::new());
         }
         let mut all = Vec::new();
-        for entry in fs::read_dir(&dir).map_err(io("list", &dir))? {
-            let entry = entry.map_err(io("list", &dir))?;
+        for entry in fs::read_dir(&dir).map_err(failed_to("list", &dir))? {
+            let entry = entry.map_err(failed_to("list", &dir))?;
             let step = entry.file_name().to_string_lossy().strip_prefix("step-").and_then(|step| step.parse().ok());
             if let Some(step) = step {
                 all.push(Found { step, path: entry.path() });
@@ -189,8 +196,8 @@ impl CheckpointStore {
     /// Remove what an interrupted save left behind.
     fn sweep(&self) -> Result<(), CheckpointError> {
         let dir = self.dir();
-        for entry in fs::read_dir(&dir).map_err(io("list", &dir))? {
-            let entry = entry.map_err(io("list", &dir))?;
+        for entry in fs::read_dir(&dir).map_err(failed_to("list", &dir))? {
+            let entry = entry.map_err(failed_to("list", &dir))?;
             if entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX) {
                 remove(&entry.path())?;
             }
@@ -205,17 +212,14 @@ impl CheckpointStore {
     pub fn clear(&self) -> Result<(), CheckpointError> {
         self.point("last", None)?;
         self.point("best", None)?;
-        remove(&self.dir())
+        Ok(remove(&self.dir())?)
     }
 
-    /// What to do instead of opening `damaged`.
-    fn hint(&self, damaged: &Path) -> String {
-        let all = self.list().unwrap_or_default().into_iter().rev();
-        let mut others = all.filter(|found| found.path.canonicalize().ok() != damaged.canonicalize().ok());
-        match others.find(|found| verify::verify::<serde_json::Value>(&found.path).is_ok()) {
-            Some(whole) => format!("\nhint: another checkpoint is whole: --resume {}", whole.path.display()),
-            None => "\nhint: no other checkpoint of this run is whole; restore this one, or start anew".into(),
-        }
+    /// The newest checkpoint besides `damaged` that is whole.
+    fn whole_beside(&self, damaged: &Path) -> Option<PathBuf> {
+        let damaged = damaged.canonicalize().ok();
+        let mut others = self.list().ok()?.into_iter().rev().filter(|found| found.path.canonicalize().ok() != damaged);
+        others.find(|found| verify::verify::<IgnoredAny, IgnoredAny>(&found.path).is_ok()).map(|found| found.path)
     }
 
     fn dir(&self) -> PathBuf {
@@ -232,13 +236,13 @@ impl CheckpointStore {
         let staging = link.with_extension("tmp");
         for old in [Some(&staging), step.is_none().then_some(&link)].into_iter().flatten() {
             if old.is_symlink() {
-                fs::remove_file(old).map_err(io("remove", old))?;
+                fs::remove_file(old).map_err(failed_to("remove", old))?;
             }
         }
         let Some(step) = step else { return Ok(()) };
-        symlink(&Path::new("checkpoints").join(name(step)), &staging).map_err(io("link", &staging))?;
-        fs::rename(&staging, &link).map_err(io("link", &link))?;
-        sync_dir(&self.run_dir)
+        symlink(&Path::new("checkpoints").join(name(step)), &staging).map_err(failed_to("link", &staging))?;
+        fs::rename(&staging, &link).map_err(failed_to("link", &link))?;
+        Ok(sync_dir(&self.run_dir)?)
     }
 }
 
@@ -247,21 +251,21 @@ fn name(step: u64) -> String {
 }
 
 /// Write all files of a checkpoint into an empty directory.
-fn write<S: Serialize>(dir: &Path, snapshot: Snapshot<'_, S>) -> Result<(), CheckpointError> {
+fn write(dir: &Path, snapshot: &Snapshot<'_, impl Serialize, impl Serialize>) -> Result<(), CheckpointError> {
     let trainer = dir.join(TRAINER_DIR);
-    fs::create_dir_all(&trainer).map_err(io("create", &trainer))?;
-    let kind = match snapshot.precision {
+    fs::create_dir_all(&trainer).map_err(failed_to("create", &trainer))?;
+    let kind = match snapshot.published_as {
         Precision::F32 => Kind::F32,
         Precision::Bf16 => Kind::Bf16,
     };
-    write_model(dir, snapshot.model, snapshot.tokenizer, kind)?;
-    let parameters = snapshot.model.parameters();
+    let weights: Vec<TensorRef<'_>> = snapshot.weights.iter().map(NamedTensor::as_ref).collect();
+    write_model(dir, snapshot.config, snapshot.tokenizer, &weights, kind)?;
     if kind != Kind::F32 {
-        write_master_weights(dir, &parameters)?;
+        write_master_weights(dir, &weights)?;
     }
-    write_moments(dir, &parameters, snapshot.first_moments, snapshot.second_moments)?;
+    write_moments(dir, snapshot.weights, snapshot.first_moments, snapshot.second_moments)?;
     verify::seal(dir, snapshot.identity, snapshot.state)?;
-    sync_dir(&trainer)
+    Ok(sync_dir(&trainer)?)
 }
 
 #[cfg(unix)]

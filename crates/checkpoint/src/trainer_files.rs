@@ -5,34 +5,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use itera_config::TensorSpec;
-use itera_formats::{Kind, TensorRef};
-use itera_model::Parameter;
+use itera_formats::{Kind, read_safetensors, write_safetensors};
+use itera_shape::{NamedTensor, TensorRef, TensorSpec};
 
 use crate::{error::CheckpointError, verify::damaged};
 
 const OPTIMIZER_FILE: &str = "trainer/optimizer.safetensors";
 const WEIGHTS_FILE: &str = "trainer/weights.safetensors";
 
-/// Tensors in the order of the model's parameters.
+/// Numbers of each tensor, in the order of the tensor table.
 type Values = Vec<Vec<f32>>;
 
-/// Write the moments of each parameter as `m.name` and `v.name`.
+/// Write the moments of each weight as `m.name` and `v.name`.
 pub(crate) fn write_moments(
     dir: &Path,
-    parameters: &[Parameter],
+    weights: &[NamedTensor],
     first: &[Vec<f32>],
     second: &[Vec<f32>],
 ) -> Result<(), CheckpointError> {
-    let names: Vec<(String, String)> =
-        parameters.iter().map(|p| (format!("m.{}", p.name), format!("v.{}", p.name))).collect();
+    let names: Vec<[String; 2]> = weights.iter().map(|w| ["m", "v"].map(|part| format!("{part}.{}", w.name))).collect();
     let mut tensors = Vec::new();
-    for ((parameter, (m, v)), (first, second)) in parameters.iter().zip(&names).zip(first.iter().zip(second)) {
-        tensors.push(TensorRef { name: m, shape: &parameter.shape, data: first });
-        tensors.push(TensorRef { name: v, shape: &parameter.shape, data: second });
+    for ((weight, [m, v]), (first, second)) in weights.iter().zip(&names).zip(first.iter().zip(second)) {
+        tensors.push(TensorRef { name: m, shape: &weight.shape, data: first });
+        tensors.push(TensorRef { name: v, shape: &weight.shape, data: second });
     }
-    itera_formats::write_safetensors(&dir.join(OPTIMIZER_FILE), &tensors, Kind::F32)?;
-    Ok(())
+    Ok(write_safetensors(&dir.join(OPTIMIZER_FILE), &tensors, Kind::F32)?)
 }
 
 /// First and second moments.
@@ -42,11 +39,8 @@ pub(crate) fn read_moments(dir: &Path, specs: &[TensorSpec]) -> Result<(Values, 
 }
 
 /// Write the weights that a run goes on from, where `model.safetensors` holds rounded ones.
-pub(crate) fn write_master_weights(dir: &Path, parameters: &[Parameter]) -> Result<(), CheckpointError> {
-    let tensors: Vec<TensorRef<'_>> =
-        parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
-    itera_formats::write_safetensors(&dir.join(WEIGHTS_FILE), &tensors, Kind::F32)?;
-    Ok(())
+pub(crate) fn write_master_weights(dir: &Path, weights: &[TensorRef<'_>]) -> Result<(), CheckpointError> {
+    Ok(write_safetensors(&dir.join(WEIGHTS_FILE), weights, Kind::F32)?)
 }
 
 /// The weights that a run goes on from; `None` if they are those of `model.safetensors`. The seal says which files there
@@ -67,7 +61,7 @@ struct TensorFile {
 impl TensorFile {
     fn open(dir: &Path, file: &str) -> Result<Self, CheckpointError> {
         let path = dir.join(file);
-        let tensors = itera_formats::read_safetensors(&path)?;
+        let tensors = read_safetensors(&path)?;
         Ok(Self { path, tensors: tensors.into_iter().map(|tensor| (tensor.name, tensor.data)).collect() })
     }
 

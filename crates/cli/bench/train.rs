@@ -11,9 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use itera_config::{Config, Precision};
+use itera_config::Config;
 use itera_kernels::{gemm, probe::measure_peak, simd};
 use itera_metrics::peak_resident_bytes;
+use itera_shape::Precision;
 use itera_trainer::{Job, StepTimes, time_steps};
 use serde::Serialize;
 

@@ -6,11 +6,7 @@
 //!              └─ hf ───▶ tiny-fp8/: config.json, model.safetensors, …    `transformers` opens it
 //! ```
 
-use std::{
-    fs,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use itera_checkpoint::export_packed;
 use itera_formats::{
@@ -94,23 +90,5 @@ impl Artifact<'_> {
     fn gguf<'a>(&'a self, vocabulary: &'a Vocabulary<'a>) -> GgufSource<'a> {
         let (config, special_ids) = (self.subject.model(), self.subject.data.tokenizer.special_ids());
         GgufSource { name: self.name, config, special_ids, vocabulary, tensors: self.packed }
-    }
-}
-
-/// Give what is at `from` the name `to`, in the place of what has it.
-pub(crate) fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
-    if to.is_dir() {
-        fs::remove_dir_all(to)?;
-    }
-    fs::rename(from, to)
-}
-
-/// Remove a file or a directory, if there is one.
-pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
     }
 }

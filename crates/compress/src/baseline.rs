@@ -9,10 +9,10 @@ use std::{
 use itera_checkpoint::{find_model, run_of};
 use itera_config::Config;
 use itera_data::Dataset;
+use itera_files::{Sha256Digest, failed_to};
 use itera_formats::{Listing, hf::read_model_dir};
-use itera_model::Parameter;
+use itera_shape::NamedTensor;
 use itera_tokenizer::Tokenizer;
-use sha2::{Digest, Sha256};
 
 use crate::{CompressError, Result};
 
@@ -29,7 +29,7 @@ pub struct Baseline {
     /// Its data.
     pub data: Arc<Dataset>,
     /// Its weights in f32, in the order of the tensor table.
-    pub parameters: Vec<Parameter>,
+    pub parameters: Vec<NamedTensor>,
     /// sha256 of the weights' file, in hexadecimal.
     pub weights_sha256: String,
     /// Bytes of `model.safetensors` as f32, which ratios are to.
@@ -66,23 +66,18 @@ impl Baseline {
         }
         let model = read_model_dir(&dir)?;
         let weights = dir.join("model.safetensors");
-        let bytes = fs::read(&weights).map_err(|source| CompressError::Io { action: "read", path: weights, source })?;
+        let bytes = fs::read(&weights).map_err(failed_to("read", &weights))?;
         let listed = Listing::of(&dir)?.tensors;
         let stored_bytes = listed.iter().map(|tensor| tensor.size_bytes).sum::<usize>();
         let wide_bytes = listed.iter().map(|tensor| size_of::<f32>() * tensor.n_params()).sum::<usize>();
-        let parameters: Vec<Parameter> = model
-            .tensors
-            .into_iter()
-            .map(|tensor| Parameter { name: tensor.name, shape: tensor.shape, values: tensor.data })
-            .collect();
         Ok(Self {
             name: run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned(),
             dir,
             // as it was given, where that is the run itself
             run: if path.canonicalize().is_ok_and(|path| path == run) { path.into() } else { run },
             data: Arc::new(data),
-            parameters,
-            weights_sha256: format!("{:x}", Sha256::digest(&bytes)),
+            parameters: model.tensors,
+            weights_sha256: Sha256Digest::of(&bytes).to_string(),
             // a run in bf16 writes half of it
             weights_bytes: (bytes.len() + wide_bytes - stored_bytes) as u64,
             config,

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use itera_files::FileError;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum CompressError {
     /// Neither a builtin recipe nor a file.
-    #[error(
-        "there is no recipe `{name}`, nor a file of that name\nhint: builtin are {known}; `itera compress --list` says what they do"
-    )]
+    #[error("there is no recipe `{name}`, nor a file of that name")]
     NoRecipe {
         /// What was asked for.
         name: String,
@@ -33,7 +33,7 @@ pub enum CompressError {
     },
     /// The path is no run, so nothing says what to calibrate and train with.
     #[error(
-        "{} is not in a run directory, which says what data to train and calibrate with\nhint: compress the run that the model was trained in",
+        "{} is not in a run directory, which says what data to train and calibrate with",
         path.display()
     )]
     NoRun {
@@ -42,7 +42,7 @@ pub enum CompressError {
     },
     /// The data of the run is no longer what the model was trained on.
     #[error(
-        "the tokenizer of {} is not the one that its data gives now: sha256 {expected}, found {found}\nhint: restore the data of the run, or say where it lies with --set data.source=…",
+        "the tokenizer of {} is not the one that its data gives now: sha256 {expected}, found {found}",
         path.display()
     )]
     OtherData {
@@ -55,7 +55,7 @@ pub enum CompressError {
     },
     /// There is something in the output directory.
     #[error(
-        "{} is there already\nhint: continue it with --resume, replace it with --overwrite, or choose another place with -o",
+        "{} is there already",
         path.display()
     )]
     Exists {
@@ -64,7 +64,7 @@ pub enum CompressError {
     },
     /// What is in the output directory was begun otherwise.
     #[error(
-        "{} is of another recipe, or of another form of this one: see recipe.toml\nhint: stages that are the same are kept if you move away what later ones left; or replace all with --overwrite, or choose another place with -o",
+        "{} is of another recipe, or of another form of this one: see recipe.toml",
         path.display()
     )]
     OtherRecipe {
@@ -73,7 +73,7 @@ pub enum CompressError {
     },
     /// A stage made the model worse than its limit.
     #[error(
-        "stage {stage} ({name}) costs {loss_percent:.2} % more bits per byte than the baseline, its limit is {limit_percent} %; what was good before it is in {}\nhint: raise max_loss_percent, train longer, or keep sensitive tensors in a wider kind",
+        "stage {stage} ({name}) costs {loss_percent:.2} % more bits per byte than the baseline, its limit is {limit_percent} %; what was good before it is in {}",
         kept.display()
     )]
     TooLossy {
@@ -89,18 +89,11 @@ pub enum CompressError {
         kept: PathBuf,
     },
     /// No text to score.
-    #[error("there is no held-out document to score\nhint: give some with --data FILE")]
+    #[error("there is no held-out document to score")]
     NoDocuments,
     /// The system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// With what.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// The configuration of a stage is not valid.
     #[error(transparent)]
     Config(#[from] itera_config::ConfigError),
@@ -113,6 +106,9 @@ pub enum CompressError {
     /// A model file could not be read or written.
     #[error(transparent)]
     Format(#[from] itera_formats::FormatError),
+    /// The shape of a model is not valid.
+    #[error(transparent)]
+    Shape(#[from] itera_shape::InvalidModel),
     /// A model could not be built.
     #[error(transparent)]
     Model(#[from] itera_model::ModelError),

@@ -25,7 +25,7 @@ use crate::{Result, subject::Subject};
 
 /// How much each weight of a model matters, tensor by tensor; sums over about `tokens` tokens of the training split.
 pub(crate) fn importance(subject: &Subject, tokens: usize, device: &Device) -> Result<Vec<Vec<f32>>> {
-    let mut sums: Vec<Vec<f32>> = subject.parameters.iter().map(|of| vec![0.0; of.values.len()]).collect();
+    let mut sums: Vec<Vec<f32>> = subject.parameters.iter().map(|of| vec![0.0; of.data.len()]).collect();
     for_each_gradient(subject, tokens, device, |index, gradient| {
         sums[index].iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g * g);
     })?;

@@ -18,16 +18,17 @@ use std::{
 };
 
 use burn::tensor::Device;
-use itera_checkpoint::open_model;
-use itera_formats::{PackedTensor, write_atomic};
+use itera_checkpoint::read_model;
+use itera_files::{failed_to, publish, remove, write_atomic};
+use itera_formats::PackedTensor;
 use itera_metrics::{Environment, read_records};
-use itera_model::Parameter;
+use itera_shape::NamedTensor;
 use itera_trainer::{self as trainer, Resume, RunEnd, StopFlag, TrainingState};
 
 use crate::{
     Baseline, CompressError, ExpertUse, Format, Measure, Metadata, Recipe, Report, Result, Rounder, StageReport,
     Teacher, TensorReport, Variant, Weighed,
-    artifact::{Artifact, remove, rename},
+    artifact::Artifact,
     fisher,
     inspect::{Calibration, histograms},
     method::StageMethod,
@@ -180,7 +181,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
         }
         if let Some(rounder) = rounder {
             let artifact = job.artifact();
-            rename(&path, &artifact).map_err(io("publish", &artifact))?;
+            publish(&path, &artifact)?;
             (path, variant.path) = (artifact.clone(), artifact);
             rounded = Some((rounder, packed));
         }
@@ -195,11 +196,6 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
     Ok(Outcome::Finished(Box::new(report)))
 }
 
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> CompressError {
-    let path = path.to_owned();
-    move |source| CompressError::Io { action, path, source }
-}
-
 /// What a stage works on, how it rounds, if it does, and what was weighed for that.
 enum Begun {
     Ready(Box<Subject>, Option<Rounder>, Vec<Weighed>),
@@ -207,7 +203,7 @@ enum Begun {
 }
 
 enum Trained {
-    Finished(Vec<Parameter>, Box<TrainingState>),
+    Finished(Vec<NamedTensor>, Box<TrainingState>),
     Interrupted(usize),
 }
 
@@ -236,19 +232,20 @@ impl Job<'_> {
             Resume::Overwrite if recipe.exists() => {
                 let written = ["stages", "compression_metadata.json", "report.json", "report.csv", "report.html"];
                 for path in written.map(|name| self.out.join(name)).into_iter().chain([self.artifact()]) {
-                    remove(&path).map_err(io("remove", &path))?;
+                    remove(&path)?;
                 }
             }
             Resume::Overwrite => {}
             Resume::Last | Resume::From(_) => {
                 if recipe.exists()
-                    && let Some(path) = self.other_stage(&fs::read_to_string(&recipe).map_err(io("read", &recipe))?)?
+                    && let Some(path) =
+                        self.other_stage(&fs::read_to_string(&recipe).map_err(failed_to("read", &recipe))?)?
                 {
                     return Err(CompressError::OtherRecipe { path });
                 }
             }
         }
-        fs::create_dir_all(self.out.join("stages")).map_err(io("create", self.out))?;
+        fs::create_dir_all(self.out.join("stages")).map_err(failed_to("create", self.out))?;
         Ok(write_atomic(&recipe, text.as_bytes())?)
     }
 
@@ -270,7 +267,7 @@ impl Job<'_> {
             return Ok(None);
         }
         let entries = fs::read_dir(&stages).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-        let entries = entries.map_err(io("read", &stages))?;
+        let entries = entries.map_err(failed_to("read", &stages))?;
         let number_of = |name: &str| name.split('-').next().and_then(|number| number.parse::<usize>().ok());
         let of_others = entries
             .iter()
@@ -397,7 +394,7 @@ impl Job<'_> {
             return Ok(Trained::Interrupted(signal));
         }
         // the best by validation, or the last
-        let parameters = open_model(&dir, self.device)?.parameters();
+        let parameters = read_model(&dir)?.tensors;
         Ok(Trained::Finished(parameters, Box::new(outcome.state)))
     }
 

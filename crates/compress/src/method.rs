@@ -2,7 +2,8 @@
 
 use itera_config::TrainConfig;
 use itera_data::TokenBatch;
-use itera_model::{Dropout, LanguageModel, Parameter};
+use itera_model::{Dropout, LanguageModel};
+use itera_shape::NamedTensor;
 use itera_trainer::{LossParts, Method, losses_with};
 
 use crate::{Rounder, Teacher};
@@ -22,7 +23,7 @@ impl Method for StageMethod<'_> {
         self.identity.clone()
     }
 
-    fn weights(&self, kept: &[Parameter]) -> Option<Vec<Vec<f32>>> {
+    fn weights(&self, kept: &[NamedTensor]) -> Option<Vec<Vec<f32>>> {
         self.rounder.map(|rounder| rounder.computed(kept))
     }
 

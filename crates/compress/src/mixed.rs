@@ -12,8 +12,8 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-use itera_config::{ModelConfig, TensorSpec};
 use itera_formats::Kind;
+use itera_shape::{ModelConfig, TensorSpec};
 use itera_trainer::StopFlag;
 use serde::{Deserialize, Serialize};
 

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use itera_config::{Config, TensorSpec};
-use itera_model::Parameter;
+use itera_config::Config;
+use itera_shape::{NamedTensor, TensorSpec};
 use itera_trainer::{Job, StepTimes, time_steps};
 use serde::Serialize;
 
@@ -109,7 +109,7 @@ impl Plan {
         }
         if subject.parameters.is_empty() {
             let zeros =
-                |spec: TensorSpec| Parameter { values: vec![0.0; spec.n_params()], name: spec.name, shape: spec.shape };
+                |spec: TensorSpec| NamedTensor { data: vec![0.0; spec.n_params()], name: spec.name, shape: spec.shape };
             subject.parameters = subject.model().tensors().into_iter().map(zeros).collect();
         }
         let quantize = match recipe.stages.last() {

@@ -12,6 +12,7 @@
 
 use std::{fs::File, io::Read, path::Path};
 
+use itera_files::failed_to;
 use serde::{Deserialize, Serialize};
 
 use crate::{CompressError, Result, stage::Stage};
@@ -86,9 +87,10 @@ impl Recipe {
             let known = BUILTIN.map(|(name, _)| name).join(", ");
             return Err(CompressError::NoRecipe { name: name_or_path.into(), known });
         }
-        let read_error = |source| CompressError::Io { action: "read", path: path.into(), source };
         let mut text = String::new();
-        File::open(path).and_then(|file| file.take(MAX_RECIPE_BYTES).read_to_string(&mut text)).map_err(read_error)?;
+        File::open(path)
+            .and_then(|file| file.take(MAX_RECIPE_BYTES).read_to_string(&mut text))
+            .map_err(failed_to("read", path))?;
         Self::parse(&path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy(), &text)
     }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use itera_config::ModelConfig;
-use itera_formats::{PackedTensor, write_atomic};
+use itera_files::write_atomic;
+use itera_formats::PackedTensor;
 use itera_metrics::Environment;
-use itera_model::Parameter;
+use itera_shape::{ModelConfig, NamedTensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -97,7 +97,7 @@ pub struct Metadata {
 
 impl TensorReport {
     pub(crate) fn of(config: &ModelConfig, packed: &[PackedTensor]) -> Vec<Self> {
-        let of = |(spec, packed): (itera_config::TensorSpec, &PackedTensor)| Self {
+        let of = |(spec, packed): (itera_shape::TensorSpec, &PackedTensor)| Self {
             role: role_name(spec.role).into(),
             kind: packed.kind().name().into(),
             params: spec.n_params(),
@@ -109,12 +109,12 @@ impl TensorReport {
     }
 
     /// With the distances of `packed` to what it was made of.
-    pub(crate) fn measured(config: &ModelConfig, packed: &[PackedTensor], parameters: &[Parameter]) -> Vec<Self> {
-        let with_error = |(report, (packed, parameter)): (Self, (&PackedTensor, &Parameter))| {
+    pub(crate) fn measured(config: &ModelConfig, packed: &[PackedTensor], parameters: &[NamedTensor]) -> Vec<Self> {
+        let with_error = |(report, (packed, parameter)): (Self, (&PackedTensor, &NamedTensor))| {
             let squares = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|x| f64::from(x).powi(2)).sum::<f64>();
             let numbers = packed.numbers();
-            let distance = squares(&mut parameter.values.iter().zip(&numbers).map(|(x, q)| x - q));
-            let size = squares(&mut parameter.values.iter().copied());
+            let distance = squares(&mut parameter.data.iter().zip(&numbers).map(|(x, q)| x - q));
+            let size = squares(&mut parameter.data.iter().copied());
             let relative_error = if size > 0.0 { (distance / size).sqrt() } else { 0.0 };
             Self { relative_error: Some(relative_error), ..report }
         };

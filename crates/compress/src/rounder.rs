@@ -2,16 +2,15 @@
 //!
 //! ```text
 //!              ┌─ pack ──────▶ PackedTensor ─▶ the file
-//! Parameter ───┤
+//! NamedTensor ───┤
 //!              └─ computed ──▶ numbers ──────▶ the model while it trains (QAT)
 //! ```
 //!
 //! Both are one rounding, so that training sees what the file will hold, bit for bit.
 
-use itera_config::{ModelConfig, TensorSpec};
 use itera_formats::{Kind, PackedTensor, hf::kind_in_dir};
 use itera_kernels::quant::{Feedback, dequantize, quantize, quantize_closest, quantize_with_feedback};
-use itera_model::Parameter;
+use itera_shape::{ModelConfig, NamedTensor, TensorSpec};
 use rayon::prelude::*;
 
 use crate::{
@@ -97,9 +96,9 @@ impl Rounder {
     }
 
     /// The tensors as the file holds them. `parameters` are those of the model, in the order of the tensor table.
-    pub fn pack(&self, parameters: &[Parameter]) -> Vec<PackedTensor> {
-        let pack = |(index, parameter): (usize, &Parameter)| {
-            let Parameter { name, shape, values } = parameter;
+    pub fn pack(&self, parameters: &[NamedTensor]) -> Vec<PackedTensor> {
+        let pack = |(index, parameter): (usize, &NamedTensor)| {
+            let NamedTensor { name, shape, data: values } = parameter;
             let kind = self.kinds[index];
             let len = self.part_len(index, values.len());
             let bytes_of = |len: usize| len / kind.block_len() * kind.block_bytes();
@@ -112,10 +111,10 @@ impl Rounder {
     }
 
     /// What the packed tensors stand for.
-    pub fn computed(&self, parameters: &[Parameter]) -> Vec<Vec<f32>> {
-        let compute = |(index, parameter): (usize, &Parameter)| {
+    pub fn computed(&self, parameters: &[NamedTensor]) -> Vec<Vec<f32>> {
+        let compute = |(index, parameter): (usize, &NamedTensor)| {
             let kind = self.kinds[index];
-            let mut numbers = parameter.values.clone();
+            let mut numbers = parameter.data.clone();
             if kind != Kind::F32 {
                 let len = self.part_len(index, numbers.len());
                 numbers.par_chunks_mut(len).enumerate().for_each(|(part, numbers)| {
@@ -165,10 +164,10 @@ mod tests {
         ModelConfig { vocab_size: 300, d_model: 64, d_head: 16, d_expert: 64, d_shared: 32, ..ModelConfig::default() }
     }
 
-    fn parameters(config: &ModelConfig) -> Vec<Parameter> {
+    fn parameters(config: &ModelConfig) -> Vec<NamedTensor> {
         let parameter = |(seed, spec): (u64, TensorSpec)| {
             let values = uniform(spec.shape.iter().product(), -1.0, 1.0, seed);
-            Parameter { name: spec.name, shape: spec.shape, values }
+            NamedTensor { name: spec.name, shape: spec.shape, data: values }
         };
         (0..).zip(config.tensors()).map(parameter).collect()
     }
@@ -192,7 +191,7 @@ mod tests {
         use Kind::{F8E4M3, F16, Iq4Nl, Mxfp4, Nvfp4, Q2_0, Q4_0, Q8_0};
         let config = ModelConfig { d_shared: 64, ..config() };
         let parameters = parameters(&config);
-        let importance: Vec<Vec<f32>> = parameters.iter().map(|p| uniform(p.values.len(), 0.0, 1.0, 77)).collect();
+        let importance: Vec<Vec<f32>> = parameters.iter().map(|p| uniform(p.data.len(), 0.0, 1.0, 77)).collect();
         let feedback = |spec: TensorSpec| -> Vec<Feedback> {
             let cols = spec.shape[spec.shape.len() - 1];
             let parts = if spec.shape.len() == 3 { spec.shape[0] } else { 1 };

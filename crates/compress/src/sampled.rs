@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use itera_config::Config;
-use itera_formats::write_atomic;
+use itera_files::write_atomic;
 use itera_runtime::{Model, Sampler, SamplingConfig, State};
 use itera_tokenizer::{TokenId, Tokenizer};
 use itera_trainer::StopFlag;

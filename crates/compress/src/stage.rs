@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use itera_config::{Precision, TensorRole};
 use itera_formats::Kind;
+use itera_shape::{Precision, TensorRole};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::Format;

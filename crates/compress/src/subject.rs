@@ -2,10 +2,11 @@
 
 use std::{path::Path, sync::Arc};
 
-use itera_config::{Config, ModelConfig};
+use itera_config::Config;
 use itera_data::Dataset;
-use itera_formats::{Kind, PackedTensor, TensorRef, gguf::Vocabulary, pack_model, write_atomic};
-use itera_model::Parameter;
+use itera_files::write_atomic;
+use itera_formats::{Kind, PackedTensor, gguf::Vocabulary, pack_model};
+use itera_shape::{ModelConfig, NamedTensor, TensorRef};
 
 use crate::{
     Baseline, CompressError, Result,
@@ -20,7 +21,7 @@ pub(crate) struct Subject {
     /// Its data.
     pub data: Arc<Dataset>,
     /// Its weights in the order of the tensor table; none before a new model is trained.
-    pub parameters: Vec<Parameter>,
+    pub parameters: Vec<NamedTensor>,
 }
 
 impl Subject {
@@ -110,7 +111,7 @@ impl Subject {
 
     /// A copy of its weights.
     pub(crate) fn values(&self) -> Vec<Vec<f32>> {
-        self.parameters.iter().map(|parameter| parameter.values.clone()).collect()
+        self.parameters.iter().map(|parameter| parameter.data.clone()).collect()
     }
 
     /// Its weights as an f32 file has them.
@@ -118,8 +119,7 @@ impl Subject {
     /// # Errors
     /// If they are not those of its configuration.
     pub(crate) fn unpacked(&self) -> Result<Vec<PackedTensor>> {
-        let tensors: Vec<TensorRef<'_>> =
-            self.parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
+        let tensors: Vec<TensorRef<'_>> = self.parameters.iter().map(NamedTensor::as_ref).collect();
         Ok(pack_model(self.model(), &tensors, Kind::F32)?)
     }
 

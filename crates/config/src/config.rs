@@ -1,9 +1,12 @@
 //! tables → rules → [`Config`] → TOML
 
+use itera_shape::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CheckpointConfig, ConfigError, DataConfig, EvalConfig, LogConfig, ModelConfig, TokenizerConfig, TrainConfig,
+    data::{DataConfig, TokenizerConfig},
+    error::ConfigError,
+    train::{CheckpointConfig, EvalConfig, LogConfig, TrainConfig},
 };
 
 /// A whole configuration, every default filled in. Loading and deserialising check every rule; who changes a field

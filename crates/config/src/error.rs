@@ -2,18 +2,16 @@
 
 use std::{fmt, path::PathBuf};
 
+use itera_files::FileError;
+use itera_shape::BrokenRule;
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file is longer than any configuration.
     #[error("{} is longer than {max_bytes} bytes, so it is no configuration", path.display())]
     TooLarge {
@@ -23,15 +21,15 @@ pub enum ConfigError {
         max_bytes: u64,
     },
     /// The text is not TOML.
-    #[error("{origin}: {source}")]
+    #[error("{origin} is not TOML")]
     Syntax {
         /// Where the text came from.
         origin: String,
-        /// What the parser said, with the line.
+        /// The answer of the parser, with the line.
         source: toml::de::Error,
     },
     /// An override is not of the form `key=value`.
-    #[error("cannot read the override `{text}`; write it as table.key=value, such as train.lr=3e-4")]
+    #[error("the override `{text}` is not of the form table.key=value")]
     Override {
         /// The override.
         text: String,
@@ -71,14 +69,13 @@ pub enum Fault {
         expected: String,
     },
     /// The value breaks a rule.
-    BrokenRule {
-        /// The value, as TOML.
-        value: String,
-        /// What it must be, after "must".
-        rule: String,
-        /// The most similar value that keeps the rule, where that makes sense.
-        nearest: Option<String>,
-    },
+    BrokenRule(BrokenRule),
+}
+
+impl From<BrokenRule> for Problem {
+    fn from(broken: BrokenRule) -> Self {
+        Self { key: broken.key.clone(), place: None, fault: Fault::BrokenRule(broken) }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -95,10 +92,7 @@ impl fmt::Display for Problem {
                 if nearest.contains('.') { "key" } else { "table" }
             ),
             Fault::WrongType { value, expected } => write!(f, "`{key}` = {value:.80}: expected {expected}"),
-            Fault::BrokenRule { value, rule, nearest } => {
-                write!(f, "`{key}` = {value:.80}: must {rule}")?;
-                nearest.as_ref().map_or(Ok(()), |nearest| write!(f, "; the nearest valid value is {nearest}"))
-            }
+            Fault::BrokenRule(broken) => broken.fmt(f),
         }
     }
 }

@@ -1,8 +1,7 @@
-//! TOML file, overrides → tables → rules → [`Config`] → tensor table
+//! TOML file, overrides → tables → rules → [`Config`]
 //!
 //! One struct a TOML table, one field a key. Whatever is wrong is reported at once, each problem with its key, its
-//! value, what was expected, and the nearest valid choice. [`ModelConfig::tensors`] then lists every weight of the model
-//! before any of it exists.
+//! value, what was expected, and the nearest valid choice.
 //!
 //! ```
 //! use itera_config::Config;
@@ -15,24 +14,14 @@
 //! # Ok::<(), itera_config::ConfigError>(())
 //! ```
 
-mod activations;
-mod checks;
 mod config;
-mod counts;
 mod data;
 mod error;
 mod load;
-mod model;
 mod rules;
-mod shape;
-mod special;
 mod train;
 
-pub use activations::SavedActivations;
 pub use config::{Config, RunConfig};
 pub use data::{DataConfig, TokenizerConfig, TokenizerKind};
 pub use error::{ConfigError, Fault, Problem};
-pub use model::{LayerKind, ModelConfig, PositionEmbedding};
-pub use shape::{TensorRole, TensorSpec};
-pub use special::SpecialIds;
-pub use train::{CheckpointConfig, EvalConfig, LogConfig, Precision, Schedule, TrainConfig};
+pub use train::{CheckpointConfig, EvalConfig, LogConfig, Schedule, TrainConfig};

@@ -12,10 +12,14 @@ use std::{
     path::Path,
 };
 
+use itera_files::failed_to;
 use strsim::osa_distance;
 use toml::{Table, Value, de::DeTable};
 
-use crate::{Config, ConfigError, Fault, Problem, config::Tables};
+use crate::{
+    config::{Config, Tables},
+    error::{ConfigError, Fault, Problem},
+};
 
 /// Longest file that is read; the longest sensible configuration is a hundred times shorter.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -30,10 +34,9 @@ impl Config {
     /// If the file cannot be read or is not TOML; otherwise with all unknown keys and wrong types or, when there are
     /// none, all broken rules.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let read_error = |source| ConfigError::Read { path: path.into(), source };
         let mut text = String::new();
-        let file = File::open(path).map_err(read_error)?;
-        file.take(MAX_CONFIG_BYTES + 1).read_to_string(&mut text).map_err(read_error)?;
+        let file = File::open(path).map_err(failed_to("read", path))?;
+        file.take(MAX_CONFIG_BYTES + 1).read_to_string(&mut text).map_err(failed_to("read", path))?;
         if text.len() as u64 > MAX_CONFIG_BYTES {
             return Err(ConfigError::TooLarge { path: path.into(), max_bytes: MAX_CONFIG_BYTES });
         }
@@ -87,7 +90,7 @@ impl Draft {
         let Some((key, bare)) = text.split_once('=') else { return Err(ConfigError::Override { text: text.into() }) };
         let (key, bare) = (key.trim(), bare.trim());
         let value = bare.parse().unwrap_or_else(|_| Value::String(bare.into()));
-        self.set(key.into(), value, Some(bare), &|_| format!("--set {text:.80}"));
+        self.set(key.into(), value, Some(bare), &|_| format!("override {text:.80}"));
         Ok(())
     }
 

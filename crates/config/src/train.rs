@@ -1,5 +1,6 @@
 //! `[train]`, `[eval]`, `[checkpoint]`, `[log]`: how a run learns, and what it keeps
 
+use itera_shape::Precision;
 use serde::{Deserialize, Serialize};
 
 /// Shape of the learning rate over the steps.
@@ -10,18 +11,6 @@ pub enum Schedule {
     Cosine,
     /// Warm-up, stable, linear decay over the last `decay_fraction` (arXiv 2404.06395).
     Wsd,
-}
-
-/// Type of the numbers that training multiplies and keeps. Sums and master weights are f32 in both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Single precision throughout.
-    #[default]
-    F32,
-    /// bfloat16 for the operands of large products, for what the forward pass saves for the backward pass, and for the
-    /// weights that others read (mixed precision, arXiv 1710.03740).
-    Bf16,
 }
 
 /// `[train]`.

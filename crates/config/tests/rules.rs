@@ -1,6 +1,7 @@
 //! The rules: each can be broken, all are reported at once, and the nearest valid value is valid.
 
-use itera_config::{Config, ConfigError, Fault, ModelConfig, Problem};
+use itera_config::{Config, ConfigError, Fault, Problem};
+use itera_shape::{BrokenRule, ModelConfig};
 use proptest::prelude::*;
 
 /// Overrides, of which the last breaks the rule of its key.
@@ -111,11 +112,11 @@ fn each_rule_can_be_broken_and_its_nearest_value_mends_it() {
         let last = overrides.last().expect("a case has overrides").clone();
         let (key, _) = last.split_once('=').expect("key=value");
         let problem = broken(&overrides).into_iter().find(|problem| problem.key == key);
-        let Some(Problem { place, fault: Fault::BrokenRule { rule, nearest, .. }, .. }) = problem else {
+        let Some(Problem { place, fault: Fault::BrokenRule(BrokenRule { rule, nearest, .. }), .. }) = problem else {
             panic!("{case:?} breaks no rule of {key}")
         };
         assert!(!rule.is_empty());
-        assert_eq!(place, Some(format!("--set {last}")));
+        assert_eq!(place, Some(format!("override {last}")));
         if let Some(nearest) = nearest {
             overrides.push(format!("{key}={nearest}"));
             assert!(broken(&overrides).iter().all(|problem| problem.key != key), "{nearest} does not mend {case:?}");
@@ -165,7 +166,7 @@ fn the_nearest_value_is_the_nearest() {
         (&["model.vocab_size=1"], "258"),
     ] {
         let problems = broken(&owned(case));
-        let [Problem { fault: Fault::BrokenRule { nearest, .. }, .. }] = problems.as_slice() else {
+        let [Problem { fault: Fault::BrokenRule(BrokenRule { nearest, .. }), .. }] = problems.as_slice() else {
             panic!("{case:?}: {problems:?}")
         };
         assert_eq!(nearest.as_deref(), Some(expected), "{case:?}");

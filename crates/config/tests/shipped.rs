@@ -2,7 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
-use itera_config::{Config, LayerKind, ModelConfig, RunConfig};
+use itera_config::{Config, RunConfig};
+use itera_shape::{LayerKind, ModelConfig};
 
 /// Every file of configs/, by name.
 const SHIPPED: [&str; 11] = [

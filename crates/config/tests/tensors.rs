@@ -2,7 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
-use itera_config::{Config, ModelConfig, Precision, SavedActivations, TensorRole};
+use itera_config::Config;
+use itera_shape::{ModelConfig, Precision, SavedActivations, TensorRole};
 use proptest::prelude::*;
 
 fn model(overrides: &[&str]) -> ModelConfig {

@@ -13,11 +13,11 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use itera_config::DataConfig;
+use itera_files::Sha256Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     DataError, Document, HubEnv,
-    document::Sha256Digest,
     source::{Source, Split},
 };
 

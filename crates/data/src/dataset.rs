@@ -13,14 +13,13 @@
 use std::{fs, path::Path};
 
 use itera_config::{Config, TokenizerConfig, TokenizerKind};
-use itera_formats::write_atomic;
+use itera_files::{Sha256Digest, failed_to, write_atomic};
 use itera_tokenizer::{TokenId, Tokenizer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Corpus, CorpusSummary, DataError, Document, HubEnv, Shard, ShardWriter, corpus::CORPUS_SEED,
-    document::Sha256Digest, load_corpus_from,
+    Corpus, CorpusSummary, DataError, Document, HubEnv, Shard, ShardWriter, corpus::CORPUS_SEED, load_corpus_from,
 };
 
 /// Version of everything between a corpus and its shards; raise it when the same corpus would give other tokens.
@@ -116,7 +115,7 @@ impl Dataset {
     fn open(directory: &Path) -> Result<Self, DataError> {
         let path = directory.join("summary.json");
         let damaged = |problem: String| DataError::Shard { path: path.clone(), problem };
-        let summary = fs::read(&path).map_err(DataError::io("read", &path))?;
+        let summary = fs::read(&path).map_err(failed_to("read", &path))?;
         let summary: DataSummary = serde_json::from_slice(&summary).map_err(|error| damaged(error.to_string()))?;
         let tokenizer = Tokenizer::load_dir(directory)?;
         let train = Shard::open(&directory.join("train.tokens"))?;
@@ -148,7 +147,7 @@ impl Dataset {
     ) -> Result<Self, DataError> {
         let identity = tokenizer.identity();
         let tokenizer = tokenizer.obtain(&corpus.train)?;
-        fs::create_dir_all(directory).map_err(DataError::io("create", directory))?;
+        fs::create_dir_all(directory).map_err(failed_to("create", directory))?;
         let store = |name: &str, bytes: &[u8]| write_atomic(&directory.join(name), bytes);
         let tokenise = |documents: &[Document], name: &str| {
             let path = directory.join(name);

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use itera_files::FileError;
+
 use crate::HubError;
 
 /// An error of this crate. Its text says what failed, where and why; a `hint:` line says what to do next.
@@ -27,16 +29,9 @@ pub enum DataError {
         /// The working directory.
         cwd: PathBuf,
     },
-    /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// `read`, `create` or `write`.
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// A file of a kind that is not read.
     #[error("{} is not a .txt, .jsonl or .parquet file\nhint: name single files, or a glob such as `texts/*.txt`", path.display())]
     FileKind {
@@ -141,18 +136,7 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A stored file could not be read or written.
-    #[error(transparent)]
-    Format(#[from] itera_formats::FormatError),
     /// The tokenizer could not be trained, loaded or stored.
     #[error(transparent)]
     Tokenizer(#[from] itera_tokenizer::TokenizerError),
-}
-
-impl DataError {
-    /// For `map_err`: an [`DataError::Io`] that knows its file.
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { action, path, source }
-    }
 }

@@ -23,7 +23,7 @@ pub mod stories;
 
 pub use corpus::{Corpus, CorpusSummary, SplitSummary, load_corpus, load_corpus_from, load_documents};
 pub use dataset::{DataSummary, Dataset, TokenSummary, prepare, prepare_from};
-pub use document::{Document, Sha256Digest};
+pub use document::Document;
 pub use error::DataError;
 pub use hub::{HubEnv, HubError};
 pub use sampler::{Sampler, TokenBatch, validation_batches};

@@ -12,10 +12,10 @@
 
 use std::{ops::Range, path::Path};
 
-use itera_formats::{MappedFile, write_atomic};
+use itera_files::{MappedFile, Sha256Digest, write_atomic};
 use itera_tokenizer::TokenId;
 
-use crate::{DataError, document::Sha256Digest};
+use crate::DataError;
 
 const MAGIC: &[u8; 8] = b"ITERASHD";
 const VERSION: u32 = 1;

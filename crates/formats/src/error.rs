@@ -1,9 +1,11 @@
 //! What can be wrong with a file.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use itera_files::FileError;
 use itera_kernels::quant::MatrixError;
+use itera_shape::InvalidModel;
 
 use crate::printable::printable;
 
@@ -12,15 +14,8 @@ use crate::printable::printable;
 #[non_exhaustive]
 pub enum FormatError {
     /// The system refused.
-    #[error("cannot {action} {}: {source}", printable(path))]
-    Io {
-        /// What was tried: `read`, `write`, `create`.
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// The header of a safetensors file describes no tensors.
     #[error("{} is no valid safetensors file: {}", printable(path), printable(problem))]
     Header {
@@ -128,7 +123,7 @@ pub enum FormatError {
     },
     /// A `config.json` whose values contradict each other or are out of range, in the names of our own configuration.
     #[error(transparent)]
-    Model(#[from] itera_config::ConfigError),
+    Model(#[from] InvalidModel),
     /// The text is not JSON.
     #[error("it is not valid JSON")]
     Json(#[from] serde_json::Error),
@@ -148,11 +143,6 @@ pub enum FormatError {
         /// The longest that is read.
         max_bytes: u64,
     },
-}
-
-/// Adds what was tried, and where, to an I/O error.
-pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FormatError {
-    move |source| FormatError::Io { action, path: path.to_owned(), source }
 }
 
 /// What llama.cpp stops at, or gets wrong in silence.

@@ -10,29 +10,25 @@
 //!
 //! Whatever is read is untrusted: it is checked before it is used, sizes by checked arithmetic, and an error names the
 //! file, the tensor or key, what was found and what was expected. Whatever is written is published whole or not at all
-//! ([`write_atomic`]). The names and layouts of the outside world occur in this crate and nowhere else.
+//! ([`itera_files`]). The names and layouts of the outside world occur in this crate and nowhere else.
 
-mod atomic;
 mod error;
 pub mod gguf;
 mod header;
 pub mod hf;
 mod listing;
-mod mapped;
 mod model_file;
 mod packed;
 mod printable;
 mod tensors;
 
-pub use atomic::write_atomic;
 pub use error::{FormatError, LlamaCppLimit};
 pub use itera_kernels::quant::Kind;
 pub use listing::{ListedTensor, Listing, MetadataValue, NumberType};
-pub use mapped::MappedFile;
 pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
 pub use packed::{PackedTensor, pack_model, packed_kind, rows_and_cols};
 pub use printable::printable;
-pub use tensors::{Tensor, TensorRef, read_safetensors, write_safetensors};
+pub use tensors::{read_safetensors, write_safetensors};
 
 /// What the functions of this crate return.
 pub type Result<T, E = FormatError> = std::result::Result<T, E>;

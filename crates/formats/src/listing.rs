@@ -10,13 +10,13 @@
 use std::fs;
 use std::path::Path;
 
+use itera_files::{MappedFile, failed_to};
 use itera_kernels::quant::Kind;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::error::io;
 use crate::gguf::{Gguf, Value};
-use crate::{MappedFile, Result, hf};
+use crate::{Result, hf};
 
 /// What a model file or directory holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,9 +146,9 @@ impl Listing {
 /// Bytes of the files in a directory, those in directories within left out.
 fn bytes_in(dir: &Path) -> Result<u64> {
     let mut bytes = 0;
-    for entry in fs::read_dir(dir).map_err(io("list", dir))? {
+    for entry in fs::read_dir(dir).map_err(failed_to("list", dir))? {
         // as links point, like the files of a download
-        let metadata = entry.and_then(|entry| fs::metadata(entry.path())).map_err(io("list", dir))?;
+        let metadata = entry.and_then(|entry| fs::metadata(entry.path())).map_err(failed_to("list", dir))?;
         bytes += if metadata.is_file() { metadata.len() } else { 0 };
     }
     Ok(bytes)

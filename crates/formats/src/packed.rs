@@ -5,10 +5,10 @@
 //! codes and scales chosen elsewhere ─┘
 //! ```
 
-use itera_config::ModelConfig;
 use itera_kernels::quant::{self, Kind, MatrixError, QuantMatrix};
+use itera_shape::{ModelConfig, TensorRef};
 
-use crate::{FormatError, Result, TensorRef};
+use crate::{FormatError, Result};
 
 /// A tensor whose numbers are rounded: rows, one after the other, each whole blocks of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub fn pack_model(config: &ModelConfig, tensors: &[TensorRef<'_>], kind: Kind) -
 /// The kind that a tensor gets in a model packed as `kind`: that one for a matrix, or F16 if its rows are no whole blocks
 /// of it; F32 for vectors, the taps of the convolution and the router, which are small, and which llama.cpp takes in no
 /// other.
-pub fn packed_kind(spec: &itera_config::TensorSpec, kind: Kind) -> Kind {
+pub fn packed_kind(spec: &itera_shape::TensorSpec, kind: Kind) -> Kind {
     let (_, cols) = rows_and_cols(&spec.shape);
     match spec.role.is_matrix() {
         true if kind.row_bytes(cols).is_some() => kind,

@@ -12,13 +12,14 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
+use itera_files::{MappedFile, write_atomic_with};
 use itera_kernels::quant::{Kind, dequantize, quantize};
+use itera_shape::{NamedTensor, TensorRef};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use crate::atomic::publish;
 use crate::header::Header;
-use crate::{FormatError, MappedFile, Result};
+use crate::{FormatError, Result};
 
 /// Bytes of the header's length.
 const LENGTH_BYTES: usize = 8;
@@ -32,35 +33,6 @@ const DTYPES: [(Kind, Dtype); 4] =
 
 /// Numbers turned into bytes at a time.
 const CHUNK_LEN: usize = 1 << 14;
-
-/// A tensor read from a file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tensor {
-    /// Its name.
-    pub name: String,
-    /// Sizes of its dimensions; the last varies fastest.
-    pub shape: Vec<usize>,
-    /// Its numbers, as many as the product of `shape`.
-    pub data: Vec<f32>,
-}
-
-/// A tensor to be written to a file.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TensorRef<'a> {
-    /// Its name, unique in the file.
-    pub name: &'a str,
-    /// Sizes of its dimensions; the last varies fastest.
-    pub shape: &'a [usize],
-    /// Its numbers, as many as the product of `shape`.
-    pub data: &'a [f32],
-}
-
-impl Tensor {
-    /// The same tensor, borrowed.
-    pub fn as_ref(&self) -> TensorRef<'_> {
-        TensorRef { name: &self.name, shape: &self.shape, data: &self.data }
-    }
-}
 
 /// Writes tensors as F32 or, rounded to nearest, ties to even, as F16, BF16 or F8_E4M3; atomically. The order of `tensors` does not
 /// show in the file.
@@ -82,10 +54,10 @@ pub fn write_safetensors(path: &Path, tensors: &[TensorRef<'_>], kind: Kind) -> 
         size_bytes: t.data.len() * kind.block_bytes(),
     });
     let header = header_of(path, described)?;
-    publish(path, |file| {
+    Ok(write_atomic_with(path, |file| {
         file.write_all(&header)?;
         tensors.iter().try_for_each(|tensor| write_numbers(file, tensor.data, kind))
-    })
+    })?)
 }
 
 /// What files call a kind; `None` if they have no such number.
@@ -169,18 +141,18 @@ fn write_numbers(file: &mut dyn Write, numbers: &[f32], kind: Kind) -> std::io::
 ///
 /// If the file cannot be read; if its header is not valid, or its tensors overlap, leave gaps, or contradict their
 /// shapes; if it is not exactly as long as its header says; or if it holds another kind of number.
-pub fn read_safetensors(path: &Path) -> Result<Vec<Tensor>> {
+pub fn read_safetensors(path: &Path) -> Result<Vec<NamedTensor>> {
     parse(path, MappedFile::open(path)?.bytes())
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Tensor>> {
+fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<NamedTensor>> {
     let (tensors, numbers) = index(path, bytes)?;
     let read = |tensor: Indexed| {
         let kind = tensor.kind(path)?;
         let Indexed { name, shape, range, .. } = tensor;
         let mut data = vec![0.0; shape.iter().product()];
         dequantize(kind, &numbers[range], &mut data);
-        Ok(Tensor { name, shape, data })
+        Ok(NamedTensor { name, shape, data })
     };
     tensors.into_iter().map(read).collect()
 }
@@ -257,13 +229,14 @@ mod tests {
     use super::*;
 
     /// Up to five tensors, some with no dimension or no element, and any bit pattern as a number.
-    fn any_tensors() -> impl Strategy<Value = Vec<Tensor>> {
+    fn any_tensors() -> impl Strategy<Value = Vec<NamedTensor>> {
         let tensor = prop::collection::vec(0usize..4, 0..4).prop_flat_map(|shape| {
             let numbers = prop::collection::vec(any::<u32>().prop_map(f32::from_bits), shape.iter().product::<usize>());
             numbers.prop_map(move |data| (shape.clone(), data))
         });
-        prop::collection::btree_map("[a-z.\"é]{0,8}", tensor, 0..5)
-            .prop_map(|tensors| tensors.into_iter().map(|(name, (shape, data))| Tensor { name, shape, data }).collect())
+        prop::collection::btree_map("[a-z.\"é]{0,8}", tensor, 0..5).prop_map(|tensors| {
+            tensors.into_iter().map(|(name, (shape, data))| NamedTensor { name, shape, data }).collect()
+        })
     }
 
     fn written(tensors: &[TensorRef<'_>]) -> Vec<u8> {
@@ -273,7 +246,7 @@ mod tests {
         std::fs::read(path).expect("read")
     }
 
-    fn read(bytes: &[u8]) -> Result<Vec<Tensor>> {
+    fn read(bytes: &[u8]) -> Result<Vec<NamedTensor>> {
         parse(Path::new("some.safetensors"), bytes)
     }
 
@@ -292,12 +265,12 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read_bit_for_bit(tensors in any_tensors()) {
-            let refs: Vec<_> = tensors.iter().map(Tensor::as_ref).collect();
+            let refs: Vec<_> = tensors.iter().map(NamedTensor::as_ref).collect();
             let bytes = written(&refs);
             let found = read(&bytes).expect("readable");
             // compared as text of bits, because NaN differs from itself
-            let bits = |tensors: &[Tensor]| -> Vec<_> {
-                let of = |t: &Tensor| (t.name.clone(), t.shape.clone(), t.data.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+            let bits = |tensors: &[NamedTensor]| -> Vec<_> {
+                let of = |t: &NamedTensor| (t.name.clone(), t.shape.clone(), t.data.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
                 tensors.iter().map(of).collect()
             };
             prop_assert_eq!(bits(&found), bits(&tensors));

@@ -4,12 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use itera_config::ModelConfig;
-use itera_formats::hf::{
-    self, SpecialIds, kind_in_dir, names, packed_dir_size_bytes, read_model_dir, write_packed_dir,
-};
-use itera_formats::{Kind, Listing, ModelFile, PackedTensor, TensorRef, read_safetensors};
+use itera_formats::hf::{self, kind_in_dir, names, packed_dir_size_bytes, read_model_dir, write_packed_dir};
+use itera_formats::{Kind, Listing, ModelFile, PackedTensor, read_safetensors};
 use itera_kernels::quant::dequantize;
+use itera_shape::{ModelConfig, SpecialIds, TensorRef};
 use itera_testkit::uniform;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
@@ -26,7 +24,7 @@ fn small() -> ModelConfig {
 
 /// Random weights, the kinds of which are those of a directory of `kind`.
 fn packed(config: &ModelConfig, kind: Kind) -> Vec<PackedTensor> {
-    let pack = |(seed, spec): (u64, itera_config::TensorSpec)| {
+    let pack = |(seed, spec): (u64, itera_shape::TensorSpec)| {
         let data = uniform(spec.n_params(), -1.0, 1.0, seed);
         let tensor = TensorRef { name: &spec.name, shape: &spec.shape, data: &data };
         PackedTensor::round(&tensor, kind_in_dir(&spec, kind)).expect("whole blocks")

@@ -1,8 +1,8 @@
 //! `config.json`: what is written is read, what has no counterpart is refused by name, and nothing panics.
 
-use itera_config::{ModelConfig, PositionEmbedding};
 use itera_formats::Kind;
-use itera_formats::hf::{SpecialIds, config_json, generation_config_json, parse_config};
+use itera_formats::hf::{config_json, generation_config_json, parse_config};
+use itera_shape::{ModelConfig, PositionEmbedding, SpecialIds};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -3,11 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use itera_config::{ModelConfig, PositionEmbedding};
-use itera_formats::hf::{SpecialIds, read_model_dir, write_model_dir};
-use itera_formats::{
-    Kind, ListedTensor, Listing, MetadataValue, NumberType, Tensor, TensorRef, read_safetensors, write_safetensors,
-};
+use itera_formats::hf::{read_model_dir, write_model_dir};
+use itera_formats::{Kind, ListedTensor, Listing, MetadataValue, NumberType, read_safetensors, write_safetensors};
+use itera_shape::{ModelConfig, NamedTensor, PositionEmbedding, SpecialIds, TensorRef};
 use itera_testkit::{chain, uniform};
 use tempfile::TempDir;
 
@@ -19,27 +17,27 @@ fn small() -> ModelConfig {
     ModelConfig { attention_layers: vec![1], d_expert: 24, d_shared: 40, ..base }
 }
 
-fn random_tensors(config: &ModelConfig) -> Vec<Tensor> {
-    let tensor = |(seed, spec): (u64, itera_config::TensorSpec)| {
+fn random_tensors(config: &ModelConfig) -> Vec<NamedTensor> {
+    let tensor = |(seed, spec): (u64, itera_shape::TensorSpec)| {
         let data = uniform(spec.shape.iter().product(), -1.0, 1.0, seed);
-        Tensor { name: spec.name, shape: spec.shape, data }
+        NamedTensor { name: spec.name, shape: spec.shape, data }
     };
     (0..).zip(config.tensors()).map(tensor).collect()
 }
 
-fn write(dir: &Path, config: &ModelConfig, tensors: &[Tensor]) -> itera_formats::Result<()> {
-    let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+fn write(dir: &Path, config: &ModelConfig, tensors: &[NamedTensor]) -> itera_formats::Result<()> {
+    let refs: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     write_model_dir(dir, config, &SPECIAL, &refs, Kind::F32)
 }
 
 /// A directory with the weights of `small()`, changed.
-fn changed(change: impl FnOnce(&mut Vec<Tensor>)) -> TempDir {
+fn changed(change: impl FnOnce(&mut Vec<NamedTensor>)) -> TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     write(dir.path(), &small(), &random_tensors(&small())).expect("written");
     let weights = dir.path().join("model.safetensors");
     let mut tensors = read_safetensors(&weights).expect("read");
     change(&mut tensors);
-    let tensors: Vec<_> = tensors.iter().map(Tensor::as_ref).collect();
+    let tensors: Vec<_> = tensors.iter().map(NamedTensor::as_ref).collect();
     write_safetensors(&weights, &tensors, Kind::F32).expect("written");
     dir
 }
@@ -92,7 +90,8 @@ fn weights_are_stored_under_published_names_and_shapes() {
 
 #[test]
 fn weights_of_another_model_are_refused() {
-    let position = |tensors: &[Tensor], name: &str| tensors.iter().position(|tensor| tensor.name == name).expect(name);
+    let position =
+        |tensors: &[NamedTensor], name: &str| tensors.iter().position(|tensor| tensor.name == name).expect(name);
     let norm = "model.norm.weight";
     let missing = changed(|tensors| drop(tensors.remove(position(tensors, norm))));
     let renamed = changed(|tensors| {
@@ -104,7 +103,7 @@ fn weights_of_another_model_are_refused() {
         tensors[at].shape = vec![72, 4, 1];
     });
     let extra =
-        changed(|tensors| tensors.push(Tensor { name: "lm_head.weight".into(), shape: vec![1], data: vec![0.0] }));
+        changed(|tensors| tensors.push(NamedTensor { name: "lm_head.weight".into(), shape: vec![1], data: vec![0.0] }));
     for (dir, named) in [
         (missing, "`norm` is missing"),
         (renamed, "`model.final_norm.weight` is unexpected"),

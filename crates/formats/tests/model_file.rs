@@ -1,9 +1,9 @@
 //! An opened model answers to one set of names, with the numbers that its file has.
 
-use itera_config::ModelConfig;
-use itera_formats::hf::{SpecialIds, write_model_dir};
-use itera_formats::{ModelFile, RotaryPairs, Tensor, TensorRef, TokenizerSource};
+use itera_formats::hf::write_model_dir;
+use itera_formats::{ModelFile, RotaryPairs, TokenizerSource};
 use itera_kernels::quant::{Kind, QuantMatrix, dequantize};
+use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
 use itera_testkit::uniform;
 
 const SPECIAL: SpecialIds = SpecialIds { bos: 0, eos: 0, pad: 1 };
@@ -13,10 +13,10 @@ fn small() -> ModelConfig {
     ModelConfig { attention_layers: vec![1], n_experts: 3, d_expert: 24, d_shared: 40, ..base }
 }
 
-fn random_tensors(config: &ModelConfig) -> Vec<Tensor> {
-    let tensor = |(seed, spec): (u64, itera_config::TensorSpec)| {
+fn random_tensors(config: &ModelConfig) -> Vec<NamedTensor> {
+    let tensor = |(seed, spec): (u64, itera_shape::TensorSpec)| {
         let data = uniform(spec.shape.iter().product(), -1.0, 1.0, seed);
-        Tensor { name: spec.name, shape: spec.shape, data }
+        NamedTensor { name: spec.name, shape: spec.shape, data }
     };
     (0..).zip(config.tensors()).map(tensor).collect()
 }
@@ -27,9 +27,9 @@ fn numbers(matrix: QuantMatrix<'_>) -> Vec<f32> {
     numbers
 }
 
-fn opened(config: &ModelConfig, tensors: &[Tensor], kind: Kind) -> ModelFile {
+fn opened(config: &ModelConfig, tensors: &[NamedTensor], kind: Kind) -> ModelFile {
     let dir = tempfile::tempdir().expect("a directory");
-    let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let refs: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     write_model_dir(dir.path(), config, &SPECIAL, &refs, kind).expect("written");
     std::fs::write(dir.path().join("tokenizer.json"), "{}").expect("written");
     let model = ModelFile::open(dir.path()).expect("opened");
@@ -78,7 +78,7 @@ fn tensors_in_memory_are_a_model_too() {
     let config = small();
     let tensors = random_tensors(&config);
     let on_disk = opened(&config, &tensors, Kind::F32);
-    let reversed: Vec<_> = tensors.iter().rev().map(Tensor::as_ref).collect();
+    let reversed: Vec<_> = tensors.iter().rev().map(NamedTensor::as_ref).collect();
     let model = ModelFile::from_tensors(&config, SPECIAL, &reversed).expect("a model");
     for name in ["embed", "layers.0.moe.2.up", "layers.2.mamba.out_proj", "layers.1.shared.gate"] {
         assert_eq!(numbers(model.matrix(name).expect("a matrix")), numbers(on_disk.matrix(name).expect("a matrix")));

@@ -1,7 +1,8 @@
 //! What can go wrong with the files of a run.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use itera_files::FileError;
 
 use crate::ExpertLayout;
 
@@ -9,19 +10,9 @@ use crate::ExpertLayout;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
-    /// The file system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried: `open`, `read`, `write` …
-        action: &'static str,
-        /// On which file or directory.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A file could not be replaced.
+    /// The system refused.
     #[error(transparent)]
-    Format(#[from] itera_formats::FormatError),
+    Io(#[from] FileError),
     /// A row other than the last is not a metrics row.
     #[error("{}, line {line}, is not a metrics row, and an interruption tears the last line alone", path.display())]
     DamagedRow {
@@ -66,11 +57,4 @@ pub enum MetricsError {
         /// What the library said.
         reason: String,
     },
-}
-
-impl MetricsError {
-    /// For `map_err`: the path and what was tried on it.
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { action, path: path.to_owned(), source }
-    }
 }

@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::{ExpertLayout, MetricsError, Result, StepRecord};
+use itera_files::failed_to;
 
 const JSONL: &str = "metrics.jsonl";
 const CSV: &str = "metrics.csv";
@@ -38,7 +39,7 @@ impl MetricsWriter {
     /// line. Missing files are begun.
     pub fn resume(dir: &Path, experts: ExpertLayout, after_step: u64) -> Result<Self> {
         let mut records = match read_records(&dir.join(JSONL)) {
-            Err(MetricsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => vec![],
+            Err(MetricsError::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => vec![],
             records => records?,
         };
         records.retain(|record| record.step <= after_step);
@@ -89,7 +90,7 @@ impl MetricsWriter {
 
 /// All rows of a `metrics.jsonl`, in order. A torn last line is left out.
 pub fn read_records(path: &Path) -> Result<Vec<StepRecord>> {
-    let bytes = fs::read(path).map_err(MetricsError::io("read", path))?;
+    let bytes = fs::read(path).map_err(failed_to("read", path))?;
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let lines = bytes[..whole].split_inclusive(|byte| *byte == b'\n');
     let parse = |(i, line)| {
@@ -117,17 +118,17 @@ struct LogFile {
 impl LogFile {
     /// Replaces the file by `text`, all or nothing, and opens it for appending.
     fn start(path: PathBuf, text: &str) -> Result<Self> {
-        itera_formats::write_atomic(&path, text.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(MetricsError::io("open", &path))?;
+        itera_files::write_atomic(&path, text.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(failed_to("open", &path))?;
         Ok(Self { path, file })
     }
 
     fn append(&mut self, line: &str) -> Result<()> {
-        self.file.write_all(line.as_bytes()).map_err(MetricsError::io("append to", &self.path))
+        Ok(self.file.write_all(line.as_bytes()).map_err(failed_to("append to", &self.path))?)
     }
 
     fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(MetricsError::io("flush", &self.path))
+        Ok(self.file.sync_data().map_err(failed_to("flush", &self.path))?)
     }
 }
 

@@ -4,8 +4,8 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use itera_config::{ModelConfig, PositionEmbedding};
 use itera_ops::{AttentionShape, PastKeysValues, Rope, causal_attention, linear};
+use itera_shape::{ModelConfig, PositionEmbedding};
 
 use crate::{parameters::Source, residual::Residual};
 

@@ -4,8 +4,8 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use itera_config::{LayerKind, ModelConfig};
 use itera_ops::{Recomputable, Routing, recompute, rms_norm};
+use itera_shape::{LayerKind, ModelConfig};
 
 use crate::{
     attention::Attention,

@@ -1,16 +1,14 @@
 //! x → x · mask / (1 − p)
 
 use burn::tensor::{Tensor, TensorData};
+use itera_shape::rng::{Purpose, Stream, stream};
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
-
-use crate::rng::{Purpose, stream};
 
 /// Dropout (arXiv 1207.0580, scaled while training) whose masks are a function of (seed, index) alone.
 #[derive(Clone, Debug)]
 pub struct Dropout {
     probability: f64,
-    rng: ChaCha8Rng,
+    rng: Stream,
 }
 
 impl Dropout {

@@ -4,8 +4,8 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use itera_config::ModelConfig;
 use itera_ops::{MixtureWeights, MlpWeights, Routing, mixture, mlp};
+use itera_shape::ModelConfig;
 
 use crate::{parameters::Source, residual::Residual};
 

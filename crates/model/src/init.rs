@@ -1,10 +1,11 @@
 //! (seed, tensor) → initial values
 
-use itera_config::ModelConfig;
+use itera_shape::{
+    ModelConfig,
+    rng::{Purpose, stream},
+};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Normal};
-
-use crate::rng::{Purpose, stream};
 
 /// Decay rates A start uniform in this range, and steps Δ log-uniform in the next (the reference initialisation of
 /// arXiv 2405.21060).

@@ -6,8 +6,8 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor},
 };
-use itera_config::ModelConfig;
 use itera_ops::{DistillationShape, Routing, embedding, head_cross_entropy, head_distillation, linear, rms_norm};
+use itera_shape::ModelConfig;
 
 use crate::{
     block::Block,

@@ -21,12 +21,10 @@ mod losses;
 mod mamba;
 mod parameters;
 mod residual;
-pub mod rng;
 mod state;
 
 pub use dropout::Dropout;
 pub use error::ModelError;
 pub use language_model::{LanguageModel, LmOutput};
 pub use losses::{AuxiliaryLosses, auxiliary_losses, tokens_per_expert};
-pub use parameters::Parameter;
 pub use state::{LayerState, State};

@@ -4,8 +4,8 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use itera_config::ModelConfig;
 use itera_ops::{Mamba2Shape, Mamba2State, Mamba2Weights, composite, linear, mamba2};
+use itera_shape::ModelConfig;
 
 use crate::{parameters::Source, residual::Residual};
 

@@ -6,24 +6,13 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{Device, Gradients, Tensor, TensorData},
 };
-use itera_config::ModelConfig;
+use itera_shape::{ModelConfig, NamedTensor};
 
 use crate::{error::ModelError, language_model::LanguageModel};
 
-/// A weight outside the model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Parameter {
-    /// Name as in [`ModelConfig::tensors`].
-    pub name: String,
-    /// Shape.
-    pub shape: Vec<usize>,
-    /// Values, row by row.
-    pub values: Vec<f32>,
-}
-
 /// Hands out weights in model order while a model is built.
 pub(crate) struct Source<'a> {
-    tensors: std::vec::IntoIter<Parameter>,
+    tensors: std::vec::IntoIter<NamedTensor>,
     device: &'a Device,
 }
 
@@ -41,21 +30,21 @@ impl<'a> Source<'a> {
             if values.len() != expected {
                 return Err(ModelError::ShapeMismatch { name, shape, expected, found: values.len() });
             }
-            tensors.push(Parameter { name, shape, values });
+            tensors.push(NamedTensor { name, shape, data: values });
         }
         Ok(Self { tensors: tensors.into_iter(), device })
     }
 
     /// The next weight of the configuration.
     pub(crate) fn next<const D: usize>(&mut self) -> Param<Tensor<D>> {
-        let Parameter { shape, values, .. } = self.tensors.next().expect("modules and the tensor table list the same");
-        Param::initialized(ParamId::new(), leaf(values, shape, self.device))
+        let NamedTensor { shape, data, .. } = self.tensors.next().expect("modules and the tensor table list the same");
+        Param::initialized(ParamId::new(), leaf(data, shape, self.device))
     }
 }
 
 impl LanguageModel {
     /// A copy of every weight.
-    pub fn parameters(&self) -> Vec<Parameter> {
+    pub fn parameters(&self) -> Vec<NamedTensor> {
         let mut copy = Copy { path: Path::default(), out: Vec::new() };
         self.visit(&mut copy);
         copy.out
@@ -103,7 +92,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 struct Copy {
     path: Path,
-    out: Vec<Parameter>,
+    out: Vec<NamedTensor>,
 }
 
 impl ModuleVisitor for Copy {
@@ -117,7 +106,7 @@ impl ModuleVisitor for Copy {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val().inner();
-        self.out.push(Parameter { name: self.path.name(), shape: tensor.dims().to_vec(), values: values(tensor) });
+        self.out.push(NamedTensor { name: self.path.name(), shape: tensor.dims().to_vec(), data: values(tensor) });
     }
 }
 

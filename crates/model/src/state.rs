@@ -1,8 +1,8 @@
 //! What a model remembers of the positions it has seen.
 
 use burn::tensor::{Device, Tensor};
-use itera_config::{LayerKind, ModelConfig};
 use itera_ops::{Mamba2State, PastKeysValues};
+use itera_shape::{LayerKind, ModelConfig};
 
 /// Memory of one layer.
 #[derive(Clone, Debug)]

@@ -2,9 +2,9 @@
 //! itself in pieces, itself with another future, and itself on another number of threads.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use itera_config::{ModelConfig, PositionEmbedding};
 use itera_model::{LanguageModel, LayerState, State, auxiliary_losses};
 use itera_ops::{Precision, composite, with_precision};
+use itera_shape::{ModelConfig, PositionEmbedding};
 use itera_testkit::{F32_REORDERED, assert_close, uniform};
 
 const BATCH: usize = 3;

@@ -11,15 +11,13 @@
 use std::fmt;
 
 use divan::{Bencher, black_box, counter::ItemsCount};
-use itera_config::ModelConfig;
 use itera_formats::{
-    Tensor, TensorRef,
     gguf::{GgufSource, Vocabulary, write_gguf},
-    hf::SpecialIds,
     pack_model,
 };
 use itera_kernels::quant::Kind;
 use itera_runtime::{Model, Precision, State};
+use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
 use itera_testkit::uniform;
 
 /// A model and how its weights are stored.
@@ -67,12 +65,12 @@ fn config(name: &str) -> ModelConfig {
 
 fn open(case: Case) -> Model {
     let config = config(case.model);
-    let tensor = |(seed, spec): (u64, itera_config::TensorSpec)| {
+    let tensor = |(seed, spec): (u64, itera_shape::TensorSpec)| {
         let data = uniform(spec.shape.iter().product(), -0.2, 0.2, seed);
-        Tensor { name: spec.name, shape: spec.shape, data }
+        NamedTensor { name: spec.name, shape: spec.shape, data }
     };
-    let tensors: Vec<Tensor> = (0..).zip(config.tensors()).map(tensor).collect();
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let tensors: Vec<NamedTensor> = (0..).zip(config.tensors()).map(tensor).collect();
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     let special_ids = SpecialIds { bos: 0, eos: 0, pad: 1 };
     let source = GgufSource {
         name: case.model,

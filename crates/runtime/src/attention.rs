@@ -2,12 +2,12 @@
 //!
 //! Each of several states by one query, or one state by a chunk of them; the same function.
 
-use itera_config::ModelConfig;
 use itera_kernels::{
     attention::{self, attend},
     decode::{attention_step, turn},
     gemm::Precision,
 };
+use itera_shape::ModelConfig;
 
 use crate::{
     forward::Past,

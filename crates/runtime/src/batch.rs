@@ -7,8 +7,8 @@
 //! A part reads the weights once for all its texts. A text's numbers are bit for bit those that [`Model::step`] gives it
 //! alone, whatever else is in its part.
 
-use itera_config::ModelConfig;
 use itera_kernels::matvec::Precision;
+use itera_shape::ModelConfig;
 use rayon::prelude::*;
 
 use crate::{Model, Result, RuntimeError, State, Workspace, forward::Past, linear::Form};

@@ -7,8 +7,8 @@
 //!
 //! Experts add to a row in order of their index, however many rows there are.
 
-use itera_config::ModelConfig;
 use itera_kernels::decode::{route, swiglu};
+use itera_shape::ModelConfig;
 
 use crate::{
     linear::{Form, Input, Scratch},

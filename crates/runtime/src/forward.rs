@@ -7,8 +7,8 @@
 //!
 //! One loop for both: only mixers look beyond a row, and only there do the two differ.
 
-use itera_config::ModelConfig;
 use itera_kernels::decode::join_norm;
+use itera_shape::ModelConfig;
 
 use crate::{
     attention, ffn,

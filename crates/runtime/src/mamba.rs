@@ -2,7 +2,6 @@
 //!
 //! Each of several states by one step of the recurrence, or one state by a chunk of tokens; the same function.
 
-use itera_config::ModelConfig;
 use itera_kernels::{
     columns::Columns,
     conv::{CausalConv, causal_conv_silu},
@@ -10,6 +9,7 @@ use itera_kernels::{
     gated_norm::{GatedNorm, gated_norm},
     scan::{ScanInput, ScanShape, scan},
 };
+use itera_shape::ModelConfig;
 
 use crate::{
     forward::Past,

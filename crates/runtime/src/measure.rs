@@ -97,18 +97,17 @@ fn bytes(matrix: QuantMatrix<'_>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use itera_config::ModelConfig;
-    use itera_formats::{Tensor, TensorRef, hf::SpecialIds};
+    use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
 
     use super::*;
 
     fn model(config: &ModelConfig) -> Model {
-        let zeros = |spec: itera_config::TensorSpec| {
+        let zeros = |spec: itera_shape::TensorSpec| {
             let data = vec![0.0; spec.n_params()];
-            Tensor { name: spec.name, shape: spec.shape, data }
+            NamedTensor { name: spec.name, shape: spec.shape, data }
         };
-        let tensors: Vec<Tensor> = config.tensors().into_iter().map(zeros).collect();
-        let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+        let tensors: Vec<NamedTensor> = config.tensors().into_iter().map(zeros).collect();
+        let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
         Model::from_tensors(config, SpecialIds { bos: 0, eos: 0, pad: 1 }, &tensors).expect("a model")
     }
 

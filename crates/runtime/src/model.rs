@@ -10,9 +10,9 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use itera_config::ModelConfig;
-use itera_formats::{ModelFile, TensorRef, TokenizerSource, gguf::Vocabulary, hf::SpecialIds};
+use itera_formats::{ModelFile, TokenizerSource, gguf::Vocabulary};
 use itera_kernels::matvec::Precision;
+use itera_shape::{ModelConfig, SpecialIds, TensorRef};
 use itera_tokenizer::Tokenizer;
 use self_cell::self_cell;
 

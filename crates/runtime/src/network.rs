@@ -6,12 +6,12 @@
 //!
 //! Matrices stay packed where they are; loading looks each up by name once and checks its shape.
 
-use itera_config::{LayerKind, ModelConfig, PositionEmbedding};
 use itera_formats::{ModelFile, RotaryPairs};
 use itera_kernels::{
     decode::{AttentionStep, Mamba2Step, Pairs},
     quant::QuantMatrix,
 };
+use itera_shape::{LayerKind, ModelConfig, PositionEmbedding};
 
 use crate::{Result, RuntimeError};
 

@@ -7,8 +7,8 @@
 //!
 //! Made once; nothing is allocated while tokens pass, unless more or wider rows come than ever before.
 
-use itera_config::ModelConfig;
 use itera_kernels::matvec::Precision;
+use itera_shape::ModelConfig;
 
 use crate::{ffn::Inside, linear::Scratch};
 

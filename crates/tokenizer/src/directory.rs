@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use itera_files::failed_to;
 use serde_json::{Value, json};
 
 use crate::{Result, TokenId, Tokenizer, TokenizerError};
@@ -20,10 +21,10 @@ impl Tokenizer {
     ///
     /// If a file cannot be written; the message names it.
     pub fn write_dir(&self, dir: &Path, max_seq_len: usize) -> Result<()> {
-        fs::create_dir_all(dir).map_err(io("create", dir))?;
+        fs::create_dir_all(dir).map_err(failed_to("create", dir))?;
         for (name, contents) in self.files(max_seq_len) {
             let path = dir.join(name);
-            fs::write(&path, contents).map_err(io("write", &path))?;
+            fs::write(&path, contents).map_err(failed_to("write", &path))?;
         }
         Ok(())
     }
@@ -52,7 +53,7 @@ impl Tokenizer {
     ///
     /// If the file cannot be read, or for the reasons of [`Self::from_json`]; the message names the file.
     pub fn from_file(path: &Path) -> Result<Self> {
-        let json = fs::read(path).map_err(io("read", path))?;
+        let json = fs::read(path).map_err(failed_to("read", path))?;
         Self::from_json(&json).map_err(|source| TokenizerError::File { path: path.to_owned(), source: source.into() })
     }
 
@@ -68,8 +69,4 @@ impl Tokenizer {
             "clean_up_tokenization_spaces": false,
         })
     }
-}
-
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TokenizerError {
-    move |source| TokenizerError::Io { action, path: path.to_owned(), source }
 }

@@ -2,22 +2,17 @@
 
 use std::path::PathBuf;
 
+use itera_files::FileError;
+
 use crate::{END_OF_TEXT, MAX_VOCAB_SIZE};
 
 /// An error of this crate. Its text says what is; the causes are its sources.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// `read`, `write` or `create`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// A file was read, but what it holds is refused.
     #[error("the tokenizer {} cannot be used", path.display())]
     File {

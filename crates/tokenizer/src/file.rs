@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use itera_config::SpecialIds;
+use itera_shape::SpecialIds;
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::AddedToken;

@@ -2,7 +2,7 @@
 //!
 //! Every tokenizer is built on this one path, whatever it was read from, and the trained one too.
 
-use itera_config::SpecialIds;
+use itera_shape::SpecialIds;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::alphabet::{Alphabet, letters};

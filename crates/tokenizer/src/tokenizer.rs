@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use itera_config::SpecialIds;
+use itera_files::Sha256Digest;
+use itera_shape::SpecialIds;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 use crate::encoder::Encoder;
 use crate::parts::Parts;
@@ -121,7 +121,7 @@ impl Tokenizer {
 
     /// SHA-256 of [`Self::to_json`] in hexadecimal: two tokenizers with the same one are interchangeable.
     pub fn fingerprint(&self) -> String {
-        format!("{:x}", Sha256::digest(self.to_json()))
+        Sha256Digest::of(self.to_json().as_bytes()).to_string()
     }
 
     /// Whether the tokens and merges of `first` are the first ones of this tokenizer, so that a text in its tokens is one

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use itera_config::SpecialIds;
+use itera_shape::SpecialIds;
 use itera_tokenizer::{TokenId, Tokenizer, TokenizerError};
 use proptest::prelude::*;
 use serde_json::{Value, json};

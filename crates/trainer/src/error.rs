@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum TrainError {
     /// The run directory already holds checkpoints and nobody said what to do with them.
     #[error(
-        "{} already holds a run (at step {step})\nhint: continue it with --resume, replace it with --overwrite, or choose another place with --set run.dir=…",
+        "{} already holds a run (at step {step})",
         dir.display()
     )]
     RunExists {
@@ -17,22 +17,32 @@ pub enum TrainError {
         step: u64,
     },
     /// Another process trains in the run directory.
-    #[error("another process is training in {}\nhint: wait for it, or choose another place with --set run.dir=…", dir.display())]
+    #[error("another process is training in {}", dir.display())]
     RunBusy {
         /// The run directory.
         dir: PathBuf,
     },
+    /// The checkpoint to resume from was made by another configuration, tokenizer, corpus or method.
+    #[error("{} belongs to another {what}: {difference}", path.display())]
+    Foreign {
+        /// The checkpoint.
+        path: PathBuf,
+        /// `configuration`, `tokenizer`, `corpus` or `method`.
+        what: &'static str,
+        /// Both sides: of the checkpoint, and of this run.
+        difference: String,
+    },
     /// Too many steps in a row had a non-finite loss or gradient, or the run would end with a model that has.
     #[error(
-        "at step {step} the loss or its gradient is not finite ({consecutive} steps skipped in a row); the last good checkpoint is {last_good}\nhint: start anew with a lower train.lr, a longer train.warmup_steps or a lower train.grad_clip_norm"
+        "at step {step} the loss or its gradient is not finite ({consecutive} steps skipped in a row); the last good checkpoint is {}", last_good.as_ref().map_or("none".into(), |path| path.display().to_string())
     )]
     NonFinite {
         /// Step at which the run gave up.
         step: u64,
         /// Steps in a row.
         consecutive: u64,
-        /// Path of the last good checkpoint, or that there is none.
-        last_good: String,
+        /// The last good checkpoint, if there is one.
+        last_good: Option<PathBuf>,
     },
     /// A checkpoint could not be written or read.
     #[error(transparent)]
@@ -41,7 +51,7 @@ pub enum TrainError {
     #[error(transparent)]
     Metrics(#[from] itera_metrics::MetricsError),
     /// The run directory could not be made.
-    #[error("cannot create the run directory {}: {source}\nhint: choose another place with --set run.dir=…", path.display())]
+    #[error("cannot create the run directory {}", path.display())]
     RunDir {
         /// The directory.
         path: PathBuf,
@@ -49,10 +59,10 @@ pub enum TrainError {
         source: std::io::Error,
     },
     /// The weights to begin with are not those of the configuration.
-    #[error("the weights to begin with are another model's: {0}")]
+    #[error("the weights to begin with are another model's")]
     Initial(#[from] itera_model::ModelError),
     /// A configured prompt could not be continued.
-    #[error("cannot continue the prompt {prompt:?} of eval.prompts: {source}")]
+    #[error("cannot continue the prompt {prompt:?}")]
     Sample {
         /// The prompt.
         prompt: String,
@@ -61,5 +71,5 @@ pub enum TrainError {
     },
     /// Another file of the run could not be written.
     #[error(transparent)]
-    Write(#[from] itera_formats::FormatError),
+    Io(#[from] itera_files::FileError),
 }

@@ -7,8 +7,8 @@ use itera_checkpoint::CheckpointStore;
 use itera_config::Config;
 use itera_data::Dataset;
 use itera_metrics::{Sample, StepRecord};
-use itera_model::Parameter;
 use itera_runtime::Score;
+use itera_shape::NamedTensor;
 
 use crate::{
     error::TrainError,
@@ -59,7 +59,7 @@ pub struct Job<'a> {
     /// How it learns.
     pub method: &'a dyn Method,
     /// Weights to begin with, in the order of the tensor table; fresh ones without.
-    pub initial: Option<&'a [Parameter]>,
+    pub initial: Option<&'a [NamedTensor]>,
 }
 
 impl<'a> Job<'a> {

@@ -11,10 +11,12 @@
 
 mod bench;
 mod error;
+mod identity;
 mod job;
 mod learner;
 mod method;
 mod objective;
+mod open;
 mod optimizer;
 mod samples;
 mod schedule;
@@ -29,6 +31,7 @@ pub use error::TrainError;
 pub use job::{Event, Job, Outcome, Resume, RunEnd};
 pub use method::{Method, Plain};
 pub use objective::{LossParts, ids, losses, losses_with};
+pub use open::open_model;
 pub use optimizer::{AdamW, decays};
 pub use schedule::learning_rate;
 pub use state::{Best, TrainingState, Window};

@@ -8,7 +8,8 @@
 
 use itera_config::TrainConfig;
 use itera_data::TokenBatch;
-use itera_model::{Dropout, LanguageModel, Parameter};
+use itera_model::{Dropout, LanguageModel};
+use itera_shape::NamedTensor;
 
 use crate::objective::{LossParts, losses};
 
@@ -21,7 +22,7 @@ pub trait Method: Sync {
     ///
     /// Gradients with respect to these move those: the straight-through estimator (arXiv 1308.3432). Validation, samples
     /// and early stopping see the model as it computes; checkpoints hold what is kept.
-    fn weights(&self, kept: &[Parameter]) -> Option<Vec<Vec<f32>>> {
+    fn weights(&self, kept: &[NamedTensor]) -> Option<Vec<Vec<f32>>> {
         let _ = kept;
         None
     }

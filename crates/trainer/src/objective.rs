@@ -1,7 +1,7 @@
 //! model, batch → the parts of the loss
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use itera_config::{self as config, TrainConfig};
+use itera_config::TrainConfig;
 use itera_data::TokenBatch;
 use itera_model::{Dropout, LanguageModel, auxiliary_losses, tokens_per_expert};
 use itera_ops::{Precision, with_precision};
@@ -43,8 +43,8 @@ pub fn losses_with(
     text_loss: &dyn Fn(Tensor<3>, Tensor<1>) -> Tensor<1>,
 ) -> LossParts {
     let precision = match config.precision {
-        config::Precision::F32 => Precision::F32,
-        config::Precision::Bf16 => Precision::Bf16,
+        itera_shape::Precision::F32 => Precision::F32,
+        itera_shape::Precision::Bf16 => Precision::Bf16,
     };
     with_precision(precision, || forward(model, batch, config, dropout, text_loss))
 }

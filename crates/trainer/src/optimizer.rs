@@ -1,8 +1,9 @@
 //! gradients → AdamW over all tensors
 
-use itera_config::{ModelConfig, TrainConfig};
+use itera_config::TrainConfig;
 use itera_kernels::adamw::{self, Parameter, adamw_step};
 use itera_model::LanguageModel;
+use itera_shape::ModelConfig;
 
 /// Moments of AdamW (arXiv 1711.05101), f32, one vector a tensor in the order of [`ModelConfig::tensors`].
 #[derive(Clone, Debug)]

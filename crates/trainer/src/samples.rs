@@ -3,10 +3,10 @@
 //! Samples are made by the program that will run the model, so a run shows what `itera generate` will.
 
 use itera_config::Config;
-use itera_formats::TensorRef;
 use itera_metrics::Sample;
 use itera_model::LanguageModel;
 use itera_runtime::{CompletionConfig, Continuation, Model, RuntimeError, Sampler, SamplingConfig};
+use itera_shape::{NamedTensor, TensorRef};
 use itera_tokenizer::Tokenizer;
 
 use crate::error::TrainError;
@@ -43,7 +43,6 @@ pub(crate) fn samples(
 
 fn in_runtime(model: &LanguageModel, tokenizer: &Tokenizer) -> Result<Model, RuntimeError> {
     let parameters = model.parameters();
-    let tensors: Vec<TensorRef<'_>> =
-        parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
+    let tensors: Vec<TensorRef<'_>> = parameters.iter().map(NamedTensor::as_ref).collect();
     Model::from_tensors(model.config(), tokenizer.special_ids(), &tensors)
 }

@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use itera_checkpoint::{CheckpointStore, Identity, Snapshot};
+use itera_checkpoint::{CheckpointStore, Snapshot};
 use itera_config::{Config, TrainConfig};
 use itera_data::{Sampler, validation_batches};
-use itera_formats::write_atomic;
+use itera_files::write_atomic;
 use itera_metrics::{ExpertLayout, MetricsWriter, StepRecord, TensorBoard, resident_bytes};
 use itera_model::LanguageModel;
 use itera_runtime::Score;
@@ -17,6 +17,7 @@ use itera_tokenizer::TokenId;
 
 use crate::{
     error::TrainError,
+    identity::Identity,
     job::{Event, Job, Outcome, Resume, RunEnd},
     learner::Learner,
     optimizer::AdamW,
@@ -98,19 +99,25 @@ impl<'a> Run<'a> {
         let saved_step;
         let (model, optimizer, state) = match from {
             Some(path) => {
-                let loaded = store.load::<TrainingState>(&path, &identity, &device)?;
+                let checkpoint = store.open::<Identity, TrainingState>(&path)?;
+                if let Some((what, difference)) = checkpoint.identity.difference(&identity) {
+                    return Err(TrainError::Foreign { path, what, difference });
+                }
+                let tensors = checkpoint.tensors()?;
+                let model =
+                    LanguageModel::from_values(&config.model, &device, tensors.weights.into_iter().map(|w| w.data))?;
                 let mut optimizer = AdamW::new(&config.model);
-                (optimizer.first, optimizer.second) = (loaded.first_moments, loaded.second_moments);
-                let state = TrainingState { resumes: loaded.state.resumes + 1, ..loaded.state };
+                (optimizer.first, optimizer.second) = (tensors.first_moments, tensors.second_moments);
+                let state = TrainingState { resumes: checkpoint.state.resumes + 1, ..checkpoint.state };
                 // before metrics rows after this step are dropped, so that nothing resumes past them
                 settle(&store, &state, config)?;
                 saved_step = Some(state.step);
-                (loaded.model, optimizer, state)
+                (model, optimizer, state)
             }
             None => {
                 let model = match job.initial {
                     Some(initial) => {
-                        let values = initial.iter().map(|parameter| parameter.values.clone());
+                        let values = initial.iter().map(|weight| weight.data.clone());
                         LanguageModel::from_values(&config.model, &device, values)?
                     }
                     None => LanguageModel::init(&config.model, config.run.seed, &device),
@@ -223,7 +230,7 @@ impl<'a> Run<'a> {
         Ok(TrainError::NonFinite {
             step: self.state.step,
             consecutive: self.state.consecutive_skipped,
-            last_good: last_good.map_or("none".into(), |last| last.path.display().to_string()),
+            last_good: last_good.map(|last| last.path),
         })
     }
 
@@ -303,10 +310,11 @@ impl<'a> Run<'a> {
         self.metrics.sync()?;
         self.state.elapsed_s += self.clock.elapsed().as_secs_f64();
         self.clock = Instant::now();
-        let path = self.store.save(Snapshot {
+        let path = self.store.save(&Snapshot {
             step: self.state.step,
-            model: &self.learner.model,
-            precision: self.job.config.train.precision,
+            config: &self.job.config.model,
+            weights: &self.learner.model.parameters(),
+            published_as: self.job.config.train.precision,
             tokenizer: &self.job.data.tokenizer,
             first_moments: &self.learner.optimizer.first,
             second_moments: &self.learner.optimizer.second,

@@ -1,9 +1,10 @@
 //! Labels are shifted exactly once on the way from the corpus to the loss.
 
 use burn::tensor::Device;
-use itera_config::{ModelConfig, TrainConfig};
+use itera_config::TrainConfig;
 use itera_data::{Sampler, Shard, ShardWriter};
 use itera_model::LanguageModel;
+use itera_shape::ModelConfig;
 use itera_testkit::uniform;
 use itera_tokenizer::TokenId;
 use itera_trainer::{losses, validate};

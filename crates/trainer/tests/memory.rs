@@ -3,10 +3,11 @@
 //! The count is one a process and tests may be threads of one, so that everything that counts is in one test.
 
 use burn::tensor::Device;
-use itera_config::{Config, Precision, SavedActivations, TrainConfig};
+use itera_config::{Config, TrainConfig};
 use itera_data::TokenBatch;
 use itera_model::{Dropout, LanguageModel};
 use itera_ops::saved_bytes;
+use itera_shape::{Precision, SavedActivations};
 use itera_testkit::max_difference;
 use itera_trainer::losses;
 

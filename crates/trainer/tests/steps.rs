@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use itera_checkpoint::open_model;
 use itera_config::Config;
 use itera_data::{Dataset, validation_batches};
-use itera_model::{LanguageModel, Parameter};
+use itera_model::LanguageModel;
 use itera_ops::composite;
+use itera_shape::NamedTensor;
 use itera_testkit::{assert_close, max_difference};
 use itera_tokenizer::TokenId;
-use itera_trainer::{Job, Method, Outcome, Plain, Resume, RunEnd, StopFlag, TrainError, time_steps, train, validate};
+use itera_trainer::{
+    Job, Method, Outcome, Plain, Resume, RunEnd, StopFlag, TrainError, open_model, time_steps, train, validate,
+};
 
 /// The bar of the project for loss curves.
 const CURVE: f64 = 1e-3;
@@ -39,7 +41,7 @@ impl Fixture {
         train(Job { resume, ..Job::new(config, &data, &Device::flex()) }, &mut |_| {})
     }
 
-    fn parameters(&self, name: &str) -> Vec<Parameter> {
+    fn parameters(&self, name: &str) -> Vec<NamedTensor> {
         open_model(&self.dir.path().join(name).join("last"), &Device::flex()).expect("a model").parameters()
     }
 }
@@ -58,7 +60,7 @@ fn accumulating_two_halves_is_one_whole_batch() {
     }
     for (whole, halves) in fixture.parameters("whole").iter().zip(fixture.parameters("halves")) {
         // Adam divides by the root of a squared gradient, so rounding in a gradient near zero shows in the weight
-        let off = max_difference(&halves.values, &whole.values);
+        let off = max_difference(&halves.data, &whole.data);
         assert!(off < 1e-4, "{}: {off:.1e}", whole.name);
     }
 }
@@ -146,9 +148,9 @@ impl Method for Rounded {
         format!("weights rounded to multiples of {}", self.step)
     }
 
-    fn weights(&self, kept: &[Parameter]) -> Option<Vec<Vec<f32>>> {
+    fn weights(&self, kept: &[NamedTensor]) -> Option<Vec<Vec<f32>>> {
         let round = |x: &f32| if self.step == 0.0 { *x } else { (x / self.step).round() * self.step };
-        Some(kept.iter().map(|parameter| parameter.values.iter().map(round).collect()).collect())
+        Some(kept.iter().map(|parameter| parameter.data.iter().map(round).collect()).collect())
     }
 }
 
@@ -169,9 +171,9 @@ fn a_method_decides_what_is_computed_with_and_gradients_go_straight_through() {
     // initial weights have a deviation of 0.02: only weights that are kept finer than they are computed with can move
     let kept = fixture.parameters("coarse");
     let off = |x: &f32| (x / 0.05 - (x / 0.05).round()).abs();
-    assert!(kept.iter().any(|parameter| parameter.values.iter().any(|x| off(x) > 0.1)));
+    assert!(kept.iter().any(|parameter| parameter.data.iter().any(|x| off(x) > 0.1)));
     let plain = fixture.parameters("plain");
-    assert!(kept.iter().zip(&plain).any(|(kept, plain)| kept.values != plain.values));
+    assert!(kept.iter().zip(&plain).any(|(kept, plain)| kept.data != plain.data));
 
     // validation sees the model as it computes
     let config = fixture.config("coarse", &changes);
@@ -186,7 +188,7 @@ fn a_method_decides_what_is_computed_with_and_gradients_go_straight_through() {
         validate(&model.expect("a model"), batches, bytes).bits_per_byte()
     };
     let rounded = score(Rounded { step: 0.05 }.weights(&kept).expect("values"));
-    let unrounded = score(kept.into_iter().map(|parameter| parameter.values).collect());
+    let unrounded = score(kept.into_iter().map(|parameter| parameter.data).collect());
     let last = itera_metrics::read_records(&fixture.dir.path().join("coarse/metrics.jsonl")).expect("metrics");
     let val_bpb = last.last().and_then(|row| row.val_bpb).expect("a validation");
     assert!((val_bpb - rounded).abs() < 1e-9 && (val_bpb - unrounded).abs() > 1e-4, "{val_bpb} {rounded} {unrounded}");

@@ -12,8 +12,8 @@ mod ranking;
 mod shape;
 mod units;
 
-use itera_config::{Config, ModelConfig, TensorSpec};
-use itera_model::Parameter;
+use itera_config::Config;
+use itera_shape::{ModelConfig, NamedTensor, TensorSpec};
 
 use crate::{CompressError, Result, stage::Prune, subject::Subject};
 
@@ -33,11 +33,11 @@ impl Subject {
         let gone = Ranker::new(self, left.model(), ranking, &stays).gone()?;
         let values = |spec: &TensorSpec| -> Vec<f32> {
             let index = self.index_of(&name_before(&spec.name, &stays));
-            let stay = self.parameters[index].values.iter().zip(&gone[index]).filter(|(_, gone)| !**gone);
+            let stay = self.parameters[index].data.iter().zip(&gone[index]).filter(|(_, gone)| !**gone);
             // the tokens that are left are the first
             stay.map(|(value, _)| *value).take(spec.n_params()).collect()
         };
-        let cut = |spec: TensorSpec| Parameter { values: values(&spec), name: spec.name, shape: spec.shape };
+        let cut = |spec: TensorSpec| NamedTensor { data: values(&spec), name: spec.name, shape: spec.shape };
         left.parameters = left.model().tensors().into_iter().map(cut).collect();
         Ok(left)
     }
@@ -75,11 +75,9 @@ mod tests {
     use std::{path::Path, sync::Arc};
 
     use burn::tensor::Device;
-    use itera_formats::TensorRef;
     use itera_model::LanguageModel;
     use itera_runtime::Model;
-
-    use itera_config::LayerKind;
+    use itera_shape::{LayerKind, TensorRef};
     use itera_trainer::StopFlag;
 
     use super::{units::Unit, *};
@@ -106,7 +104,7 @@ mod tests {
 
     /// Every weight matters by its square.
     fn pruned(subject: &Subject, settings: &str) -> Result<Subject> {
-        let ones = subject.parameters.iter().map(|parameter| vec![1.0; parameter.values.len()]).collect();
+        let ones = subject.parameters.iter().map(|parameter| vec![1.0; parameter.data.len()]).collect();
         ranked(subject, settings, Ranking::Saliency(ones))
     }
 
@@ -118,8 +116,7 @@ mod tests {
     }
 
     fn logits(subject: &Subject) -> Vec<f32> {
-        let tensors: Vec<TensorRef<'_>> =
-            subject.parameters.iter().map(|p| TensorRef { name: &p.name, shape: &p.shape, data: &p.values }).collect();
+        let tensors: Vec<TensorRef<'_>> = subject.parameters.iter().map(NamedTensor::as_ref).collect();
         let model =
             Model::from_tensors(subject.model(), subject.data.tokenizer.special_ids(), &tensors).expect("a model");
         let tokens: Vec<u32> = (0..40).map(|i| i * 7 % 250).collect();
@@ -137,12 +134,12 @@ mod tests {
             let name = format!("layers.{layer}.{}", block.tensor);
             let index = subject.index_of(&name);
             let parameter = &mut subject.parameters[index];
-            block.indices(&parameter.shape).for_each(|at| parameter.values[at] = 0.0);
+            block.indices(&parameter.shape).for_each(|at| parameter.data[at] = 0.0);
         }
     }
 
     fn values<'a>(subject: &'a Subject, name: &str) -> &'a [f32] {
-        &subject.parameters[subject.index_of(name)].values
+        &subject.parameters[subject.index_of(name)].data
     }
 
     #[test]

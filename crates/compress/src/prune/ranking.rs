@@ -9,7 +9,7 @@
 //! Saliency is that of Optimal Brain Damage (LeCun et al. 1990), ½·h·w² for a weight w, with the diagonal of the empirical
 //! Fisher information for the curvature h, as for structured units in arXiv 1906.10771.
 
-use itera_config::{LayerKind, ModelConfig, TensorRole, TensorSpec};
+use itera_shape::{LayerKind, ModelConfig, TensorRole, TensorSpec};
 use itera_trainer::StopFlag;
 
 use super::units::{self, Unit};
@@ -60,7 +60,7 @@ pub(super) struct Ranker<'a, 'r> {
 
 impl<'a, 'r> Ranker<'a, 'r> {
     pub(super) fn new(subject: &'a Subject, left: &'a ModelConfig, ranking: Ranking<'r>, layers: &'a [usize]) -> Self {
-        let gone = subject.parameters.iter().map(|parameter| vec![false; parameter.values.len()]).collect();
+        let gone = subject.parameters.iter().map(|parameter| vec![false; parameter.data.len()]).collect();
         Self { subject, left, layers, ranking, specs: subject.model().tensors(), gone, done: 0 }
     }
 
@@ -142,7 +142,7 @@ impl<'a, 'r> Ranker<'a, 'r> {
         match &mut self.ranking {
             Ranking::Saliency(fisher) => {
                 let of_weight = |tensor: usize, at: usize| {
-                    f64::from(fisher[tensor][at]) * f64::from(parameters[tensor].values[at]).powi(2)
+                    f64::from(fisher[tensor][at]) * f64::from(parameters[tensor].data[at]).powi(2)
                 };
                 // what is no matrix goes with the rest, but is no reason to stay
                 let matrices = weights.into_iter().filter(|(tensor, _)| specs[*tensor].role.is_matrix());

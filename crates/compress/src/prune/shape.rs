@@ -1,6 +1,6 @@
 //! a shape, fractions to remove → the shape that is left
 
-use itera_config::ModelConfig;
+use itera_shape::ModelConfig;
 
 use crate::{CompressError, Result, stage::Prune};
 

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use itera_config::ModelConfig;
+use itera_shape::ModelConfig;
 
 /// Weights of one tensor of a layer.
 pub(super) struct Block {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::DataError;
+use itera_files::failed_to;
 
 const CONVERT: &str = "convert it, for example with `iconv -f LATIN1 -t UTF-8`";
 const CONVERT_UTF16: &str = "it begins like UTF-16; convert it with `iconv -f UTF-16 -t UTF-8`";
@@ -24,7 +25,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(DataError::io("read", path))?;
+        let file = File::open(path).map_err(failed_to("read", path))?;
         let reader = BufReader::with_capacity(1 << 20, file);
         Ok(Self { path: path.into(), reader, line: Vec::new(), number: 0, offset: 0 })
     }
@@ -38,7 +39,7 @@ impl Lines {
         self.offset += self.line.len() as u64;
         self.number += 1;
         self.line.clear();
-        self.reader.read_until(b'\n', &mut self.line).map_err(DataError::io("read", &self.path))?;
+        self.reader.read_until(b'\n', &mut self.line).map_err(failed_to("read", &self.path))?;
         if self.line.is_empty() {
             return Ok(None);
         }

@@ -16,6 +16,7 @@ mod text;
 use std::path::{Path, PathBuf};
 
 use itera_config::DataConfig;
+use itera_files::failed_to;
 
 use crate::DataError;
 
@@ -36,7 +37,7 @@ pub(crate) fn find(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
     })?;
     let mut paths =
         matches // in alphabetical order
-            .map(|entry| entry.map_err(|error| DataError::io("read", error.path().to_owned())(error.into())))
+            .map(|entry| entry.map_err(|error| failed_to("read", error.path().to_owned())(error.into())))
             .collect::<Result<Vec<_>, _>>()?;
     paths.retain(|path| path.is_file());
     if paths.is_empty() {

@@ -6,6 +6,7 @@ use std::{
     vec,
 };
 
+use itera_files::failed_to;
 use parquet::{
     basic::{Compression, Type as PhysicalType},
     column::reader::{ColumnReader, ColumnReaderImpl},
@@ -74,7 +75,7 @@ struct Rows {
 
 impl Rows {
     fn open(path: &Path, column: &str) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(DataError::io("read", path))?;
+        let file = File::open(path).map_err(failed_to("read", path))?;
         let file = SerializedFileReader::new(file).map_err(|error| damaged(path, &error))?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let is_text = |i: &usize| {

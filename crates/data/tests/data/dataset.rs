@@ -7,7 +7,8 @@ use std::{
 };
 
 use itera_config::{Config, TokenizerKind};
-use itera_data::{DataError, Dataset, Sha256Digest, prepare_from};
+use itera_data::{DataError, Dataset, prepare_from};
+use itera_files::Sha256Digest;
 use itera_tokenizer::Tokenizer;
 use tempfile::{TempDir, tempdir};
 

@@ -149,7 +149,7 @@ fn a_stale_part_file_does_not_block() {
     let (hub, home) = (Hub::serve(TEXT), tempdir().unwrap());
     let env = hub.env(home.path());
     let blobs = env.cache.join("datasets--someone--tales/blobs");
-    let part = blobs.join(itera_data::Sha256Digest::of(VALID).to_string()).with_extension("part");
+    let part = blobs.join(itera_files::Sha256Digest::of(VALID).to_string()).with_extension("part");
     for length in [VALID.len(), VALID.len() + 7] {
         fs::create_dir_all(&blobs).unwrap();
         fs::write(&part, vec![b'x'; length]).unwrap();

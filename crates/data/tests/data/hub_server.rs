@@ -16,7 +16,8 @@ use std::{
     time::Duration,
 };
 
-use itera_data::{HubEnv, Sha256Digest};
+use itera_data::HubEnv;
+use itera_files::Sha256Digest;
 
 pub const REPO: &str = "someone/tales";
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

@@ -5,13 +5,12 @@
 
 use std::path::Path;
 
-use itera_config::{LayerKind, ModelConfig, PositionEmbedding};
+use itera_shape::{LayerKind, ModelConfig, PositionEmbedding, SpecialIds};
 
 use super::file::{Entry, Gguf};
 use super::metadata::Metadata;
 use super::names::{EMBED, HEAD};
 use super::value::{Array, Value};
-use crate::hf::SpecialIds;
 use crate::{FormatError, Result};
 
 /// Architectures of this family: with SSM layers, without but with experts, and without either.

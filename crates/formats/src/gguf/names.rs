@@ -6,7 +6,7 @@
 //!
 //! Names and shapes are those that llama.cpp's converter gives to `GraniteMoeHybridForCausalLM`.
 
-use itera_config::{ModelConfig, TensorSpec};
+use itera_shape::{ModelConfig, TensorSpec};
 
 use crate::model_file::{Piece, pieces_of};
 

@@ -7,7 +7,8 @@ use super::file::{Gguf, TensorInfo};
 use super::names::stored;
 use super::{config, tensor_type};
 use crate::model_file::{Bytes, Layout, Opened, Weights};
-use crate::{FormatError, MappedFile, ModelFile, Result};
+use crate::{FormatError, ModelFile, Result};
+use itera_files::MappedFile;
 
 impl ModelFile {
     /// Opens a GGUF file, ours or one that llama.cpp's converter or quantiser made.

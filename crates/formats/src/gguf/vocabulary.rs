@@ -5,8 +5,8 @@ use std::path::Path;
 use super::file::Gguf;
 use super::metadata::Metadata;
 use super::value::{Array, Value};
-use crate::hf::SpecialIds;
 use crate::{FormatError, Result};
+use itera_shape::SpecialIds;
 
 /// A byte-level BPE of the GPT-2 kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,8 +13,9 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 
-use itera_config::{LayerKind, ModelConfig, TensorSpec};
+use itera_files::write_atomic_with;
 use itera_kernels::quant::Kind;
+use itera_shape::{LayerKind, ModelConfig, SpecialIds, TensorSpec};
 
 use super::config::{architecture, describe};
 use super::file::{ALIGNMENT, MAGIC};
@@ -22,8 +23,7 @@ use super::metadata::{Metadata, put_text};
 use super::names::{Stored, stored};
 use super::vocabulary::Vocabulary;
 use super::{rotary, tensor_type};
-use crate::atomic::publish;
-use crate::hf::{SpecialIds, in_order};
+use crate::hf::in_order;
 use crate::{FormatError, LlamaCppLimit, PackedTensor, Result};
 
 /// Version of the format that is written.
@@ -74,7 +74,7 @@ pub struct WrittenTensor {
 pub fn write_gguf(path: &Path, source: &GgufSource<'_>, allow_unsupported: bool) -> Result<Vec<WrittenTensor>> {
     let parts = parts(path, source, allow_unsupported)?;
     let header = header(source, &parts);
-    publish(path, |file| {
+    write_atomic_with(path, |file| {
         file.write_all(&header)?;
         parts.iter().try_for_each(|part| part.write(file))
     })?;

@@ -3,12 +3,12 @@
 //! Checked against `transformers` 5.23, `models/granitemoehybrid`. What that model can do and ours cannot is refused by
 //! the name of its key. Not represented there: `dropout`, which only training knows; it is read as 0.
 
-use itera_config::{LayerKind, ModelConfig, PositionEmbedding};
 use itera_kernels::quant::Kind;
+use itera_shape::{LayerKind, ModelConfig, PositionEmbedding, SpecialIds};
 use serde_json::{Map, Value, json};
 
+use super::compressed;
 use super::settings::{Settings, unsupported};
-use super::{SpecialIds, compressed};
 use crate::Result;
 
 /// Stands for "no upper limit of Δ": a softplus comes near it only for an input as large, and, unlike infinity, it is a

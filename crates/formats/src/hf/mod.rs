@@ -17,7 +17,6 @@ mod settings;
 mod stored;
 
 pub use config::{config_json, generation_config_json, parse_config};
-pub use itera_config::SpecialIds;
 pub(crate) use model_dir::{CONFIG, WEIGHTS, in_order, of_model, read_config_json};
 pub use model_dir::{HfModel, read_model_dir, write_model_dir};
 pub use packed_dir::{kind_in_dir, packed_dir_size_bytes, write_packed_dir};

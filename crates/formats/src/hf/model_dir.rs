@@ -5,13 +5,13 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use itera_config::{ModelConfig, TensorSpec};
+use itera_files::{MappedFile, failed_to, write_atomic};
 use itera_kernels::quant::{Kind, dequantize};
+use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef, TensorSpec};
 use serde_json::Value;
 
-use super::{SpecialIds, Stored, config_json, generation_config_json, names, parse_config, stored};
-use crate::error::io;
-use crate::{FormatError, MappedFile, Result, Tensor, TensorRef, write_atomic, write_safetensors};
+use super::{Stored, config_json, generation_config_json, names, parse_config, stored};
+use crate::{FormatError, Result, write_safetensors};
 
 pub(crate) const CONFIG: &str = "config.json";
 pub(super) const GENERATION_CONFIG: &str = "generation_config.json";
@@ -28,7 +28,7 @@ pub struct HfModel {
     /// Its special tokens.
     pub special_ids: SpecialIds,
     /// Its weights by our names: exactly [`ModelConfig::tensors`], in that order, each with the shape given there.
-    pub tensors: Vec<Tensor>,
+    pub tensors: Vec<NamedTensor>,
 }
 
 /// Writes `config.json`, `generation_config.json` and `model.safetensors`, each atomically, into a directory that is
@@ -55,7 +55,7 @@ pub fn write_model_dir(
         .zip(&tensors)
         .map(|((name, shape), tensor)| TensorRef { name, shape, data: tensor.data })
         .collect();
-    fs::create_dir_all(dir).map_err(io("create", dir))?;
+    fs::create_dir_all(dir).map_err(failed_to("create", dir))?;
     write_safetensors(&weights, &renamed, kind)?;
     write_json(&dir.join(GENERATION_CONFIG), &generation_config_json(config, special_ids))?;
     write_json(&dir.join(CONFIG), &config_json(config, special_ids, kind))
@@ -74,7 +74,7 @@ pub fn read_model_dir(dir: &Path) -> Result<HfModel> {
     let numbers = |(spec, stored): (TensorSpec, Stored)| {
         let mut data = vec![0.0; spec.n_params()];
         dequantize(stored.kind, stored.bytes(file.bytes()), &mut data);
-        Tensor { name: spec.name, shape: spec.shape, data }
+        NamedTensor { name: spec.name, shape: spec.shape, data }
     };
     let stored = stored_in_order(&weights, &config, file.bytes())?;
     let tensors = config.tensors().into_iter().zip(stored).map(numbers).collect();
@@ -135,7 +135,7 @@ pub(crate) fn in_order<T>(
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
-    write_atomic(path, &json_text(value))
+    Ok(write_atomic(path, &json_text(value))?)
 }
 
 pub(super) fn json_text(value: &Value) -> Vec<u8> {
@@ -149,9 +149,9 @@ pub(super) fn read_config(path: &Path) -> Result<(ModelConfig, SpecialIds)> {
 
 /// What a `config.json` says, whatever that is.
 pub(crate) fn read_config_json(path: &Path) -> Result<Value> {
-    let file = fs::File::open(path).map_err(io("read", path))?;
+    let file = fs::File::open(path).map_err(failed_to("read", path))?;
     let mut text = Vec::new();
-    file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut text).map_err(io("read", path))?;
+    file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut text).map_err(failed_to("read", path))?;
     if text.len() as u64 > MAX_CONFIG_BYTES {
         return Err(FormatError::TooLarge { path: path.to_owned(), max_bytes: MAX_CONFIG_BYTES });
     }

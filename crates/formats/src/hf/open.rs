@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::model_dir::{CONFIG, WEIGHTS, read_config, stored_in_order};
 use crate::model_file::{Bytes, Layout, Opened, Weights, pieces_of};
-use crate::{MappedFile, ModelFile, Result};
+use crate::{ModelFile, Result};
+use itera_files::MappedFile;
 
 impl ModelFile {
     /// Opens a model directory, ours or one that others wrote.

@@ -12,18 +12,18 @@
 use std::fs;
 use std::path::Path;
 
-use itera_config::{ModelConfig, TensorRole, TensorSpec};
+use itera_files::{failed_to, write_atomic};
 use itera_kernels::quant::Kind;
+use itera_shape::{ModelConfig, SpecialIds, TensorRole, TensorSpec};
 use safetensors::Dtype;
 use serde_json::Value;
 
 use super::compressed::{QUANTIZATION, Scheme};
 use super::model_dir::{CONFIG, GENERATION_CONFIG, WEIGHTS, hf_name_and_shape, in_order, json_text};
 use super::stored::CODES_A_WORD;
-use super::{SpecialIds, config_json, generation_config_json, int4};
-use crate::error::io;
+use super::{config_json, generation_config_json, int4};
 use crate::tensors::{Encoded, dtype_of, encode};
-use crate::{FormatError, PackedTensor, Result, write_atomic};
+use crate::{FormatError, PackedTensor, Result};
 
 /// The kind that a tensor gets in a directory whose matrices are to be `kind`: q4_0 is for modules with whole blocks, and
 /// f8_e4m3 stands in for it elsewhere; what is no matrix is F32.
@@ -50,8 +50,8 @@ pub fn write_packed_dir(
     tensors: &[PackedTensor],
 ) -> Result<()> {
     let files = files(config, special_ids, tensors)?;
-    fs::create_dir_all(dir).map_err(io("create", dir))?;
-    files.iter().try_for_each(|(name, bytes)| write_atomic(&dir.join(name), bytes))
+    fs::create_dir_all(dir).map_err(failed_to("create", dir))?;
+    Ok(files.iter().try_for_each(|(name, bytes)| write_atomic(&dir.join(name), bytes))?)
 }
 
 /// The bytes of the files that [`write_packed_dir`] would write.

@@ -6,13 +6,13 @@
 //!                                                  └─ others ───────────────────────────────────┴▶ tensors of the table
 //! ```
 
-use itera_config::TensorSpec;
 use itera_kernels::quant::dequantize;
+use itera_shape::{NamedTensor, TensorSpec};
 
 use super::pieces::pieces_of;
 use crate::gguf::rotary;
 use crate::hf::HfModel;
-use crate::{ModelFile, Result, RotaryPairs, Tensor};
+use crate::{ModelFile, Result, RotaryPairs};
 
 impl ModelFile {
     /// The whole model in f32: the numbers that the file's stand for, but for `a_log` of a GGUF file, which holds
@@ -26,7 +26,7 @@ impl ModelFile {
         Ok(HfModel { config: self.config().clone(), special_ids: self.special_ids(), tensors })
     }
 
-    fn tensor(&self, spec: TensorSpec) -> Result<Tensor> {
+    fn tensor(&self, spec: TensorSpec) -> Result<NamedTensor> {
         let mut data = vec![0.0; spec.n_params()];
         for piece in pieces_of(&spec) {
             for (index, first_row) in piece.first_rows().enumerate() {
@@ -46,6 +46,6 @@ impl ModelFile {
             }
             _ => {}
         }
-        Ok(Tensor { name: spec.name, shape: spec.shape, data })
+        Ok(NamedTensor { name: spec.name, shape: spec.shape, data })
     }
 }

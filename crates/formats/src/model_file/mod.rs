@@ -14,13 +14,13 @@ mod weights;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use itera_config::ModelConfig;
+use itera_files::{MappedFile, failed_to};
 use itera_kernels::quant::{Kind, QuantMatrix};
+use itera_shape::{ModelConfig, SpecialIds, TensorRef};
 
-use crate::error::io;
 use crate::gguf::{Gguf, Vocabulary};
-use crate::hf::{self, SpecialIds};
-use crate::{FormatError, MappedFile, Result, TensorRef};
+use crate::hf;
+use crate::{FormatError, Result};
 pub(crate) use pieces::{Piece, pieces_of};
 pub(crate) use weights::Weights;
 
@@ -191,7 +191,7 @@ impl ModelFile {
             return Vocabulary::parse(&self.path, &gguf).map(TokenizerSource::Vocabulary);
         }
         let path = self.path.join("tokenizer.json");
-        fs::read(&path).map(TokenizerSource::Json).map_err(io("read", &path))
+        Ok(TokenizerSource::Json(fs::read(&path).map_err(failed_to("read", &path))?))
     }
 
     fn missing(&self, name: &str) -> FormatError {

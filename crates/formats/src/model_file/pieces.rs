@@ -8,9 +8,9 @@
 //! runs of rows, which every file has without a copy. The pieces of all experts are described together: what a file says
 //! of itself takes no more memory than the file.
 
-use itera_config::{TensorRole, TensorSpec};
+use itera_shape::{TensorRole, TensorSpec};
 
-/// Some rows of a tensor of [`ModelConfig::tensors`](itera_config::ModelConfig::tensors), or of each expert in it.
+/// Some rows of a tensor of [`ModelConfig::tensors`](itera_shape::ModelConfig::tensors), or of each expert in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
     /// Name by which it is asked for; [`ANY_EXPERT`] stands for the number of an expert.
@@ -86,7 +86,7 @@ fn names_of(spec: &TensorSpec) -> Vec<String> {
 mod tests {
     use std::collections::HashSet;
 
-    use itera_config::ModelConfig;
+    use itera_shape::ModelConfig;
 
     use super::*;
 

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use itera_config::ModelConfig;
+use itera_files::MappedFile;
 use itera_formats::gguf::{Gguf, GgufSource, Value, write_gguf};
 use itera_formats::hf::{HfModel, read_model_dir};
-use itera_formats::{MappedFile, ModelFile, Tensor, TensorRef, TokenizerSource, pack_model};
+use itera_formats::{ModelFile, TokenizerSource, pack_model};
 use itera_kernels::quant::Kind;
+use itera_shape::{ModelConfig, NamedTensor, TensorRef};
 
 use crate::support::numbers;
 
@@ -59,7 +60,7 @@ fn it_writes_what_is_written_here() {
         let HfModel { config, special_ids, tensors } = read_model_dir(&golden(case)).expect("read");
         let model = ModelFile::open(&theirs(case)).expect("opened");
         let Ok(TokenizerSource::Vocabulary(vocabulary)) = model.tokenizer() else { panic!("a vocabulary") };
-        let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+        let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
         let tensors = &pack_model(&config, &tensors, kind).expect("packed");
         let source = GgufSource { name: "Model", config: &config, special_ids, vocabulary: &vocabulary, tensors };
         let dir = tempfile::tempdir().expect("a directory");

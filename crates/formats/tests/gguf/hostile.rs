@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use itera_config::{ModelConfig, PositionEmbedding};
 use itera_formats::gguf::{Gguf, Value};
 use itera_formats::{Listing, ModelFile, NumberType};
 use itera_kernels::quant::Kind;
+use itera_shape::{ModelConfig, PositionEmbedding};
 use itera_testkit::chain;
 
 use crate::support::{random_tensors, small, small_file, write};

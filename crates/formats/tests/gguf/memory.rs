@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use itera_config::ModelConfig;
 use itera_formats::{Listing, MetadataValue, ModelFile};
 use itera_kernels::quant::Kind;
+use itera_shape::ModelConfig;
 use itera_testkit::chain;
 
 use crate::support::{random_tensors, small, write};

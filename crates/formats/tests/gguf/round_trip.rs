@@ -1,13 +1,12 @@
 //! model → file → the same model, rounded as its kind says.
 
-use itera_config::ModelConfig;
 use itera_formats::gguf::{GgufSource, Vocabulary, gguf_size_bytes, write_gguf};
-use itera_formats::hf::SpecialIds;
 use itera_formats::{
-    FormatError, Listing, LlamaCppLimit, MetadataValue, ModelFile, NumberType, PackedTensor, RotaryPairs, Tensor,
-    TensorRef, TokenizerSource, pack_model,
+    FormatError, Listing, LlamaCppLimit, MetadataValue, ModelFile, NumberType, PackedTensor, RotaryPairs,
+    TokenizerSource, pack_model,
 };
 use itera_kernels::quant::{Kind, dequantize, quantize};
+use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
 use itera_testkit::chain;
 use serde_json::json;
 
@@ -43,7 +42,7 @@ fn check(config: &ModelConfig, kind: Kind) {
     let Ok(TokenizerSource::Vocabulary(found)) = model.tokenizer() else { panic!("a vocabulary") };
     assert_eq!(found, vocabulary(&spellings), "without the tokens that fill it up");
 
-    let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let refs: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     let exact = ModelFile::from_tensors(config, SPECIAL, &refs).expect("a model");
     let (mut n_matrices, mut n_vectors) = (0, 0);
     for name in names(config) {
@@ -127,10 +126,11 @@ fn an_expanded_file_is_the_model_it_was_written_from() {
             let mut off = found.data.iter().zip(&expected).map(|(found, expected)| (found - expected).abs());
             assert!(off.all(|off| off <= most), "{}", given.name);
         }
-        let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+        let refs: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
         let in_memory = ModelFile::from_tensors(config, SPECIAL, &refs).expect("a model").expand().expect("expanded");
-        let queries =
-            |tensors: &[Tensor]| tensors.iter().filter(|t| t.name.ends_with("q_proj")).cloned().collect::<Vec<_>>();
+        let queries = |tensors: &[NamedTensor]| {
+            tensors.iter().filter(|t| t.name.ends_with("q_proj")).cloned().collect::<Vec<_>>()
+        };
         assert_eq!(queries(&in_memory.tensors), queries(&tensors), "a directory has the pairs of a head apart already");
     }
 }
@@ -139,7 +139,7 @@ fn an_expanded_file_is_the_model_it_was_written_from() {
 fn equal_models_give_equal_bytes_whatever_the_order() {
     let dir = tempfile::tempdir().expect("a directory");
     let (config, tensors) = (small(), random_tensors(&small()));
-    let bytes = |tensors: &[Tensor]| {
+    let bytes = |tensors: &[NamedTensor]| {
         write(&dir.path().join("file"), &config, tensors, Kind::Q8_0).expect("written");
         std::fs::read(dir.path().join("file")).expect("read")
     };
@@ -165,7 +165,7 @@ fn what_llama_cpp_cannot_run_is_refused_unless_allowed() {
     }
     let config = ModelConfig { attention_layers: vec![], n_kv_heads: 4, ..small() };
     let (spellings, tensors) = (spellings(), random_tensors(&config));
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     let vocabulary = &vocabulary(&spellings);
     let tensors = &pack_model(&config, &tensors, Kind::F32).expect("packed");
     let source = GgufSource { name: "", config: &config, special_ids: SPECIAL, vocabulary, tensors };
@@ -178,7 +178,7 @@ fn what_contradicts_itself_is_not_written() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");
     let (config, tensors, spellings) = (small(), random_tensors(&small()), spellings());
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     let tensors = pack_model(&config, &tensors, Kind::F32).expect("packed");
     let good = vocabulary(&spellings);
     let long = Vocabulary { tokens: vec!["a"; 263], ..good.clone() };

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use itera_config::{ModelConfig, PositionEmbedding, TensorSpec};
 use itera_formats::gguf::{GgufSource, Vocabulary, WrittenTensor, write_gguf};
-use itera_formats::hf::SpecialIds;
-use itera_formats::{Result, Tensor, TensorRef, pack_model};
+use itera_formats::{Result, pack_model};
 use itera_kernels::quant::{Kind, QuantMatrix, dequantize};
+use itera_shape::{ModelConfig, NamedTensor, PositionEmbedding, SpecialIds, TensorRef, TensorSpec};
 use itera_testkit::uniform;
 
 pub const SPECIAL: SpecialIds = SpecialIds { bos: 256, eos: 257, pad: 258 };
@@ -50,10 +49,10 @@ pub fn sorts() -> [ModelConfig; 9] {
     ]
 }
 
-pub fn random_tensors(config: &ModelConfig) -> Vec<Tensor> {
+pub fn random_tensors(config: &ModelConfig) -> Vec<NamedTensor> {
     let tensor = |(seed, spec): (u64, TensorSpec)| {
         let data = uniform(spec.shape.iter().product(), -1.0, 1.0, seed);
-        Tensor { name: spec.name, shape: spec.shape, data }
+        NamedTensor { name: spec.name, shape: spec.shape, data }
     };
     (0..).zip(config.tensors()).map(tensor).collect()
 }
@@ -69,9 +68,9 @@ pub fn vocabulary(spellings: &[String]) -> Vocabulary<'_> {
     Vocabulary { tokens, merges: vec![["Āā", "Ă"], ["Ā", "ā"]], specials: vec![256, 257, 258] }
 }
 
-pub fn write(path: &Path, config: &ModelConfig, tensors: &[Tensor], kind: Kind) -> Result<Vec<WrittenTensor>> {
+pub fn write(path: &Path, config: &ModelConfig, tensors: &[NamedTensor], kind: Kind) -> Result<Vec<WrittenTensor>> {
     let spellings = spellings();
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     let vocabulary = &vocabulary(&spellings);
     let tensors = &pack_model(config, &tensors, kind)?;
     let source = GgufSource { name: "Small", config, special_ids: SPECIAL, vocabulary, tensors };

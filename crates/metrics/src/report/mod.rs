@@ -83,8 +83,8 @@ impl Report {
     pub fn write(&self, dir: &Path, records: &[StepRecord]) -> Result<()> {
         let json =
             serde_json::to_string_pretty(self).map_err(|source| MetricsError::Json { what: "the report", source })?;
-        itera_formats::write_atomic(&dir.join("report.json"), json.as_bytes())?;
-        itera_formats::write_atomic(&dir.join("report.html"), page::render(self, records)?.as_bytes())?;
+        itera_files::write_atomic(&dir.join("report.json"), json.as_bytes())?;
+        itera_files::write_atomic(&dir.join("report.html"), page::render(self, records)?.as_bytes())?;
         Ok(())
     }
 }

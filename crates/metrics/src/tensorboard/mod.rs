@@ -18,7 +18,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use event::{Event, Value};
 use prost::Message;
 
-use crate::{MetricsError, Result, StepRecord};
+use itera_files::failed_to;
+
+use crate::{Result, StepRecord};
 
 /// How the name of every event file begins; the second of its making follows.
 const PREFIX: &str = "events.out.tfevents.";
@@ -43,10 +45,9 @@ impl TensorBoard {
     }
 
     fn start(dir: &Path, from_step: u64) -> Result<Self> {
-        fs::create_dir_all(dir).map_err(MetricsError::io("create", dir))?;
+        fs::create_dir_all(dir).map_err(failed_to("create", dir))?;
         let path = dir.join(format!("{PREFIX}{:010}.itera", next_second(dir)?));
-        let file =
-            OpenOptions::new().append(true).create_new(true).open(&path).map_err(MetricsError::io("create", &path))?;
+        let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(failed_to("create", &path))?;
         let mut board = Self { path, file };
         board.append(Event::file_start())?;
         board.append(Event::session_start(from_step))?;
@@ -66,7 +67,7 @@ impl TensorBoard {
 
     fn append(&mut self, event: Event) -> Result<()> {
         let record = record_at(wall_time(), event);
-        self.file.write_all(&record).map_err(MetricsError::io("append to", &self.path))
+        Ok(self.file.write_all(&record).map_err(failed_to("append to", &self.path))?)
     }
 }
 
@@ -81,8 +82,8 @@ fn record_at(wall_time: f64, event: Event) -> Vec<u8> {
 /// after the last of them.
 fn next_second(dir: &Path) -> Result<u64> {
     let mut second = wall_time() as u64;
-    for entry in fs::read_dir(dir).map_err(MetricsError::io("list", dir))? {
-        let name = entry.map_err(MetricsError::io("list", dir))?.file_name();
+    for entry in fs::read_dir(dir).map_err(failed_to("list", dir))? {
+        let name = entry.map_err(failed_to("list", dir))?.file_name();
         let taken = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('.').next()?.parse::<u64>().ok());
         second = taken.map_or(second, |taken| second.max(taken.saturating_add(1)));
     }

@@ -11,8 +11,8 @@
 mod processors;
 mod ranked;
 
+use itera_shape::rng::{Purpose, Stream, stream};
 use rand::RngExt;
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 pub use processors::{LogitsProcessor, MinP, RepetitionPenalty, Temperature, TopK, TopP};
 use ranked::Ranked;
@@ -50,7 +50,7 @@ const COLDEST: f32 = 1e-20;
 pub struct Sampler {
     processors: Vec<Box<dyn LogitsProcessor>>,
     /// None takes the most likely token.
-    rng: Option<ChaCha8Rng>,
+    rng: Option<Stream>,
     weights: Vec<f32>,
 }
 
@@ -87,7 +87,7 @@ impl Sampler {
 
     /// Draws from what `processors` leave, for text number `index` of `seed`.
     pub fn drawing(processors: Vec<Box<dyn LogitsProcessor>>, seed: u64, index: u64) -> Self {
-        Self { processors, rng: Some(stream(seed, index)), weights: vec![] }
+        Self { processors, rng: Some(stream(seed, Purpose::Sampling, index)), weights: vec![] }
     }
 
     /// Choose a token by its `logits`, given the ids already in the text. The logits are used up.
@@ -114,18 +114,6 @@ impl Sampler {
         }
         last
     }
-}
-
-/// The random stream of text number `index` under `seed`. ChaCha is counter-based: nothing about it has to be saved.
-fn stream(seed: u64, index: u64) -> ChaCha8Rng {
-    /// Tells samples from what else of a run is random under the same seed: weights, dropout.
-    const PURPOSE: u8 = 3;
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8] = PURPOSE;
-    let mut rng = ChaCha8Rng::from_seed(key);
-    rng.set_stream(index);
-    rng
 }
 
 #[cfg(test)]

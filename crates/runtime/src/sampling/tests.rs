@@ -10,7 +10,7 @@ fn logits(seed: u64) -> Vec<f32> {
 }
 
 /// The same choice, by sorting everything, in f64.
-fn slow_choice(config: &SamplingConfig, rng: &mut ChaCha8Rng, logits: &[f32], seen: &[u32]) -> u32 {
+fn slow_choice(config: &SamplingConfig, rng: &mut Stream, logits: &[f32], seen: &[u32]) -> u32 {
     let penalised = logits.iter().zip(0u32..).map(|(logit, id)| {
         let (logit, penalty) = (f64::from(*logit), config.repetition_penalty);
         match seen.contains(&id) {
@@ -68,7 +68,7 @@ fn choices_are_those_of_sorting_everything() {
     ];
     for config in configs {
         let mut sampler = Sampler::new(&config, 7);
-        let mut rng = stream(config.seed, 7);
+        let mut rng = stream(config.seed, Purpose::Sampling, 7);
         let seen: Vec<u32> = (0..V as u32).step_by(3).collect();
         for seed in 0..200 {
             let expected = slow_choice(&config, &mut rng, &logits(seed), &seen);

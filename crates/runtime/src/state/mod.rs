@@ -13,9 +13,9 @@ mod bytes;
 
 use std::sync::Arc;
 
-use itera_config::LayerKind;
 use itera_formats::{ModelFile, RotaryPairs};
 use itera_kernels::decode::KEY_BLOCK;
+use itera_shape::LayerKind;
 
 use crate::{Result, RuntimeError};
 

@@ -5,9 +5,10 @@
 //!     └─ the same rounding ─▶ f32 in memory ────────▶ Model ─┴─▶ equal
 //! ```
 
-use itera_formats::{Tensor, TensorRef, hf::read_model_dir, pack_model};
+use itera_formats::{hf::read_model_dir, pack_model};
 use itera_kernels::quant::Kind;
 use itera_runtime::{Continuation, Model, Precision, Sampler};
+use itera_shape::{NamedTensor, TensorRef};
 use itera_testkit::assert_close;
 
 use crate::support::{chunks, golden_dir, steps, tokens};
@@ -18,7 +19,7 @@ const PACKED: f64 = 1e-5;
 /// The model in a directory, its matrices rounded as `kind`.
 fn rounded(case: &str, kind: Kind) -> Model {
     let model = read_model_dir(&golden_dir(case)).expect("read");
-    let tensors: Vec<TensorRef<'_>> = model.tensors.iter().map(Tensor::as_ref).collect();
+    let tensors: Vec<TensorRef<'_>> = model.tensors.iter().map(NamedTensor::as_ref).collect();
     let packed = pack_model(&model.config, &tensors, kind).expect("packed");
     let numbers: Vec<Vec<f32>> = packed.iter().map(|tensor| tensor.numbers()).collect();
     let tensors: Vec<TensorRef<'_>> =

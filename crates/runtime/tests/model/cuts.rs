@@ -1,7 +1,7 @@
 //! However a text is cut, and whatever else runs beside it, it leads to the same logits and the same state.
 
-use itera_config::{ModelConfig, PositionEmbedding};
 use itera_runtime::{Model, State, Workspace};
+use itera_shape::{ModelConfig, PositionEmbedding};
 use itera_testkit::assert_close;
 
 use crate::support::{chunks, configs, random_model, steps, tokens};

@@ -1,8 +1,8 @@
 //! Weights run in the form in which their file has them.
 
-use itera_config::ModelConfig;
 use itera_kernels::quant::Kind;
 use itera_runtime::{Model, Precision};
+use itera_shape::ModelConfig;
 use itera_testkit::assert_close;
 
 use crate::support::{chunks, configs, packed_model, random_model, steps, tokens};

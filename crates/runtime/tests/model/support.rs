@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use itera_config::{ModelConfig, PositionEmbedding, TensorSpec};
 use itera_formats::{
-    Tensor, TensorRef,
     gguf::{GgufSource, Vocabulary, write_gguf},
-    hf::{SpecialIds, write_model_dir, write_packed_dir},
+    hf::{write_model_dir, write_packed_dir},
     pack_model,
 };
 use itera_kernels::quant::Kind;
 use itera_runtime::{Model, State};
+use itera_shape::{ModelConfig, NamedTensor, PositionEmbedding, SpecialIds, TensorRef, TensorSpec};
 use itera_testkit::uniform;
 use itera_tokenizer::Tokenizer;
 
@@ -66,7 +65,7 @@ pub fn configs() -> Vec<(&'static str, ModelConfig)> {
 }
 
 /// Random weights, a function of `seed`, that make logits spread over a few nats.
-fn random_tensors(config: &ModelConfig, seed: u64) -> Vec<Tensor> {
+fn random_tensors(config: &ModelConfig, seed: u64) -> Vec<NamedTensor> {
     let tensor = |(index, spec): (u64, TensorSpec)| {
         let (low, high) = match spec.name.rsplit('.').next() {
             Some("a_log") => (0.0, 2.5),
@@ -75,7 +74,7 @@ fn random_tensors(config: &ModelConfig, seed: u64) -> Vec<Tensor> {
             _ => (-0.25, 0.25),
         };
         let data = uniform(spec.shape.iter().product(), low, high, seed.wrapping_mul(1000) + index);
-        Tensor { name: spec.name, shape: spec.shape, data }
+        NamedTensor { name: spec.name, shape: spec.shape, data }
     };
     (0..).zip(config.tensors()).map(tensor).collect()
 }
@@ -83,14 +82,14 @@ fn random_tensors(config: &ModelConfig, seed: u64) -> Vec<Tensor> {
 /// A model with random weights in memory.
 pub fn random_model(config: &ModelConfig, seed: u64) -> Model {
     let tensors = random_tensors(config, seed);
-    let refs: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let refs: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     Model::from_tensors(config, SPECIAL_IDS, &refs).expect("a model of its own tensors")
 }
 
 /// The same weights in a GGUF file, or in a directory if GGUF has no such kind.
 pub fn packed_model(config: &ModelConfig, seed: u64, kind: Kind) -> Model {
     let tensors = random_tensors(config, seed);
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     let vocabulary = &Vocabulary::default();
     let tensors = &pack_model(config, &tensors, kind).expect("packed");
     if kind == Kind::F8E4M3 {
@@ -108,7 +107,7 @@ pub fn packed_model(config: &ModelConfig, seed: u64, kind: Kind) -> Model {
 /// A random model with its tokenizer, as a directory and as a GGUF file in `dir`.
 pub fn write_both(dir: &Path, config: &ModelConfig, ids: SpecialIds, tokenizer: &Tokenizer) -> [PathBuf; 2] {
     let tensors = random_tensors(config, 5);
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(Tensor::as_ref).collect();
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     let paths = [dir.join("model"), dir.join("model.gguf")];
     write_model_dir(&paths[0], config, &ids, &tensors, Kind::F32).expect("written");
     tokenizer.write_dir(&paths[0], config.max_seq_len).expect("written");

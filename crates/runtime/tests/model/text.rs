@@ -1,7 +1,7 @@
 //! Text in, text and scores out.
 
-use itera_formats::hf::SpecialIds;
 use itera_runtime::{CompletionConfig, Continuation, Finish, Model, Sampler, SamplingConfig};
+use itera_shape::SpecialIds;
 use itera_testkit::assert_close;
 use itera_tokenizer::{TokenId, Tokenizer};
 

@@ -1,13 +1,14 @@
-//! What a checkpoint belongs to.
+//! configuration, tokenizer, corpus, method → what a checkpoint belongs to
 
-use itera_config::{CheckpointConfig, Config, LogConfig, Precision, RunConfig};
+use itera_config::{CheckpointConfig, Config, DataConfig, LogConfig, RunConfig};
+use itera_shape::Precision;
 use itera_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 /// All that decides the bytes of a run. A checkpoint resumes only into a run with the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The configuration as TOML, apart from what changes no weight.
     config: String,
     /// sha256 of `tokenizer.json`.
@@ -22,7 +23,7 @@ pub struct Identity {
 impl Identity {
     /// The identity of a run. Directory, threads, device, TensorBoard and the checkpoints kept may change between
     /// resumes, and gradient checkpointing where activations are saved in f32; anything else makes another run.
-    pub fn new(config: &Config, tokenizer: &Tokenizer, corpus: &str, method: String) -> Self {
+    pub(crate) fn new(config: &Config, tokenizer: &Tokenizer, corpus: &str, method: String) -> Self {
         let (config, tokenizer) = (deciding(config).to_toml(), tokenizer.fingerprint());
         Self { config, tokenizer, corpus: corpus.to_owned(), method }
     }
@@ -52,7 +53,7 @@ impl Identity {
 fn deciding(config: &Config) -> Config {
     let mut config = config.clone();
     config.run = RunConfig { seed: config.run.seed, ..RunConfig::default() };
-    config.data.cache_dir = itera_config::DataConfig::default().cache_dir;
+    config.data.cache_dir = DataConfig::default().cache_dir;
     // in f32, backward computes the same gradients with and without, bit for bit
     config.train.gradient_checkpointing &= config.train.precision != Precision::F32;
     config.checkpoint = CheckpointConfig::default();
@@ -73,4 +74,36 @@ fn changed_lines(was: &str, is: &str) -> String {
         }
     }
     changes.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(overrides: &[&str]) -> Identity {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        let config = Config::from_toml("", "test", &overrides).expect("valid");
+        Identity::new(&config, &Tokenizer::byte(), "corpus", String::new())
+    }
+
+    fn change(was: &[&str], is: &[&str]) -> Option<String> {
+        identity(was).difference(&identity(is)).map(|(what, difference)| format!("{what}: {difference}"))
+    }
+
+    #[test]
+    fn another_configuration_is_named_key_by_key() {
+        let found = change(&[], &["train.lr=0.125"]).expect("another rate");
+        assert_eq!(found, "configuration: [train] lr = 0.002 → lr = 0.125");
+    }
+
+    #[test]
+    fn what_decides_no_byte_may_change() {
+        let free = ["run.threads=7", "data.cache_dir=elsewhere", "checkpoint.keep_last=9", "log.tensorboard=false"];
+        assert_eq!(change(&[], &free), None);
+        // in f32, backward computes again what it would have read
+        assert_eq!(change(&[], &["train.gradient_checkpointing=true"]), None);
+        let bf16 = "train.precision=bf16";
+        let found = change(&[bf16, "train.gradient_checkpointing=true"], &[bf16]).expect("other gradients");
+        assert!(found.contains("gradient_checkpointing = true → gradient_checkpointing = false"), "{found}");
+    }
 }

@@ -13,7 +13,7 @@
 //! head [v, d]                                                                          absent if tied
 //! ```
 
-use crate::{LayerKind, ModelConfig};
+use crate::config::{LayerKind, ModelConfig};
 
 /// What a tensor does; compression recipes choose by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,21 +1,42 @@
-//! key, value, rule → nothing, or a [`Problem`]
+//! key, value, rule → nothing, or a [`BrokenRule`]
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     ops::{Bound, RangeBounds, RangeInclusive},
 };
 
-use crate::{ConfigError, Fault, Problem};
+/// A value that a configuration may not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenRule {
+    /// `table.key`.
+    pub key: String,
+    /// The value, as TOML.
+    pub value: String,
+    /// Completes "must …".
+    pub rule: String,
+    /// The most similar value that keeps the rule, where that makes sense.
+    pub nearest: Option<String>,
+}
 
-/// Collects every broken rule.
-#[derive(Default)]
-pub(crate) struct Checks {
-    problems: Vec<Problem>,
+impl Display for BrokenRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value, rule, nearest } = self;
+        // a precision cuts strings: values come from files, and a message has to fit a terminal
+        write!(f, "`{key}` = {value:.80}: must {rule}")?;
+        nearest.as_ref().map_or(Ok(()), |nearest| write!(f, "; the nearest valid value is {nearest}"))
+    }
+}
+
+/// Collects every broken rule of a configuration.
+#[derive(Debug, Default)]
+pub struct Checks {
+    broken: Vec<BrokenRule>,
 }
 
 impl Checks {
-    /// `rule` completes "must …"; it is broken unless `holds`. A value is told the first rule it breaks only.
-    pub(crate) fn rule(
+    /// Note that `rule`, which completes "must …", is broken unless it `holds`. Of the rules that a value breaks, the first
+    /// is noted.
+    pub fn rule(
         &mut self,
         holds: bool,
         key: &str,
@@ -24,17 +45,14 @@ impl Checks {
         nearest: Option<String>,
     ) {
         let value = value.to_string();
-        let told = |problem: &Problem| {
-            problem.key == key && matches!(&problem.fault, Fault::BrokenRule { value: told, .. } if *told == value)
-        };
-        if !holds && !self.problems.iter().any(told) {
-            let fault = Fault::BrokenRule { value, rule: rule.into(), nearest };
-            self.problems.push(Problem { key: key.into(), place: None, fault });
+        let is_told = self.broken.iter().any(|told| told.key == key && told.value == value);
+        if !holds && !is_told {
+            self.broken.push(BrokenRule { key: key.into(), value, rule: rule.into(), nearest });
         }
     }
 
     /// A whole number within `range`.
-    pub(crate) fn count<T: PartialOrd + Display>(&mut self, key: &str, value: T, range: RangeInclusive<T>) {
+    pub fn count<T: PartialOrd + Display>(&mut self, key: &str, value: T, range: RangeInclusive<T>) {
         let (least, most) = (range.start(), range.end());
         let nearest = if value < *least { least } else { most };
         let rule = format!("be between {least} and {most}");
@@ -42,7 +60,7 @@ impl Checks {
     }
 
     /// A number within `bounds` that f32, in which the model computes, can hold.
-    pub(crate) fn number(&mut self, key: &str, value: f64, bounds: impl RangeBounds<f64>) {
+    pub fn number(&mut self, key: &str, value: f64, bounds: impl RangeBounds<f64>) {
         let mut rule = vec!["be finite in f32".to_owned()];
         let mut nearest = None;
         match bounds.start_bound() {
@@ -66,22 +84,22 @@ impl Checks {
     }
 
     /// A string with something in it.
-    pub(crate) fn filled(&mut self, key: &str, value: &str) {
+    pub fn filled(&mut self, key: &str, value: &str) {
         self.rule(!value.trim().is_empty(), key, format!("{value:?}"), "not be empty", None);
     }
 
     /// Add what `other` found.
     pub(crate) fn absorb(&mut self, other: Self) {
-        self.problems.extend(other.problems);
+        self.broken.extend(other.broken);
     }
 
     /// Whether no rule is broken so far.
     pub(crate) fn hold(&self) -> bool {
-        self.problems.is_empty()
+        self.broken.is_empty()
     }
 
-    pub(crate) fn finish(self) -> Result<(), ConfigError> {
-        let Self { problems } = self;
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
+    /// Every rule that was found broken, in the order of the checks; empty if all hold.
+    pub fn finish(self) -> Vec<BrokenRule> {
+        self.broken
     }
 }

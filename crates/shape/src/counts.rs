@@ -1,6 +1,9 @@
 //! tensors → parameters, bytes, FLOPs a token
 
-use crate::{LayerKind, ModelConfig, TensorRole, TensorSpec};
+use crate::{
+    config::{LayerKind, ModelConfig},
+    table::{TensorRole, TensorSpec},
+};
 
 /// Multiply and add.
 const FLOPS_PER_MAC: u64 = 2;

@@ -15,7 +15,10 @@
 
 use serde::Serialize;
 
-use crate::{LayerKind, ModelConfig, Precision};
+use crate::{
+    config::{LayerKind, ModelConfig},
+    precision::{F32_BYTES, Precision},
+};
 
 /// Bytes of activations alive between the forward and the backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -36,18 +39,6 @@ struct Kept {
     exact: u64,
     /// A sequence, in f32.
     state: u64,
-}
-
-const F32_BYTES: u64 = size_of::<f32>() as u64;
-
-impl Precision {
-    /// Bytes of an activation that is saved.
-    pub fn bytes(self) -> u64 {
-        match self {
-            Self::F32 => F32_BYTES,
-            Self::Bf16 => 2,
-        }
-    }
 }
 
 impl ModelConfig {

@@ -1,0 +1,152 @@
+//! contents → temporary sibling → fsync → rename → fsync of the directory
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, ErrorKind, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use crate::{
+    atomic_dir::{parent_of, try_sync_dir},
+    error::{FileError, failed_to},
+};
+
+/// Bytes collected before the system is asked to write them.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Replace the contents of a file, whole or not at all.
+///
+/// # Errors
+/// [`FileError`] if the directory does not exist or cannot be written; `path` is then as it was, and nothing is left
+/// beside it.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// [`write_atomic`] for contents that `fill` produces piece by piece.
+///
+/// # Errors
+/// As [`write_atomic`], and if `fill` fails.
+pub fn write_atomic_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), FileError> {
+    publish(path, fill).map_err(failed_to("write", path))
+}
+
+fn publish(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let dir = parent_of(path);
+    let sibling = Sibling::create_in(dir)?;
+    let mut buffered = BufWriter::with_capacity(BUFFER_BYTES, &sibling.file);
+    fill(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
+    sibling.file.sync_all()?;
+    sibling.rename_to(path)?;
+    try_sync_dir(dir)
+}
+
+/// A new file that is removed unless it is renamed.
+struct Sibling {
+    file: File,
+    /// Empty once the file has its final name.
+    path: PathBuf,
+}
+
+impl Sibling {
+    /// A file with a name that no other has: a machine that shares the directory may have a process of the same number,
+    /// and an earlier one of that number may have been killed.
+    fn create_in(dir: &Path) -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = dir.join(format!(".itera-{}-{number}.part", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok(Self { file, path }),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn rename_to(mut self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)?;
+        self.path = PathBuf::new();
+        Ok(())
+    }
+}
+
+impl Drop for Sibling {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            // the error that matters is the one that stopped the writing
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn replaces_the_whole_file_and_leaves_no_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        for contents in [&b"the first, longer one"[..], b"short", b""] {
+            write_atomic(&path, contents).expect("written");
+            assert_eq!(fs::read(&path).expect("read"), contents);
+        }
+        assert_eq!(names(dir.path()), ["file"]);
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_no_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        write_atomic(&path, b"old").expect("written");
+        let full = |file: &mut dyn Write| file.write_all(b"ne").and(Err(std::io::ErrorKind::StorageFull.into()));
+        let error = write_atomic_with(&path, full).expect_err("no space").to_string();
+        assert!(error.contains(&*path.to_string_lossy()), "{error}");
+        assert_eq!(fs::read(&path).expect("read"), b"old");
+        assert_eq!(names(dir.path()), ["file"]);
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_replaced_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let taken = dir.path().join("taken");
+        fs::create_dir(&taken).expect("created");
+        for path in [taken, dir.path().join("absent/file")] {
+            let error = write_atomic(&path, b"new").expect_err("refused").to_string();
+            assert!(error.contains(&*path.to_string_lossy()), "{error}");
+        }
+        assert_eq!(names(dir.path()), ["taken"]);
+    }
+
+    #[test]
+    fn a_name_that_a_killed_process_left_is_passed_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let left = |number: u64| dir.path().join(format!(".itera-{}-{number}.part", std::process::id()));
+        (0..100).for_each(|number| fs::write(left(number), b"left").expect("written"));
+        write_atomic(&dir.path().join("file"), b"new").expect("written");
+        assert_eq!(fs::read(dir.path().join("file")).expect("read"), b"new");
+        assert_eq!(names(dir.path()).len(), 101);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_it_if_they_may_read_new_files() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).expect("metadata").permissions().mode();
+        fs::write(dir.path().join("plain"), b"").expect("written");
+        write_atomic(&dir.path().join("atomic"), b"").expect("written");
+        assert_eq!(mode("atomic"), mode("plain"));
+    }
+}
