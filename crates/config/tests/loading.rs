@@ -1,5 +1,7 @@
 //! What is refused, and how: every problem at once, each with its place and the nearest valid choice.
 
+use std::error::Error;
+
 use itera_config::{Config, ConfigError, Fault, Problem};
 use proptest::prelude::*;
 
@@ -113,16 +115,16 @@ fn messages_say_where_what_and_what_instead() {
             "run.toml:10: unknown key `model.eps`; the nearest is `train.eps`",
             "run.toml:12: `tokenizer.kind` = \"bbpe\": expected `bpe` or `byte`",
             "run.toml:14: `log.tensorboard` = 1: expected true or false",
-            "--set lr=2: unknown key `lr`; the nearest is `train.lr`",
-            "--set evla.tokens=1: unknown key `evla.tokens`; the nearest is `eval.tokens`",
-            "--set run=3: `run` = 3: expected a table",
+            "override lr=2: unknown key `lr`; the nearest is `train.lr`",
+            "override evla.tokens=1: unknown key `evla.tokens`; the nearest is `eval.tokens`",
+            "override run=3: `run` = 3: expected a table",
         ]
     );
     assert_eq!(
         messages("[model]\ntop_k = 5", &["train.beta2=1"]),
         [
             "run.toml:2: `model.top_k` = 5: must be at most model.n_experts (4); the nearest valid value is 4",
-            "--set train.beta2=1: `train.beta2` = 1: must be finite in f32, at least 0, less than 1",
+            "override train.beta2=1: `train.beta2` = 1: must be finite in f32, at least 0, less than 1",
         ]
     );
 }
@@ -135,7 +137,7 @@ fn a_typo_in_any_key_or_table_finds_it_again() {
             if keys.contains(&(table.clone(), typo.clone())) {
                 continue;
             }
-            let place = format!("--set {table}.{typo}=1");
+            let place = format!("override {table}.{typo}=1");
             let found = problems("", &[&format!("{table}.{typo}=1")]);
             let Fault::Unknown { nearest } = &found[0].fault else { panic!("{found:?}") };
             // not always the same key: `beta` is as near to beta1 as to beta2
@@ -174,11 +176,12 @@ fn what_is_not_toml_is_refused_with_its_line() {
         ("[run]\n[run]", "line 2"),
         ("\n\n\nrun.seed = 99999999999999999999", "line 4"),
     ] {
-        let message = load(text, &[]).expect_err(text).to_string();
-        assert!(message.starts_with("run.toml: ") && message.contains(line), "{message}");
+        let error = load(text, &[]).expect_err(text);
+        let cause = error.source().expect("the answer of the parser").to_string();
+        assert!(error.to_string().starts_with("run.toml ") && cause.contains(line), "{error}: {cause}");
     }
     let message = load("", &["train.lr"]).expect_err("no value").to_string();
-    assert!(message.contains("`train.lr`") && message.contains("train.lr=3e-4"), "{message}");
+    assert!(message.contains("`train.lr`") && message.contains("table.key=value"), "{message}");
 }
 
 #[test]

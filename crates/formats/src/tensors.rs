@@ -7,7 +7,6 @@
 //! Format: <https://huggingface.co/docs/safetensors>. Written in order of name, so equal tensors give equal bytes.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
@@ -115,7 +114,7 @@ fn header_of<'a>(path: &Path, tensors: impl Iterator<Item = Described<'a>>) -> R
         infos.push((name.to_owned(), TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (start, end) }));
     }
     // transformers refuses a file that does not say which framework laid its tensors out
-    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let about = [("format".to_owned(), "pt".to_owned())].into_iter().collect();
     let metadata = Metadata::new(Some(about), infos).map_err(|error| invalid(error.to_string()))?;
     let mut header = serde_json::to_vec(&metadata).map_err(|error| invalid(error.to_string()))?;
     header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');

@@ -16,9 +16,8 @@ fn an_interrupted_recipe_goes_on_to_the_same_bytes() {
     fixture.interrupted(&recipe, Resume::No);
     assert!(!out.join("report.json").exists());
 
-    let error =
-        fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("it is there already").to_string();
-    assert!(error.contains("--resume"), "{error}");
+    let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("it is there already");
+    assert!(matches!(&error, CompressError::Exists { path } if path.starts_with(&out)), "{error:?}");
     let changed = fixture.recipe("pause", &QAT.replace("steps = 8", "steps = 9"));
     let error = fixture.compress(&changed, Resume::Last, StopFlag::default());
     assert!(matches!(error, Err(CompressError::OtherRecipe { .. })), "{error:?}");
@@ -107,7 +106,6 @@ fn a_stage_that_costs_more_than_its_limit_stops_the_recipe() {
     let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("too lossy");
     let CompressError::TooLossy { stage: 2, kept, .. } = &error else { panic!("{error}") };
     assert!(kept.ends_with("stages/1-finetune.gguf") && kept.is_file());
-    assert!(error.to_string().contains("max_loss_percent"), "{error}");
     assert!(!fixture.out("out-strict").join("report.json").exists());
     assert!(!fixture.out("out-strict/run-strict.gguf").exists(), "what costs too much is no artifact");
 }
