@@ -13,12 +13,60 @@ use indicatif::ProgressBar;
 use itera_compress::{Baseline, Event, Job, Outcome, Plan, PlannedStage, Recipe, Report, Variant, compress};
 use itera_trainer::Resume;
 
-use crate::{args, progress::Progress, report, setup, signals};
+use crate::{args::DeviceArgs, progress::Progress, report, setup, signals};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  itera compress --list                                     the recipes, a line each
+  itera compress --recipe int4 runs/quickstart --dry-run    what it would do, and the size to the byte
+  itera compress --recipe int4 runs/quickstart              writes runs/quickstart-int4
+  itera compress --recipe mine.toml runs/tiny -o out --data valid.txt
+
+A recipe is a TOML file of stages; docs/compression.md describes them. SIGINT, SIGTERM and SIGUSR1 save a stage that
+trains; the same command with --resume goes on.")]
+pub struct Args {
+    /// A run, or a checkpoint of one.
+    #[arg(required_unless_present = "list")]
+    path: Option<PathBuf>,
+    /// A builtin recipe, or the path of a TOML file.
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "list")]
+    recipe: Option<String>,
+    /// The directory to write; the run's, with the recipe's name behind it, if not given.
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Documents to score on instead of the run's held-out split (path, glob or hub:…; may be given again).
+    #[arg(long, value_name = "SOURCE")]
+    data: Vec<String>,
+    /// Change a key of the run's configuration: --set data.source=stories.txt (may be given again).
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Show the builtin recipes.
+    #[arg(long)]
+    list: bool,
+    /// Show what would be done, and the size of the result, to the byte.
+    #[arg(long)]
+    dry_run: bool,
+    /// Go on where an earlier call was stopped.
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
+    /// Replace what an earlier call wrote.
+    #[arg(long)]
+    overwrite: bool,
+    /// Write also what llama.cpp cannot run.
+    #[arg(long)]
+    allow_unsupported: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
 
 /// Steps that an estimate of time is made from, after one that does not count.
 const TIMED_STEPS: u64 = 3;
 
-pub fn run(args: args::Compress) -> Result<ExitCode> {
+pub fn run(args: Args) -> Result<ExitCode> {
     let (Some(recipe), Some(path), false) = (&args.recipe, &args.path, args.list) else {
         return list(args.json);
     };
@@ -89,13 +137,7 @@ fn list(json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn dry_run(
-    recipe: &Recipe,
-    baseline: &Baseline,
-    device: &Device,
-    to: &Path,
-    args: &args::Compress,
-) -> Result<ExitCode> {
+fn dry_run(recipe: &Recipe, baseline: &Baseline, device: &Device, to: &Path, args: &Args) -> Result<ExitCode> {
     let plan = Plan::new(recipe, baseline, args.allow_unsupported)?;
     let times = plan.stages.iter().map(|stage| stage_time(stage, device)).collect::<Result<Vec<_>>>()?;
     let mut out = io::stdout().lock();

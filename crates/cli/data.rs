@@ -8,9 +8,22 @@ use std::{
 use anyhow::Result;
 use itera_data::{SplitSummary, TokenSummary};
 
-use crate::{args, setup};
+use crate::{args::ConfigArgs, setup};
 
-pub fn run(args: args::Data) -> Result<ExitCode> {
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  itera data --config configs/quickstart.toml --samples 3")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Documents to show.
+    #[arg(long, default_value_t = 3)]
+    samples: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
     let config = setup::config(&args.config)?;
     eprintln!("preparing {} …", config.data.source.join(", "));
     let data = itera_data::prepare(&config)?;

@@ -15,7 +15,12 @@ use itera_ops::device::count;
 use serde::Serialize;
 use sysinfo::System;
 
-use crate::args;
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
 
 /// What the machine has and measured just now.
 #[derive(Serialize)]
@@ -54,7 +59,7 @@ struct DeviceFinding {
 
 const DEVICES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
 
-pub fn run(args: args::Doctor) -> Result<ExitCode> {
+pub fn run(args: Args) -> Result<ExitCode> {
     let findings = examine()?;
     let mut out = io::stdout().lock();
     if args.json {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -18,12 +18,66 @@ use itera_runtime::Model;
 use itera_shape::NamedTensor;
 use itera_tokenizer::Tokenizer;
 
-use crate::{
-    args::{self, Dtype, Format},
-    listing::Sizes,
-};
+use crate::listing::Sizes;
 
-pub fn run(args: args::Export) -> Result<ExitCode> {
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  itera export runs/quickstart -o quickstart.gguf
+  itera export runs/quickstart --dtype q8_0 -o quickstart-q8.gguf
+  itera export runs/quickstart/last --format hf --dtype bf16 -o quickstart-bf16
+  itera export runs/quickstart --format hf --dtype fp8 -o quickstart-fp8
+  itera export quickstart.gguf --format hf -o quickstart-hf                  back to a directory
+
+Matrices are stored as asked; norms, convolutions, routers and other small weights stay f32. What is written appears
+whole or not at all. A Hugging Face directory holds f32, f16, bf16, fp8 or int4. What a file has rounded already is
+taken as it is; rounding it again loses a little more.")]
+pub struct Args {
+    /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
+    path: PathBuf,
+    /// The file or directory to write.
+    #[arg(short, long, value_name = "PATH")]
+    output: PathBuf,
+    /// What to write.
+    #[arg(long, value_enum, default_value = "gguf")]
+    format: Format,
+    /// How the numbers of matrices are stored.
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: Dtype,
+    /// Write also what llama.cpp cannot run.
+    #[arg(long)]
+    allow_unsupported: bool,
+    /// Replace what is there.
+    #[arg(long)]
+    force: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// One file, tokenizer included; llama.cpp runs it.
+    Gguf,
+    /// A directory that `transformers` opens.
+    Hf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Dtype {
+    F32,
+    F16,
+    Bf16,
+    /// 8.5 bits a number; GGUF alone has it.
+    #[value(name = "q8_0")]
+    Q8_0,
+    /// 8-bit floats (E4M3), in the layout of compressed-tensors; a directory alone has it.
+    Fp8,
+    /// Linear modules in 4.5 bits a number, other matrices in fp8, in the same layout.
+    Int4,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
     let path = find_model(&args.path)?;
     let output = &args.output;
     if output.exists() && !args.force {

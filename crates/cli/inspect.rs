@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -14,10 +14,17 @@ use itera_shape::ModelConfig;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    args,
-    listing::{Sizes, shape},
-};
+use crate::listing::{Sizes, shape};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  itera inspect quickstart.gguf")]
+pub struct Args {
+    /// A GGUF file of any architecture, a Hugging Face directory, a checkpoint, or a run.
+    path: PathBuf,
+    /// Print one JSON object; of long lists in GGUF metadata it has the first items and their number.
+    #[arg(long)]
+    json: bool,
+}
 
 /// Characters of a long text, and items of a long list, that are shown.
 const SHOWN_CHARS: usize = 60;
@@ -39,7 +46,7 @@ struct Vocabulary {
     specials: Vec<String>,
 }
 
-pub fn run(args: args::Inspect) -> Result<ExitCode> {
+pub fn run(args: Args) -> Result<ExitCode> {
     let path = find_model(&args.path)?;
     let listing = Listing::of(&path)?;
     let anatomy = examine(&path);

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod command;
 mod compare;
 mod compress;
 mod data;
@@ -25,11 +26,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::command::Args;
+
 fn main() -> ExitCode {
     itera_kernels::memory::keep_freed();
-    let args = args::Args::parse();
+    let Args { command } = Args::parse();
     setup::logging();
-    run(args.command).unwrap_or_else(|error| {
+    command.run().unwrap_or_else(|error| {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
@@ -39,24 +42,6 @@ fn main() -> ExitCode {
         }
         ExitCode::FAILURE
     })
-}
-
-fn run(command: args::Command) -> anyhow::Result<ExitCode> {
-    itera_kernels::simd::asked_level()?;
-    match command {
-        args::Command::Train(args) => train::run(args),
-        args::Command::Eval(args) => eval::run(args),
-        args::Command::Generate(args) => generate::run(args),
-        args::Command::Model(args) => model::run(args),
-        args::Command::Data(args) => data::run(args),
-        args::Command::Doctor(args) => doctor::run(args),
-        args::Command::Compress(args) => compress::run(args),
-        args::Command::Compare(args) => compare::run(args),
-        args::Command::Export(args) => export::run(args),
-        args::Command::Inspect(args) => inspect::run(args),
-        args::Command::Bench(args) => bench::run(args),
-        args::Command::Logits(args) => logits::run(args),
-    }
 }
 
 /// Whether whoever reads the output has seen enough, as `| head` has.

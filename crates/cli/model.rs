@@ -9,9 +9,19 @@ use anyhow::Result;
 use itera_config::Config;
 use itera_shape::{ModelConfig, Precision, SavedActivations};
 
-use crate::{args, listing::shape, setup};
+use crate::{args::ConfigArgs, listing::shape, setup};
 
-pub fn run(args: args::Model) -> Result<ExitCode> {
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  itera model --config configs/tiny.toml --set model.n_experts=8")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
     let config = setup::config(&args.config)?;
     let mut out = io::stdout().lock();
     if args.json {

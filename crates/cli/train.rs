@@ -1,13 +1,42 @@
 //! `itera train`
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use itera_trainer::{Job, Resume, RunEnd, train};
 
-use crate::{args, progress::Progress, report, setup, signals};
+use crate::{
+    args::{ConfigArgs, DeviceArgs},
+    progress::Progress,
+    report, setup, signals,
+};
 
-pub fn run(args: args::Train) -> Result<ExitCode> {
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  itera train --config configs/quickstart.toml
+  itera train --config configs/tinystories.toml --set data.source=stories.txt --set run.dir=runs/mine
+  itera train --config configs/tiny.toml --resume       go on where the last checkpoint was saved
+
+SIGINT (Ctrl-C), SIGTERM and SIGUSR1 finish the step, save, and exit with 130, 143 or 138;
+the same command with --resume then continues to the same bytes as an uninterrupted run.")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Continue from the run's last checkpoint, or from CHECKPOINT; starts at step 0 if there is none yet.
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, conflicts_with = "overwrite")]
+    resume: Option<Option<PathBuf>>,
+    /// Remove the checkpoints that the run directory already holds and start anew.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
     let mut config = setup::config(&args.config)?;
     setup::apply(&args.device, &mut config.run);
     let device = setup::device(&config.run)?;

@@ -1,0 +1,79 @@
+//! The command line: what `itera --help` shows. The arguments of a command stand in its own file.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{args, bench, compare, compress, data, doctor, eval, export, generate, inspect, logits, model, train};
+
+/// Train, compress and ship tiny language models: a Mamba-2 backbone with a mixture of experts, on a CPU.
+#[derive(Debug, Parser)]
+#[command(
+    name = "itera",
+    version,
+    after_help = "\
+Examples:
+  itera train --config configs/quickstart.toml          train on built-in stories, nothing to download
+  itera generate runs/quickstart --prompt \"Once upon a time\"
+  itera eval runs/quickstart                            bits per byte of the held-out documents
+  itera export runs/quickstart --dtype q8_0 -o quickstart.gguf
+  itera compress --recipe int4 runs/quickstart
+  itera generate quickstart.gguf --prompt \"Once upon a time\"
+
+Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM or SIGUSR1 stopped
+training and it is saved (130, 143, and 138 on Linux)."
+)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model: text in, checkpoint out.
+    Train(train::Args),
+    /// Score held-out documents in full: nats a token, bits per byte, perplexity.
+    Eval(args::Eval),
+    /// Continue prompts.
+    Generate(args::Generate),
+    /// Write a model as one GGUF file, which llama.cpp runs too, or as a Hugging Face directory.
+    Export(export::Args),
+    /// Make a trained run small by a recipe, and report what that costs.
+    Compress(compress::Args),
+    /// Set models beside each other: bytes, bits per byte, speed, memory, samples.
+    Compare(args::Compare),
+    /// Show what a model file or directory holds: metadata, tensors, tokenizer, sizes.
+    Inspect(inspect::Args),
+    /// Show every tensor of a configuration, parameters, bytes and FLOPs a token.
+    Model(model::Args),
+    /// Show what a configuration's corpus holds: documents, bytes, tokens, splits, samples.
+    Data(data::Args),
+    /// Show what this machine has and can do.
+    Doctor(doctor::Args),
+    /// Measure the speed of a model, or of training.
+    Bench(args::Bench),
+    /// Print the logits of a text, for comparison with other implementations.
+    Logits(args::Logits),
+}
+
+impl Command {
+    /// Do what is asked. Returns the exit code of what was done, or was stopped by a signal.
+    pub fn run(self) -> Result<ExitCode> {
+        itera_kernels::simd::asked_level()?;
+        match self {
+            Self::Train(args) => train::run(args),
+            Self::Eval(args) => eval::run(args),
+            Self::Generate(args) => generate::run(args),
+            Self::Export(args) => export::run(args),
+            Self::Compress(args) => compress::run(args),
+            Self::Compare(args) => compare::run(args),
+            Self::Inspect(args) => inspect::run(args),
+            Self::Model(args) => model::run(args),
+            Self::Data(args) => data::run(args),
+            Self::Doctor(args) => doctor::run(args),
+            Self::Bench(args) => bench::run(args),
+            Self::Logits(args) => logits::run(args),
+        }
+    }
+}
