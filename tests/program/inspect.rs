@@ -47,6 +47,16 @@ fn nothing_in_a_file_reaches_the_terminal_raw() {
     assert!(!raw(&shown) && shown.matches("a\\u{1b}[2J\\u{9b}31m\\n\\u{202e}b").count() == 3, "{shown}");
     let error = here.fails(1, &["inspect", "cut.gguf"]);
     assert!(!raw(&error) && error.contains("tensor `a\\u{1b}[2J"), "{error}");
+
+    let evil_dir = here.path("evil");
+    fs::create_dir(&evil_dir).expect("created");
+    let json = serde_json::json!({ evil: evil, "nested": { evil: [evil] } });
+    fs::write(evil_dir.join("config.json"), json.to_string()).expect("written");
+    let header = serde_json::json!({ evil: { "dtype": "I64", "shape": [1], "data_offsets": [0, 8] } }).to_string();
+    let weights = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 8]].concat();
+    fs::write(evil_dir.join("model.safetensors"), weights).expect("written");
+    let shown = here.ok(&["inspect", "evil"]);
+    assert!(!raw(&shown) && shown.contains("I64"), "{shown}");
 }
 
 #[cfg(unix)]

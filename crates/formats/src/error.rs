@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use itera_files::FileError;
-use itera_kernels::quant::MatrixError;
+use itera_kernels::quant::{Kind, MatrixError};
 use itera_shape::InvalidModel;
 
 use crate::printable::printable;
@@ -92,6 +92,52 @@ pub enum FormatError {
         expected: Vec<usize>,
         /// The shape that it has.
         found: Vec<usize>,
+    },
+    /// A head that is tied to the embedding lies beside it with other numbers.
+    #[error("{}: tensor `{head}` differs from `{embedding}`, and config.json says that they are tied", printable(path))]
+    Untied {
+        /// The file of the head.
+        path: PathBuf,
+        /// The head, by its name in the file.
+        head: String,
+        /// The embedding, by its name in the file.
+        embedding: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error("{}: tensor `{}` holds {value} at index {index}", printable(path), printable(tensor))]
+    NotFinite {
+        /// The file or directory.
+        path: PathBuf,
+        /// The tensor, by its name in the file.
+        tensor: String,
+        /// The number's place among all of the tensor, counted from 0 with the last dimension varying fastest.
+        index: usize,
+        /// The number.
+        value: f32,
+    },
+    /// A weight is NaN or infinite, or would not be finite as the kind that it is to be written in.
+    #[error("tensor `{}` cannot be stored as {}: its number at index {index} is {value}", printable(tensor), kind.name())]
+    Unstorable {
+        /// The tensor.
+        tensor: String,
+        /// The number's place among all of the tensor, counted from 0 with the last dimension varying fastest.
+        index: usize,
+        /// The number.
+        value: f32,
+        /// The kind that was asked for.
+        kind: Kind,
+    },
+    /// A pointer of Git LFS lies where the file should be.
+    #[error(
+        "{} is a Git LFS pointer{}, not the file itself",
+        printable(path),
+        size_bytes.map(|bytes| format!(" to {bytes} bytes")).unwrap_or_default()
+    )]
+    LfsPointer {
+        /// The pointer.
+        path: PathBuf,
+        /// Bytes of the file that it stands for, if it says.
+        size_bytes: Option<u64>,
     },
     /// A tensor cannot be stored as asked.
     #[error("tensor `{}` cannot be stored as asked", printable(tensor))]

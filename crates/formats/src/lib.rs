@@ -13,9 +13,11 @@
 //! ([`itera_files`]). The names and layouts of the outside world occur in this crate and nowhere else.
 
 mod error;
+mod finite;
 pub mod gguf;
 mod header;
 pub mod hf;
+mod lfs;
 mod listing;
 mod model_file;
 mod packed;

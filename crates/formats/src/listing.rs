@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GGUF file ────────── header ─────────────────┐
-//! directory ── config.json, model.safetensors ─┴─▶ Listing: metadata, tensors, bytes of the files
+//! directory ── config.json, model*.safetensors ┴─▶ Listing: metadata, tensors, bytes of the files
 //! ```
 //!
 //! Nothing here asks whether the model is one that can be run, so files of other architectures can be looked at too.
@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::gguf::{Gguf, Value};
-use crate::{Result, hf};
+use crate::{FormatError, Result, hf};
 
 /// What a model file or directory holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,23 +123,41 @@ impl Listing {
 
     fn of_dir(dir: &Path) -> Result<Self> {
         let config = hf::read_config_json(&dir.join(hf::CONFIG))?;
-        let path = dir.join(hf::WEIGHTS);
-        let file = MappedFile::open(&path)?;
-        let mut found = hf::stored(&path, file.bytes())?;
-        found.sort_by_key(|tensor| tensor.range.start);
-        let tensor = |tensor: hf::Stored| ListedTensor {
-            name: tensor.name,
-            stored_as: NumberType::Kind(tensor.kind),
-            shape: tensor.shape,
-            size_bytes: tensor.size_bytes,
+        let shards = hf::open_weights(dir)?;
+        let mut placed: Vec<(_, ListedTensor)> = match hf::stored(&shards) {
+            Ok(found) => found.into_iter().map(|tensor| ((tensor.shard, tensor.range.start), tensor.into())).collect(),
+            // of another family, or in parts that are not known here: each as it lies
+            Err(FormatError::Dtype { .. } | FormatError::Parts { .. }) => {
+                let found = hf::raw(&shards)?.into_values();
+                found.map(|tensor| ((tensor.shard, tensor.range.start), tensor.into())).collect()
+            }
+            Err(error) => return Err(error),
         };
+        placed.sort_by_key(|(place, _)| *place);
         let entries = config.as_object().into_iter().flatten();
         Ok(Self {
             format: "Hugging Face".to_owned(),
             metadata: entries.map(|(key, value)| (key.clone(), MetadataValue::Whole(value.clone()))).collect(),
-            tensors: found.into_iter().map(tensor).collect(),
+            tensors: placed.into_iter().map(|(_, tensor)| tensor).collect(),
             file_bytes: bytes_in(dir)?,
         })
+    }
+}
+
+impl From<hf::Stored> for ListedTensor {
+    fn from(tensor: hf::Stored) -> Self {
+        let hf::Stored { name, kind, shape, size_bytes, .. } = tensor;
+        Self { name, stored_as: NumberType::Kind(kind), shape, size_bytes }
+    }
+}
+
+impl From<hf::Raw<'_>> for ListedTensor {
+    fn from(raw: hf::Raw<'_>) -> Self {
+        let stored_as = match raw.tensor.known_kind() {
+            Some(kind) => NumberType::Kind(kind),
+            None => NumberType::Other(raw.tensor.dtype.to_string()),
+        };
+        Self { name: raw.tensor.name, stored_as, shape: raw.tensor.shape, size_bytes: raw.range.len() }
     }
 }
 

@@ -8,6 +8,7 @@
 use itera_kernels::quant::{self, Kind, MatrixError, QuantMatrix};
 use itera_shape::{ModelConfig, TensorRef};
 
+use crate::finite::{check_blocks, check_storable};
 use crate::{FormatError, Result};
 
 /// A tensor whose numbers are rounded: rows, one after the other, each whole blocks of one kind.
@@ -23,24 +24,30 @@ impl PackedTensor {
     /// Blocks that are made already. Rows run along the last dimension.
     ///
     /// # Errors
-    /// If a row is not whole blocks, or `bytes` are not exactly the rows.
+    /// If a row is not whole blocks, `bytes` are not exactly the rows, or they stand for a number that is not finite.
     pub fn new(name: &str, shape: &[usize], kind: Kind, bytes: Vec<u8>) -> Result<Self> {
         let (rows, cols) = rows_and_cols(shape);
         QuantMatrix::new(kind, rows, cols, &bytes).map_err(|source| unpackable(name, source))?;
+        check_blocks(name, kind, &bytes, None)?;
         Ok(Self { name: name.into(), shape: shape.into(), kind, bytes })
     }
 
     /// `tensor` rounded as [`quantize`](quant::quantize) rounds.
     ///
     /// # Errors
-    /// If a row is not whole blocks of `kind`, or the numbers are not as many as the shape has.
+    /// If a row is not whole blocks of `kind`, the numbers are not as many as the shape has, or one of them is not finite
+    /// or would not be as `kind`.
     pub fn round(tensor: &TensorRef<'_>, kind: Kind) -> Result<Self> {
         let TensorRef { name, shape, data } = *tensor;
         let (rows, cols) = rows_and_cols(shape);
         let problem = || unpackable(name, MatrixError::Shape { kind, rows, cols });
         let row_bytes = kind.row_bytes(cols).filter(|_| data.len() == rows * cols).ok_or_else(problem)?;
+        check_storable(name, kind, data)?;
         let mut bytes = vec![0; rows * row_bytes];
         quant::quantize(kind, data, &mut bytes);
+        if kind.block_len() > 1 {
+            check_blocks(name, kind, &bytes, Some(data))?;
+        }
         Ok(Self { name: name.into(), shape: shape.into(), kind, bytes })
     }
 
@@ -75,7 +82,8 @@ impl PackedTensor {
 /// Every tensor of a model packed as [`packed_kind`] has it.
 ///
 /// # Errors
-/// If the configuration is not valid or the tensors are not exactly those of it.
+/// If the configuration is not valid, the tensors are not exactly those of it, or a number is not finite or would not be
+/// as it is packed.
 pub fn pack_model(config: &ModelConfig, tensors: &[TensorRef<'_>], kind: Kind) -> Result<Vec<PackedTensor>> {
     let tensors = crate::hf::of_model("the model to pack".as_ref(), config, tensors)?;
     let specs = config.tensors();

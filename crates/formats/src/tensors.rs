@@ -18,6 +18,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::header::Header;
+use crate::lfs::refuse_pointer;
 use crate::{FormatError, Result};
 
 /// Bytes of the header's length.
@@ -166,10 +167,14 @@ pub(crate) struct Indexed {
 }
 
 impl Indexed {
+    /// The kind of its numbers; `None` of one that is not read.
+    pub(crate) fn known_kind(&self) -> Option<Kind> {
+        DTYPES.into_iter().find(|(_, known)| *known == self.dtype).map(|(kind, _)| kind)
+    }
+
     /// The kind of its numbers.
     pub(crate) fn kind(&self, path: &Path) -> Result<Kind> {
-        let found = DTYPES.into_iter().find(|(_, known)| *known == self.dtype);
-        found.map(|(kind, _)| kind).ok_or_else(|| FormatError::Dtype {
+        self.known_kind().ok_or_else(|| FormatError::Dtype {
             path: path.to_owned(),
             tensor: self.name.clone(),
             dtype: self.dtype.to_string(),
@@ -193,6 +198,7 @@ pub(crate) fn index<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Vec<Indexed>, &
 
 /// The header, which is found valid, and the bytes behind it, which are as many as it says.
 fn split<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Metadata, &'a [u8])> {
+    refuse_pointer(path, bytes)?;
     let invalid = |problem: String| FormatError::Header { path: path.to_owned(), problem };
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
         return Err(invalid(format!("it has {} bytes, too few for the length of its header", bytes.len())));

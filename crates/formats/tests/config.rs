@@ -82,6 +82,20 @@ fn dropout_belongs_to_training() {
     assert_eq!(parse_config(&config_json(&model, &SPECIAL, Kind::F32)).expect("readable").0, ModelConfig::default());
 }
 
+#[test]
+fn tokens_that_are_absent_or_several_have_one_meaning() {
+    for (key, value, expected) in [
+        ("pad_token_id", Value::Null, SpecialIds { pad: 0, ..SPECIAL }),
+        ("bos_token_id", Value::Null, SpecialIds { bos: 0, ..SPECIAL }),
+        ("eos_token_id", json!([7, 2]), SpecialIds { eos: 7, ..SPECIAL }),
+        ("eos_token_id", json!([5]), SpecialIds { eos: 5, ..SPECIAL }),
+    ] {
+        let mut config = written();
+        config[key] = value;
+        assert_eq!(parse_config(&config).expect("readable").1, expected, "{config}");
+    }
+}
+
 /// As `transformers` 5 saves a model, and as it wrote it before.
 #[test]
 fn other_spellings_of_the_same_model_are_read() {
@@ -121,8 +135,11 @@ fn what_has_no_counterpart_is_named() {
         ("mamba_n_heads", json!(7), "8"),
         ("head_dim", json!("wide"), "whole number"),
         ("attention_multiplier", json!(0.0), "above 0"),
-        ("eos_token_id", json!([0, 2]), "one token"),
-        ("pad_token_id", json!(2048), "2048"),
+        ("eos_token_id", json!([0, 2048]), "below vocab_size, 2048"),
+        ("eos_token_id", json!([]), "the id of a token"),
+        ("eos_token_id", Value::Null, "absent"),
+        ("bos_token_id", json!("<s>"), "below vocab_size"),
+        ("pad_token_id", json!(2048), "below vocab_size, 2048"),
         ("hidden_size", Value::Null, "absent"),
     ];
     for (key, value, supported) in refused {

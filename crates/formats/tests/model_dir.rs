@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use itera_formats::hf::{read_model_dir, write_model_dir};
-use itera_formats::{Kind, ListedTensor, Listing, MetadataValue, NumberType, read_safetensors, write_safetensors};
+use itera_formats::{
+    FormatError, Kind, ListedTensor, Listing, MetadataValue, ModelFile, NumberType, read_safetensors, write_safetensors,
+};
 use itera_shape::{ModelConfig, NamedTensor, PositionEmbedding, SpecialIds, TensorRef};
 use itera_testkit::{chain, uniform};
 use tempfile::TempDir;
@@ -103,15 +105,127 @@ fn weights_of_another_model_are_refused() {
         tensors[at].shape = vec![72, 4, 1];
     });
     let extra =
-        changed(|tensors| tensors.push(NamedTensor { name: "lm_head.weight".into(), shape: vec![1], data: vec![0.0] }));
+        changed(|tensors| tensors.push(NamedTensor { name: "lm_head.bias".into(), shape: vec![1], data: vec![0.0] }));
     for (dir, named) in [
-        (missing, "`norm` is missing"),
-        (renamed, "`model.final_norm.weight` is unexpected"),
-        (reshaped, "`layers.0.mamba.conv_weight` has shape [72, 4, 1], expected [72, 1, 4]"),
-        (extra, "`head` is unexpected"),
+        (missing, "`model.norm.weight` is missing"),
+        (renamed, "`model.norm.weight` is missing, tensor `model.final_norm.weight` is unexpected"),
+        (reshaped, "`model.layers.0.mamba.conv1d.weight` has shape [72, 4, 1], expected [72, 1, 4]"),
+        (extra, "`lm_head.bias` is unexpected"),
     ] {
         let message = refusal(&dir);
         assert!(message.contains(named) && message.contains("model.safetensors"), "{message}");
+    }
+}
+
+#[test]
+fn a_tied_head_may_lie_beside_the_embedding_if_it_is_the_same() {
+    let with_head = |change: &dyn Fn(&mut NamedTensor)| {
+        changed(|tensors| {
+            let embed = tensors.iter().find(|tensor| tensor.name == "model.embed_tokens.weight").expect("it is there");
+            let mut head = NamedTensor { name: "lm_head.weight".into(), ..embed.clone() };
+            change(&mut head);
+            tensors.push(head);
+        })
+    };
+    let dir = with_head(&|_| ());
+    assert_eq!(read_model_dir(dir.path()).expect("read").tensors, random_tensors(&small()));
+    let model = ModelFile::open(dir.path()).expect("opened");
+    assert_eq!(model.matrix("head").expect("a matrix").bytes(), model.matrix("embed").expect("a matrix").bytes());
+
+    for change in [(|head| head.data[7] += 1.0) as fn(&mut NamedTensor), |head| head.shape = vec![32, 300]] {
+        let dir = with_head(&change);
+        for error in [read_model_dir(dir.path()).map(drop), ModelFile::open(dir.path()).map(drop)] {
+            let error = error.expect_err("refused");
+            assert!(matches!(&error, FormatError::Untied { head, .. } if head == "lm_head.weight"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_named() {
+    const EMBED: &str = "model.embed_tokens.weight";
+    const EXPERTS: &str = "model.layers.2.block_sparse_moe.output_linear.weight";
+    let dt_bias = "model.layers.0.mamba.dt_bias";
+    for (name, index, value) in
+        [(EMBED, 33, f32::NAN), (EXPERTS, 2_000, f32::INFINITY), (dt_bias, 1, f32::NEG_INFINITY)]
+    {
+        let dir = changed(|tensors| {
+            tensors.iter_mut().find(|tensor| tensor.name == name).expect("it is there").data[index] = value;
+        });
+        let is_it = |error: &FormatError| {
+            let FormatError::NotFinite { tensor, index: at, value: found, .. } = error else { return false };
+            tensor == name && *at == index && found.to_bits() == value.to_bits()
+        };
+        let error = read_model_dir(dir.path()).expect_err("refused");
+        assert!(is_it(&error), "{error}");
+        // vectors are looked at when a model is opened, matrices when somebody asks
+        let error = match ModelFile::open(dir.path()) {
+            Ok(model) if name != dt_bias => {
+                assert!(is_it(&model.expand().expect_err("refused")), "{name}");
+                model.check_finite().expect_err("refused")
+            }
+            opened => opened.expect_err("refused"),
+        };
+        assert!(is_it(&error), "{error}");
+    }
+    ModelFile::open(changed(|_| ()).path()).expect("opened").check_finite().expect("all are finite");
+}
+
+#[test]
+fn what_a_kind_cannot_hold_is_not_written() {
+    for (kind, value) in
+        [(Kind::F32, f32::NAN), (Kind::F32, f32::INFINITY), (Kind::F16, 70_000.0), (Kind::Bf16, -3.4e38)]
+    {
+        let mut tensors = random_tensors(&small());
+        tensors[3].data[5] = value;
+        let refs: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
+        let dir = tempfile::tempdir().expect("a directory");
+        let error = write_model_dir(dir.path(), &small(), &SPECIAL, &refs, kind).expect_err("refused");
+        let FormatError::Unstorable { tensor, index: 5, kind: of, .. } = &error else { panic!("{error}") };
+        assert_eq!((tensor, of), (&tensors[3].name, &kind));
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 0);
+    }
+}
+
+#[test]
+fn further_tokens_that_end_a_text_are_listed() {
+    let dir = changed(|_| ());
+    let more = || ModelFile::open(dir.path()).expect("opened").more_eos().to_vec();
+    let rewrite = |name: &str, eos: serde_json::Value| {
+        let path = dir.path().join(name);
+        let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+        json["eos_token_id"] = eos;
+        fs::write(path, json.to_string()).expect("written");
+    };
+    assert!(more().is_empty());
+    rewrite("config.json", serde_json::json!([0, 9]));
+    rewrite("generation_config.json", serde_json::json!([7, 0, 9]));
+    assert_eq!(more(), [7, 9]);
+    assert_eq!(read_model_dir(dir.path()).expect("read").special_ids, SPECIAL);
+    rewrite("generation_config.json", serde_json::json!(300));
+    assert!(refusal(&dir).contains("generation_config.json"));
+    fs::remove_file(dir.path().join("generation_config.json")).expect("removed");
+    assert_eq!(more(), [9]);
+}
+
+#[test]
+fn a_pointer_of_git_lfs_is_named_as_such() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    let dir = changed(|_| ());
+    let opened = ModelFile::open(dir.path()).expect("opened");
+    fs::write(dir.path().join("tokenizer.json"), pointer).expect("written");
+    assert!(
+        chain(&opened.tokenizer().expect_err("refused")).contains("tokenizer.json is a Git LFS pointer to 12345 bytes")
+    );
+    for name in ["config.json", "model.safetensors"] {
+        let dir = changed(|_| ());
+        fs::write(dir.path().join(name), pointer).expect("written");
+        assert!(refusal(&dir).contains(&format!("{name} is a Git LFS pointer to 12345 bytes")), "{name}");
+    }
+    let path = dir.path().join("model.gguf");
+    fs::write(&path, pointer).expect("written");
+    for error in [ModelFile::open(&path).map(drop), Listing::of(&path).map(drop)] {
+        assert!(matches!(error, Err(FormatError::LfsPointer { size_bytes: Some(12345), .. })));
     }
 }
 

@@ -18,6 +18,7 @@ use std::path::Path;
 use super::cursor::Cursor;
 use super::tensor_type::TensorType;
 use super::value::Value;
+use crate::lfs::refuse_pointer;
 use crate::{FormatError, Result};
 
 pub(super) const MAGIC: [u8; 4] = *b"GGUF";
@@ -84,6 +85,7 @@ impl<'a> Gguf<'a> {
     /// the file is shorter or longer than it says.
     pub fn parse(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
         let mut cursor = Cursor::new(path, bytes);
+        refuse_pointer(path, bytes)?;
         if cursor.take(MAGIC.len(), "the magic number")? != MAGIC {
             return Err(cursor.invalid("the magic number", 0, "is not `GGUF`: this is another sort of file"));
         }

@@ -23,6 +23,7 @@ mod vocabulary;
 mod write;
 
 pub use file::{Entry, Gguf, TensorInfo};
+pub(crate) use names::{Stored, stored};
 pub use tensor_type::TensorType;
 pub use value::{Array, Value};
 pub use vocabulary::Vocabulary;

@@ -12,13 +12,13 @@ use crate::model_file::{Piece, pieces_of};
 
 /// A tensor of a GGUF file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     /// Its name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Sizes of its dimensions; the last varies fastest.
-    pub(super) shape: Vec<usize>,
+    pub(crate) shape: Vec<usize>,
     /// What lies in it, by its place in the tensor of the table.
-    pub(super) piece: Piece,
+    pub(crate) piece: Piece,
 }
 
 /// The head, absent where it is tied to the embedding.
@@ -56,7 +56,7 @@ const IN_LAYER: [(&str, &str, &str); 21] = [
 ];
 
 /// The tensors that hold a tensor of the table of `config`.
-pub(super) fn stored(config: &ModelConfig, spec: &TensorSpec) -> Vec<Stored> {
+pub(crate) fn stored(config: &ModelConfig, spec: &TensorSpec) -> Vec<Stored> {
     let shape = shape_of(config, spec);
     let stored = |piece: Piece| {
         let name = match spec.name.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {

@@ -46,14 +46,15 @@ impl ModelFile {
                 dtype: tensor.stored_as.to_string(),
                 supported: tensor_type::names(),
             })?;
-            weights.add(vec![part.piece.alone()], kind, tensor.range.clone(), bytes.as_slice());
+            weights.add(vec![part.piece.alone()], kind, 0, tensor.range.clone(), bytes.as_slice());
         }
         if !missing.is_empty() || !found.is_empty() {
             let mut unexpected: Vec<_> = found.into_keys().map(str::to_owned).collect();
             unexpected.sort();
             return Err(FormatError::Names { path: path.to_owned(), missing, unexpected });
         }
-        Ok(Self::new(path, bytes, Opened { config, special_ids, layout: Layout::Gguf, weights }))
+        let opened = Opened { config, special_ids, more_eos: vec![], layout: Layout::Gguf, weights };
+        Self::new(path, vec![bytes], opened)
     }
 }
 

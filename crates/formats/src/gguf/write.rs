@@ -23,7 +23,8 @@ use super::metadata::{Metadata, put_text};
 use super::names::{Stored, stored};
 use super::vocabulary::Vocabulary;
 use super::{rotary, tensor_type};
-use crate::hf::in_order;
+use crate::finite::check_storable;
+use crate::hf::{in_order, own_name_and_shape};
 use crate::{FormatError, LlamaCppLimit, PackedTensor, Result};
 
 /// Version of the format that is written.
@@ -97,7 +98,7 @@ fn parts<'a>(path: &Path, source: &GgufSource<'a>, allow_unsupported: bool) -> R
     let config = source.config;
     config.validate()?;
     let given = source.tensors.iter().map(|tensor| (tensor.name().to_owned(), tensor));
-    let tensors = in_order(path, config, given, |spec, tensor| (tensor.shape().to_vec(), spec.shape.clone()))?;
+    let tensors = in_order(path, config, given, own_name_and_shape, |tensor| tensor.shape().to_vec())?;
     if !allow_unsupported {
         check_for_llama_cpp(config)?;
     }
@@ -111,6 +112,10 @@ fn parts<'a>(path: &Path, source: &GgufSource<'a>, allow_unsupported: bool) -> R
     if let Some(tensor) = tensors.iter().find(|tensor| tensor_type::codes(tensor.kind()).is_none()) {
         let (key, found) = (tensor.name().to_owned(), tensor.kind().name().to_owned());
         return Err(FormatError::Key { key, found, supported: format!("in GGUF {}", tensor_type::names()) });
+    }
+    for tensor in tensors.iter().filter(|tensor| tensor.name().ends_with(".a_log")) {
+        let decays: Vec<f32> = tensor.numbers().into_iter().map(decay).collect();
+        check_storable(tensor.name(), Kind::F32, &decays)?;
     }
     let parts = specs
         .iter()
@@ -227,6 +232,9 @@ impl<'a> Part<'a> {
 
 /// −exp(a_log) of each f32.
 fn decays(logs: &[u8]) -> Vec<u8> {
-    let decay = |log: &[u8; 4]| -f64::from(f32::from_le_bytes(*log)).exp() as f32;
-    logs.as_chunks().0.iter().flat_map(|log| decay(log).to_le_bytes()).collect()
+    logs.as_chunks().0.iter().flat_map(|log| decay(f32::from_le_bytes(*log)).to_le_bytes()).collect()
+}
+
+fn decay(log: f32) -> f32 {
+    -f64::from(log).exp() as f32
 }

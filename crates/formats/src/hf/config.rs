@@ -9,11 +9,14 @@ use serde_json::{Map, Value, json};
 
 use super::compressed;
 use super::settings::{Settings, unsupported};
-use crate::Result;
+use crate::{FormatError, Result};
 
 /// Stands for "no upper limit of Δ": a softplus comes near it only for an input as large, and, unlike infinity, it is a
 /// number in JSON.
 const NO_TIME_STEP_LIMIT: f64 = 1e6;
+
+/// One token that ends a text, or a list of them.
+const EOS: &str = "eos_token_id";
 
 /// Rotary base of a `config.json` that does not say.
 const DEFAULT_ROPE_THETA: f64 = 10_000.0;
@@ -105,12 +108,12 @@ fn is_attention(kind: &LayerKind) -> bool {
     *kind == LayerKind::Attention
 }
 
-/// The configuration that a `config.json` describes; it is valid.
+/// The configuration that a `config.json` describes; it is valid. Of several tokens that end a text, the first is eos.
 ///
 /// # Errors
 ///
-/// [`FormatError::Key`](crate::FormatError::Key) for what has no counterpart here, and
-/// [`FormatError::Model`](crate::FormatError::Model) for shapes that make no model.
+/// [`FormatError::Key`] for what has no counterpart here, and
+/// [`FormatError::Model`] for shapes that make no model.
 pub fn parse_config(config: &Value) -> Result<(ModelConfig, SpecialIds)> {
     let settings = Settings::of(config, "config.json")?;
     settings.required("model_type", "\"granitemoehybrid\"", Value::as_str)?;
@@ -121,17 +124,21 @@ pub fn parse_config(config: &Value) -> Result<(ModelConfig, SpecialIds)> {
     let model = model_of(settings)?;
     model.validate()?;
     settings.only("mamba_n_heads", &model.n_heads().into())?;
-    let special = SpecialIds {
-        bos: settings.id("bos_token_id")?,
-        eos: settings.id("eos_token_id")?,
-        pad: settings.id("pad_token_id")?,
-    };
-    for (key, id) in [("bos_token_id", special.bos), ("eos_token_id", special.eos), ("pad_token_id", special.pad)] {
-        if id as usize >= model.vocab_size {
-            return Err(unsupported(key, settings.get(key), format!("an id below vocab_size, {}", model.vocab_size)));
-        }
-    }
+    let ids = |key| settings.ids(key, model.vocab_size);
+    let eos = ids(EOS)?.first().copied().ok_or_else(|| unsupported(EOS, settings.get(EOS), "the id of a token"))?;
+    // a model that has no token to begin or to fill up with does so with the one that ends a text
+    let or_eos = |key| Ok::<_, FormatError>(ids(key)?.first().copied().unwrap_or(eos));
+    let special = SpecialIds { bos: or_eos("bos_token_id")?, eos, pad: or_eos("pad_token_id")? };
     Ok((model.with_usual_attention(), special))
+}
+
+/// The tokens that end a text, as a `config.json` or a `generation_config.json` lists them.
+///
+/// # Errors
+///
+/// [`FormatError::Key`] for what are no ids of the model's tokens.
+pub(super) fn eos_ids(config: &Value, vocab_size: usize) -> Result<Vec<u32>> {
+    Settings::of(config, "the configuration")?.ids(EOS, vocab_size)
 }
 
 fn model_of(settings: Settings<'_>) -> Result<ModelConfig> {

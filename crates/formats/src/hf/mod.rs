@@ -14,10 +14,12 @@ pub mod names;
 mod open;
 mod packed_dir;
 mod settings;
+mod shards;
 mod stored;
 
 pub use config::{config_json, generation_config_json, parse_config};
-pub(crate) use model_dir::{CONFIG, WEIGHTS, in_order, of_model, read_config_json};
+pub(crate) use model_dir::{CONFIG, in_order, of_model, own_name_and_shape, read_config_json};
 pub use model_dir::{HfModel, read_model_dir, write_model_dir};
 pub use packed_dir::{kind_in_dir, packed_dir_size_bytes, write_packed_dir};
-pub(crate) use stored::{Stored, stored};
+pub(crate) use shards::open_weights;
+pub(crate) use stored::{Raw, Stored, raw, stored};

@@ -5,17 +5,20 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use itera_files::{MappedFile, failed_to, write_atomic};
+use itera_files::{failed_to, write_atomic};
 use itera_kernels::quant::{Kind, dequantize};
 use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef, TensorSpec};
 use serde_json::Value;
 
+use super::config::eos_ids;
+use super::shards::{Shard, WEIGHTS, open_weights};
 use super::{Stored, config_json, generation_config_json, names, parse_config, stored};
+use crate::finite::{check_finite, check_storable};
+use crate::lfs::refuse_pointer;
 use crate::{FormatError, Result, write_safetensors};
 
 pub(crate) const CONFIG: &str = "config.json";
 pub(super) const GENERATION_CONFIG: &str = "generation_config.json";
-pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// Longest `config.json` that is read: a hundred times the longest in use.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -37,8 +40,8 @@ pub struct HfModel {
 ///
 /// # Errors
 ///
-/// If the configuration is not valid, if the tensors are not exactly [`ModelConfig::tensors`], or if a file cannot be
-/// written.
+/// If the configuration is not valid, if the tensors are not exactly [`ModelConfig::tensors`], if a number is not finite or
+/// would not be as `kind`, or if a file cannot be written.
 pub fn write_model_dir(
     dir: &Path,
     config: &ModelConfig,
@@ -55,6 +58,7 @@ pub fn write_model_dir(
         .zip(&tensors)
         .map(|((name, shape), tensor)| TensorRef { name, shape, data: tensor.data })
         .collect();
+    tensors.iter().try_for_each(|tensor| check_storable(tensor.name, kind, tensor.data))?;
     fs::create_dir_all(dir).map_err(failed_to("create", dir))?;
     write_safetensors(&weights, &renamed, kind)?;
     write_json(&dir.join(GENERATION_CONFIG), &generation_config_json(config, special_ids))?;
@@ -65,27 +69,53 @@ pub fn write_model_dir(
 ///
 /// # Errors
 ///
-/// If a file is absent or damaged, if `config.json` asks for what has no counterpart here, or if the tensors are not
-/// exactly those, in name and shape, that it demands.
+/// If a file is absent or damaged, if `config.json` asks for what has no counterpart here, if the tensors are not
+/// exactly those, in name and shape, that it demands, or if a number is not finite.
 pub fn read_model_dir(dir: &Path) -> Result<HfModel> {
-    let (config, special_ids) = read_config(&dir.join(CONFIG))?;
-    let weights = dir.join(WEIGHTS);
-    let file = MappedFile::open(&weights)?;
+    let Described { config, special_ids, .. } = read_described(dir)?;
+    let shards = open_weights(dir)?;
     let numbers = |(spec, stored): (TensorSpec, Stored)| {
         let mut data = vec![0.0; spec.n_params()];
-        dequantize(stored.kind, stored.bytes(file.bytes()), &mut data);
-        NamedTensor { name: spec.name, shape: spec.shape, data }
+        dequantize(stored.kind, stored.bytes(&shards), &mut data);
+        check_finite(shards[stored.shard].path(), &stored.name, 0, &data)?;
+        Ok(NamedTensor { name: spec.name, shape: spec.shape, data })
     };
-    let stored = stored_in_order(&weights, &config, file.bytes())?;
-    let tensors = config.tensors().into_iter().zip(stored).map(numbers).collect();
+    let stored = stored_in_order(&config, &shards)?;
+    let tensors = config.tensors().into_iter().zip(stored).map(numbers).collect::<Result<_>>()?;
     Ok(HfModel { config, special_ids, tensors })
 }
 
-/// The tensors in `file` that the configuration demands, in its order.
-pub(super) fn stored_in_order(path: &Path, config: &ModelConfig, file: &[u8]) -> Result<Vec<Stored>> {
-    let ours = |tensor: Stored| (names::from_hf(&tensor.name).unwrap_or_else(|| tensor.name.clone()), tensor);
-    let found = stored(path, file)?.into_iter().map(ours);
-    in_order(path, config, found, |spec, tensor| (tensor.shape.clone(), hf_name_and_shape(spec).1))
+/// The tensors in the files that the configuration demands, in its order. A head that is tied to the embedding may be
+/// there as well, if it is the same.
+pub(super) fn stored_in_order(config: &ModelConfig, shards: &[Shard]) -> Result<Vec<Stored>> {
+    let mut found = stored(shards)?;
+    if config.tie_embeddings
+        && let Some(at) = found.iter().position(|tensor| tensor.name == names::HEAD)
+        && let Some(embed) = found.iter().position(|tensor| tensor.name == names::EMBED)
+    {
+        if !is_same(&found[at], &found[embed], shards) {
+            let (path, head) = (shards[found[at].shard].path().to_owned(), names::HEAD.to_owned());
+            return Err(FormatError::Untied { path, head, embedding: names::EMBED.to_owned() });
+        }
+        found.remove(at);
+    }
+    let found = found.into_iter().map(|tensor| (tensor.name.clone(), tensor));
+    in_order(shards[0].path(), config, found, hf_name_and_shape, |tensor| tensor.shape.clone())
+}
+
+/// Whether two tensors hold the same numbers, in whatever kinds.
+fn is_same(one: &Stored, other: &Stored, shards: &[Shard]) -> bool {
+    let numbers = |tensor: &Stored| {
+        let mut numbers = vec![0.0; tensor.shape.iter().product()];
+        dequantize(tensor.kind, tensor.bytes(shards), &mut numbers);
+        numbers
+    };
+    one.shape == other.shape
+        && if one.kind == other.kind {
+            one.bytes(shards) == other.bytes(shards)
+        } else {
+            numbers(one) == numbers(other)
+        }
 }
 
 pub(super) fn hf_name_and_shape(spec: &TensorSpec) -> (String, Vec<usize>) {
@@ -97,15 +127,21 @@ pub(super) fn hf_name_and_shape(spec: &TensorSpec) -> (String, Vec<usize>) {
 pub(crate) fn of_model<'a>(path: &Path, config: &ModelConfig, tensors: &[TensorRef<'a>]) -> Result<Vec<TensorRef<'a>>> {
     config.validate()?;
     let given = tensors.iter().map(|tensor| (tensor.name.to_owned(), *tensor));
-    in_order(path, config, given, |spec, tensor| (tensor.shape.to_vec(), spec.shape.clone()))
+    in_order(path, config, given, own_name_and_shape, |tensor| tensor.shape.to_vec())
 }
 
-/// The tensors that the configuration demands, in its order; `shapes` gives the found and the expected one.
+pub(crate) fn own_name_and_shape(spec: &TensorSpec) -> (String, Vec<usize>) {
+    (spec.name.clone(), spec.shape.clone())
+}
+
+/// The tensors that the configuration demands, in its order, by the names and shapes that `demanded` gives to those of the
+/// table.
 pub(crate) fn in_order<T>(
     path: &Path,
     config: &ModelConfig,
     tensors: impl Iterator<Item = (String, T)>,
-    shapes: impl Fn(&TensorSpec, &T) -> (Vec<usize>, Vec<usize>),
+    demanded: impl Fn(&TensorSpec) -> (String, Vec<usize>),
+    shape: impl Fn(&T) -> Vec<usize>,
 ) -> Result<Vec<T>> {
     let (mut by_name, mut unexpected) = (HashMap::new(), Vec::new());
     for (name, tensor) in tensors {
@@ -114,14 +150,14 @@ pub(crate) fn in_order<T>(
         }
     }
     let (mut ordered, mut missing) = (Vec::new(), Vec::new());
-    for spec in config.tensors() {
-        let Some(tensor) = by_name.remove(&spec.name) else {
-            missing.push(spec.name);
+    for (name, expected) in config.tensors().iter().map(demanded) {
+        let Some(tensor) = by_name.remove(&name) else {
+            missing.push(name);
             continue;
         };
-        let (found, expected) = shapes(&spec, &tensor);
+        let found = shape(&tensor);
         if found != expected {
-            return Err(FormatError::Shape { path: path.to_owned(), tensor: spec.name, expected, found });
+            return Err(FormatError::Shape { path: path.to_owned(), tensor: name, expected, found });
         }
         ordered.push(tensor);
     }
@@ -142,19 +178,49 @@ pub(super) fn json_text(value: &Value) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
 }
 
-pub(super) fn read_config(path: &Path) -> Result<(ModelConfig, SpecialIds)> {
-    parse_config(&read_config_json(path)?)
-        .map_err(|source| FormatError::File { path: path.to_owned(), source: source.into() })
+/// What a directory says of its model besides the weights.
+pub(super) struct Described {
+    pub(super) config: ModelConfig,
+    pub(super) special_ids: SpecialIds,
+    /// Tokens other than eos that end a text too.
+    pub(super) more_eos: Vec<u32>,
+}
+
+/// Reads `config.json`, and `generation_config.json` if there is one.
+pub(super) fn read_described(dir: &Path) -> Result<Described> {
+    let path = dir.join(CONFIG);
+    let json = read_config_json(&path)?;
+    let (config, special_ids) = parse_config(&json).map_err(in_file(&path))?;
+    let mut more_eos = eos_ids(&json, config.vocab_size).map_err(in_file(&path))?;
+    let path = dir.join(GENERATION_CONFIG);
+    if path.exists() {
+        let json = read_config_json(&path)?;
+        more_eos.extend(eos_ids(&json, config.vocab_size).map_err(in_file(&path))?);
+    }
+    more_eos.retain(|id| *id != special_ids.eos);
+    more_eos.sort_unstable();
+    more_eos.dedup();
+    Ok(Described { config, special_ids, more_eos })
+}
+
+/// Adds the file to an error about what it says.
+pub(super) fn in_file(path: &Path) -> impl Fn(FormatError) -> FormatError {
+    move |source| FormatError::File { path: path.to_owned(), source: source.into() }
 }
 
 /// What a `config.json` says, whatever that is.
 pub(crate) fn read_config_json(path: &Path) -> Result<Value> {
+    read_json(path, MAX_CONFIG_BYTES)
+}
+
+/// What a file of JSON says that is no longer than files of its sort are.
+pub(super) fn read_json(path: &Path, max_bytes: u64) -> Result<Value> {
     let file = fs::File::open(path).map_err(failed_to("read", path))?;
     let mut text = Vec::new();
-    file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut text).map_err(failed_to("read", path))?;
-    if text.len() as u64 > MAX_CONFIG_BYTES {
-        return Err(FormatError::TooLarge { path: path.to_owned(), max_bytes: MAX_CONFIG_BYTES });
+    file.take(max_bytes + 1).read_to_end(&mut text).map_err(failed_to("read", path))?;
+    if text.len() as u64 > max_bytes {
+        return Err(FormatError::TooLarge { path: path.to_owned(), max_bytes });
     }
-    serde_json::from_slice(&text)
-        .map_err(|error| FormatError::File { path: path.to_owned(), source: FormatError::Json(error).into() })
+    refuse_pointer(path, &text)?;
+    serde_json::from_slice(&text).map_err(|error| in_file(path)(error.into()))
 }

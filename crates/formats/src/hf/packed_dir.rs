@@ -19,7 +19,8 @@ use safetensors::Dtype;
 use serde_json::Value;
 
 use super::compressed::{QUANTIZATION, Scheme};
-use super::model_dir::{CONFIG, GENERATION_CONFIG, WEIGHTS, hf_name_and_shape, in_order, json_text};
+use super::model_dir::{CONFIG, GENERATION_CONFIG, hf_name_and_shape, in_order, json_text, own_name_and_shape};
+use super::shards::WEIGHTS;
 use super::stored::CODES_A_WORD;
 use super::{config_json, generation_config_json, int4};
 use crate::tensors::{Encoded, dtype_of, encode};
@@ -81,7 +82,7 @@ fn files(
     config.validate()?;
     let path = Path::new(WEIGHTS);
     let given = tensors.iter().map(|tensor| (tensor.name().to_owned(), tensor));
-    let tensors = in_order(path, config, given, |spec, tensor| (tensor.shape().to_vec(), spec.shape.clone()))?;
+    let tensors = in_order(path, config, given, own_name_and_shape, |tensor| tensor.shape().to_vec())?;
     let specs = config.tensors();
 
     let any_module = |kind| specs.iter().zip(&tensors).any(|(spec, tensor)| is_module(spec) && tensor.kind() == kind);

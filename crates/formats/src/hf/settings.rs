@@ -34,8 +34,15 @@ impl<'a> Settings<'a> {
         self.required(key, "a whole number", |value| usize::try_from(value.as_u64()?).ok())
     }
 
-    pub(super) fn id(self, key: &str) -> Result<u32> {
-        self.required(key, "the id of one token", |value| u32::try_from(value.as_u64()?).ok())
+    /// The ids of a key that has one or a list of them, none if it is absent; all are below `vocab_size`.
+    pub(super) fn ids(self, key: &str, vocab_size: usize) -> Result<Vec<u32>> {
+        let id = |value: &Value| u32::try_from(value.as_u64()?).ok().filter(|id| (*id as usize) < vocab_size);
+        let ids = |value: &Value| match value {
+            Value::Array(ids) => ids.iter().map(id).collect(),
+            one => id(one).map(|id| vec![id]),
+        };
+        let supported = format!("ids below vocab_size, {vocab_size}");
+        self.get(key).map_or(Ok(vec![]), |_| self.required(key, &supported, ids))
     }
 
     pub(super) fn number(self, key: &str) -> Result<f64> {

@@ -1,4 +1,4 @@
-//! the tensors of a file → those of the model, each in one kind.
+//! the tensors of the files of a directory → those of the model, each in one kind.
 //!
 //! ```text
 //! X.weight                                          ─▶ X.weight, where it lies
@@ -17,48 +17,77 @@ use itera_kernels::quant::{Kind, dequantize, quantize};
 use safetensors::Dtype;
 
 use super::int4;
-use crate::tensors::{Indexed, index};
+use super::shards::Shard;
+use crate::tensors::Indexed;
 use crate::{FormatError, Result};
 
 /// Codes of 4 bits in an I32.
 pub(super) const CODES_A_WORD: usize = 8;
 
-/// A tensor of a model, of one or of several tensors of a file.
+/// A tensor of a model, of one or of several tensors of the files.
 pub(crate) struct Stored {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) shape: Vec<usize>,
-    /// Its rows, in the file, or its codes, where it is unpacked.
+    /// Which of the files it is in.
+    pub(crate) shard: usize,
+    /// Its rows, in that file, or its codes, where it is unpacked.
     pub(crate) range: Range<usize>,
     /// Its rows, where the file has them in another form.
     pub(crate) unpacked: Option<Vec<u8>>,
-    /// Bytes of the file that it takes, scales and all.
+    /// Bytes of the files that it takes, scales and all.
     pub(crate) size_bytes: usize,
 }
 
 impl Stored {
     /// Its rows.
-    pub(crate) fn bytes<'a>(&'a self, file: &'a [u8]) -> &'a [u8] {
-        self.unpacked.as_deref().unwrap_or(&file[self.range.clone()])
+    pub(crate) fn bytes<'a>(&'a self, shards: &'a [Shard]) -> &'a [u8] {
+        self.unpacked.as_deref().unwrap_or(&shards[self.shard].bytes()[self.range.clone()])
     }
 }
 
-/// The tensors in `file`, in order of name.
+/// A tensor as it lies in a file, whatever it is.
+pub(crate) struct Raw<'a> {
+    pub(crate) tensor: Indexed,
+    /// Which of the files it is in, and its path.
+    pub(crate) shard: usize,
+    path: &'a Path,
+    /// From the beginning of the file.
+    pub(crate) range: Range<usize>,
+    bytes: &'a [u8],
+}
+
+/// The tensors in the files, in order of name.
+///
+/// # Errors
+/// As of [`read_safetensors`](crate::read_safetensors), or if a name occurs twice.
+pub(crate) fn raw(shards: &[Shard]) -> Result<BTreeMap<String, Raw<'_>>> {
+    let mut all = BTreeMap::new();
+    for (shard, file) in shards.iter().enumerate() {
+        let (tensors, numbers) = file.tensors()?;
+        let first_byte = file.bytes().len() - numbers.len();
+        for tensor in tensors {
+            let range = first_byte + tensor.range.start..first_byte + tensor.range.end;
+            let (path, bytes, name) = (file.path(), &numbers[tensor.range.clone()], tensor.name.clone());
+            if let Some(twice) = all.insert(name, Raw { tensor, shard, path, range, bytes }) {
+                let unexpected = vec![twice.tensor.name];
+                return Err(FormatError::Names { path: path.to_owned(), missing: vec![], unexpected });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The tensors of the model in the files, in order of name.
 ///
 /// # Errors
 /// As of [`read_safetensors`](crate::read_safetensors), or if the parts of a tensor do not fit together.
-pub(crate) fn stored(path: &Path, file: &[u8]) -> Result<Vec<Stored>> {
-    let (tensors, numbers) = index(path, file)?;
-    let first_byte = file.len() - numbers.len();
-    let in_file = |range: Range<usize>| first_byte + range.start..first_byte + range.end;
-    let mut parts: BTreeMap<String, Part<'_>> = tensors
-        .into_iter()
-        .map(|tensor| (tensor.name.clone(), Part { path, bytes: &numbers[tensor.range.clone()], tensor }))
-        .collect();
+pub(crate) fn stored(shards: &[Shard]) -> Result<Vec<Stored>> {
+    let mut parts = raw(shards)?;
     let mut stored = Vec::new();
     // `X.weight` and `X.weight_packed` come before their scales
     while let Some((name, part)) = parts.pop_first() {
-        let range = in_file(part.tensor.range.clone());
+        let (shard, range) = (part.shard, part.range.clone());
         let size_bytes = range.len();
         let scale_of = |weight: &str| format!("{weight}_scale");
         let words = Some(&name).filter(|_| part.tensor.dtype == Dtype::I32);
@@ -69,30 +98,24 @@ pub(crate) fn stored(path: &Path, file: &[u8]) -> Result<Vec<Stored>> {
             };
             let size_bytes = size_bytes + scale.bytes.len() + shape.bytes.len();
             let (shape, blocks) = part.int4(&scale, &shape)?;
-            Stored { name: weight.to_owned(), kind: Kind::Q4_0, shape, range, unpacked: Some(blocks), size_bytes }
+            let (name, unpacked) = (weight.to_owned(), Some(blocks));
+            Stored { name, kind: Kind::Q4_0, shape, shard, range, unpacked, size_bytes }
         } else if part.tensor.dtype == Dtype::F8_E4M3
             && let Some(scale) = parts.remove(&scale_of(&name))
         {
             let size_bytes = size_bytes + scale.bytes.len();
             let unpacked = part.scaled(&scale)?;
             let kind = if unpacked.is_some() { Kind::F32 } else { Kind::F8E4M3 };
-            Stored { name, kind, shape: part.tensor.shape, range, unpacked, size_bytes }
+            Stored { name, kind, shape: part.tensor.shape, shard, range, unpacked, size_bytes }
         } else {
-            let kind = part.tensor.kind(path)?;
-            Stored { name, kind, shape: part.tensor.shape, range, unpacked: None, size_bytes }
+            let kind = part.tensor.kind(part.path)?;
+            Stored { name, kind, shape: part.tensor.shape, shard, range, unpacked: None, size_bytes }
         });
     }
     Ok(stored)
 }
 
-/// A tensor of the file.
-struct Part<'a> {
-    path: &'a Path,
-    tensor: Indexed,
-    bytes: &'a [u8],
-}
-
-impl Part<'_> {
+impl Raw<'_> {
     fn misfit(&self, problem: impl Into<String>) -> FormatError {
         FormatError::Parts { path: self.path.to_owned(), tensor: self.tensor.name.clone(), problem: problem.into() }
     }

@@ -10,6 +10,7 @@ use itera_kernels::quant::dequantize;
 use itera_shape::{NamedTensor, TensorSpec};
 
 use super::pieces::pieces_of;
+use crate::finite::check_finite;
 use crate::gguf::rotary;
 use crate::hf::HfModel;
 use crate::{ModelFile, Result, RotaryPairs};
@@ -20,7 +21,7 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// None that opening the file would not have found.
+    /// If a number is not finite, or a decay of an SSM layer has no logarithm.
     pub fn expand(&self) -> Result<HfModel> {
         let tensors = self.config().tensors().into_iter().map(|spec| self.tensor(spec)).collect::<Result<_>>()?;
         Ok(HfModel { config: self.config().clone(), special_ids: self.special_ids(), tensors })
@@ -45,6 +46,11 @@ impl ModelFile {
                 data = rotary::halves(&data, self.config().d_attention_head(), self.config().d_model);
             }
             _ => {}
+        }
+        if !data.iter().all(|number| number.is_finite()) {
+            // where the file has it, or, where a decay has no logarithm, by the name that comes nearest
+            self.check_finite()?;
+            check_finite(&self.path, &self.places_of(&spec)[0].tensor, 0, &data)?;
         }
         Ok(NamedTensor { name: spec.name, shape: spec.shape, data })
     }

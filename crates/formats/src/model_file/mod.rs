@@ -8,6 +8,7 @@
 //! ```
 
 mod expand;
+mod finite;
 mod pieces;
 mod weights;
 
@@ -20,6 +21,7 @@ use itera_shape::{ModelConfig, SpecialIds, TensorRef};
 
 use crate::gguf::{Gguf, Vocabulary};
 use crate::hf;
+use crate::lfs::refuse_pointer;
 use crate::{FormatError, Result};
 pub(crate) use pieces::{Piece, pieces_of};
 pub(crate) use weights::Weights;
@@ -52,11 +54,11 @@ pub(crate) use weights::Weights;
 #[derive(Debug)]
 pub struct ModelFile {
     path: PathBuf,
-    bytes: Bytes,
+    files: Vec<Bytes>,
     opened: Opened,
 }
 
-/// What the matrices lie in.
+/// A file that matrices lie in.
 #[derive(Debug)]
 pub(crate) enum Bytes {
     Mapped(MappedFile),
@@ -87,6 +89,7 @@ pub enum TokenizerSource<'a> {
 pub(crate) enum Layout {
     HuggingFace,
     Gguf,
+    Memory,
 }
 
 /// What was found in a file.
@@ -94,6 +97,7 @@ pub(crate) enum Layout {
 pub(crate) struct Opened {
     pub(crate) config: ModelConfig,
     pub(crate) special_ids: SpecialIds,
+    pub(crate) more_eos: Vec<u32>,
     pub(crate) layout: Layout,
     pub(crate) weights: Weights,
 }
@@ -112,8 +116,9 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// If a file is absent or damaged, asks for what has no counterpart here, or if its tensors are not exactly those
-    /// of its configuration.
+    /// If a file is absent or damaged, asks for what has no counterpart here, if its tensors are not exactly those of its
+    /// configuration, or if a vector holds a number that is not finite. Matrices are not looked through:
+    /// [`check_finite`](Self::check_finite) does that.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() { Self::open_dir(path) } else { Self::open_gguf(path) }
     }
@@ -132,15 +137,21 @@ impl ModelFile {
         for spec in config.tensors() {
             let start = end;
             end += spec.n_params() * Kind::F32.block_bytes();
-            weights.add(pieces_of(&spec), Kind::F32, start..end, &bytes);
+            weights.add(pieces_of(&spec), Kind::F32, 0, start..end, &bytes);
         }
         weights.decays_from_logs();
-        let opened = Opened { config: config.clone(), special_ids, layout: Layout::HuggingFace, weights };
-        Ok(Self::new(path, Bytes::Owned(bytes), opened))
+        let (config, more_eos) = (config.clone(), vec![]);
+        let opened = Opened { config, special_ids, more_eos, layout: Layout::Memory, weights };
+        Self::new(path, vec![Bytes::Owned(bytes)], opened)
     }
 
-    pub(crate) fn new(path: &Path, bytes: Bytes, opened: Opened) -> Self {
-        Self { path: path.to_owned(), bytes, opened }
+    /// A model whose vectors are found to be finite; they are in memory, unlike matrices.
+    pub(crate) fn new(path: &Path, files: Vec<Bytes>, opened: Opened) -> Result<Self> {
+        let file = Self { path: path.to_owned(), files, opened };
+        if !file.opened.weights.has_finite_vectors() {
+            file.check_vectors()?;
+        }
+        Ok(file)
     }
 
     /// The shape of the model; a valid configuration.
@@ -153,10 +164,15 @@ impl ModelFile {
         self.opened.special_ids
     }
 
+    /// Tokens that end a text as eos does, where the files of the model list several; none in a GGUF file.
+    pub fn more_eos(&self) -> &[u32] {
+        &self.opened.more_eos
+    }
+
     /// The order of the rows of `q_proj` and `k_proj`.
     pub fn rotary_pairs(&self) -> RotaryPairs {
         match self.opened.layout {
-            Layout::HuggingFace => RotaryPairs::Halves,
+            Layout::HuggingFace | Layout::Memory => RotaryPairs::Halves,
             Layout::Gguf => RotaryPairs::Neighbours,
         }
     }
@@ -168,7 +184,7 @@ impl ModelFile {
     /// If the model has no matrix of this name.
     pub fn matrix(&self, name: &str) -> Result<QuantMatrix<'_>> {
         let name = if name == "head" && self.config().tie_embeddings { "embed" } else { name };
-        self.opened.weights.matrix(name, self.bytes.as_slice()).ok_or_else(|| self.missing(name))
+        self.opened.weights.matrix(name, &self.files).ok_or_else(|| self.missing(name))
     }
 
     /// A vector, or small matrix, by the name in the table above.
@@ -187,11 +203,13 @@ impl ModelFile {
     /// If a directory has no readable `tokenizer.json`, or a GGUF file no byte-level BPE of the GPT-2 kind.
     pub fn tokenizer(&self) -> Result<TokenizerSource<'_>> {
         if self.opened.layout == Layout::Gguf {
-            let gguf = Gguf::parse(&self.path, self.bytes.as_slice())?;
+            let gguf = Gguf::parse(&self.path, self.files[0].as_slice())?;
             return Vocabulary::parse(&self.path, &gguf).map(TokenizerSource::Vocabulary);
         }
         let path = self.path.join("tokenizer.json");
-        Ok(TokenizerSource::Json(fs::read(&path).map_err(failed_to("read", &path))?))
+        let json = fs::read(&path).map_err(failed_to("read", &path))?;
+        refuse_pointer(&path, &json)?;
+        Ok(TokenizerSource::Json(json))
     }
 
     fn missing(&self, name: &str) -> FormatError {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use itera_kernels::quant::{Kind, QuantMatrix, dequantize};
 
+use super::Bytes;
 use super::pieces::{Piece, split_expert};
 
 /// The weights of one model, by the names of its pieces.
@@ -27,18 +28,26 @@ struct Packed {
     range: Range<usize>,
     /// Bytes from where one begins to where the next does.
     stride_bytes: usize,
-    /// Which of the unpacked tensors they are in; none if they are in the file.
-    unpacked: Option<usize>,
+    source: Source,
+}
+
+/// What a matrix lies in.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// This one of the files.
+    File(usize),
+    /// This one of the unpacked tensors.
+    Unpacked(usize),
 }
 
 impl Weights {
-    /// Adds the pieces of a tensor whose rows are `range` of the file.
+    /// Adds the pieces of a tensor whose rows are `range` of `bytes`, file number `file`.
     ///
     /// # Panics
     /// If rows are not whole blocks of the kind, or the tensor does not lie within the file.
-    pub(crate) fn add(&mut self, pieces: Vec<Piece>, kind: Kind, range: Range<usize>, file: &[u8]) {
+    pub(crate) fn add(&mut self, pieces: Vec<Piece>, kind: Kind, file: usize, range: Range<usize>, bytes: &[u8]) {
         for piece in pieces {
-            self.insert(piece, kind, range.start, None, &file[range.clone()]);
+            self.insert(piece, kind, range.start, Source::File(file), &bytes[range.clone()]);
         }
     }
 
@@ -48,20 +57,20 @@ impl Weights {
     /// If rows are not whole blocks of the kind.
     pub(crate) fn add_unpacked(&mut self, pieces: Vec<Piece>, kind: Kind, rows: Vec<u8>) {
         for piece in pieces {
-            self.insert(piece, kind, 0, Some(self.unpacked.len()), &rows);
+            self.insert(piece, kind, 0, Source::Unpacked(self.unpacked.len()), &rows);
         }
         self.unpacked.push(rows);
     }
 
-    /// `tensor` begins at byte `start` of the file, or of what is unpacked.
-    fn insert(&mut self, piece: Piece, kind: Kind, start: usize, unpacked: Option<usize>, tensor: &[u8]) {
+    /// `tensor` begins at byte `start` of its source.
+    fn insert(&mut self, piece: Piece, kind: Kind, start: usize, source: Source, tensor: &[u8]) {
         let Piece { name, first_row, rows, cols, count, stride, is_matrix } = piece;
         let row_bytes = kind.row_bytes(cols).expect("rows of whole blocks");
         let range = first_row * row_bytes..(first_row + rows) * row_bytes;
         if is_matrix {
             let range = start + range.start..start + range.end;
             let stride_bytes = stride * row_bytes;
-            self.matrices.insert(name, Packed { kind, rows, cols, count, range, stride_bytes, unpacked });
+            self.matrices.insert(name, Packed { kind, rows, cols, count, range, stride_bytes, source });
         } else {
             let mut numbers = vec![0.0; rows * cols];
             dequantize(kind, &tensor[range], &mut numbers);
@@ -75,13 +84,21 @@ impl Weights {
         decays.flat_map(|(_, a)| a).for_each(|a| *a = -f64::from(*a).exp() as f32);
     }
 
-    pub(crate) fn matrix<'a>(&'a self, name: &str, file: &'a [u8]) -> Option<QuantMatrix<'a>> {
+    /// Whether every number of every vector is finite.
+    pub(crate) fn has_finite_vectors(&self) -> bool {
+        self.vectors.values().flatten().all(|number| number.is_finite())
+    }
+
+    pub(crate) fn matrix<'a>(&'a self, name: &str, files: &'a [Bytes]) -> Option<QuantMatrix<'a>> {
         let (packed, index) = match split_expert(name) {
             Some((name, expert)) => (self.matrices.get(&name)?, expert),
             None => (self.matrices.get(name)?, 0),
         };
-        let Packed { kind, rows, cols, ref range, stride_bytes, .. } = *packed;
-        let tensor = packed.unpacked.map_or(file, |tensor| &self.unpacked[tensor]);
+        let Packed { kind, rows, cols, ref range, stride_bytes, source, .. } = *packed;
+        let tensor = match source {
+            Source::File(file) => files[file].as_slice(),
+            Source::Unpacked(tensor) => &self.unpacked[tensor],
+        };
         let skipped = (index < packed.count).then_some(index * stride_bytes)?;
         let bytes = &tensor[range.start + skipped..range.end + skipped];
         Some(QuantMatrix::new(kind, rows, cols, bytes).expect("as long as its rows"))

@@ -260,3 +260,56 @@ fn each_tensor_may_have_a_kind_and_a_rounding_of_its_own() {
     let error = chain(&PackedTensor::round(&narrow, Kind::Q4_0).expect_err("refused"));
     assert!(error.contains("`narrow`") && error.contains("multiple of 32"), "{error}");
 }
+
+#[test]
+fn what_a_kind_cannot_hold_is_not_written() {
+    // a NaN would become a code of 0; 1e37 / 127 is no f16, and the sum of the two ends of q4_1 is infinite
+    for (kind, value) in [
+        (Kind::Q8_0, f32::NAN),
+        (Kind::Q4_0, f32::INFINITY),
+        (Kind::Q8_0, -1e37),
+        (Kind::Q4_1, 1e6),
+        (Kind::F8E4M3, 465.0),
+        (Kind::F16, 70_000.0),
+    ] {
+        let mut data = [0.5; 64];
+        data[40] = value;
+        let error =
+            PackedTensor::round(&TensorRef { name: "w", shape: &[2, 32], data: &data }, kind).expect_err("refused");
+        let FormatError::Unstorable { tensor, index, value: found, kind: of } = &error else { panic!("{error}") };
+        assert_eq!((tensor.as_str(), *of), ("w", kind));
+        // the numbers of a block fall together
+        let same_block = index / kind.block_len() == 40 / kind.block_len();
+        assert!(same_block && found.to_bits() == data[*index].to_bits(), "{error}");
+    }
+    let mut blocks = vec![0; 2 * 34];
+    blocks[34..36].copy_from_slice(&[0, 0x7c]);
+    let error = PackedTensor::new("w", &[2, 32], Kind::Q8_0, blocks).expect_err("an infinite scale");
+    assert!(matches!(error, FormatError::Unstorable { index: 32, kind: Kind::Q8_0, .. }), "{error}");
+
+    let mut tensors = random_tensors(&small());
+    let a_log = tensors.iter_mut().find(|tensor| tensor.name == "layers.0.mamba.a_log").expect("it is there");
+    a_log.data[1] = 100.0;
+    let dir = tempfile::tempdir().expect("a directory");
+    let error = write(&dir.path().join("file"), &small(), &tensors, Kind::F32).expect_err("exp(100) is infinite");
+    assert!(matches!(error, FormatError::Unstorable { index: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_number_of_a_file_that_is_not_finite_is_named() {
+    let mut file = crate::support::small_file(Kind::Q8_0);
+    let gguf = itera_formats::gguf::Gguf::parse(std::path::Path::new("file"), &file).expect("valid");
+    let place = |name: &str| gguf.tensors.iter().find(|tensor| tensor.name == name).expect("it is there").range.clone();
+    let (experts, norm) = (place("blk.2.ffn_up_exps.weight"), place("output_norm.weight"));
+    // [3, 24, 64]: the scale of the second block of row 5 of expert 1
+    let block = (24 + 5) * 2 + 1;
+    file[experts.start + block * 34..][..2].copy_from_slice(&[0, 0x7e]);
+    let model = ModelFile::from_gguf(file.clone()).expect("opened");
+    for error in [model.check_finite().expect_err("refused"), model.expand().expect_err("refused")] {
+        let FormatError::NotFinite { tensor, index, value, .. } = error else { panic!("{error}") };
+        assert_eq!((tensor.as_str(), index, value.is_nan()), ("blk.2.ffn_up_exps.weight", block * 32, true));
+    }
+    file[norm.start + 8..norm.start + 12].copy_from_slice(&f32::NEG_INFINITY.to_le_bytes());
+    let error = ModelFile::from_gguf(file).expect_err("refused").to_string();
+    assert!(error.contains("tensor `output_norm.weight` holds -inf at index 2"), "{error}");
+}

@@ -1,0 +1,90 @@
+//! Numbers that are not finite, found before they are written or trusted.
+
+use std::path::Path;
+
+use itera_kernels::quant::{Kind, dequantize};
+
+use crate::{FormatError, Result};
+
+/// Numbers of packed blocks that are looked at together; whole blocks of every kind.
+const PART: usize = 1 << 14;
+
+/// An error if a number of a tensor that was read is not finite; the first of `numbers` has index `first` in it.
+pub(crate) fn check_finite(path: &Path, tensor: &str, first: usize, numbers: &[f32]) -> Result<()> {
+    match numbers.iter().position(|number| !number.is_finite()) {
+        Some(at) => Err(FormatError::NotFinite {
+            path: path.to_owned(),
+            tensor: tensor.to_owned(),
+            index: first + at,
+            value: numbers[at],
+        }),
+        None => Ok(()),
+    }
+}
+
+/// An error if a number is not finite, or is too large for `kind`, a float: as that it would be infinite or, in E4M3, cut
+/// to the largest there is.
+pub(crate) fn check_storable(tensor: &str, kind: Kind, numbers: &[f32]) -> Result<()> {
+    let largest = largest(kind);
+    match numbers.iter().position(|number| number.is_nan() || number.abs() > largest) {
+        Some(index) => Err(unstorable(tensor, index, numbers[index], kind)),
+        None => Ok(()),
+    }
+}
+
+/// An error if blocks stand for a number that is not finite: one of `numbers`, if they were rounded from those.
+pub(crate) fn check_blocks(tensor: &str, kind: Kind, blocks: &[u8], numbers: Option<&[f32]>) -> Result<()> {
+    let part_bytes = PART / kind.block_len() * kind.block_bytes();
+    let mut read = vec![0.0; PART];
+    for (part, blocks) in blocks.chunks(part_bytes).enumerate() {
+        let read = &mut read[..blocks.len() / kind.block_bytes() * kind.block_len()];
+        dequantize(kind, blocks, read);
+        if let Some(at) = read.iter().position(|number| !number.is_finite()) {
+            let index = part * PART + at;
+            return Err(unstorable(tensor, index, numbers.map_or(read[at], |numbers| numbers[index]), kind));
+        }
+    }
+    Ok(())
+}
+
+fn unstorable(tensor: &str, index: usize, value: f32, kind: Kind) -> FormatError {
+    FormatError::Unstorable { tensor: tensor.to_owned(), index, value, kind }
+}
+
+/// The largest number that stays finite when it is rounded to this kind, ties to even. A kind with codes has a scale, so
+/// what it holds shows in its blocks.
+fn largest(kind: Kind) -> f32 {
+    match kind {
+        // halfway to the next power of two, which would be infinite, and below it
+        Kind::F16 => 65_520_f32.next_down(),
+        Kind::Bf16 => f32::from_bits(0x7f7f_8000).next_down(),
+        // halfway to 480, which would be NaN, and even
+        Kind::F8E4M3 => 464.0,
+        _ => f32::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use itera_kernels::quant::quantize;
+
+    use super::*;
+
+    #[test]
+    fn the_largest_number_of_a_kind_is_the_last_that_it_holds() {
+        for (kind, held) in [(Kind::F32, f32::MAX), (Kind::F16, 65_504.0), (Kind::Bf16, 3.389_531_4e38)] {
+            let (mut bytes, mut back) = (vec![0; kind.block_bytes()], [0.0]);
+            let mut rounded = |number: f32| {
+                quantize(kind, &[number], &mut bytes);
+                dequantize(kind, &bytes, &mut back);
+                back[0]
+            };
+            assert_eq!(rounded(largest(kind)), held, "{kind:?}");
+            assert!(rounded(largest(kind).next_up()).is_infinite(), "{kind:?}");
+        }
+        check_storable("w", Kind::F8E4M3, &[464.0, -464.0]).expect("448 is as near as any");
+        for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -464.1] {
+            check_storable("w", Kind::F8E4M3, &[0.0, number]).expect_err("refused");
+        }
+    }
+}
