@@ -164,10 +164,6 @@ fn export_gguf(
     let (config, special_ids) = (&model.config, model.special_ids);
     let tensors = &pack_model(config, &tensors, kind)?;
     let source = GgufSource { name, config, special_ids, vocabulary: &vocabulary, tensors };
-    match write_gguf(path, &source, allow_unsupported) {
-        Err(error @ itera_formats::FormatError::NotForLlamaCpp(_)) => {
-            bail!("{error}\nhint: --allow-unsupported writes a file for `itera` alone")
-        }
-        result => result.map(|_| ()).map_err(Into::into),
-    }
+    write_gguf(path, &source, allow_unsupported)?;
+    Ok(())
 }

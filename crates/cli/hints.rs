@@ -6,6 +6,8 @@ use anyhow::Error;
 use itera_checkpoint::CheckpointError;
 use itera_compress::CompressError;
 use itera_config::ConfigError;
+use itera_formats::FormatError;
+use itera_runtime::RuntimeError;
 use itera_trainer::TrainError;
 
 /// What to do about `error`, if there is something to say that its text does not.
@@ -15,7 +17,9 @@ pub fn hint(error: &Error) -> Option<String> {
         let train = || cause.downcast_ref().and_then(train);
         let compress = || cause.downcast_ref().and_then(compress);
         let config = || cause.downcast_ref().and_then(config);
-        checkpoint().or_else(train).or_else(compress).or_else(config)
+        let format = || cause.downcast_ref().and_then(format);
+        let runtime = || cause.downcast_ref().and_then(runtime);
+        checkpoint().or_else(train).or_else(compress).or_else(config).or_else(format).or_else(runtime)
     })
 }
 
@@ -26,12 +30,31 @@ fn config(error: &ConfigError) -> Option<String> {
     }
 }
 
+fn runtime(error: &RuntimeError) -> Option<String> {
+    match error {
+        RuntimeError::Format(error) => format(error),
+        _ => None,
+    }
+}
+
+fn format(error: &FormatError) -> Option<String> {
+    Some(match error {
+        FormatError::NotForLlamaCpp(_) => "--allow-unsupported writes a file for `itera` alone".into(),
+        FormatError::LfsPointer { .. } => "fetch the file that it stands for with `git lfs pull`".into(),
+        FormatError::Length { .. } => "restore it from its source".into(),
+        FormatError::Unstorable { value, .. } if value.is_finite() => "choose a wider --dtype, bf16 or f32".into(),
+        FormatError::File { source, .. } => return format(source),
+        _ => return None,
+    })
+}
+
 fn checkpoint(error: &CheckpointError) -> Option<String> {
     Some(match error {
         CheckpointError::Damaged { whole: Some(whole), .. } => {
             format!("another checkpoint is whole: --resume {}", whole.display())
         }
         CheckpointError::Damaged { whole: None, .. } => "restore it, choose another checkpoint, or start anew".into(),
+        CheckpointError::Format(error) => return format(error),
         CheckpointError::Elsewhere { .. } => "set run.dir to the run it belongs to".into(),
         _ => return None,
     })
@@ -82,6 +105,7 @@ fn compress(error: &CompressError) -> Option<String> {
         CompressError::Train(error) => return train(error),
         CompressError::Checkpoint(error) => return checkpoint(error),
         CompressError::Config(error) => return config(error),
+        CompressError::Format(error) => return format(error),
         _ => return None,
     })
 }
