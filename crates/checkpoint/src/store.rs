@@ -38,9 +38,9 @@ pub struct Snapshot<'a, I, S> {
     /// The tokenizer of the model.
     pub tokenizer: &'a Tokenizer,
     /// First moments, in the order of the weights.
-    pub first_moments: &'a [Vec<f32>],
+    pub first_moments: &'a [&'a [f32]],
     /// Second moments, likewise.
-    pub second_moments: &'a [Vec<f32>],
+    pub second_moments: &'a [&'a [f32]],
     /// What the checkpoint belongs to, for the trainer to compare.
     pub identity: &'a I,
     /// The trainer's own state.

@@ -20,8 +20,8 @@ type Values = Vec<Vec<f32>>;
 pub(crate) fn write_moments(
     dir: &Path,
     weights: &[NamedTensor],
-    first: &[Vec<f32>],
-    second: &[Vec<f32>],
+    first: &[&[f32]],
+    second: &[&[f32]],
 ) -> Result<(), CheckpointError> {
     let names: Vec<[String; 2]> = weights.iter().map(|w| ["m", "v"].map(|part| format!("{part}.{}", w.name))).collect();
     let mut tensors = Vec::new();

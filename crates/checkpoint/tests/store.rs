@@ -44,6 +44,7 @@ impl Run {
     /// Save `state` as the checkpoint of `step`.
     fn save(&self, step: u64, state: &str) {
         let moments: Vec<Vec<f32>> = self.weights.iter().map(|weight| vec![0.5; weight.data.len()]).collect();
+        let moments: Vec<&[f32]> = moments.iter().map(Vec::as_slice).collect();
         let snapshot = Snapshot {
             step,
             config: &self.config,

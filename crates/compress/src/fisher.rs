@@ -19,7 +19,7 @@ use itera_kernels::{
     quant::Feedback,
 };
 use itera_model::LanguageModel;
-use itera_trainer::losses;
+use itera_trainer::{MicroBatch, losses};
 
 use crate::{Result, subject::Subject};
 
@@ -70,7 +70,7 @@ fn for_each_gradient(
     let sampler = Sampler::new(train.len(), config.train.seq_len, config.run.seed);
     for sequence in 0..tokens.div_ceil(config.train.seq_len) as u64 {
         let batch = sampler.batch(train, sequence, 1);
-        let loss = losses(&model, &batch, &config.train, None);
+        let loss = losses(MicroBatch { model: &model, tokens: &batch, config: &config.train, dropout: None });
         for (index, gradient) in model.gradients(loss.cross_entropy.backward()).into_iter().enumerate() {
             each(index, &gradient);
         }

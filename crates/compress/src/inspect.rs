@@ -5,7 +5,7 @@ use itera_data::{Sampler, TokenBatch};
 use itera_formats::Kind;
 use itera_model::LanguageModel;
 use itera_tokenizer::TokenId;
-use itera_trainer::{losses, validate};
+use itera_trainer::{Losses, MicroBatch, losses, validate};
 use serde::{Deserialize, Serialize};
 
 use crate::{Result, Rounder, stage::role_name, subject::Subject};
@@ -109,14 +109,10 @@ impl<'a> Calibration<'a> {
     /// The share of a layer's tokens that each expert takes, layer by layer; empty without experts.
     pub(crate) fn expert_shares(&self, values: Vec<Vec<f32>>) -> Result<Vec<Vec<f64>>> {
         let model = self.model(values)?;
-        let mut sums: Vec<Vec<u64>> = vec![];
-        for batch in &self.batches {
-            let counts = losses(&model, batch, &self.subject.config.train, None).tokens_per_expert;
-            sums.resize(counts.len(), vec![0; self.subject.model().n_experts]);
-            for (sum, count) in sums.iter_mut().flatten().zip(counts.iter().flatten()) {
-                *sum += count;
-            }
-        }
+        let config = &self.subject.config.train;
+        let of = |tokens| losses(MicroBatch { model: &model, tokens, config, dropout: None });
+        let losses = Losses::read(&self.batches.iter().map(of).collect::<Vec<_>>());
+        let sums = losses.into_iter().reduce(|a, b| a + b).map_or(vec![], |sums| sums.tokens_per_expert);
         let share = |counts: Vec<u64>| {
             let all = counts.iter().sum::<u64>().max(1) as f64;
             counts.iter().map(|count| *count as f64 / all).collect()

@@ -1,10 +1,7 @@
 //! How a stage trains: through the rounding of the file, from a teacher, both or neither.
 
-use itera_config::TrainConfig;
-use itera_data::TokenBatch;
-use itera_model::{Dropout, LanguageModel};
 use itera_shape::NamedTensor;
-use itera_trainer::{LossParts, Method, losses_with};
+use itera_trainer::{LossParts, Method, MicroBatch, losses_with};
 
 use crate::{Rounder, Teacher};
 
@@ -27,16 +24,11 @@ impl Method for StageMethod<'_> {
         self.rounder.map(|rounder| rounder.computed(kept))
     }
 
-    fn losses(
-        &self,
-        model: &LanguageModel,
-        batch: &TokenBatch,
-        config: &TrainConfig,
-        dropout: Option<&mut Dropout>,
-    ) -> LossParts {
-        losses_with(model, batch, config, dropout, &|hidden, nats| match &self.teacher {
+    fn losses(&self, batch: MicroBatch<'_>) -> LossParts {
+        let MicroBatch { model, tokens, .. } = batch;
+        losses_with(batch, &|hidden, nats| match &self.teacher {
             None => nats.mean(),
-            Some(teacher) => teacher.loss(model, batch, hidden, nats),
+            Some(teacher) => teacher.loss(model, tokens, hidden, nats),
         })
     }
 }

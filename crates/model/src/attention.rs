@@ -7,7 +7,7 @@ use burn::{
 use itera_ops::{AttentionShape, PastKeysValues, Rope, causal_attention, linear};
 use itera_shape::{ModelConfig, PositionEmbedding};
 
-use crate::{parameters::Source, residual::Residual};
+use crate::{residual::Residual, weights::Weights};
 
 /// Causal grouped-query attention.
 #[derive(Module, Debug)]
@@ -21,7 +21,7 @@ pub struct Attention {
 }
 
 impl Attention {
-    pub(crate) fn load(config: &ModelConfig, source: &mut Source<'_>) -> Self {
+    pub(crate) fn load(config: &ModelConfig, weights: &mut Weights<'_>) -> Self {
         let shape = AttentionShape {
             n_heads: config.n_attention_heads,
             n_kv_heads: config.n_kv_heads,
@@ -32,18 +32,28 @@ impl Attention {
                 PositionEmbedding::Rope => Some(Rope { theta: config.rope_theta }),
             },
         };
-        Self { q_proj: source.next(), k_proj: source.next(), v_proj: source.next(), o_proj: source.next(), shape }
+        Self {
+            q_proj: weights.next("q_proj"),
+            k_proj: weights.next("k_proj"),
+            v_proj: weights.next("v_proj"),
+            o_proj: weights.next("o_proj"),
+            shape,
+        }
     }
 
-    /// Mix positions of `u` [b, l, d] over the past keys and values and themselves, and add the result to `residual`.
+    /// `residual + m·(softmax(q·kᵀ·scale)·v)·o_projᵀ`, `q | k | v = u·[q_proj | k_proj | v_proj]ᵀ`, over the positions of
+    /// the past and of `u`.
+    ///
+    /// # Shapes
+    /// `u`, `residual`: [b, l, d] → ([b, l, d], keys and values of past + l positions)
     pub(crate) fn forward(
         &self,
-        u: Tensor<3>,
+        u_bld: Tensor<3>,
         past: Option<PastKeysValues>,
         residual: Residual<'_>,
     ) -> (Tensor<3>, PastKeysValues) {
         let qkv_proj = Tensor::cat(vec![self.q_proj.val(), self.k_proj.val(), self.v_proj.val()], 0);
-        let (y, past) = causal_attention(linear(u, qkv_proj), past, &self.shape);
+        let (y, past) = causal_attention(linear(u_bld, qkv_proj), past, &self.shape);
         (residual.join_linear(y, self.o_proj.val()), past)
     }
 }

@@ -22,7 +22,10 @@ impl Dropout {
         self.probability > 0.0
     }
 
-    /// Zero each value with the probability, and scale the others so that the mean stays.
+    /// `y = x · mask / (1 − p)`: each value is zero with probability p, and the others are scaled so that the mean stays.
+    ///
+    /// # Shapes
+    /// `x`: any → the same
     pub fn apply<const D: usize>(&mut self, x: Tensor<D>) -> Tensor<D> {
         if !self.is_active() {
             return x;

@@ -7,7 +7,7 @@ use burn::{
 use itera_ops::{MixtureWeights, MlpWeights, Routing, mixture, mlp};
 use itera_shape::ModelConfig;
 
-use crate::{parameters::Source, residual::Residual};
+use crate::{residual::Residual, weights::Weights};
 
 /// Dropless top-k mixture of SwiGLU experts.
 #[derive(Module, Debug)]
@@ -20,19 +20,27 @@ pub struct Moe {
 }
 
 impl Moe {
-    pub(crate) fn load(config: &ModelConfig, source: &mut Source<'_>) -> Self {
-        Self { router: source.next(), w_in: source.next(), w_out: source.next(), top_k: config.top_k }
+    pub(crate) fn load(config: &ModelConfig, weights: &mut Weights<'_>) -> Self {
+        Self {
+            router: weights.next("router"),
+            w_in: weights.next("w_in"),
+            w_out: weights.next("w_out"),
+            top_k: config.top_k,
+        }
     }
 
-    /// The experts and `shared` on `u` [b, l, d], added to `residual` → [b, l, d], and where each token went.
-    pub(crate) fn forward(&self, u: Tensor<3>, shared: &SharedMlp, residual: Residual<'_>) -> (Tensor<3>, Routing) {
+    /// `residual + m·(shared(u) + Σ_k weight_k·expert_k(u))`, and where each token went.
+    ///
+    /// # Shapes
+    /// `u`, `residual`: [b, l, d] → ([b, l, d], routing of b·l tokens)
+    pub(crate) fn forward(&self, u_bld: Tensor<3>, shared: &SharedMlp, residual: Residual<'_>) -> (Tensor<3>, Routing) {
         let weights = MixtureWeights {
             router: self.router.val(),
             w_in: self.w_in.val(),
             w_out: self.w_out.val(),
             shared: shared.weights(),
         };
-        residual.join(|residual, multiplier| mixture(u, weights, self.top_k, residual, multiplier))
+        residual.join(|residual, multiplier| mixture(u_bld, weights, self.top_k, residual, multiplier))
     }
 }
 
@@ -44,13 +52,16 @@ pub struct SharedMlp {
 }
 
 impl SharedMlp {
-    pub(crate) fn load(source: &mut Source<'_>) -> Self {
-        Self { w_in: source.next(), w_out: source.next() }
+    pub(crate) fn load(weights: &mut Weights<'_>) -> Self {
+        Self { w_in: weights.next("w_in"), w_out: weights.next("w_out") }
     }
 
-    /// The MLP on `u` [b, l, d], added to `residual` → [b, l, d].
-    pub(crate) fn forward(&self, u: Tensor<3>, residual: Residual<'_>) -> Tensor<3> {
-        residual.join(|residual, multiplier| (mlp(u, self.weights(), residual, multiplier), ())).0
+    /// `residual + m·w_out·(silu(gate)·up)`, `gate | up = w_in·u`.
+    ///
+    /// # Shapes
+    /// `u`, `residual`: [b, l, d] → [b, l, d]
+    pub(crate) fn forward(&self, u_bld: Tensor<3>, residual: Residual<'_>) -> Tensor<3> {
+        residual.join(|residual, multiplier| (mlp(u_bld, self.weights(), residual, multiplier), ())).0
     }
 
     fn weights(&self) -> MlpWeights {

@@ -1,7 +1,7 @@
 //! (seed, tensor) → initial values
 
 use itera_shape::{
-    ModelConfig,
+    Init, ModelConfig, TensorSpec,
     rng::{Purpose, stream},
 };
 use rand::{Rng, RngExt};
@@ -12,29 +12,24 @@ use rand_distr::{Distribution, Normal};
 const A_RANGE: (f32, f32) = (1.0, 16.0);
 const DT_RANGE: (f32, f32) = (1e-3, 1e-1);
 
-/// Initial values of the tensor `name`.
-///
-/// Matrices are normal with `init_std`; those that write into the residual stream are scaled by 1/√(2·n_layers)
-/// (GPT-2, §2.3), so that the stream's variance does not grow with depth. The convolution is uniform in ±1/√d_conv.
-pub(crate) fn tensor(config: &ModelConfig, seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
-    let index = config.tensors().iter().position(|t| t.name == name).expect("a name of the table") as u64;
-    let rng = &mut stream(seed, Purpose::Init, index);
-    let len = shape.iter().product();
-    let residual_std = config.init_std / (2.0 * config.n_layers as f64).sqrt();
-    match name.rsplit('.').next().unwrap_or(name) {
-        "mixer_norm" | "ffn_norm" | "norm" | "d_skip" => vec![1.0; len],
-        "conv_bias" => vec![0.0; len],
-        "conv_weight" => {
+/// Initial values of tensor number `index` of the table, which is `spec`.
+pub(crate) fn values(config: &ModelConfig, seed: u64, index: usize, spec: &TensorSpec) -> Vec<f32> {
+    let rng = &mut stream(seed, Purpose::Init, index as u64);
+    let len = spec.n_params();
+    match spec.init {
+        Init::Ones => vec![1.0; len],
+        Init::Zeros => vec![0.0; len],
+        Init::Normal => normal(len, config.init_std, rng),
+        Init::ResidualNormal => normal(len, config.init_std / (2.0 * config.n_layers as f64).sqrt(), rng),
+        Init::Taps => {
             let bound = 1.0 / (config.d_conv as f32).sqrt();
             fill(len, || rng.random_range(-bound..bound))
         }
-        "a_log" => fill(len, || rng.random_range(A_RANGE.0..A_RANGE.1).ln()),
-        "dt_bias" => fill(len, || {
+        Init::DecayLog => fill(len, || rng.random_range(A_RANGE.0..A_RANGE.1).ln()),
+        Init::StepBias => fill(len, || {
             let dt = rng.random_range(DT_RANGE.0.ln()..DT_RANGE.1.ln()).exp();
             dt + (-(-dt).exp_m1()).ln() // softplus⁻¹
         }),
-        "out_proj" | "o_proj" | "w_out" => normal(len, residual_std, rng),
-        _ => normal(len, config.init_std, rng),
     }
 }
 

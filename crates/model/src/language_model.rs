@@ -4,32 +4,36 @@ use std::sync::Arc;
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Int, Tensor},
+    tensor::{Device, Gradients, Int, Tensor},
 };
-use itera_ops::{DistillationShape, Routing, embedding, head_cross_entropy, head_distillation, linear, rms_norm};
-use itera_shape::ModelConfig;
+use itera_ops::{
+    DistillationScalings, HostValues, Routing, embedding, head_cross_entropy, head_distillation, host_values, linear,
+    rms_norm,
+};
+use itera_shape::{ModelConfig, NamedTensor};
 
 use crate::{
-    block::Block,
     dropout::Dropout,
     error::ModelError,
     init,
-    parameters::Source,
+    layer::Layer,
+    parameters,
     state::{LayerState, State},
+    weights::Weights,
 };
 
-/// The whole model.
+/// Embedding, layers, norm and head.
 #[derive(Module, Debug)]
 pub struct LanguageModel {
     embed: Param<Tensor<2>>,
-    layers: Vec<Block>,
+    layers: Vec<Layer>,
     norm: Param<Tensor<1>>,
     head: Option<Param<Tensor<2>>>,
     #[module(skip)]
     config: ModelConfig,
 }
 
-/// What a forward pass gives.
+/// Outputs of a forward pass.
 #[derive(Clone, Debug)]
 pub struct LmOutput {
     /// Normalised output of the last layer [b, l, d]; [`LanguageModel::logits`] and [`LanguageModel::nats`] read it.
@@ -43,8 +47,8 @@ pub struct LmOutput {
 impl LanguageModel {
     /// A model with fresh weights, a function of `seed`.
     pub fn init(config: &ModelConfig, seed: u64, device: &Device) -> Self {
-        Self::from_tensors(config, device, &mut |name, shape| init::tensor(config, seed, name, shape))
-            .expect("the initialiser fills every shape")
+        let weights = Weights::new(config.tensors(), device, |index, spec| init::values(config, seed, index, spec));
+        Self::build(config, weights.expect("the initialiser fills every shape"))
     }
 
     /// A model with the weights that `values` gives for each name and shape of [`ModelConfig::tensors`], in that order.
@@ -56,15 +60,20 @@ impl LanguageModel {
         device: &Device,
         values: &mut dyn FnMut(&str, &[usize]) -> Vec<f32>,
     ) -> Result<Self, ModelError> {
-        let mut source = Source::new(config, device, values)?;
+        let weights = Weights::new(config.tensors(), device, |_, spec| values(&spec.name, &spec.shape))?;
+        Ok(Self::build(config, weights))
+    }
+
+    fn build(config: &ModelConfig, mut weights: Weights<'_>) -> Self {
         let model = Self {
-            embed: source.next(),
-            layers: config.layer_kinds().into_iter().map(|kind| Block::load(config, kind, &mut source)).collect(),
-            norm: source.next(),
-            head: (!config.tie_embeddings).then(|| source.next()),
+            embed: weights.next("embed"),
+            layers: config.layer_kinds().into_iter().map(|kind| Layer::load(config, kind, &mut weights)).collect(),
+            norm: weights.next("norm"),
+            head: (!config.tie_embeddings).then(|| weights.next("head")),
             config: config.clone(),
         };
-        Ok(model)
+        weights.finish();
+        model
     }
 
     /// [`Self::from_tensors`] with one vector of `values` after the other.
@@ -80,18 +89,17 @@ impl LanguageModel {
         Self::from_tensors(config, device, &mut |_, _| values.next().unwrap_or_default())
     }
 
-    /// Something to leave in the place of a model while its weights are elsewhere.
-    pub(crate) fn hollow(config: &ModelConfig, device: &Device) -> Self {
-        Self {
-            embed: Param::from_tensor(Tensor::zeros([1, 1], device)),
-            layers: vec![],
-            norm: Param::from_tensor(Tensor::zeros([1], device)),
-            head: None,
-            config: config.clone(),
-        }
+    /// A copy of every weight, in the order of [`ModelConfig::tensors`].
+    pub fn parameters(&self) -> Vec<NamedTensor> {
+        parameters::named(self, &self.config.tensors())
     }
 
-    /// The shape of the model.
+    /// The gradient of every weight, in the order of [`ModelConfig::tensors`]; zeros where the loss does not reach.
+    pub fn gradients(&self, gradients: Gradients) -> Vec<HostValues> {
+        parameters::gradients(self, gradients).iter().map(host_values).collect()
+    }
+
+    /// What the model is.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
@@ -106,39 +114,42 @@ impl LanguageModel {
         State::initial(&self.config, batch, &self.device())
     }
 
-    /// A whole (piece of a) sequence by the chunked form.
+    /// A whole (piece of a) sequence by the chunked form: `hidden = norm(layers(embed(ids)·embedding_multiplier))`.
     ///
     /// # Shapes
     /// `ids`: [b, l], `state` of b sequences → hidden [b, l, d]
     pub fn forward(&self, ids: Tensor<2, Int>, state: State, mut dropout: Option<&mut Dropout>) -> LmOutput {
-        self.run(ids, state, |block, x, state| block.forward(x, state, false, dropout.as_deref_mut()))
+        self.run(ids, state, |layer, x, state| layer.forward(x, state, false, dropout.as_deref_mut()))
     }
 
     /// [`Self::forward`] with less memory and more time until the gradients are there: of each layer only the input is
-    /// kept, and the backward pass computes the rest again. Same numbers; no gradient goes through `state`.
+    /// kept, and the backward pass computes the rest again. Numbers are the same; no gradient goes through `state`.
+    ///
+    /// # Shapes
+    /// As [`Self::forward`].
     pub fn forward_recomputed(&self, ids: Tensor<2, Int>, state: State, mut dropout: Option<&mut Dropout>) -> LmOutput {
-        self.run(ids, state, |block, x, state| block.forward_recomputed(x, state, dropout.as_deref_mut()))
+        self.run(ids, state, |layer, x, state| layer.forward_recomputed(x, state, dropout.as_deref_mut()))
     }
 
-    /// One position by the recurrent form.
+    /// [`Self::forward`] of one position, by the recurrent form.
     ///
     /// # Shapes
     /// `ids`: `[b]`, `state` of b sequences → hidden [b, 1, d]
     pub fn step(&self, ids: Tensor<1, Int>, state: State) -> LmOutput {
-        self.run(ids.unsqueeze_dim(1), state, |block, x, state| block.forward(x, state, true, None))
+        self.run(ids.unsqueeze_dim(1), state, |layer, x, state| layer.forward(x, state, true, None))
     }
 
     fn run(
         &self,
         ids: Tensor<2, Int>,
         state: State,
-        mut forward: impl FnMut(&Block, Tensor<3>, LayerState) -> (Tensor<3>, LayerState, Option<Routing>),
+        mut forward: impl FnMut(&Layer, Tensor<3>, LayerState) -> (Tensor<3>, LayerState, Option<Routing>),
     ) -> LmOutput {
         let mut x = embedding(self.embed.val(), ids, self.config.embedding_multiplier);
         let mut routings = Vec::new();
         let mut layers = Vec::with_capacity(self.layers.len());
-        for (block, state) in self.layers.iter().zip(state.layers) {
-            let (y, state, routing) = forward(block, x, state);
+        for (layer, state) in self.layers.iter().zip(state.layers) {
+            let (y, state, routing) = forward(layer, x, state);
             x = y;
             layers.push(state);
             routings.extend(routing);
@@ -147,12 +158,18 @@ impl LanguageModel {
         LmOutput { hidden, routings, state: State { layers } }
     }
 
-    /// Unnormalised log-probabilities of the next token: [b, l, d] → [b, l, v].
+    /// Unnormalised log-probabilities of the next token: `hidden·headᵀ / logits_scaling`.
+    ///
+    /// # Shapes
+    /// `hidden`: [b, l, d] → [b, l, v]
     pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
         linear(hidden, self.head_weight()).div_scalar(self.config.logits_scaling)
     }
 
-    /// Nats that each target costs: hidden [b, l, d], targets [b, l] → [b·l].
+    /// Nats that each target costs: `−log softmax(logits)[target]`.
+    ///
+    /// # Shapes
+    /// `hidden`: [b, l, d], `targets`: [b, l] → `[b·l]`
     pub fn nats(&self, hidden: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
         let [b, l, d] = hidden.dims();
         head_cross_entropy(
@@ -177,12 +194,9 @@ impl LanguageModel {
         pool: Option<&Arc<[u32]>>,
         temperature: f64,
     ) -> Tensor<1> {
-        let shape = DistillationShape {
-            student_scaling: self.config.logits_scaling,
-            teacher_scaling: teacher.config.logits_scaling,
-            temperature,
-        };
-        head_distillation((hidden, self.head_weight()), (teacher_hidden, teacher.head_weight()), pool, shape)
+        let (student, teacher_scaling) = (self.config.logits_scaling, teacher.config.logits_scaling);
+        let scalings = DistillationScalings { student, teacher: teacher_scaling, temperature };
+        head_distillation((hidden, self.head_weight()), (teacher_hidden, teacher.head_weight()), pool, scalings)
     }
 
     fn head_weight(&self) -> Tensor<2> {

@@ -11,20 +11,22 @@
 //! both carry a [`State`], so a sequence may be cut anywhere.
 
 mod attention;
-mod block;
 mod dropout;
 mod error;
 mod ffn;
 mod init;
 mod language_model;
+mod layer;
 mod losses;
 mod mamba;
-mod parameters;
+pub mod parameters;
+mod recompute;
 mod residual;
 mod state;
+mod weights;
 
 pub use dropout::Dropout;
 pub use error::ModelError;
 pub use language_model::{LanguageModel, LmOutput};
-pub use losses::{AuxiliaryLosses, auxiliary_losses, tokens_per_expert};
+pub use losses::{AuxiliaryLosses, auxiliary_losses};
 pub use state::{LayerState, State};

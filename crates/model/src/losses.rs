@@ -1,4 +1,4 @@
-//! routings → auxiliary losses and expert use
+//! routings → auxiliary losses
 
 use burn::tensor::Tensor;
 use itera_ops::{Routing, router_losses};
@@ -20,9 +20,4 @@ pub fn auxiliary_losses(routings: &[Routing]) -> Option<AuxiliaryLosses> {
         .reduce(|[balance_a, z_a], [balance_b, z_b]| [balance_a + balance_b, z_a + z_b])?
         .map(|sum| sum.div_scalar(routings.len() as f64));
     Some(AuxiliaryLosses { load_balance, z })
-}
-
-/// Tokens that each expert got: one row a layer with experts.
-pub fn tokens_per_expert(routings: &[Routing]) -> Vec<Vec<u64>> {
-    routings.iter().map(Routing::tokens_per_expert).collect()
 }

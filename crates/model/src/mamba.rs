@@ -7,7 +7,7 @@ use burn::{
 use itera_ops::{Mamba2Shape, Mamba2State, Mamba2Weights, composite, linear, mamba2};
 use itera_shape::ModelConfig;
 
-use crate::{parameters::Source, residual::Residual};
+use crate::{residual::Residual, weights::Weights};
 
 /// Mamba-2 mixer (arXiv 2405.21060).
 #[derive(Module, Debug)]
@@ -25,16 +25,16 @@ pub struct Mamba2 {
 }
 
 impl Mamba2 {
-    pub(crate) fn load(config: &ModelConfig, source: &mut Source<'_>) -> Self {
+    pub(crate) fn load(config: &ModelConfig, weights: &mut Weights<'_>) -> Self {
         Self {
-            in_proj: source.next(),
-            conv_weight: source.next(),
-            conv_bias: source.next(),
-            dt_bias: source.next(),
-            a_log: source.next(),
-            d_skip: source.next(),
-            norm: source.next(),
-            out_proj: source.next(),
+            in_proj: weights.next("in_proj"),
+            conv_weight: weights.next("conv_weight"),
+            conv_bias: weights.next("conv_bias"),
+            dt_bias: weights.next("dt_bias"),
+            a_log: weights.next("a_log"),
+            d_skip: weights.next("d_skip"),
+            norm: weights.next("norm"),
+            out_proj: weights.next("out_proj"),
             shape: Mamba2Shape {
                 n_heads: config.n_heads(),
                 d_head: config.d_head,
@@ -46,17 +46,20 @@ impl Mamba2 {
         }
     }
 
-    /// Mix positions of `u` [b, l, d] from a state to the next one, and add the result to `residual`.
+    /// `residual + m·mamba2(u·in_projᵀ)·out_projᵀ`, from a state to the next one; [`mamba2`] has the equations between.
     ///
     /// With `recurrent`, `u` is one position (l = 1) and goes through the recurrence; otherwise through the chunked scan.
+    ///
+    /// # Shapes
+    /// `u`, `residual`: [b, l, d] → ([b, l, d], next state)
     pub(crate) fn forward(
         &self,
-        u: Tensor<3>,
+        u_bld: Tensor<3>,
         state: Mamba2State,
         recurrent: bool,
         residual: Residual<'_>,
     ) -> (Tensor<3>, Mamba2State) {
-        let projected = linear(u, self.in_proj.val());
+        let projected = linear(u_bld, self.in_proj.val());
         let weights = Mamba2Weights {
             conv_weight: self.conv_weight.val(),
             conv_bias: self.conv_bias.val(),

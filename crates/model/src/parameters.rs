@@ -1,139 +1,144 @@
-//! weights in and out by name: tensors ↔ `Param`s, gradients → slices
+//! a module ↔ its weights and their gradients, as lists in the order in which the module declares them
 //!
-//! The order is that of [`ModelConfig::tensors`], which is also the order in which modules declare their fields.
+//! For every Burn module. Tensors are flat (their shapes are the module's) and without autodiff. Where names count, the
+//! module comes with its tensor table, which has the same order.
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
-    tensor::{Device, Gradients, Tensor, TensorData},
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Gradients, Tensor},
 };
-use itera_shape::{ModelConfig, NamedTensor};
+use itera_shape::{NamedTensor, TensorSpec};
 
-use crate::{error::ModelError, language_model::LanguageModel};
+use crate::weights::is_field;
 
-/// Hands out weights in model order while a model is built.
-pub(crate) struct Source<'a> {
-    tensors: std::vec::IntoIter<NamedTensor>,
-    device: &'a Device,
+/// A handle of every weight; nothing is copied.
+pub fn weights<M: Module>(module: &M) -> Vec<Tensor<1>> {
+    flat(module).into_iter().map(Tensor::inner).collect()
 }
 
-impl<'a> Source<'a> {
-    pub(crate) fn new(
-        config: &ModelConfig,
-        device: &'a Device,
-        values: &mut dyn FnMut(&str, &[usize]) -> Vec<f32>,
-    ) -> Result<Self, ModelError> {
-        let mut tensors = Vec::new();
-        for spec in config.tensors() {
-            let (name, shape) = (spec.name, spec.shape);
-            let values = values(&name, &shape);
-            let expected = shape.iter().product();
-            if values.len() != expected {
-                return Err(ModelError::ShapeMismatch { name, shape, expected, found: values.len() });
-            }
-            tensors.push(NamedTensor { name, shape, data: values });
+/// [`weights`] in the graph of autodiff.
+pub(crate) fn flat<M: Module>(module: &M) -> Vec<Tensor<1>> {
+    struct Flat(Vec<Tensor<1>>);
+    impl ModuleVisitor for Flat {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.val().flatten(0, D - 1));
         }
-        Ok(Self { tensors: tensors.into_iter(), device })
     }
-
-    /// The next weight of the configuration.
-    pub(crate) fn next<const D: usize>(&mut self) -> Param<Tensor<D>> {
-        let NamedTensor { shape, data, .. } = self.tensors.next().expect("modules and the tensor table list the same");
-        Param::initialized(ParamId::new(), leaf(data, shape, self.device))
-    }
+    let mut all = Flat(vec![]);
+    module.visit(&mut all);
+    all.0
 }
 
-impl LanguageModel {
-    /// A copy of every weight.
-    pub fn parameters(&self) -> Vec<NamedTensor> {
-        let mut copy = Copy { path: Path::default(), out: Vec::new() };
-        self.visit(&mut copy);
-        copy.out
+/// The gradient of every weight; zeros where the loss does not reach.
+pub fn gradients<M: Module>(module: &M, mut gradients: Gradients) -> Vec<Tensor<1>> {
+    struct Take<'a>(&'a mut Gradients, Vec<Tensor<1>>);
+    impl ModuleVisitor for Take<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let weight = param.val();
+            let gradient = weight.grad_remove(self.0).unwrap_or_else(|| weight.inner().zeros_like());
+            self.1.push(gradient.flatten(0, D - 1));
+        }
     }
+    let mut take = Take(&mut gradients, vec![]);
+    module.visit(&mut take);
+    take.1
+}
 
-    /// The gradient of every weight, in the order of [`Self::parameters`]; zeros where the loss does not reach.
-    pub fn gradients(&self, mut gradients: Gradients) -> Vec<Vec<f32>> {
-        let mut take = TakeGradients { gradients: &mut gradients, out: Vec::new() };
-        self.visit(&mut take);
-        take.out
+/// `module` with other weights. One without autodiff becomes a leaf of the graph where the one before it had autodiff.
+///
+/// # Panics
+/// If they differ from those of the module in number or length.
+pub fn with_weights<M: Module>(module: M, weights: Vec<Tensor<1>>) -> M {
+    let shapes = shapes(&module);
+    put(module, weights, shapes)
+}
+
+/// Change the weights in place. `change` gets and gives them in the order of [`weights`]; nobody else holds those that it
+/// gets, unless a clone of the module is alive.
+///
+/// # Panics
+/// If `change` gives other numbers or lengths of weights.
+pub fn update_weights<M: Module>(module: &mut M, change: impl FnOnce(Vec<Tensor<1>>) -> Vec<Tensor<1>>) {
+    /// Puts something small in the place of each weight.
+    struct LetGo;
+    impl ModuleMapper for LetGo {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|weight| Tensor::zeros([1; D], &weight.device()))
+        }
     }
+    let (taken, shapes) = (weights(module), shapes(module));
+    *module = module.clone().map(&mut LetGo);
+    *module = put(module.clone(), change(taken), shapes);
+}
 
-    /// Change the weights in place: `update` gets the values of each, in the order of [`Self::parameters`].
-    ///
-    /// Nothing is copied unless a clone of the model is alive.
-    pub fn update(&mut self, update: impl FnOnce(&mut [Vec<f32>])) {
-        let (config, device) = (self.config().clone(), self.device());
-        let mut take = TakeValues { out: Vec::new() };
-        std::mem::replace(self, Self::hollow(&config, &device)).map(&mut take);
-        let mut values = take.out;
-        update(&mut values);
-        *self = Self::from_values(&config, &device, values).expect("as many as there were, and as long");
+/// A copy of every weight, under the names of `table`.
+///
+/// # Panics
+/// If the table lists other tensors than the module has.
+pub fn named<M: Module>(module: &M, table: &[TensorSpec]) -> Vec<NamedTensor> {
+    let mut copy = CopyWeights { table: table.iter(), path: vec![], copies: Vec::with_capacity(table.len()) };
+    module.visit(&mut copy);
+    assert_eq!(copy.copies.len(), table.len(), "weights of the module and of its table");
+    copy.copies
+}
+
+fn shapes<M: Module>(module: &M) -> Vec<Vec<usize>> {
+    struct Shapes(Vec<Vec<usize>>);
+    impl ModuleVisitor for Shapes {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.val().dims().to_vec());
+        }
     }
+    let mut all = Shapes(vec![]);
+    module.visit(&mut all);
+    all.0
 }
 
-/// Where a visitor stands, as a name of the tensor table.
-#[derive(Default)]
-struct Path(Vec<String>);
-
-impl Path {
-    /// `layers.0.mixer.Mamba.in_proj` → `layers.0.mamba.in_proj`
-    fn name(&self) -> String {
-        self.0.iter().filter(|part| *part != "mixer").map(|part| part.to_lowercase()).collect::<Vec<_>>().join(".")
+fn put<M: Module>(module: M, weights: Vec<Tensor<1>>, shapes: Vec<Vec<usize>>) -> M {
+    struct Put<I>(I);
+    impl<I: Iterator<Item = (Tensor<1>, Vec<usize>)>> ModuleMapper for Put<I> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let (weight, shape) = self.0.next().expect("as many weights as the module has");
+            let weight = weight.reshape::<D, _>(<[usize; D]>::try_from(shape).expect("a shape of this rank"));
+            param.map(|before| {
+                let is_leaf = before.is_autodiff() && !weight.is_autodiff();
+                if is_leaf { weight.autodiff().require_grad() } else { weight }
+            })
+        }
     }
+    assert_eq!(weights.len(), shapes.len(), "weights of the module and those put in their place");
+    module.map(&mut Put(weights.into_iter().zip(shapes)))
 }
 
-/// A tensor that gradients reach, if the device records them.
-fn leaf<const D: usize>(values: Vec<f32>, shape: Vec<usize>, device: &Device) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values, shape), device).set_require_grad(device.is_autodiff())
+/// Where a visitor stands, and what it has copied.
+struct CopyWeights<'a> {
+    table: std::slice::Iter<'a, TensorSpec>,
+    /// Fields from the module down to the weight.
+    path: Vec<String>,
+    copies: Vec<NamedTensor>,
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec::<f32>().expect("weights and gradients are f32")
-}
-
-struct Copy {
-    path: Path,
-    out: Vec<NamedTensor>,
-}
-
-impl ModuleVisitor for Copy {
+impl ModuleVisitor for CopyWeights<'_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.0.push(name.into());
+        self.path.push(name.into());
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.0.pop();
+        self.path.pop();
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val().inner();
-        self.out.push(NamedTensor { name: self.path.name(), shape: tensor.dims().to_vec(), data: values(tensor) });
-    }
-}
-
-struct TakeGradients<'a> {
-    gradients: &'a mut Gradients,
-    out: Vec<Vec<f32>>,
-}
-
-impl ModuleVisitor for TakeGradients<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val();
-        self.out.push(match tensor.grad_remove(self.gradients) {
-            Some(gradient) => values(gradient),
-            None => vec![0.0; tensor.dims().iter().product()],
-        });
-    }
-}
-
-struct TakeValues {
-    out: Vec<Vec<f32>>,
-}
-
-impl ModuleMapper for TakeValues {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, tensor, mapper) = param.consume();
-        let nothing = Tensor::zeros([1; D], &tensor.device());
-        self.out.push(values(tensor.inner()));
-        Param::from_mapped_value(id, nothing, mapper)
+        let weight = param.val().inner();
+        let path = self.path.join(".");
+        let TensorSpec { name, shape, .. } =
+            self.table.next().unwrap_or_else(|| panic!("the table ends before `{path}`"));
+        let field = self.path.last().map_or("", String::as_str);
+        assert!(
+            is_field(name, field) && weight.dims()[..] == shape[..],
+            "the module has `{path}` {:?} where the table has `{name}` {shape:?}",
+            weight.dims()
+        );
+        let data = weight.into_data().try_into_vec::<f32>().expect("weights are f32");
+        self.copies.push(NamedTensor { name: name.clone(), shape: shape.clone(), data });
     }
 }

@@ -3,8 +3,8 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use itera_model::{LanguageModel, LayerState, State, auxiliary_losses};
-use itera_ops::{Precision, composite, with_precision};
-use itera_shape::{ModelConfig, PositionEmbedding};
+use itera_ops::{composite, with_precision};
+use itera_shape::{ModelConfig, PositionEmbedding, Precision};
 use itera_testkit::{F32_REORDERED, assert_close, uniform};
 
 const BATCH: usize = 3;
@@ -67,7 +67,7 @@ fn losses_and_gradients(model: &LanguageModel) -> (Vec<f32>, Vec<Vec<f32>>) {
     let routers = auxiliary_losses(&output.routings).expect("experts");
     let losses = [nats.clone(), routers.load_balance.clone(), routers.z.clone()].map(|loss| values(loss)[0]);
     let total = nats + routers.load_balance + routers.z;
-    (losses.to_vec(), model.gradients(total.backward()))
+    (losses.to_vec(), model.gradients(total.backward()).iter().map(|gradient| gradient.to_vec()).collect())
 }
 
 #[test]

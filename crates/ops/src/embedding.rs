@@ -2,36 +2,51 @@
 
 use burn::tensor::{Int, Tensor};
 
-use crate::composite;
+use crate::dispatch::dispatch;
 
-/// The rows of `table_vd` that `ids` name, times `multiplier`.
+/// `y_t = multiplier · table[ids_t]`.
 ///
 /// # Shapes
-/// `table_vd`: [v, d], `ids`: [b, l] → [b, l, d]
+/// `table_vd`: [v, d], `ids`: [b, l] below v → [b, l, d]
 pub fn embedding(table_vd: Tensor<2>, ids: Tensor<2, Int>, multiplier: f64) -> Tensor<3> {
-    #[cfg(feature = "flex")]
-    if crate::function::fused(&table_vd) {
-        let embedding = flex::Embedding { shape: ids.dims(), ids: crate::ids(ids), multiplier: multiplier as f32 };
-        let [y] = crate::function::apply(embedding, [table_vd.into_dispatch()]);
-        return Tensor::from_dispatch(y);
+    dispatch!(&table_vd => embedding(table_vd, ids, multiplier))
+}
+
+pub(crate) mod composite {
+    use burn::tensor::{Int, Tensor};
+
+    /// Composite of [`crate::embedding()`].
+    ///
+    /// # Shapes
+    /// `table_vd`: [v, d], `ids`: [b, l] → [b, l, d]
+    pub fn embedding(table_vd: Tensor<2>, ids: Tensor<2, Int>, multiplier: f64) -> Tensor<3> {
+        let [b, l] = ids.dims();
+        let d = table_vd.dims()[1];
+        table_vd.select(0, ids.reshape([b * l])).reshape([b, l, d]).mul_scalar(multiplier)
     }
-    composite::embedding(table_vd, ids, multiplier)
 }
 
 #[cfg(feature = "flex")]
 mod flex {
+    use burn::tensor::{Int, Tensor};
     use itera_kernels::embedding;
 
-    use crate::{
+    use crate::flex::{
         array::Array,
         buffers,
-        function::{Function, only},
+        function::{Function, apply, ids as values_of, only},
     };
 
-    pub(super) struct Embedding {
-        pub(super) ids: Vec<i32>,
-        pub(super) shape: [usize; 2],
-        pub(super) multiplier: f32,
+    pub(super) fn embedding(table_vd: Tensor<2>, ids: Tensor<2, Int>, multiplier: f64) -> Tensor<3> {
+        let embedding = Embedding { shape: ids.dims(), ids: values_of(ids), multiplier: multiplier as f32 };
+        let [y] = apply(embedding, [table_vd.into_dispatch()]);
+        Tensor::from_dispatch(y)
+    }
+
+    struct Embedding {
+        ids: Vec<i32>,
+        shape: [usize; 2],
+        multiplier: f32,
     }
 
     impl Function<1, 1> for Embedding {

@@ -1,36 +1,70 @@
 //! x → x / rms(x) · w
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, assert_shape};
 
-use crate::composite;
+use crate::dispatch::dispatch;
 
-/// RMSNorm over the last dimension (arXiv 1910.07467 eq. 4): `x / √(mean(x²) + ε) · w`.
+/// RMSNorm over the last dimension (arXiv 1910.07467 eq. 4): `y = x / √(mean(x²) + ε) · w`.
 ///
 /// # Shapes
 /// `x`: [.., d], `w_d`: `[d]` → [.., d]
+///
+/// # Panics
+/// If the shapes do not fit.
 pub fn rms_norm<const D: usize>(x: Tensor<D>, w_d: Tensor<1>, eps: f64) -> Tensor<D> {
-    #[cfg(feature = "flex")]
-    if crate::function::fused(&x) {
-        let norm = flex::RmsNorm { eps: eps as f32 };
-        let [y] = crate::function::apply(norm, [x.into_dispatch(), w_d.into_dispatch()]);
-        return Tensor::from_dispatch(y);
+    let [d] = w_d.dims();
+    assert_shape!(x, [.., d]);
+    dispatch!(&x => rms_norm(x, w_d, eps))
+}
+
+pub(crate) mod composite {
+    use burn::tensor::{Tensor, activation::silu};
+
+    /// Composite of [`crate::rms_norm`].
+    ///
+    /// # Shapes
+    /// `x`: [.., d], `w_d`: `[d]` → [.., d]
+    pub fn rms_norm<const D: usize>(x: Tensor<D>, w_d: Tensor<1>, eps: f64) -> Tensor<D> {
+        normalise(x, eps) * w_d.unsqueeze()
     }
-    composite::rms_norm(x, w_d, eps)
+
+    /// Gate, then RMSNorm within each of `n_groups` groups of channels: `rms_norm(y · silu(z))`
+    /// (Mamba-2, arXiv 2405.21060 §6.1; gate before norm).
+    ///
+    /// # Shapes
+    /// `y`, `z`: [b, l, i], `w_i`: `[i]` → [b, l, i]
+    pub fn gated_rms_norm(y_bli: Tensor<3>, z_bli: Tensor<3>, w_i: Tensor<1>, n_groups: usize, eps: f64) -> Tensor<3> {
+        let [b, l, i] = y_bli.dims();
+        let gated = y_bli * silu(z_bli);
+        let grouped = normalise(gated.reshape([b, l, n_groups, i / n_groups]), eps);
+        grouped.reshape([b, l, i]) * w_i.unsqueeze()
+    }
+
+    fn normalise<const D: usize>(x: Tensor<D>, eps: f64) -> Tensor<D> {
+        let mean_square = x.clone().square().mean_dim(D - 1);
+        x * mean_square.add_scalar(eps).sqrt().recip()
+    }
 }
 
 #[cfg(feature = "flex")]
 mod flex {
+    use burn::tensor::Tensor;
     use itera_kernels::rms_norm;
 
-    use crate::{
+    use crate::flex::{
         array::Array,
         buffers,
-        function::{Function, only},
+        function::{Function, apply, only},
         kept::Kept,
     };
 
-    pub(super) struct RmsNorm {
-        pub(super) eps: f32,
+    pub(super) fn rms_norm<const D: usize>(x: Tensor<D>, w_d: Tensor<1>, eps: f64) -> Tensor<D> {
+        let [y] = apply(RmsNorm { eps: eps as f32 }, [x.into_dispatch(), w_d.into_dispatch()]);
+        Tensor::from_dispatch(y)
+    }
+
+    struct RmsNorm {
+        eps: f32,
     }
 
     impl Function<2, 1> for RmsNorm {

@@ -2,19 +2,9 @@
 
 use std::cell::Cell;
 
-use crate::scoped::scoped;
+use itera_shape::Precision;
 
-/// What fused operators round, as PyTorch's autocast does. Sums are in f32 either way, and so are weights, the router,
-/// softmaxes, the scan, and the few numbers a row that backward divides by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// Nothing. Saved activations are shared with whoever else holds them.
-    #[default]
-    F32,
-    /// To bfloat16, a relative error of 2⁻⁹: the operands of the products of linear layers, attention, MLPs and the head,
-    /// and the copies of activations that are saved, at half the memory.
-    Bf16,
-}
+use crate::scoped::scoped;
 
 /// The precision of one operator.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +23,11 @@ thread_local! {
 
 /// Run `forward` in `precision`, whatever was set around it.
 ///
+/// In bf16 fused operators round what PyTorch's autocast rounds, a relative error of 2⁻⁹: the operands of the products of
+/// linear layers, attention, MLPs and the head, and the copies of activations that are saved, at half the memory. In f32
+/// saved activations are shared with whoever else holds them. Sums are in f32 either way, and so are weights, the router,
+/// softmaxes, the scan, and the few numbers a row that backward divides by.
+///
 /// It holds for the operators that `forward` calls on this thread, and for their backward passes wherever they run. A
 /// device without fused operators ignores it.
 pub fn with_precision<T>(precision: Precision, forward: impl FnOnce() -> T) -> T {
@@ -48,12 +43,11 @@ pub(crate) fn precisions() -> Precisions {
     PRECISIONS.get()
 }
 
+/// The precision of products in force, for kernels.
 #[cfg(feature = "flex")]
-impl From<Precision> for itera_kernels::gemm::Precision {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Self::F32,
-            Precision::Bf16 => Self::Bf16,
-        }
+pub(crate) fn products() -> itera_kernels::gemm::Precision {
+    match precisions().products {
+        Precision::F32 => itera_kernels::gemm::Precision::F32,
+        Precision::Bf16 => itera_kernels::gemm::Precision::Bf16,
     }
 }

@@ -32,5 +32,5 @@ pub use config::{LayerKind, ModelConfig, PositionEmbedding};
 pub use precision::Precision;
 pub use rules::{InvalidModel, MAX_SIZE};
 pub use special::SpecialIds;
-pub use table::{TensorRole, TensorSpec};
+pub use table::{Init, TensorRole, TensorSpec};
 pub use tensor::{NamedTensor, TensorRef};

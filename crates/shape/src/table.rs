@@ -50,6 +50,26 @@ impl TensorRole {
     }
 }
 
+/// The values a tensor starts with; `itera-model` draws them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// All 1: gains of norms, and the skip connection.
+    Ones,
+    /// All 0: biases.
+    Zeros,
+    /// Normal with deviation `init_std`.
+    Normal,
+    /// Normal with deviation `init_std / √(2·n_layers)`, for what writes into the residual stream (GPT-2, §2.3): the
+    /// variance of the stream does not grow with depth.
+    ResidualNormal,
+    /// Uniform in ±1/√d_conv: the taps of the convolution.
+    Taps,
+    /// Logarithms of decay rates A.
+    DecayLog,
+    /// softplus⁻¹ of step sizes Δ.
+    StepBias,
+}
+
 /// A tensor that the model has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
@@ -59,6 +79,8 @@ pub struct TensorSpec {
     pub shape: Vec<usize>,
     /// What it does.
     pub role: TensorRole,
+    /// How it starts.
+    pub init: Init,
     /// Share of its parameters that one token uses, as numerator and denominator: k of e for experts, 1 of 1 otherwise.
     pub active_share: (usize, usize),
 }
@@ -69,6 +91,11 @@ impl TensorSpec {
         self.shape.iter().fold(1, |product: usize, size| product.saturating_mul(*size))
     }
 
+    /// Whether weight decay applies: to matrices, not to vectors or the taps of the convolution.
+    pub fn decays(&self) -> bool {
+        self.shape.len() >= 2 && self.role != TensorRole::Conv
+    }
+
     /// Parameters that one token uses.
     pub fn n_active_params(&self) -> usize {
         let (used, of) = self.active_share;
@@ -76,56 +103,57 @@ impl TensorSpec {
     }
 }
 
-/// Name within a layer, role, shape.
-type Part = (&'static str, TensorRole, Vec<usize>);
+/// Name within a layer, role, start, shape.
+type Part = (&'static str, TensorRole, Init, Vec<usize>);
 
 impl ModelConfig {
     /// Every tensor of the model, in the order in which a token meets them. The configuration is a valid one.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let (v, d) = (self.vocab_size, self.d_model);
-        let mut tensors = vec![self.tensor("embed".into(), TensorRole::Embedding, vec![v, d])];
+        let mut tensors = vec![self.tensor("embed".into(), TensorRole::Embedding, Init::Normal, vec![v, d])];
         for (index, kind) in self.layer_kinds().into_iter().enumerate() {
             let mixer = match kind {
                 LayerKind::Mamba => self.mamba_parts(),
                 LayerKind::Attention => self.attention_parts(),
             };
-            let norm = |name| [(name, TensorRole::Norm, vec![d])];
+            let norm = |name| [(name, TensorRole::Norm, Init::Ones, vec![d])];
             let parts = norm("mixer_norm").into_iter().chain(mixer).chain(norm("ffn_norm")).chain(self.ffn_parts());
-            tensors.extend(parts.map(|(name, role, shape)| self.tensor(format!("layers.{index}.{name}"), role, shape)));
+            let named = |(name, role, init, shape)| self.tensor(format!("layers.{index}.{name}"), role, init, shape);
+            tensors.extend(parts.map(named));
         }
-        tensors.push(self.tensor("norm".into(), TensorRole::Norm, vec![d]));
+        tensors.push(self.tensor("norm".into(), TensorRole::Norm, Init::Ones, vec![d]));
         if !self.tie_embeddings {
-            tensors.push(self.tensor("head".into(), TensorRole::Head, vec![v, d]));
+            tensors.push(self.tensor("head".into(), TensorRole::Head, Init::Normal, vec![v, d]));
         }
         tensors
     }
 
-    fn tensor(&self, name: String, role: TensorRole, shape: Vec<usize>) -> TensorSpec {
+    fn tensor(&self, name: String, role: TensorRole, init: Init, shape: Vec<usize>) -> TensorSpec {
         let active_share = if role == TensorRole::Experts { (self.top_k, self.n_experts) } else { (1, 1) };
-        TensorSpec { name, shape, role, active_share }
+        TensorSpec { name, shape, role, init, active_share }
     }
 
     fn mamba_parts(&self) -> Vec<Part> {
         let (d, i, h, channels) = (self.d_model, self.d_inner(), self.n_heads(), self.d_conv_channels());
         vec![
-            ("mamba.in_proj", TensorRole::InProj, vec![self.d_in_proj(), d]),
-            ("mamba.conv_weight", TensorRole::Conv, vec![channels, self.d_conv]),
-            ("mamba.conv_bias", TensorRole::Conv, vec![channels]),
-            ("mamba.dt_bias", TensorRole::Ssm, vec![h]),
-            ("mamba.a_log", TensorRole::Ssm, vec![h]),
-            ("mamba.d_skip", TensorRole::Ssm, vec![h]),
-            ("mamba.norm", TensorRole::Norm, vec![i]),
-            ("mamba.out_proj", TensorRole::OutProj, vec![d, i]),
+            ("mamba.in_proj", TensorRole::InProj, Init::Normal, vec![self.d_in_proj(), d]),
+            ("mamba.conv_weight", TensorRole::Conv, Init::Taps, vec![channels, self.d_conv]),
+            ("mamba.conv_bias", TensorRole::Conv, Init::Zeros, vec![channels]),
+            ("mamba.dt_bias", TensorRole::Ssm, Init::StepBias, vec![h]),
+            ("mamba.a_log", TensorRole::Ssm, Init::DecayLog, vec![h]),
+            ("mamba.d_skip", TensorRole::Ssm, Init::Ones, vec![h]),
+            ("mamba.norm", TensorRole::Norm, Init::Ones, vec![i]),
+            ("mamba.out_proj", TensorRole::OutProj, Init::ResidualNormal, vec![d, i]),
         ]
     }
 
     fn attention_parts(&self) -> Vec<Part> {
         let (d, queries, keys) = (self.d_model, self.d_queries(), self.d_keys());
         vec![
-            ("attention.q_proj", TensorRole::Attention, vec![queries, d]),
-            ("attention.k_proj", TensorRole::Attention, vec![keys, d]),
-            ("attention.v_proj", TensorRole::Attention, vec![keys, d]),
-            ("attention.o_proj", TensorRole::Attention, vec![d, queries]),
+            ("attention.q_proj", TensorRole::Attention, Init::Normal, vec![queries, d]),
+            ("attention.k_proj", TensorRole::Attention, Init::Normal, vec![keys, d]),
+            ("attention.v_proj", TensorRole::Attention, Init::Normal, vec![keys, d]),
+            ("attention.o_proj", TensorRole::Attention, Init::ResidualNormal, vec![d, queries]),
         ]
     }
 
@@ -134,14 +162,14 @@ impl ModelConfig {
         let mut parts = vec![];
         if e > 0 {
             parts.extend([
-                ("moe.router", TensorRole::Router, vec![e, d]),
-                ("moe.w_in", TensorRole::Experts, vec![e, 2 * f, d]),
-                ("moe.w_out", TensorRole::Experts, vec![e, d, f]),
+                ("moe.router", TensorRole::Router, Init::Normal, vec![e, d]),
+                ("moe.w_in", TensorRole::Experts, Init::Normal, vec![e, 2 * f, d]),
+                ("moe.w_out", TensorRole::Experts, Init::ResidualNormal, vec![e, d, f]),
             ]);
         }
         parts.extend([
-            ("shared.w_in", TensorRole::Shared, vec![2 * d_shared, d]),
-            ("shared.w_out", TensorRole::Shared, vec![d, d_shared]),
+            ("shared.w_in", TensorRole::Shared, Init::Normal, vec![2 * d_shared, d]),
+            ("shared.w_out", TensorRole::Shared, Init::ResidualNormal, vec![d, d_shared]),
         ]);
         parts
     }

@@ -1,87 +1,105 @@
-//! batches → losses → gradients → clip → AdamW: one optimiser step
+//! batches → losses → gradients → sum → reduce → norm, clip → AdamW: one optimiser step of any module
 
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
+use itera_config::TrainConfig;
+use itera_model::parameters::gradients;
+use itera_ops::{AdamW, add_gradients, gradient_norm};
 
-use itera_config::Config;
-use itera_data::{Dataset, Sampler};
-use itera_kernels::{norm::sum_of_all_squares, vector};
-use itera_model::{Dropout, LanguageModel};
-use itera_ops::recycle;
+use crate::{
+    losses::{LossParts, Losses},
+    optimizer::Optimizer,
+    pairwise::PairwiseSum,
+    reduce::{Reduce, StepSum},
+    update::Update,
+};
 
-use crate::{method::Method, optimizer::AdamW, update::Update};
+/// What is learned: where micro-batches come from, and what they cost a model.
+pub(crate) trait Task {
+    /// The module whose weights are learned.
+    type Model: Module;
+    /// A micro-batch.
+    type Batch;
 
-/// What steps change, and what they need for it.
-pub(crate) struct Learner<'a> {
-    pub config: &'a Config,
-    pub data: &'a Dataset,
-    pub method: &'a dyn Method,
-    pub sampler: Sampler,
-    pub model: LanguageModel,
-    pub optimizer: AdamW,
+    /// Micro-batch number `index` of the run, a function of its index.
+    fn batch(&self, index: u64) -> Self::Batch;
+
+    /// What that micro-batch costs.
+    fn losses(&self, model: &Self::Model, batch: &Self::Batch, index: u64) -> LossParts;
+
+    /// The model that is computed with, where that differs from the one that is kept.
+    fn computed(&self, kept: &Self::Model) -> Option<Self::Model>;
 }
 
-impl Learner<'_> {
-    /// The model as the method computes with it, where that differs from the one that is kept.
-    fn computed(&self) -> Option<LanguageModel> {
-        let values = self.method.weights(&self.model.parameters())?;
-        let model = LanguageModel::from_values(self.model.config(), &self.model.device(), values);
-        Some(model.expect("a method gives as many tensors as it gets, in their shapes"))
-    }
+/// What steps change, and what they need for it.
+pub(crate) struct Learner<'a, T: Task> {
+    pub task: T,
+    pub train: &'a TrainConfig,
+    pub reduce: &'a dyn Reduce,
+    pub model: T::Model,
+    pub optimizer: Optimizer,
+}
 
+impl<T: Task> Learner<'_, T> {
     /// The model that is learned, without autodiff.
-    pub(crate) fn valid(&self) -> LanguageModel {
-        self.computed().map_or_else(|| self.model.valid(), |model| model.valid())
+    pub(crate) fn valid(&self) -> T::Model {
+        self.task.computed(&self.model).map_or_else(|| self.model.valid(), |model| model.valid())
     }
 
     /// The step after `step` completed ones, `skipped` of which changed nothing: an update by the mean gradient of the
     /// micro-batches, unless something is not finite.
     pub(crate) fn update(&mut self, step: u64, skipped: u64, lr: f64) -> Update {
-        let train = &self.config.train;
-        let micro_batches = train.grad_accum_steps;
+        let micro_batches = self.train.grad_accum_steps as u64;
         let share = 1.0 / micro_batches as f64;
         let mut update = Update::default();
-        let mut gradients: Vec<Vec<f32>> = Vec::new();
         let mut clock = Clock(Instant::now());
-        let computed = self.computed();
+        let computed = self.task.computed(&self.model);
         let model = computed.as_ref().unwrap_or(&self.model);
         update.times.forward += clock.lap();
-        for micro in 0..micro_batches {
-            let index = step * micro_batches as u64 + micro as u64;
-            let batch = self.sampler.batch(&self.data.train, index, train.batch_size);
+        let mut sum = PairwiseSum::default();
+        let mut losses = vec![];
+        for micro in self.reduce.share(micro_batches) {
+            let index = step * micro_batches + micro;
+            let batch = self.task.batch(index);
             update.times.data += clock.lap();
-            let mut dropout = Dropout::new(self.config.model.dropout, self.config.run.seed, index);
-            let loss = self.method.losses(model, &batch, train, Some(&mut dropout));
-            update.add(share, &loss);
+            let loss = self.task.losses(model, &batch, index);
             update.times.forward += clock.lap();
-            let micro_gradients = model.gradients(loss.total.backward());
-            if gradients.is_empty() {
-                gradients = micro_gradients;
-            } else {
-                for (sum, gradient) in gradients.iter_mut().zip(micro_gradients) {
-                    vector::add(&gradient, sum);
-                    recycle(gradient);
-                }
-            }
+            sum.push(gradients(model, loss.total.backward()), add_gradients);
+            losses.push(loss.inner());
             update.times.backward += clock.lap();
         }
         drop(computed);
-        let slices: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
-        update.grad_norm = sum_of_all_squares(&slices).sqrt() * share;
+        let sum = StepSum {
+            gradients: sum.finish(add_gradients).expect("a process has a micro-batch"),
+            losses: sum_losses(&losses),
+        };
+        let StepSum { gradients, losses } = self.reduce.reduce(sum);
+        update.losses = losses.mean(share);
+        update.grad_norm = gradient_norm(&gradients) * share;
         if update.is_finite() {
             // torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1
-            let clip = match train.grad_clip_norm {
+            let clip = match self.train.grad_clip_norm {
                 0.0 => 1.0,
                 max => (max / (update.grad_norm + 1e-6)).min(1.0),
             };
+            let TrainConfig { beta1, beta2, eps, weight_decay, .. } = *self.train;
+            let hyper = AdamW { lr, beta1, beta2, eps, weight_decay };
             let number = step - skipped + 1;
-            self.optimizer.step(&mut self.model, &gradients, (clip * share) as f32, number, lr, train);
+            self.optimizer.step(&mut self.model, gradients, (clip * share) as f32, number, &hyper);
         }
-        gradients.into_iter().for_each(recycle);
         update.times.optimizer = clock.lap();
         update
     }
+}
+
+/// The losses of micro-batches, added by the tree that adds their gradients.
+fn sum_losses(losses: &[LossParts]) -> Losses {
+    let mut sum = PairwiseSum::default();
+    for losses in Losses::read(losses) {
+        sum.push(losses, |left, right| left + right);
+    }
+    sum.finish(|left, right| left + right).unwrap_or_default()
 }
 
 struct Clock(Instant);
@@ -93,3 +111,6 @@ impl Clock {
         self.0 - before
     }
 }
+
+#[cfg(test)]
+mod tests;

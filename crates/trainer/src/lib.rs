@@ -1,7 +1,7 @@
 //! The training loop.
 //!
 //! ```text
-//! Sampler(step) → TokenBatch → LanguageModel → LossParts → gradients → clip → AdamW → next step
+//! Sampler(step) → TokenBatch → LanguageModel → LossParts → gradients → sum → [`Reduce`] → clip → AdamW → next step
 //!                        [`Method`] ↑ every eval.every_steps: validation, samples, early stopping
 //!                                   ↑ every checkpoint.every_steps: checkpoint
 //! ```
@@ -14,14 +14,18 @@ mod error;
 mod identity;
 mod job;
 mod learner;
+mod losses;
 mod method;
 mod objective;
 mod open;
 mod optimizer;
+mod pairwise;
+mod reduce;
 mod samples;
 mod schedule;
 mod state;
 mod stop;
+mod text;
 mod train;
 mod update;
 mod validation;
@@ -29,10 +33,13 @@ mod validation;
 pub use bench::time_steps;
 pub use error::TrainError;
 pub use job::{Event, Job, Outcome, Resume, RunEnd};
+pub use losses::{LossParts, Losses};
 pub use method::{Method, Plain};
-pub use objective::{LossParts, ids, losses, losses_with};
+pub use objective::{MicroBatch, ids, losses, losses_with};
 pub use open::open_model;
-pub use optimizer::{AdamW, decays};
+pub use optimizer::Optimizer;
+pub use pairwise::PairwiseSum;
+pub use reduce::{Local, Reduce, StepSum};
 pub use schedule::learning_rate;
 pub use state::{Best, TrainingState, Window};
 pub use stop::StopFlag;

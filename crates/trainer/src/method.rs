@@ -6,19 +6,20 @@
 //!          └──────────────── AdamW ◀── gradients with respect to those ◀────────────┘
 //! ```
 
-use itera_config::TrainConfig;
-use itera_data::TokenBatch;
-use itera_model::{Dropout, LanguageModel};
 use itera_shape::NamedTensor;
 
-use crate::objective::{LossParts, losses};
+use crate::{
+    losses::LossParts,
+    objective::{MicroBatch, losses},
+};
 
 /// How a run learns.
 pub trait Method: Sync {
     /// All that decides the result beyond configuration and data, in a line. A checkpoint resumes only under the same.
     fn identity(&self) -> String;
 
-    /// The values that the model computes with, one vector for each of `kept` in its order; `None` for `kept` itself.
+    /// The values that the model computes with: for each of `kept`, which are in the order of the tensor table, as many as
+    /// it has. `None` stands for `kept` itself.
     ///
     /// Gradients with respect to these move those: the straight-through estimator (arXiv 1308.3432). Validation, samples
     /// and early stopping see the model as it computes; checkpoints hold what is kept.
@@ -27,15 +28,10 @@ pub trait Method: Sync {
         None
     }
 
-    /// The loss of a batch.
-    fn losses(
-        &self,
-        model: &LanguageModel,
-        batch: &TokenBatch,
-        config: &TrainConfig,
-        dropout: Option<&mut Dropout>,
-    ) -> LossParts {
-        losses(model, batch, config, dropout)
+    /// The loss of a micro-batch, its parts means over tokens. The trainer minimises the mean of `total` over the
+    /// micro-batches of a step.
+    fn losses(&self, batch: MicroBatch<'_>) -> LossParts {
+        losses(batch)
     }
 }
 

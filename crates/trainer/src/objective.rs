@@ -3,76 +3,56 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use itera_config::TrainConfig;
 use itera_data::TokenBatch;
-use itera_model::{Dropout, LanguageModel, auxiliary_losses, tokens_per_expert};
-use itera_ops::{Precision, with_precision};
+use itera_model::{Dropout, LanguageModel, auxiliary_losses};
+use itera_ops::{Routing, with_precision};
 
-/// The loss of a batch and what it is made of. Only `cross_entropy` is a measure of the model.
-#[derive(Clone, Debug)]
-pub struct LossParts {
-    /// What is minimised: the sum below.
-    pub total: Tensor<1>,
-    /// Mean nats a token.
-    pub cross_entropy: Tensor<1>,
-    /// Load-balancing loss before its coefficient; `None` without experts.
-    pub load_balance: Option<Tensor<1>>,
-    /// Router z-loss before its coefficient; `None` without experts.
-    pub z: Option<Tensor<1>>,
-    /// Tokens that each expert of each layer got.
-    pub tokens_per_expert: Vec<Vec<u64>>,
+use crate::losses::LossParts;
+
+/// A micro-batch and what turns it into a loss.
+#[derive(Debug)]
+pub struct MicroBatch<'a> {
+    /// The model that is computed with; its device says whether gradients are recorded.
+    pub model: &'a LanguageModel,
+    /// Inputs and targets, [b, l] each.
+    pub tokens: &'a TokenBatch,
+    /// Coefficients of the losses, the precision, and whether only the activations between layers are saved.
+    pub config: &'a TrainConfig,
+    /// Masks of this micro-batch; `None` for none.
+    pub dropout: Option<Dropout>,
 }
 
-/// `cross_entropy + load_balance_coef · load_balance + z_loss_coef · z` of a batch.
+/// `total = cross_entropy + load_balance_coef · load_balance + z_loss_coef · z`.
 ///
-/// `config` also says in which precision, and whether only the activations between layers are saved.
-pub fn losses(
-    model: &LanguageModel,
-    batch: &TokenBatch,
-    config: &TrainConfig,
-    dropout: Option<&mut Dropout>,
-) -> LossParts {
-    losses_with(model, batch, config, dropout, &|_, nats| nats.mean())
+/// Every part is a mean: over the b·l tokens of the batch, and those of the routers over layers as well.
+pub fn losses(batch: MicroBatch<'_>) -> LossParts {
+    losses_with(batch, &|_, nats| nats.mean())
 }
 
 /// [`losses`] in which `text_loss` stands for the cross-entropy in what is minimised; it gets the model's hidden vectors
-/// [b, l, d], and the nats that each target costs `[b·l]`.
-pub fn losses_with(
-    model: &LanguageModel,
-    batch: &TokenBatch,
-    config: &TrainConfig,
-    dropout: Option<&mut Dropout>,
-    text_loss: &dyn Fn(Tensor<3>, Tensor<1>) -> Tensor<1>,
-) -> LossParts {
-    let precision = match config.precision {
-        itera_shape::Precision::F32 => Precision::F32,
-        itera_shape::Precision::Bf16 => Precision::Bf16,
-    };
-    with_precision(precision, || forward(model, batch, config, dropout, text_loss))
-}
-
-fn forward(
-    model: &LanguageModel,
-    batch: &TokenBatch,
-    config: &TrainConfig,
-    dropout: Option<&mut Dropout>,
-    text_loss: &dyn Fn(Tensor<3>, Tensor<1>) -> Tensor<1>,
-) -> LossParts {
-    let device = model.device();
-    let (inputs, state) = (ids(batch, &batch.inputs, &device), model.initial_state(batch.batch_size));
-    let output = if config.gradient_checkpointing {
-        model.forward_recomputed(inputs, state, dropout)
-    } else {
-        model.forward(inputs, state, dropout)
-    };
-    let nats = model.nats(output.hidden.clone(), ids(batch, &batch.targets, &device));
-    let cross_entropy = nats.clone().mean();
-    let (load_balance, z) = auxiliary_losses(&output.routings).map(|losses| (losses.load_balance, losses.z)).unzip();
-    let mut total = text_loss(output.hidden, nats);
-    for (loss, coefficient) in [(&load_balance, config.load_balance_coef), (&z, config.z_loss_coef)] {
-        if let Some(loss) = loss {
-            total = total + loss.clone().mul_scalar(coefficient);
+/// [b, l, d], and the nats that each target costs `[b·l]`, and gives a mean `[1]`.
+pub fn losses_with(batch: MicroBatch<'_>, text_loss: &dyn Fn(Tensor<3>, Tensor<1>) -> Tensor<1>) -> LossParts {
+    with_precision(batch.config.precision, || {
+        let MicroBatch { model, tokens, config, mut dropout } = batch;
+        let device = model.device();
+        let (inputs, state) = (ids(tokens, &tokens.inputs, &device), model.initial_state(tokens.batch_size));
+        let output = if config.gradient_checkpointing {
+            model.forward_recomputed(inputs, state, dropout.as_mut())
+        } else {
+            model.forward(inputs, state, dropout.as_mut())
+        };
+        let nats = model.nats(output.hidden.clone(), ids(tokens, &tokens.targets, &device));
+        let cross_entropy = nats.clone().mean();
+        let (load_balance, z) =
+            auxiliary_losses(&output.routings).map(|losses| (losses.load_balance, losses.z)).unzip();
+        let mut total = text_loss(output.hidden, nats);
+        for (loss, coefficient) in [(&load_balance, config.load_balance_coef), (&z, config.z_loss_coef)] {
+            if let Some(loss) = loss {
+                total = total + loss.clone().mul_scalar(coefficient);
+            }
         }
-    }
-    LossParts { total, cross_entropy, load_balance, z, tokens_per_expert: tokens_per_expert(&output.routings) }
+        let tokens_per_expert = output.routings.iter().map(Routing::expert_counts).collect();
+        LossParts { total, cross_entropy, load_balance, z, tokens_per_expert }
+    })
 }
 
 /// `values` of a batch as a tensor [b, l].

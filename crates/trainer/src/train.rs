@@ -8,7 +8,7 @@ use std::{
 
 use itera_checkpoint::{CheckpointStore, Snapshot};
 use itera_config::{Config, TrainConfig};
-use itera_data::{Sampler, validation_batches};
+use itera_data::validation_batches;
 use itera_files::write_atomic;
 use itera_metrics::{ExpertLayout, MetricsWriter, StepRecord, TensorBoard, resident_bytes};
 use itera_model::LanguageModel;
@@ -20,10 +20,12 @@ use crate::{
     identity::Identity,
     job::{Event, Job, Outcome, Resume, RunEnd},
     learner::Learner,
-    optimizer::AdamW,
+    optimizer::Optimizer,
+    reduce::Local,
     samples::samples,
     schedule::learning_rate,
     state::{Best, TrainingState, add_counts},
+    text::Text,
     update::{StepTimes, Update},
     validation::validate,
 };
@@ -59,7 +61,7 @@ pub(crate) struct Run<'a> {
     identity: Identity,
     metrics: MetricsWriter,
     tensorboard: Option<TensorBoard>,
-    learner: Learner<'a>,
+    learner: Learner<'a, Text<'a>>,
     state: TrainingState,
     /// What the last step took.
     pub(crate) times: StepTimes,
@@ -106,8 +108,8 @@ impl<'a> Run<'a> {
                 let tensors = checkpoint.tensors()?;
                 let model =
                     LanguageModel::from_values(&config.model, &device, tensors.weights.into_iter().map(|w| w.data))?;
-                let mut optimizer = AdamW::new(&config.model);
-                (optimizer.first, optimizer.second) = (tensors.first_moments, tensors.second_moments);
+                let (first, second) = (tensors.first_moments, tensors.second_moments);
+                let optimizer = Optimizer::from_values(&config.model.tensors(), &device, first, second);
                 let state = TrainingState { resumes: checkpoint.state.resumes + 1, ..checkpoint.state };
                 // before metrics rows after this step are dropped, so that nothing resumes past them
                 settle(&store, &state, config)?;
@@ -123,7 +125,7 @@ impl<'a> Run<'a> {
                     None => LanguageModel::init(&config.model, config.run.seed, &device),
                 };
                 saved_step = None;
-                (model, AdamW::new(&config.model), TrainingState::default())
+                (model, Optimizer::new(&config.model.tensors(), &device), TrainingState::default())
             }
         };
         write_atomic(&dir.join("config.toml"), config.to_toml().as_bytes())?;
@@ -133,13 +135,13 @@ impl<'a> Run<'a> {
             None => (MetricsWriter::create(dir, experts)?, |dir, _| TensorBoard::create(dir)),
         };
         let tensorboard = config.log.tensorboard.then(|| board(&dir.join("tensorboard"), state.step)).transpose()?;
-        let sampler = Sampler::new(job.data.train.len(), config.train.seq_len, config.run.seed);
+        let task = Text::new(config, job.data, job.method);
         Ok(Self {
             store,
             identity,
             metrics,
             tensorboard,
-            learner: Learner { config, data: job.data, method: job.method, sampler, model, optimizer },
+            learner: Learner { task, train: &config.train, reduce: &Local, model, optimizer },
             times: StepTimes::default(),
             saved_step,
             window_steps: 0,
@@ -168,15 +170,15 @@ impl<'a> Run<'a> {
             self.state.consecutive_skipped = 0;
             let window = &mut self.state.window;
             window.steps += 1;
-            window.loss_nats += update.loss_nats;
-            window.load_balance += update.load_balance.unwrap_or(0.0);
-            window.z += update.z.unwrap_or(0.0);
+            window.loss_nats += update.losses.nats;
+            window.load_balance += update.losses.load_balance.unwrap_or(0.0);
+            window.z += update.losses.z.unwrap_or(0.0);
         } else {
             self.state.skipped += 1;
             self.state.consecutive_skipped += 1;
             on_event(Event::Skipped { step, consecutive: self.state.consecutive_skipped });
         }
-        add_counts(&mut self.state.window.tokens_per_expert, &update.tokens_per_expert);
+        add_counts(&mut self.state.window.tokens_per_expert, &update.losses.tokens_per_expert);
 
         let last = step == config.train.steps;
         let validation = (last || step.is_multiple_of(config.eval.every_steps)).then(|| self.validate()).transpose()?;
@@ -190,7 +192,7 @@ impl<'a> Run<'a> {
             }
         }
         self.times.log = validated.elapsed();
-        on_event(Event::Step { step, loss_nats: update.loss_nats, record: record.as_ref() });
+        on_event(Event::Step { step, loss_nats: update.losses.nats, record: record.as_ref() });
         if let Some(Validation { score, best, .. }) = validation {
             if let Some(board) = &mut self.tensorboard {
                 for (index, sample) in self.state.samples.iter().enumerate() {
@@ -310,14 +312,17 @@ impl<'a> Run<'a> {
         self.metrics.sync()?;
         self.state.elapsed_s += self.clock.elapsed().as_secs_f64();
         self.clock = Instant::now();
+        let moments = self.learner.optimizer.moments();
+        let [first_moments, second_moments] =
+            moments.each_ref().map(|all| all.iter().map(|of| &of[..]).collect::<Vec<&[f32]>>());
         let path = self.store.save(&Snapshot {
             step: self.state.step,
             config: &self.job.config.model,
             weights: &self.learner.model.parameters(),
             published_as: self.job.config.train.precision,
             tokenizer: &self.job.data.tokenizer,
-            first_moments: &self.learner.optimizer.first,
-            second_moments: &self.learner.optimizer.second,
+            first_moments: &first_moments,
+            second_moments: &second_moments,
             state: &self.state,
             identity: &self.identity,
         })?;

@@ -7,7 +7,7 @@ use itera_model::LanguageModel;
 use itera_shape::ModelConfig;
 use itera_testkit::uniform;
 use itera_tokenizer::TokenId;
-use itera_trainer::{losses, validate};
+use itera_trainer::{MicroBatch, losses, validate};
 
 const V: usize = 258;
 const D: usize = 64;
@@ -52,7 +52,9 @@ fn a_model_that_knows_the_next_token_has_loss_zero_and_one_that_knows_another_ha
     for shift in [0, 1, 2] {
         let model = oracle(shift, &Device::flex());
         let batch = sampler.batch(&shard, 3, 4);
-        let training = losses(&model, &batch, &TrainConfig::default(), None).cross_entropy.into_scalar::<f32>();
+        let config = &TrainConfig::default();
+        let input = MicroBatch { model: &model, tokens: &batch, config, dropout: None };
+        let training = losses(input).cross_entropy.into_scalar::<f32>();
         let score = validate(&model, itera_data::validation_batches(&shard, 0, 4, 33), |_| 1);
         assert_eq!(score.tokens as usize, shard.len() - 1);
         if shift == 1 {

@@ -9,7 +9,7 @@ use itera_model::{Dropout, LanguageModel};
 use itera_ops::saved_bytes;
 use itera_shape::{Precision, SavedActivations};
 use itera_testkit::max_difference;
-use itera_trainer::losses;
+use itera_trainer::{MicroBatch, losses};
 
 const BATCH_SIZE: usize = 3;
 const SEQ_LEN: usize = 37;
@@ -54,11 +54,11 @@ fn batch() -> TokenBatch {
 fn step(config: &Config, train: &TrainConfig, dropout: f64) -> (u64, f32, Vec<Vec<f32>>) {
     let model = LanguageModel::init(&config.model, 1, &Device::flex().autodiff());
     assert_eq!(saved_bytes(), 0, "nothing is left of the step before");
-    let mut dropout = Dropout::new(dropout, 5, 0);
-    let loss = losses(&model, &batch(), train, Some(&mut dropout)).total;
+    let dropout = Some(Dropout::new(dropout, 5, 0));
+    let loss = losses(MicroBatch { model: &model, tokens: &batch(), config: train, dropout }).total;
     let saved = saved_bytes() as u64;
     let value = loss.clone().inner().into_scalar::<f32>();
-    (saved, value, model.gradients(loss.backward()))
+    (saved, value, model.gradients(loss.backward()).iter().map(|gradient| gradient.to_vec()).collect())
 }
 
 /// Largest difference between gradients of the same weight.

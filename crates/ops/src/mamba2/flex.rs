@@ -1,6 +1,7 @@
 //! The fused form, over `itera_kernels::{conv, scan, gated_norm}`: all three read their columns of the projection in place,
 //! and write those of its gradient.
 
+use burn::tensor::Tensor;
 use itera_kernels::{
     columns::Columns,
     conv::{CausalConv, ConvGradients, causal_conv_silu, causal_conv_silu_backward},
@@ -8,16 +9,42 @@ use itera_kernels::{
     scan::{ScanGradient, ScanInput, ScanShape, scan, scan_backward},
 };
 
-use super::Mamba2Shape;
-use crate::{array::Array, buffers, function::Function, kept::Kept};
+use super::types::{Mamba2Shape, Mamba2State, Mamba2Weights};
+use crate::flex::{
+    array::Array,
+    buffers,
+    function::{Function, apply},
+    kept::Kept,
+};
+
+pub(super) fn mamba2(
+    projected: Tensor<3>,
+    weights: Mamba2Weights,
+    state: Mamba2State,
+    shape: &Mamba2Shape,
+) -> (Tensor<3>, Mamba2State) {
+    let inputs = [
+        projected.into_dispatch(),
+        weights.conv_weight.into_dispatch(),
+        weights.conv_bias.into_dispatch(),
+        weights.dt_bias.into_dispatch(),
+        weights.a_log.into_dispatch(),
+        weights.d_skip.into_dispatch(),
+        weights.norm.into_dispatch(),
+        state.conv.into_dispatch(),
+        state.ssm.into_dispatch(),
+    ];
+    let [y, conv, ssm] = apply(Mamba2 { shape: *shape }, inputs);
+    (Tensor::from_dispatch(y), Mamba2State { conv: Tensor::from_dispatch(conv), ssm: Tensor::from_dispatch(ssm) })
+}
 
 /// Inputs: projection, conv_weight, conv_bias, dt_bias, a_log, d_skip, norm, conv state, ssm state. Outputs: the mixed
 /// rows and both states.
-pub(super) struct Mamba2 {
-    pub(super) shape: Mamba2Shape,
+struct Mamba2 {
+    shape: Mamba2Shape,
 }
 
-pub(super) struct Saved {
+struct Saved {
     projected: Kept,
     /// Rows x | B | C after the convolution.
     xbc: Kept,

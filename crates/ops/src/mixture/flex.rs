@@ -2,22 +2,32 @@
 
 use burn::tensor::Tensor;
 use itera_kernels::{
+    gemm::Precision,
     mlp::{self, Join},
     moe::{self, Dispatch, Experts, Gradients},
 };
 
-use super::{MixtureWeights, Routing};
+use super::types::{MixtureWeights, MlpWeights, Routing};
 use crate::{
-    array::Array,
-    buffers,
-    function::{Function, apply, only},
-    kept::{Kept, Room},
-    precision::{Precision, precisions},
+    flex::{
+        array::Array,
+        buffers,
+        function::{Function, apply, only},
+        kept::{Kept, Room},
+    },
+    precision::products,
 };
 
-pub(super) struct Mlp {
-    pub(super) products: Precision,
-    pub(super) multiplier: f32,
+pub(super) fn mlp(u: Tensor<3>, weights: MlpWeights, residual: Tensor<3>, multiplier: f64) -> Tensor<3> {
+    let MlpWeights { w_in, w_out } = weights;
+    let inputs = [u.into_dispatch(), w_in.into_dispatch(), w_out.into_dispatch(), residual.into_dispatch()];
+    let [y] = apply(Mlp { products: products(), multiplier: multiplier as f32 }, inputs);
+    Tensor::from_dispatch(y)
+}
+
+struct Mlp {
+    products: Precision,
+    multiplier: f32,
 }
 
 impl Function<4, 1> for Mlp {
@@ -26,7 +36,7 @@ impl Function<4, 1> for Mlp {
 
     fn forward(&self, [u, w_in, w_out, residual]: [Array; 4], wanted: [bool; 4]) -> ([Array; 1], Option<Self::Saved>) {
         let (d, f) = (u.width(), w_out.width());
-        let mlp = mlp::Mlp::new(&w_in, &w_out, d, f).in_precision(self.products.into());
+        let mlp = mlp::Mlp::new(&w_in, &w_out, d, f).in_precision(self.products);
         let join = Join { residual: Some(&residual), multiplier: self.multiplier };
         let mut y = buffers::take(u.len());
         let saved = wanted.contains(&true).then(|| {
@@ -45,7 +55,7 @@ impl Function<4, 1> for Mlp {
         let [u, gate_up, w_in, w_out] = &saved;
         let (w_in, w_out) = (w_in.read(), w_out.read());
         let d = d_out.width();
-        let mlp = mlp::Mlp::new(&w_in, &w_out, d, w_out.len() / d).in_precision(self.products.into());
+        let mlp = mlp::Mlp::new(&w_in, &w_out, d, w_out.len() / d).in_precision(self.products);
         let [mut d_u, mut d_w_in, mut d_w_out] = [d_out.len(), w_in.len(), w_out.len()].map(buffers::take);
         let (u, gate_up) = (u.stored(), Some(gate_up.stored()));
         mlp::backward(u, &mlp, self.multiplier, gate_up, &d_out, &mut d_u, &mut d_w_in, &mut d_w_out);
@@ -59,7 +69,7 @@ pub(super) fn mixture(
     weights: MixtureWeights,
     top_k: usize,
     residual: Tensor<3>,
-    multiplier: f32,
+    multiplier: f64,
 ) -> (Tensor<3>, Routing) {
     let inputs = [
         u.into_dispatch(),
@@ -70,7 +80,7 @@ pub(super) fn mixture(
         weights.shared.w_out.into_dispatch(),
         residual.into_dispatch(),
     ];
-    let [y, logits, ids] = apply(Mixture { top_k, multiplier, products: precisions().products }, inputs);
+    let [y, logits, ids] = apply(Mixture { top_k, multiplier: multiplier as f32, products: products() }, inputs);
     let expert_ids = Tensor::<2>::from_dispatch(ids).detach().int();
     (Tensor::from_dispatch(y), Routing { logits: Tensor::from_dispatch(logits), expert_ids })
 }
@@ -84,7 +94,7 @@ struct Mixture {
     products: Precision,
 }
 
-pub(super) struct SavedMixture {
+struct SavedMixture {
     u: Kept,
     gate_up: Kept,
     expert_weights: Kept,
@@ -109,10 +119,10 @@ impl Function<7, 3> for Mixture {
 
         let shared = mlp::Mlp::new(shared_in, shared_out, d, shared_out.width());
         let mixture = moe::Mixture {
-            experts: Experts::new(w_in, w_out, e, d, w_out.width()).in_precision(self.products.into()),
+            experts: Experts::new(w_in, w_out, e, d, w_out.width()).in_precision(self.products),
             dispatch: &dispatch,
             expert_weights: &expert_weights,
-            shared: Some(shared.in_precision(self.products.into())),
+            shared: Some(shared.in_precision(self.products)),
         };
         let join = Join { residual: Some(residual), multiplier: self.multiplier };
         let mut y = buffers::take(u.len());
@@ -145,10 +155,10 @@ impl Function<7, 3> for Mixture {
         let d_out = d_out.unwrap_or_else(|| vec![0.0; tokens * d].into());
         let shared = mlp::Mlp::new(&shared_in, &shared_out, d, shared_out.len() / d);
         let mixture = moe::Mixture {
-            experts: Experts::new(&w_in, &w_out, e, d, w_out.len() / (e * d)).in_precision(self.products.into()),
+            experts: Experts::new(&w_in, &w_out, e, d, w_out.len() / (e * d)).in_precision(self.products),
             dispatch: &saved.dispatch,
             expert_weights: &expert_weights,
-            shared: Some(shared.in_precision(self.products.into())),
+            shared: Some(shared.in_precision(self.products)),
         };
         let [mut d_router, mut d_w_in, mut d_w_out, mut d_shared_in, mut d_shared_out] =
             [&router, &w_in, &w_out, &shared_in, &shared_out].map(|weight| buffers::take(weight.len()));
@@ -180,9 +190,14 @@ impl Function<7, 3> for Mixture {
     }
 }
 
+pub(super) fn router_losses(routing: &Routing) -> [Tensor<1>; 2] {
+    let tokens_per_expert = routing.tokens_per_expert().into_iter().map(|count| count as usize).collect();
+    apply(RouterLosses { tokens_per_expert }, [routing.logits.clone().into_dispatch()]).map(Tensor::from_dispatch)
+}
+
 /// Input: router logits. Outputs: the load-balancing loss and the z-loss.
-pub(super) struct RouterLosses {
-    pub(super) tokens_per_expert: Vec<usize>,
+struct RouterLosses {
+    tokens_per_expert: Vec<usize>,
 }
 
 impl Function<1, 2> for RouterLosses {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use itera_ops::{DistillationShape, head_distillation};
+use itera_ops::{DistillationScalings, head_distillation};
 use itera_testkit::{F32_REORDERED, uniform};
 
 use crate::case::Case;
@@ -30,12 +30,12 @@ fn divergence_and_its_gradients_are_those_of_the_composite() {
                 };
                 (tensor(t, 77), tensor(v_teacher, 78))
             };
-            let shape = DistillationShape { student_scaling: 1.5, teacher_scaling: 0.8, temperature };
+            let scalings = DistillationScalings { student: 1.5, teacher: 0.8, temperature };
             let name = format!("{t} tokens, d {d} and {d_teacher}, v {v} and {v_teacher}, T {temperature}");
             Case::new(name, F32_REORDERED).uniform(t * d, -1.0, 1.0).uniform(v * d, -1.0, 1.0).check(|inputs| {
                 let [hidden, head] = inputs else { unreachable!() };
                 let student = (hidden.clone().reshape([t, d]), head.clone().reshape([v, d]));
-                vec![head_distillation(student, teacher(&hidden.device()), pool.as_ref(), shape).into()]
+                vec![head_distillation(student, teacher(&hidden.device()), pool.as_ref(), scalings).into()]
             });
         }
     }

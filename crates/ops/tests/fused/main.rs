@@ -1,6 +1,7 @@
 //! Fused operators against their composites: outputs, states and gradients, for every choice of inputs that are tracked
 //! and of outputs that the loss reads, at random and awkward shapes.
 
+mod adamw;
 mod attention;
 mod case;
 mod distillation;

@@ -1,0 +1,209 @@
+use std::cell::RefCell;
+
+use burn::{
+    module::{Module, Param, ParamId},
+    tensor::{Device, Tensor, TensorData},
+};
+use itera_model::parameters::weights;
+use itera_ops::host_values;
+use itera_shape::{Init, TensorRole, TensorSpec};
+use itera_testkit::{assert_close, uniform};
+
+use super::*;
+use crate::reduce::Local;
+
+/// Another family of models: y = a·x + b, element by element.
+#[derive(Module, Debug)]
+struct Line {
+    a: Param<Tensor<2>>,
+    b: Param<Tensor<1>>,
+}
+
+const WIDTH: usize = 5;
+const ROWS: usize = 7;
+
+fn tensor<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(uniform(shape.iter().product(), -1.0, 1.0, seed), shape), device)
+}
+
+fn table() -> Vec<TensorSpec> {
+    let spec = |name: &str, shape, role| TensorSpec {
+        name: name.into(),
+        shape,
+        role,
+        init: Init::Normal,
+        active_share: (1, 1),
+    };
+    vec![spec("a", vec![1, WIDTH], TensorRole::Head), spec("b", vec![WIDTH], TensorRole::Norm)]
+}
+
+/// To be what gives x² for x: mean squared error of random rows.
+struct Fit {
+    device: Device,
+}
+
+impl Task for Fit {
+    type Model = Line;
+    type Batch = Tensor<2>;
+
+    fn batch(&self, index: u64) -> Tensor<2> {
+        tensor([ROWS, WIDTH], index, &self.device)
+    }
+
+    fn losses(&self, model: &Line, x: &Tensor<2>, _: u64) -> LossParts {
+        let y = x.clone() * model.a.val() + model.b.val().unsqueeze();
+        let error = (y - x.clone().square()).square().mean();
+        LossParts {
+            total: error.clone(),
+            cross_entropy: error,
+            load_balance: None,
+            z: None,
+            tokens_per_expert: vec![Tensor::ones([2], &self.device)],
+        }
+    }
+
+    fn computed(&self, _: &Line) -> Option<Line> {
+        None
+    }
+}
+
+fn learner<'a>(train: &'a TrainConfig, reduce: &'a dyn Reduce) -> Learner<'a, Fit> {
+    let device = Device::flex().autodiff();
+    let param = ParamId::new;
+    let model = Line {
+        a: Param::initialized(param(), tensor([1, WIDTH], 100, &device).require_grad()),
+        b: Param::initialized(param(), tensor([WIDTH], 101, &device).require_grad()),
+    };
+    Learner { task: Fit { device: device.clone() }, train, reduce, model, optimizer: Optimizer::new(&table(), &device) }
+}
+
+fn config(grad_accum_steps: usize) -> TrainConfig {
+    TrainConfig { grad_accum_steps, grad_clip_norm: 0.5, weight_decay: 0.1, ..TrainConfig::default() }
+}
+
+fn values(tensors: &[Tensor<1>]) -> Vec<Vec<f32>> {
+    tensors.iter().map(|tensor| host_values(tensor).to_vec()).collect()
+}
+
+#[test]
+fn a_module_that_is_no_language_model_learns_by_the_equations() {
+    let train = config(3);
+    let mut learner = learner(&train, &Local);
+    let [mut w, mut m, mut v] = [values(&weights(&learner.model)).concat(), vec![0.0; 10], vec![0.0; 10]]
+        .map(|all| all.into_iter().map(f64::from).collect::<Vec<f64>>());
+    let (lr, mut losses) = (0.01, vec![]);
+    for step in 0..20 {
+        let update = learner.update(step, 0, lr);
+
+        let (mut gradient, mut loss) = (vec![0.0; 10], 0.0);
+        for micro in 0..3 {
+            for (i, x) in uniform(ROWS * WIDTH, -1.0, 1.0, step * 3 + micro).into_iter().map(f64::from).enumerate() {
+                let error = w[i % WIDTH] * x + w[WIDTH + i % WIDTH] - x * x;
+                let of_mean = 1.0 / (3 * ROWS * WIDTH) as f64;
+                loss += of_mean * error * error;
+                gradient[i % WIDTH] += of_mean * 2.0 * error * x;
+                gradient[WIDTH + i % WIDTH] += of_mean * 2.0 * error;
+            }
+        }
+        let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+        assert!((update.losses.nats - loss).abs() < 1e-5 && (update.grad_norm - norm).abs() < 1e-5, "step {step}");
+        assert_eq!(update.losses.tokens_per_expert, [[3, 3]]);
+        losses.push(loss);
+        let clip = (0.5 / (norm + 1e-6)).min(1.0);
+        let TrainConfig { beta1, beta2, eps, weight_decay, .. } = train;
+        let t = step as i32 + 1;
+        for i in 0..10 {
+            let g = clip * gradient[i];
+            m[i] = beta1 * m[i] + (1.0 - beta1) * g;
+            v[i] = beta2 * v[i] + (1.0 - beta2) * g * g;
+            // a is a matrix and decays, b is a vector
+            let decay = if i < WIDTH { weight_decay } else { 0.0 };
+            let (m, v) = (m[i] / (1.0 - beta1.powi(t)), v[i] / (1.0 - beta2.powi(t)));
+            w[i] -= lr * (decay * w[i] + m / (v.sqrt() + eps));
+        }
+        let expected: Vec<f32> = w.iter().map(|w| *w as f32).collect();
+        assert_close(&format!("step {step}"), &values(&weights(&learner.model)).concat(), &expected, 1e-5);
+    }
+    assert!(losses[19] < losses[0]);
+}
+
+#[test]
+fn a_step_changes_weights_and_moments_where_they_lie() {
+    let train = config(2);
+    let mut learner = learner(&train, &Local);
+    let addresses = |learner: &Learner<'_, Fit>| {
+        let weights: Vec<usize> =
+            weights(&learner.model).iter().map(|weight| host_values(weight).as_ptr().addr()).collect();
+        let moments = learner.optimizer.moments();
+        (weights, moments.map(|all| all.iter().map(|of| of.as_ptr().addr()).collect::<Vec<usize>>()))
+    };
+    let before = addresses(&learner);
+    (0..3).for_each(|step| drop(learner.update(step, 0, 0.01)));
+    assert_eq!(addresses(&learner), before);
+}
+
+/// A process that has `share` of the leaves, and leaves its sum here.
+#[derive(Default)]
+struct Process {
+    share: std::ops::Range<u64>,
+    sum: RefCell<Option<StepSum>>,
+}
+
+impl Reduce for Process {
+    fn share(&self, _: u64) -> std::ops::Range<u64> {
+        self.share.clone()
+    }
+
+    fn reduce(&self, sum: StepSum) -> StepSum {
+        let StepSum { gradients, losses } = &sum;
+        *self.sum.borrow_mut() = Some(StepSum { gradients: gradients.clone(), losses: losses.clone() });
+        sum
+    }
+}
+
+#[test]
+fn processes_that_share_the_micro_batches_sum_to_the_bytes_of_one() {
+    for n in [1, 2, 3, 4, 5, 6, 7, 8] {
+        let train = config(n as usize);
+        let sum = |share| {
+            let process = Process { share, ..Process::default() };
+            learner(&train, &process).update(3, 0, 0.01);
+            process.sum.take().expect("a sum")
+        };
+        let whole = sum(0..n);
+        for size in [1, 2, 4] {
+            let mut parts = PairwiseSum::default();
+            (0..n).step_by(size).for_each(|from| parts.push(sum(from..n.min(from + size as u64)), StepSum::join));
+            let joined = parts.finish(StepSum::join).expect("a sum");
+            assert_eq!(values(&joined.gradients), values(&whole.gradients), "{n} micro-batches, {size} to a process");
+            assert_eq!(joined.losses, whole.losses, "{n} micro-batches, {size} to a process");
+        }
+    }
+}
+
+#[test]
+fn a_step_that_is_not_finite_changes_nothing_and_the_next_goes_on() {
+    /// Makes the sum of one step infinite.
+    struct Overflow(RefCell<u32>);
+    impl Reduce for Overflow {
+        fn share(&self, micro_batches: u64) -> std::ops::Range<u64> {
+            0..micro_batches
+        }
+
+        fn reduce(&self, mut sum: StepSum) -> StepSum {
+            *self.0.borrow_mut() += 1;
+            if *self.0.borrow() == 2 {
+                sum.gradients[1] = sum.gradients[1].clone().mul_scalar(f32::INFINITY);
+            }
+            sum
+        }
+    }
+    let (train, overflow) = (config(2), Overflow(RefCell::new(0)));
+    let mut learner = learner(&train, &overflow);
+    assert!(learner.update(0, 0, 0.01).is_finite());
+    let before = values(&weights(&learner.model));
+    assert!(!learner.update(1, 0, 0.01).is_finite());
+    assert_eq!(values(&weights(&learner.model)), before);
+    assert!(learner.update(2, 1, 0.01).is_finite());
+    assert_ne!(values(&weights(&learner.model)), before);
+}

@@ -1,0 +1,105 @@
+//! The parts of a loss: on their device, and the numbers that are read from it.
+
+use std::ops::Add;
+
+use burn::tensor::Tensor;
+
+/// The loss of a micro-batch and what it is made of. Only `cross_entropy` is a measure of the model.
+#[derive(Clone, Debug)]
+pub struct LossParts {
+    /// What is minimised.
+    pub total: Tensor<1>,
+    /// Mean nats a token.
+    pub cross_entropy: Tensor<1>,
+    /// Load-balancing loss before its coefficient; `None` without experts.
+    pub load_balance: Option<Tensor<1>>,
+    /// Router z-loss before its coefficient; `None` without experts.
+    pub z: Option<Tensor<1>>,
+    /// Tokens that each expert got, one tensor `[e]` a layer with experts.
+    pub tokens_per_expert: Vec<Tensor<1>>,
+}
+
+impl LossParts {
+    /// The same numbers without the graph that made them.
+    pub(crate) fn inner(self) -> Self {
+        Self {
+            total: self.total.inner(),
+            cross_entropy: self.cross_entropy.inner(),
+            load_balance: self.load_balance.map(Tensor::inner),
+            z: self.z.map(Tensor::inner),
+            tokens_per_expert: self.tokens_per_expert.into_iter().map(Tensor::inner).collect(),
+        }
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = &Tensor<1>> {
+        let scalars = [Some(&self.total), Some(&self.cross_entropy), self.load_balance.as_ref(), self.z.as_ref()];
+        scalars.into_iter().flatten().chain(&self.tokens_per_expert)
+    }
+}
+
+/// Losses of a micro-batch, or their sums over several.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Losses {
+    /// What was minimised.
+    pub total: f64,
+    /// Cross-entropy in nats a token.
+    pub nats: f64,
+    /// Load-balancing loss; `None` without experts.
+    pub load_balance: Option<f64>,
+    /// Router z-loss; `None` without experts.
+    pub z: Option<f64>,
+    /// Tokens that each expert got, one row a layer with experts.
+    pub tokens_per_expert: Vec<Vec<u64>>,
+}
+
+impl Losses {
+    /// The mean of which `self` is the sum, and a summand has `share`. Tokens are counted, not averaged.
+    pub(crate) fn mean(self, share: f64) -> Self {
+        Self {
+            total: share * self.total,
+            nats: share * self.nats,
+            load_balance: self.load_balance.map(|sum| share * sum),
+            z: self.z.map(|sum| share * sum),
+            tokens_per_expert: self.tokens_per_expert,
+        }
+    }
+
+    /// The numbers of each of `parts`, read from the device at once.
+    pub fn read(parts: &[LossParts]) -> Vec<Self> {
+        if parts.is_empty() {
+            return vec![];
+        }
+        let all = Tensor::cat(parts.iter().flat_map(LossParts::tensors).cloned().collect(), 0);
+        let all = all.into_data().convert::<f32>().try_into_vec::<f32>().expect("converted to f32");
+        let mut numbers = all.into_iter().map(f64::from);
+        let mut next = || numbers.next().expect("as many numbers as the parts have");
+        let read = |parts: &LossParts| Self {
+            total: next(),
+            nats: next(),
+            load_balance: parts.load_balance.as_ref().map(|_| next()),
+            z: parts.z.as_ref().map(|_| next()),
+            tokens_per_expert: parts
+                .tokens_per_expert
+                .iter()
+                .map(|counts| (0..counts.dims()[0]).map(|_| next() as u64).collect())
+                .collect(),
+        };
+        parts.iter().map(read).collect()
+    }
+}
+
+impl Add for Losses {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let both = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a + b);
+        let rows = self.tokens_per_expert.into_iter().zip(other.tokens_per_expert);
+        Self {
+            total: self.total + other.total,
+            nats: self.nats + other.nats,
+            load_balance: both(self.load_balance, other.load_balance),
+            z: both(self.z, other.z),
+            tokens_per_expert: rows.map(|(a, b)| a.into_iter().zip(b).map(|(a, b)| a + b).collect()).collect(),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! corpus, method → what a learner learns of text
+
+use burn::tensor::{Tensor, TensorData};
+use itera_config::Config;
+use itera_data::{Dataset, Sampler, TokenBatch};
+use itera_model::{Dropout, LanguageModel, parameters::with_weights};
+
+use crate::{learner::Task, losses::LossParts, method::Method, objective::MicroBatch};
+
+/// Predicting the next token of a corpus.
+pub(crate) struct Text<'a> {
+    config: &'a Config,
+    data: &'a Dataset,
+    method: &'a dyn Method,
+    sampler: Sampler,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn new(config: &'a Config, data: &'a Dataset, method: &'a dyn Method) -> Self {
+        let sampler = Sampler::new(data.train.len(), config.train.seq_len, config.run.seed);
+        Self { config, data, method, sampler }
+    }
+}
+
+impl Task for Text<'_> {
+    type Model = LanguageModel;
+    type Batch = TokenBatch;
+
+    fn batch(&self, index: u64) -> TokenBatch {
+        self.sampler.batch(&self.data.train, index, self.config.train.batch_size)
+    }
+
+    fn losses(&self, model: &LanguageModel, tokens: &TokenBatch, index: u64) -> LossParts {
+        let dropout = Dropout::new(self.config.model.dropout, self.config.run.seed, index);
+        self.method.losses(MicroBatch { model, tokens, config: &self.config.train, dropout: Some(dropout) })
+    }
+
+    fn computed(&self, model: &LanguageModel) -> Option<LanguageModel> {
+        let values = self.method.weights(&model.parameters())?;
+        let device = model.device().without_autodiff();
+        let weights = values.into_iter().map(|values| {
+            let len = values.len();
+            Tensor::from_data(TensorData::new(values, [len]), &device)
+        });
+        Some(with_weights(model.clone(), weights.collect()))
+    }
+}
