@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod setup;
 mod signals;
+mod talk;
 mod train;
 
 use std::process::ExitCode;
@@ -36,9 +37,9 @@ fn main() -> ExitCode {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: {error:#}");
+        talk::say!("error: {error:#}");
         if let Some(hint) = hints::hint(&error) {
-            eprintln!("hint: {hint}");
+            talk::say!("hint: {hint}");
         }
         ExitCode::FAILURE
     })

@@ -5,6 +5,8 @@ use std::{io::IsTerminal, time::Duration};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use itera_trainer::Event;
 
+use crate::talk::say;
+
 /// Shows a run on standard error.
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -79,9 +81,14 @@ impl Progress {
             }
             (None, Some(record)) => {
                 let left_s = (self.steps - step) as f64 * record.step_ms / 1e3;
-                eprintln!(
+                say!(
                     "step {step}/{}  loss {:.4} nats  lr {:.2e}  |grad| {:.3}  {:.0} tokens/s  ETA {:.0} s",
-                    self.steps, record.loss_nats, record.lr, record.grad_norm, record.tokens_per_s, left_s
+                    self.steps,
+                    record.loss_nats,
+                    record.lr,
+                    record.grad_norm,
+                    record.tokens_per_s,
+                    left_s
                 );
             }
             (None, None) => {}
@@ -91,7 +98,7 @@ impl Progress {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => say!("{text}"),
         }
     }
 }

@@ -5,12 +5,15 @@ use burn::tensor::Device;
 use itera_config::{Config, RunConfig};
 use itera_ops::device::{COMPILED, by_name};
 
-use crate::args::{ConfigArgs, DeviceArgs};
+use crate::{
+    args::{ConfigArgs, DeviceArgs},
+    talk::Stderr,
+};
 
 /// Warnings of the libraries go to standard error.
 pub fn logging() {
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Stderr)
         .with_max_level(tracing::Level::WARN)
         .without_time()
         .with_target(false)

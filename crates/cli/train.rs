@@ -1,6 +1,7 @@
 //! `itera train`
 
 use std::{
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -12,6 +13,7 @@ use crate::{
     args::{ConfigArgs, DeviceArgs},
     progress::Progress,
     report, setup, signals,
+    talk::say,
 };
 
 #[derive(Debug, clap::Args)]
@@ -49,14 +51,17 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
 
     resume.check(dir)?;
-    eprintln!("preparing {} …", config.data.source.join(", "));
+    say!("preparing {} …", config.data.source.join(", "));
     let data = itera_data::prepare(&config)?;
     let (corpus, tokens) = (&data.summary.corpus, &data.summary.train);
-    eprintln!(
+    say!(
         "data: {} documents to train on ({} tokens, {:.2} bytes a token), {} held out",
-        corpus.train.documents, tokens.tokens, tokens.bytes_per_token, corpus.valid.documents
+        corpus.train.documents,
+        tokens.tokens,
+        tokens.bytes_per_token,
+        corpus.valid.documents
     );
-    eprintln!(
+    say!(
         "model: {} parameters, {} active a token; run: {}",
         config.model.total_params(),
         config.model.active_params(),
@@ -73,21 +78,22 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
     let state = &outcome.state;
     if let RunEnd::Interrupted(signal) = outcome.end {
-        eprintln!("stopped by a signal after step {} and saved; continue with --resume", state.step);
+        say!("stopped by a signal after step {} and saved; continue with --resume", state.step);
         return Ok(signals::exit_code(signal));
     }
     if outcome.end == RunEnd::EarlyStopped {
-        eprintln!("stopped early: no improvement for {} validations", state.validations_without_improvement);
+        say!("stopped early: no improvement for {} validations", state.validations_without_improvement);
     }
+    let mut out = io::stdout().lock();
     if let Some(best) = state.best {
-        println!("best validation: {:.4} bits/byte at step {}", best.val_bpb, best.step);
+        writeln!(out, "best validation: {:.4} bits/byte at step {}", best.val_bpb, best.step)?;
     }
     if let Some(floor) = data.summary.corpus.valid.floor_bpb {
-        println!("floor of this corpus: {floor:.4} bits/byte (what its author spent)");
+        writeln!(out, "floor of this corpus: {floor:.4} bits/byte (what its author spent)")?;
     }
-    println!("trained {} steps, {} tokens in {:.0} s", state.step, state.tokens, state.elapsed_s);
+    writeln!(out, "trained {} steps, {} tokens in {:.0} s", state.step, state.tokens, state.elapsed_s)?;
     let best = dir.join("best");
-    println!("model: {}", if best.exists() { best } else { dir.join("last") }.display());
-    println!("next:  itera generate {} --prompt \"Once upon a time\"", dir.display());
+    writeln!(out, "model: {}", if best.exists() { best } else { dir.join("last") }.display())?;
+    writeln!(out, "next:  itera generate {} --prompt \"Once upon a time\"", dir.display())?;
     Ok(ExitCode::SUCCESS)
 }

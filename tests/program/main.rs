@@ -9,4 +9,5 @@ mod inspect;
 mod parity;
 mod resume;
 mod support;
+mod talk;
 mod use_a_model;
