@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{args, bench, compare, compress, data, doctor, eval, export, generate, inspect, logits, model, train};
+use crate::{bench, compare, compress, data, doctor, eval, export, generate, inspect, logits, model, train};
 
 /// Train, compress and ship tiny language models: a Mamba-2 backbone with a mixture of experts, on a CPU.
 #[derive(Debug, Parser)]
@@ -34,15 +34,15 @@ pub enum Command {
     /// Train a model: text in, checkpoint out.
     Train(train::Args),
     /// Score held-out documents in full: nats a token, bits per byte, perplexity.
-    Eval(args::Eval),
+    Eval(eval::Args),
     /// Continue prompts.
-    Generate(args::Generate),
+    Generate(generate::Args),
     /// Write a model as one GGUF file, which llama.cpp runs too, or as a Hugging Face directory.
     Export(export::Args),
     /// Make a trained run small by a recipe, and report what that costs.
     Compress(compress::Args),
     /// Set models beside each other: bytes, bits per byte, speed, memory, samples.
-    Compare(args::Compare),
+    Compare(compare::Args),
     /// Show what a model file or directory holds: metadata, tensors, tokenizer, sizes.
     Inspect(inspect::Args),
     /// Show every tensor of a configuration, parameters, bytes and FLOPs a token.
@@ -52,9 +52,9 @@ pub enum Command {
     /// Show what this machine has and can do.
     Doctor(doctor::Args),
     /// Measure the speed of a model, or of training.
-    Bench(args::Bench),
+    Bench(bench::Args),
     /// Print the logits of a text, for comparison with other implementations.
-    Logits(args::Logits),
+    Logits(logits::Args),
 }
 
 impl Command {

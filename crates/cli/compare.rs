@@ -14,27 +14,62 @@ use std::{
 use anyhow::{Context, Result, bail};
 use itera_checkpoint::find_model;
 use itera_formats::Listing;
-use itera_runtime::{CompletionConfig, Continuation, Sampler, SamplingConfig};
+use itera_runtime::{Batch, RuntimeError, Sampler, SamplingConfig, Text, Windows};
 use serde::Serialize;
 
 use crate::{
-    args::{self, RunArgs},
-    eval, opened,
-    opened::Opened,
-    setup,
+    eval,
+    opened::{self, Opened, RunArgs},
+    output, setup,
 };
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  itera compare runs/quickstart runs/quickstart-int4/*.gguf --data stories.txt
+
+The first model is the one that the others are compared with; of a run or directory, its weights alone count. Speed and
+memory are measured in a process of its own for each model, on one thread.")]
+pub struct Args {
+    /// Runs, checkpoints, Hugging Face directories or GGUF files; the first is the baseline.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Documents to score on; without, the held-out split of the first model's run.
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Vec<String>,
+    /// What the samples begin with.
+    #[arg(long, value_name = "TEXT", default_value = "Once upon a time", allow_hyphen_values = true)]
+    pub prompt: String,
+    /// Samples of each model, from the same seeds.
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
+    pub samples: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
 
 /// Tokens of a sample.
 const SAMPLE_TOKENS: usize = 60;
 
+/// All that is set beside each other.
+#[derive(Serialize)]
+struct Comparison {
+    documents: usize,
+    models: Vec<Row>,
+}
+
 /// A model and what was measured of it.
 #[derive(Serialize)]
 struct Row {
-    path: PathBuf,
+    path: String,
     /// Of the file; of a directory those of its weights, where it is the first.
     size_bytes: u64,
     times_smaller: f64,
     bits_per_byte: f64,
+    /// How documents were scored that are longer than its context.
+    windows: Option<Windows>,
     loss_percent: f64,
     tokens_per_s: f64,
     /// Most that a process held that ran it; absent where the system does not tell.
@@ -42,18 +77,19 @@ struct Row {
     samples: Vec<String>,
 }
 
-pub fn run(args: args::Compare) -> Result<ExitCode> {
+pub fn run(args: Args) -> Result<ExitCode> {
     setup::threads(args.run.threads)?;
     let paths: Vec<PathBuf> = args.paths.iter().map(|path| find_model(path)).collect::<Result<_, _>>()?;
     let Some(first) = paths.first() else { bail!("there is nothing to compare") };
-    let documents = eval::documents(&args.data, args::Split::Valid, first)?;
+    let documents = eval::documents(&args.data, eval::Split::Valid, first)?;
     let texts: Vec<&str> = documents.iter().map(|document| document.text()).collect();
 
     let mut rows: Vec<Row> = vec![];
     for path in &paths {
         eprintln!("measuring {} …", path.display());
         let opened = opened::load(path, &args.run)?;
-        let bits_per_byte = opened.model.score_documents(&opened.tokenizer, &texts, &|| {})?.bits_per_byte();
+        let evaluation = opened.model.score_documents(&opened.tokenizer, &texts, &|| {})?;
+        let bits_per_byte = evaluation.score.bits_per_byte();
         let (tokens_per_s, resident_mb) = bench(path, &args.run)?;
         let size_bytes = match rows.is_empty() {
             true => weights_bytes(path)?,
@@ -62,23 +98,18 @@ pub fn run(args: args::Compare) -> Result<ExitCode> {
         let (baseline_bytes, baseline_bpb) =
             rows.first().map_or((size_bytes, bits_per_byte), |first| (first.size_bytes, first.bits_per_byte));
         rows.push(Row {
-            path: path.clone(),
+            path: opened.name(),
             size_bytes,
             times_smaller: baseline_bytes as f64 / size_bytes as f64,
             bits_per_byte,
+            windows: evaluation.windows,
             loss_percent: 100.0 * (bits_per_byte / baseline_bpb - 1.0),
             tokens_per_s,
             resident_mb,
             samples: samples(&opened, &args)?,
         });
     }
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::json!({ "documents": texts.len(), "models": rows }))?;
-    } else {
-        print(&mut out, &rows)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    output::show(&Comparison { documents: texts.len(), models: rows }, args.json, Comparison::print)
 }
 
 /// Bytes of a model file, or of the weights of a directory.
@@ -107,38 +138,42 @@ fn bench(path: &Path, run: &RunArgs) -> Result<(f64, Option<f64>)> {
 }
 
 /// Continuations of the prompt from seeds 0, 1, …
-fn samples(opened: &Opened, args: &args::Compare) -> Result<Vec<String>> {
-    let length = CompletionConfig { max_tokens: SAMPLE_TOKENS, stop: vec![] };
-    let mut work = opened.model.workspace();
-    let sample = |index| {
-        let mut sampler = Sampler::new(&SamplingConfig::default(), index);
-        let (model, tokenizer) = (&opened.model, &opened.tokenizer);
-        let completion =
-            model.complete(tokenizer, &args.prompt, &length, &mut sampler, &mut work, |_| Continuation::More)?;
-        Ok(format!("{}{}", args.prompt, completion.text))
+fn samples(opened: &Opened, args: &Args) -> Result<Vec<String>> {
+    let begin = |index| {
+        let text = Text::new(&opened.model, &opened.tokenizer, &args.prompt)?;
+        let sampler = Sampler::new(&SamplingConfig::default(), index);
+        Ok(text.with_sampler(sampler).with_max_tokens(SAMPLE_TOKENS))
     };
-    (0..args.samples).map(sample).collect()
+    let texts = (0..args.samples).map(begin).collect::<Result<_, RuntimeError>>()?;
+    let completions = Batch::new(&opened.model).complete(texts).into_iter();
+    Ok(completions.map(|completion| format!("{}{}", args.prompt, completion.text)).collect())
 }
 
-fn print(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
-    let width = rows.iter().map(|row| row.path.display().to_string().len()).max().unwrap_or(0);
-    writeln!(
-        out,
-        "{:width$} {:>10} {:>8} {:>10} {:>9} {:>10} {:>9}",
-        "model", "bytes", "smaller", "bits/byte", "change", "tokens/s", "resident"
-    )?;
-    for row in rows {
-        let Row { size_bytes, times_smaller, bits_per_byte, loss_percent, tokens_per_s, .. } = row;
-        let resident = row.resident_mb.map_or("unknown".into(), |mb| format!("{mb:.1} MB"));
+impl Comparison {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let rows = &self.models;
+        let width = rows.iter().map(|row| row.path.len()).max().unwrap_or(0);
         writeln!(
             out,
-            "{:width$} {size_bytes:>10} {times_smaller:>7.2}× {bits_per_byte:>10.4} {loss_percent:>+7.2} % {tokens_per_s:>10.0} {resident:>9}",
-            row.path.display().to_string()
+            "{:width$} {:>10} {:>8} {:>10} {:>9} {:>10} {:>9}",
+            "model", "bytes", "smaller", "bits/byte", "change", "tokens/s", "resident"
         )?;
+        for row in rows {
+            let Row { path, size_bytes, times_smaller, bits_per_byte, loss_percent, tokens_per_s, .. } = row;
+            let resident = row.resident_mb.map_or("unknown".into(), |mb| format!("{mb:.1} MB"));
+            writeln!(
+                out,
+                "{path:width$} {size_bytes:>10} {times_smaller:>7.2}× {bits_per_byte:>10.4} {loss_percent:>+7.2} % {tokens_per_s:>10.0} {resident:>9}"
+            )?;
+        }
+        for (row, windows) in rows.iter().filter_map(|row| Some((row, row.windows?))) {
+            writeln!(out, "{}: {}", row.path, eval::told(&windows))?;
+        }
+        for row in rows {
+            for (seed, text) in row.samples.iter().enumerate() {
+                writeln!(out, "\n{}, seed {seed}:\n{}", row.path, text.trim_end())?;
+            }
+        }
+        Ok(())
     }
-    for (seed, row) in rows.iter().flat_map(|row| (0..).zip(&row.samples).map(move |(seed, text)| (seed, (row, text))))
-    {
-        writeln!(out, "\n{}, seed {seed}:\n{}", row.0.path.display(), row.1.trim_end())?;
-    }
-    Ok(())
 }

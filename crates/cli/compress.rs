@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use itera_compress::{Baseline, Event, Job, Outcome, Plan, PlannedStage, Recipe, Report, Variant, compress};
 use itera_trainer::Resume;
 
-use crate::{args::DeviceArgs, progress::Progress, report, setup, signals};
+use crate::{args::DeviceArgs, eval, progress::Progress, report, setup, signals};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -255,6 +255,9 @@ impl Shown {
                 eprintln!(
                     "{name}: {size_bytes} bytes ({times_smaller:.2}× smaller), {bits_per_byte:.4} bits/byte ({loss_percent:+.2} %)"
                 );
+                if let Some(windows) = variant.windows {
+                    eprintln!("{name}: {}", eval::told(&windows));
+                }
             }
         }
     }

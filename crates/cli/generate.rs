@@ -1,68 +1,223 @@
 //! `itera generate`
+//!
+//! ```text
+//! prompts → texts, as many at once as a batch takes → the first of them piece by piece, then the next …
+//! ```
 
 use std::{
+    collections::VecDeque,
+    fs,
+    hash::{BuildHasher, Hasher, RandomState},
     io::{self, Write},
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Context, Result, bail};
-use itera_runtime::{CompletionConfig, Continuation, Sampler, SamplingConfig};
+use itera_runtime::{Batch, Completion, Sampler, SamplingConfig, Text};
+use serde::Serialize;
 
-use crate::{args, opened};
+use crate::{
+    opened::{self, Opened, RunArgs},
+    output,
+};
 
-pub fn run(args: args::Generate) -> Result<ExitCode> {
-    let prompts = prompts(&args)?;
-    let opened = opened::open(&args.path, &args.run)?;
-    let sampling = SamplingConfig {
-        temperature: args.temperature,
-        top_k: args.top_k,
-        top_p: args.top_p,
-        min_p: args.min_p,
-        repetition_penalty: args.repetition_penalty,
-        seed: args.seed,
-    };
-    let config = CompletionConfig { max_tokens: args.max_tokens, stop: args.stop };
-    let mut work = opened.model.workspace();
-    let mut stdout = io::stdout().lock();
-    for (index, prompt) in prompts.iter().enumerate() {
-        let mut sampler = Sampler::new(&sampling, index as u64);
-        let mut complete = |each: &mut dyn FnMut(&str) -> io::Result<()>| {
-            let mut shown = Ok(());
-            let completion =
-                opened.model.complete(&opened.tokenizer, prompt, &config, &mut sampler, &mut work, |piece| {
-                    shown = each(piece);
-                    if shown.is_ok() { Continuation::More } else { Continuation::Done }
-                })?;
-            shown?;
-            anyhow::Ok(completion)
-        };
-        if args.json {
-            let completion = complete(&mut |_| Ok(()))?;
-            let object = serde_json::json!({ "prompt": prompt, "text": completion.text, "ids": completion.ids });
-            writeln!(stdout, "{object}")?;
-        } else {
-            // a prompt that cannot be continued is not shown
-            let mut before = prompt.as_str();
-            complete(&mut |piece| {
-                write!(stdout, "{}{piece}", std::mem::take(&mut before))?;
-                stdout.flush()
-            })?;
-            writeln!(stdout, "{before}")?;
-            if index + 1 < prompts.len() {
-                writeln!(stdout)?;
-            }
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+/// Texts that are written at once.
+const TEXTS: usize = 64;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  itera generate runs/quickstart --prompt \"Once upon a time\"
+  itera generate quickstart.gguf --min-p 0.1
+  itera generate runs/quickstart -p \"The dog\" -p \"The cat\" --temperature 0
+  itera generate runs/quickstart --prompts-file prompts.txt --json --stop \"The end.\"
+  echo \"Once upon a time\" | itera generate runs/quickstart --prompts-file - -n -1 --seed -1
+
+A JSON object says why the text ended: \"finish_reason\" is \"stop\" or \"length\"; \"stop_type\" is \"eos\" (the model ended
+it), \"word\" (a --stop text), \"limit\" (--max-tokens) or \"context\" (the model's context is full).")]
+pub struct Args {
+    /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
+    pub path: PathBuf,
+    /// Text to continue (may be given again).
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub prompt: Vec<String>,
+    /// File with one prompt a line; - is standard input.
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub prompts_file: Option<PathBuf>,
+    /// Most tokens to write; -1 writes until the model ends the text or its context is full.
+    #[arg(short = 'n', long, default_value = "200", value_parser = max_tokens, allow_negative_numbers = true)]
+    pub max_tokens: usize,
+    /// Divides the logits; 0 always takes the most likely token.
+    #[arg(short, long, default_value_t = 0.8, value_parser = temperature, allow_negative_numbers = true)]
+    pub temperature: f64,
+    /// Keep the k most likely tokens; 0 keeps all.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub top_k: usize,
+    /// Keep the fewest most likely tokens that hold this much probability.
+    #[arg(long, default_value_t = 1.0, value_parser = top_p, allow_negative_numbers = true)]
+    pub top_p: f64,
+    /// Keep tokens at least this likely, relative to the most likely one; 0 keeps all.
+    #[arg(long, default_value_t = 0.0, value_parser = min_p, allow_negative_numbers = true)]
+    pub min_p: f64,
+    /// Make tokens that are already in the text less likely; 1 is off.
+    #[arg(long, default_value_t = 1.0, value_parser = repetition_penalty, allow_negative_numbers = true)]
+    pub repetition_penalty: f64,
+    /// Seed of the choices; -1 takes a random one and tells it.
+    #[arg(long, default_value = "42", value_parser = seed, allow_negative_numbers = true)]
+    pub seed: Seed,
+    /// Stop before this text (may be given again).
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub stop: Vec<String>,
+    /// Never let the model end a text.
+    #[arg(long)]
+    pub ignore_eos: bool,
+    /// Print one JSON object a prompt, when it is done.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
-fn prompts(args: &args::Generate) -> Result<Vec<String>> {
+#[derive(Clone, Copy, Debug)]
+pub enum Seed {
+    Random,
+    Fixed(u64),
+}
+
+fn seed(text: &str) -> Result<Seed, String> {
+    match text {
+        "-1" => Ok(Seed::Random),
+        _ => text.parse().map(Seed::Fixed).map_err(|_| "expected a whole number from 0, or -1 for a random one".into()),
+    }
+}
+
+fn max_tokens(text: &str) -> Result<usize, String> {
+    match text {
+        "-1" => Ok(usize::MAX),
+        _ => text.parse().map_err(|_| "expected a whole number from 0, or -1 for no limit".into()),
+    }
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    within(text, 0.0..=1e3, "a number from 0 (greedy) to 1000")
+}
+
+fn top_p(text: &str) -> Result<f64, String> {
+    within(text, f64::MIN_POSITIVE..=1.0, "a probability above 0 and at most 1")
+}
+
+fn min_p(text: &str) -> Result<f64, String> {
+    within(text, 0.0..=1.0, "a share from 0 (off) to 1")
+}
+
+fn repetition_penalty(text: &str) -> Result<f64, String> {
+    within(text, 0.01..=100.0, "a factor from 0.01 to 100, where 1 is off")
+}
+
+fn within(text: &str, range: RangeInclusive<f64>, what: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|value| range.contains(value)).ok_or_else(|| format!("expected {what}"))
+}
+
+/// A text that is done.
+#[derive(Serialize)]
+struct Line<'a> {
+    prompt: &'a str,
+    #[serde(flatten)]
+    completion: Completion,
+    seed: u64,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let prompts = prompts(&args)?;
+    let opened = opened::open(&args.path, &args.run)?;
+    let sampling = args.sampling(&opened);
+    let mut waiting = (0..).zip(prompts.iter().map(String::as_str));
+    let mut texts: VecDeque<(&str, Text<'_>)> = VecDeque::new();
+    let mut batch = Batch::new(&opened.model);
+    let mut out = io::stdout().lock();
+    // of the first text, whether any was shown; of all of them, how many were
+    let (mut is_begun, mut shown, mut failed) = (false, 0, None);
+    loop {
+        while failed.is_none()
+            && texts.len() < TEXTS
+            && let Some((index, prompt)) = waiting.next()
+        {
+            match Text::new(&opened.model, &opened.tokenizer, prompt) {
+                Ok(text) => {
+                    let text = text.with_sampler(Sampler::new(&sampling, index)).with_max_tokens(args.max_tokens);
+                    texts.push_back((prompt, text.with_stops(&args.stop)));
+                }
+                // told when those before it are done
+                Err(error) => failed = Some(error),
+            }
+        }
+        if texts.is_empty() {
+            return failed.map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()));
+        }
+        batch.step(texts.iter_mut().map(|(_, text)| text));
+        while let Some((prompt, text)) = texts.front_mut() {
+            if !args.json {
+                if !is_begun {
+                    write!(out, "{}{prompt}", if shown > 0 { "\n" } else { "" })?;
+                }
+                is_begun = true;
+                write!(out, "{}", text.piece())?;
+                out.flush()?;
+            }
+            if text.finish_reason().is_none() {
+                break;
+            }
+            if let Some((prompt, text)) = texts.pop_front() {
+                match args.json {
+                    true => output::line(
+                        &Line { prompt, completion: text.into_completion(), seed: sampling.seed },
+                        &mut out,
+                    )?,
+                    false => writeln!(out)?,
+                }
+            }
+            (is_begun, shown) = (false, shown + 1);
+        }
+    }
+}
+
+impl Args {
+    fn sampling(&self, opened: &Opened) -> SamplingConfig {
+        let seed = match self.seed {
+            Seed::Fixed(seed) => seed,
+            Seed::Random => {
+                // the keys of a hash map are the system's own random numbers; as short as llama.cpp's seeds
+                let seed = u64::from(RandomState::new().build_hasher().finish() as u32);
+                eprintln!("seed {seed}");
+                seed
+            }
+        };
+        SamplingConfig {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            logit_bias: self.ignore_eos.then(|| (opened.tokenizer.eos(), f32::NEG_INFINITY)).into_iter().collect(),
+            seed,
+        }
+    }
+}
+
+fn prompts(args: &Args) -> Result<Vec<String>> {
     let mut prompts = args.prompt.clone();
     if let Some(path) = &args.prompts_file {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let (name, text) = match path == Path::new("-") {
+            true => ("standard input".into(), io::read_to_string(io::stdin())),
+            false => (path.display().to_string(), fs::read_to_string(path)),
+        };
+        let text = text.with_context(|| format!("cannot read {name}"))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         prompts.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
         if prompts.is_empty() {
-            bail!("{} holds no prompt: write one a line", path.display());
+            bail!("{name} holds no prompt: write one a line");
         }
     }
     if prompts.is_empty() {

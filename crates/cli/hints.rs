@@ -31,10 +31,13 @@ fn config(error: &ConfigError) -> Option<String> {
 }
 
 fn runtime(error: &RuntimeError) -> Option<String> {
-    match error {
-        RuntimeError::Format(error) => format(error),
-        _ => None,
-    }
+    Some(match error {
+        RuntimeError::Format(error) => return format(error),
+        RuntimeError::ContextFull { .. } => "shorten the prompt or text".into(),
+        RuntimeError::Shape { .. } => "the weights are another model's: put them beside their own config.json".into(),
+        RuntimeError::Token { .. } => "the tokenizer is another model's: put the model's own beside its weights".into(),
+        _ => return None,
+    })
 }
 
 fn format(error: &FormatError) -> Option<String> {

@@ -16,6 +16,7 @@ mod listing;
 mod logits;
 mod model;
 mod opened;
+mod output;
 mod progress;
 mod report;
 mod setup;

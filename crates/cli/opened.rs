@@ -4,10 +4,30 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use itera_checkpoint::find_model;
-use itera_runtime::{Model, Precision};
+use itera_runtime::{Activations, Model, OpenOptions};
 use itera_tokenizer::Tokenizer;
 
-use crate::{args::RunArgs, setup};
+use crate::{args::at_least_one, setup};
+
+/// How a trained model is run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// Worker threads; 0 uses every core. Results do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub threads: usize,
+    /// Multiply 8- and 4-bit weights by activations as they are, not rounded to 8 bits: slower.
+    #[arg(long)]
+    pub exact: bool,
+    /// Tokens of a text that are read together, by exact activations; 1 reads them one by one, as they are written.
+    #[arg(long, value_name = "N", default_value_t = OpenOptions::UBATCH_SIZE, value_parser = at_least_one, allow_negative_numbers = true)]
+    pub ubatch_size: usize,
+}
+
+impl RunArgs {
+    fn options(&self) -> OpenOptions {
+        OpenOptions { ubatch_size: self.ubatch_size, activations: self.exact.then_some(Activations::Exact) }
+    }
+}
 
 /// A model that was found.
 pub struct Opened {
@@ -17,7 +37,14 @@ pub struct Opened {
     pub path: PathBuf,
 }
 
-/// Open the model that `path` means, ready to be run as `args` say.
+impl Opened {
+    /// The path as people read it.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// Open the model that `path` means, on threads as `args` say.
 pub fn open(path: &Path, args: &RunArgs) -> Result<Opened> {
     setup::threads(args.threads)?;
     load(&find_model(path)?, args)
@@ -25,8 +52,7 @@ pub fn open(path: &Path, args: &RunArgs) -> Result<Opened> {
 
 /// Open a model file or directory.
 pub fn load(path: &Path, args: &RunArgs) -> Result<Opened> {
-    let model = Model::open(path)?.with_chunk(args.ubatch_size);
-    let model = if args.exact { model.with_precision(Precision::Exact) } else { model };
+    let model = args.options().open(path)?;
     let tokenizer = model.tokenizer().with_context(|| format!("the tokenizer of {} cannot be used", path.display()))?;
     Ok(Opened { model, tokenizer, path: path.into() })
 }

@@ -3,8 +3,10 @@
 mod bad_input;
 mod bench;
 mod compress;
+mod context;
 mod deploy;
 mod doctor;
+mod generate;
 mod inspect;
 mod parity;
 mod resume;

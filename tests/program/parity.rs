@@ -2,9 +2,10 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use itera_model::LanguageModel;
-use itera_runtime::{Continuation, Model, Sampler};
+use itera_runtime::{Model, Text};
 use itera_shape::{ModelConfig, PositionEmbedding, SpecialIds, TensorRef};
 use itera_testkit::{max_difference, uniform};
+use itera_tokenizer::TokenId;
 
 use crate::support::{Workplace, borrowed};
 
@@ -81,15 +82,15 @@ fn both(config: &ModelConfig, seed: u64) -> (LanguageModel, Model) {
 }
 
 /// Logits after each of `ids`, by Burn: [l, v].
-fn burn_logits(model: &LanguageModel, ids: &[u32]) -> Vec<f32> {
-    let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+fn burn_logits(model: &LanguageModel, ids: &[TokenId]) -> Vec<f32> {
+    let ids: Vec<i32> = ids.iter().map(|id| id.0 as i32).collect();
     let input = Tensor::<1, Int>::from_ints(ids.as_slice(), &Device::flex()).unsqueeze_dim(0);
     let logits = model.logits(model.forward(input, model.initial_state(1), None).hidden);
     logits.into_data().try_into_vec().expect("logits are f32")
 }
 
 /// The same by the runtime: in chunks, and token by token.
-fn runtime_logits(model: &Model, ids: &[u32]) -> [Vec<f32>; 2] {
+fn runtime_logits(model: &Model, ids: &[TokenId]) -> [Vec<f32>; 2] {
     let (mut chunks, mut work) = (vec![], model.workspace());
     model
         .prefill_all(&mut model.new_state(), ids, &mut work, |_, rows| chunks.extend_from_slice(rows))
@@ -100,17 +101,14 @@ fn runtime_logits(model: &Model, ids: &[u32]) -> [Vec<f32>; 2] {
 }
 
 /// The largest logit of each row of Burn's is the runtime's choice, unless rounding decides between the two.
-fn assert_greedy_text_is_equal(name: &str, burn: &LanguageModel, runtime: &Model, prompt: &[u32]) {
-    let (mut state, mut work) = (runtime.new_state(), runtime.workspace());
-    let mut sampler = Sampler::likeliest(vec![]);
-    let text =
-        runtime.generate(&mut state, prompt, 200, &mut sampler, &mut work, |_| Continuation::More).expect("a text");
+fn assert_greedy_text_is_equal(name: &str, burn: &LanguageModel, runtime: &Model, prompt: &[TokenId]) {
+    let text: Vec<TokenId> = Text::of_ids(runtime, prompt).expect("a text").with_max_tokens(200).collect();
     assert_eq!(text.len(), 200);
     let logits = burn_logits(burn, &[prompt, &text].concat());
     let rows = logits.chunks(runtime.config().vocab_size).skip(prompt.len() - 1);
     for (position, (row, chosen)) in rows.zip(&text).enumerate() {
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let short = f64::from(largest - row[*chosen as usize]) / f64::from(largest).abs().max(1.0);
+        let short = f64::from(largest - row[chosen.index()]) / f64::from(largest).abs().max(1.0);
         assert!(short <= TOLERANCE, "{name}: token {position} is {chosen}, {short:.1e} short of Burn's");
     }
 }
@@ -119,7 +117,7 @@ fn assert_greedy_text_is_equal(name: &str, burn: &LanguageModel, runtime: &Model
 fn random_models_of_every_sort_have_the_same_logits_and_greedy_texts() {
     for (seed, (name, config)) in (1..).zip(configs()) {
         let (burn, runtime) = both(&config, seed);
-        let ids: Vec<u32> = uniform(97, 0.0, 259.0, seed).into_iter().map(|id| id as u32).collect();
+        let ids: Vec<TokenId> = uniform(97, 0.0, 259.0, seed).into_iter().map(|id| TokenId(id as u32)).collect();
         let expected = burn_logits(&burn, &ids);
         let spread = expected.iter().fold(0f32, |most, logit| most.max(logit.abs()));
         assert!(spread > 0.5, "{name}: logits up to {spread} are not worth comparing");
@@ -137,7 +135,8 @@ fn a_trained_model_has_the_same_logits_and_greedy_text() {
     here.ok(&borrowed(&here.train("run", &["--set", "train.steps=40"])));
     let burn = itera_trainer::open_model(&here.path("run"), &Device::flex()).expect("a model");
     let runtime = Model::open(here.path("run/best")).expect("a model");
-    let ids: Vec<u32> = [0].into_iter().chain("Once upon a time there was".bytes().map(|b| u32::from(b) + 2)).collect();
+    let bytes = "Once upon a time there was".bytes().map(|b| u32::from(b) + 2);
+    let ids: Vec<TokenId> = [0].into_iter().chain(bytes).map(TokenId).collect();
     let expected = burn_logits(&burn, &ids);
     for found in runtime_logits(&runtime, &ids) {
         assert!(max_difference(&found, &expected) <= TOLERANCE);
@@ -149,7 +148,7 @@ fn a_trained_model_has_the_same_logits_and_greedy_text() {
 fn drift(steps: usize) -> Vec<f64> {
     let (_, config) = configs().swap_remove(1);
     let (_, model) = both(&config, 7);
-    let ids: Vec<u32> = uniform(steps, 0.0, 259.0, 8).into_iter().map(|id| id as u32).collect();
+    let ids: Vec<TokenId> = uniform(steps, 0.0, 259.0, 8).into_iter().map(|id| TokenId(id as u32)).collect();
     let (mut stepped, mut read) = (model.new_state(), model.new_state());
     let (mut step_work, mut read_work) = (model.workspace(), model.workspace());
     let mut differences = vec![];

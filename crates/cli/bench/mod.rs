@@ -9,13 +9,43 @@ mod train;
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
+use clap::Subcommand;
 use serde::Serialize;
 
-use crate::args::{self, BenchWhat};
+use self::{model::BenchModel, train::BenchTrain};
+use crate::opened::RunArgs;
 
-pub fn run(args: args::Bench) -> Result<ExitCode> {
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
+Examples:
+  itera bench quickstart.gguf --threads 1
+  itera bench quickstart-q8.gguf --against quickstart.gguf --threads 1
+  itera bench train --config configs/bench-tiny.toml
+
+Measured apart: loading, reading the prompt, the first token, each further token (by the most likely one), and many
+texts at once. Two models take turns. Measure on an idle machine."
+)]
+pub struct Args {
+    #[command(subcommand)]
+    pub what: Option<What>,
+    #[command(flatten)]
+    pub model: Option<BenchModel>,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Measure training steps: tokens a second, time by phase, share of the processor's peak, memory.
+    Train(BenchTrain),
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
     match (args.what, args.model) {
-        (Some(BenchWhat::Train(args)), _) => train::run(args),
+        (Some(What::Train(args)), _) => train::run(args),
         (None, Some(model)) => model::run(model, args.run),
         (None, None) => unreachable!("clap asks for a path where there is no subcommand"),
     }

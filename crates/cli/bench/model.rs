@@ -16,17 +16,39 @@ use itera_checkpoint::find_model;
 use itera_formats::Listing;
 use itera_kernels::simd;
 use itera_metrics::peak_resident_bytes;
+use itera_runtime::Batch;
 use serde::Serialize;
 
 use super::{
     Spread, ms,
     roofline::Roofline,
-    timing::{Round, Subject},
+    timing::{Lengths, Round, Subject},
 };
-use crate::{
-    args::{BenchModel, RunArgs},
-    setup,
-};
+use crate::{args::at_least_one, opened::RunArgs, output, setup};
+
+#[derive(Debug, clap::Args)]
+pub struct BenchModel {
+    /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
+    pub path: PathBuf,
+    /// Another one to take turns with.
+    #[arg(long, value_name = "PATH")]
+    pub against: Option<PathBuf>,
+    /// Tokens of the prompt; fewer where a model's context has no room for them.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one, allow_negative_numbers = true)]
+    pub prompt_tokens: usize,
+    /// Tokens to write after it; fewer where a model's context has no room for them.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one, allow_negative_numbers = true)]
+    pub tokens: usize,
+    /// Texts to write at once.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one, allow_negative_numbers = true)]
+    pub streams: usize,
+    /// Times that all is measured, after once that does not count.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one, allow_negative_numbers = true)]
+    pub repeats: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
 
 #[derive(Serialize)]
 struct Findings {
@@ -49,7 +71,7 @@ struct Findings {
 /// One model.
 #[derive(Serialize)]
 struct Measured {
-    path: PathBuf,
+    path: String,
     file_bytes: u64,
     total_params: usize,
     active_params: usize,
@@ -86,29 +108,32 @@ pub fn run(args: BenchModel, run: RunArgs) -> Result<ExitCode> {
     setup::threads(run.threads)?;
     let paths = [Some(&args.path), args.against.as_ref()].into_iter().flatten();
     let paths: Vec<PathBuf> = paths.map(|path| find_model(path)).collect::<Result<_, _>>()?;
-    let subjects: Vec<Subject> =
-        paths.iter().map(|path| Subject::open(path, args.prompt_tokens, &run)).collect::<Result<_>>()?;
-    for subject in &subjects {
-        subject.round(&args)?;
+    let subjects: Vec<Subject> = paths.iter().map(|path| Subject::open(path, &run)).collect::<Result<_>>()?;
+    let lengths = lengths(&args, &subjects);
+    let prompts = subjects.iter().map(|subject| subject.prompt(lengths)).collect::<Result<Vec<_>>>()?;
+    let mut batches: Vec<Batch<'_>> = subjects.iter().map(|subject| Batch::new(&subject.opened.model)).collect();
+    let mut round = |index: usize| subjects[index].round(&prompts[index], lengths, &mut batches[index]);
+    for index in 0..subjects.len() {
+        round(index)?;
     }
     let mut rounds: Vec<Vec<Round>> = subjects.iter().map(|_| vec![]).collect();
     for turn in 0..args.repeats {
         let mut order: Vec<usize> = (0..subjects.len()).collect();
         order.rotate_left(turn % subjects.len());
         for index in order {
-            rounds[index].push(subjects[index].round(&args)?);
+            rounds[index].push(round(index)?);
         }
     }
 
-    let models = subjects.iter().zip(&rounds).map(|(subject, rounds)| Measured::of(subject, rounds, &args));
+    let models = subjects.iter().zip(&rounds).map(|(subject, rounds)| Measured::of(subject, rounds, lengths));
     let findings = Findings {
         itera_version: env!("CARGO_PKG_VERSION"),
         threads: rayon::current_num_threads(),
         simd: simd::level().name(),
         exact: run.exact,
-        prompt_tokens: args.prompt_tokens,
-        tokens: args.tokens,
-        streams: args.streams,
+        prompt_tokens: lengths.prompt_tokens,
+        tokens: lengths.tokens,
+        streams: lengths.streams,
         repeats: args.repeats,
         // before the probes of the roofs take memory of their own
         peak_resident_bytes: peak_resident_bytes(),
@@ -118,13 +143,17 @@ pub fn run(args: BenchModel, run: RunArgs) -> Result<ExitCode> {
             _ => None,
         },
     };
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string(&findings)?)?;
-    } else {
-        findings.print(&mut out)?;
+    output::show(&findings, args.json, Findings::print)
+}
+
+/// What was asked for, as far as every model has room for it.
+fn lengths(args: &BenchModel, subjects: &[Subject]) -> Lengths {
+    let asked = (args.prompt_tokens, args.tokens);
+    let fitting = subjects.iter().fold(asked, |(prompt, tokens), subject| subject.opened.model.fit(prompt, tokens));
+    if fitting != asked {
+        eprintln!("note: contexts have room for a prompt of {} tokens and {} after it", fitting.0, fitting.1);
     }
-    Ok(ExitCode::SUCCESS)
+    Lengths { prompt_tokens: fitting.0, tokens: fitting.1, streams: args.streams }
 }
 
 /// The time of all tokens of one text.
@@ -133,24 +162,24 @@ fn text_time(round: &Round) -> Duration {
 }
 
 impl Measured {
-    fn of(subject: &Subject, rounds: &[Round], args: &BenchModel) -> Result<Self> {
+    fn of(subject: &Subject, rounds: &[Round], lengths: Lengths) -> Result<Self> {
         let model = &subject.opened.model;
         let per_s = |tokens: usize, time: fn(&Round) -> Duration| {
             Spread::of(rounds.iter().map(|round| tokens as f64 / time(round).as_secs_f64()))
         };
-        let tokens_per_s = per_s(args.tokens, text_time);
+        let tokens_per_s = per_s(lengths.tokens, text_time);
         Ok(Self {
-            path: subject.opened.path.clone(),
+            path: subject.opened.name(),
             file_bytes: Listing::of(&subject.opened.path)?.file_bytes,
             total_params: model.config().total_params(),
             active_params: model.config().active_params(),
             load_ms: Spread::of(rounds.iter().map(|round| ms(round.load))),
-            prefill_tokens_per_s: per_s(args.prompt_tokens, |round| round.prefill),
+            prefill_tokens_per_s: per_s(lengths.prompt_tokens, |round| round.prefill),
             first_token_ms: Spread::of(rounds.iter().map(|round| ms(round.text.first_token))),
             token_us: TokenTimes::of(rounds.iter().flat_map(|round| &round.text.per_token)),
             tokens_per_s,
-            streams_tokens_per_s: per_s(args.tokens * args.streams, |round| round.streams),
-            roofline: Roofline::of(model, args.prompt_tokens + args.tokens / 2, tokens_per_s.median),
+            streams_tokens_per_s: per_s(lengths.tokens * lengths.streams, |round| round.streams),
+            roofline: Roofline::of(model, lengths.prompt_tokens + lengths.tokens / 2, tokens_per_s.median),
         })
     }
 }
@@ -181,7 +210,7 @@ impl Ratios {
 }
 
 impl Findings {
-    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         let exact = if self.exact { ", exact activations" } else { "" };
         writeln!(out, "machine     {} threads, SIMD {}{exact}", self.threads, self.simd)?;
         for model in &self.models {
@@ -209,11 +238,11 @@ impl Findings {
 }
 
 impl Measured {
-    fn print(&self, out: &mut impl Write, findings: &Findings) -> io::Result<()> {
+    fn print(&self, out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
         let Findings { prompt_tokens, tokens, streams, repeats, .. } = findings;
         let Self { load_ms, first_token_ms, token_us, tokens_per_s, roofline, .. } = self;
         writeln!(out)?;
-        writeln!(out, "model       {}, {:.3} MB", self.path.display(), self.file_bytes as f64 / 1e6)?;
+        writeln!(out, "model       {}, {:.3} MB", self.path, self.file_bytes as f64 / 1e6)?;
         writeln!(out, "            {} parameters, {} active a token", self.total_params, self.active_params)?;
         writeln!(out, "load        {:.2} ms; {:.2} to {:.2}", load_ms.median, load_ms.min, load_ms.max)?;
         let Spread { median, min, max } = self.prefill_tokens_per_s;

@@ -10,18 +10,25 @@ use std::{
 };
 
 use anyhow::Result;
-use itera_runtime::{Continuation, Sampler, SamplingConfig, State, Timing};
+use itera_runtime::{Batch, RuntimeError, Sampler, SamplingConfig, State, Text, Timing};
+use itera_tokenizer::TokenId;
 
-use crate::{
-    args::{BenchModel, RunArgs},
-    opened::{self, Opened},
-};
+use crate::opened::{self, Opened, RunArgs};
 
-/// A model to measure, and the prompt that it reads: a text of its own, so that its experts are used as they are meant.
+/// A model to measure.
 pub struct Subject {
     pub opened: Opened,
-    prompt: Vec<u32>,
     run: RunArgs,
+}
+
+/// How long the texts are that speed is measured on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Lengths {
+    pub prompt_tokens: usize,
+    /// Tokens after it.
+    pub tokens: usize,
+    /// Texts that are written at once.
+    pub streams: usize,
 }
 
 /// What one round took.
@@ -35,19 +42,20 @@ pub struct Round {
 }
 
 impl Subject {
-    pub fn open(path: &Path, prompt_tokens: usize, run: &RunArgs) -> Result<Self> {
-        let opened = opened::load(path, run)?;
-        let (model, bos) = (&opened.model, opened.tokenizer.bos().0);
-        let mut sampler = Sampler::new(&SamplingConfig::default(), 0);
-        let more = |_| Continuation::More;
-        let (mut state, mut work) = (model.new_state(), model.workspace());
-        let mut prompt = vec![bos];
-        prompt.extend(model.generate(&mut state, &[bos], prompt_tokens - 1, &mut sampler, &mut work, more)?);
-        Ok(Self { opened, prompt, run: run.clone() })
+    pub fn open(path: &Path, run: &RunArgs) -> Result<Self> {
+        Ok(Self { opened: opened::load(path, run)?, run: run.clone() })
+    }
+
+    /// A prompt that the model reads: a text of its own, so that its experts are used as they are meant.
+    pub fn prompt(&self, lengths: Lengths) -> Result<Vec<TokenId>> {
+        let bos = self.opened.tokenizer.bos();
+        let text = Text::of_ids(&self.opened.model, &[bos])?.with_max_tokens(lengths.prompt_tokens - 1);
+        let sampler = Sampler::new(&SamplingConfig::default(), 0);
+        Ok([bos].into_iter().chain(text.with_sampler(sampler)).collect())
     }
 
     /// Go through everything once.
-    pub fn round(&self, args: &BenchModel) -> Result<Round> {
+    pub fn round<'m>(&'m self, prompt: &[TokenId], lengths: Lengths, batch: &mut Batch<'m>) -> Result<Round> {
         let start = Instant::now();
         drop(opened::load(&self.opened.path, &self.run)?);
         let load = start.elapsed();
@@ -55,29 +63,21 @@ impl Subject {
         let model = &self.opened.model;
         let (mut read, mut work) = (model.new_state(), model.workspace());
         let start = Instant::now();
-        model.prefill(&mut read, &self.prompt, &mut work)?;
+        model.prefill(&mut read, prompt, &mut work)?;
         let prefill = start.elapsed();
-        let text = model.time_generation(&mut model.new_state(), &self.prompt, args.tokens + 1, &mut work)?;
-        Ok(Round { load, prefill, text, streams: self.streams(args, &read)? })
+        let text = Text::of_ids(model, prompt)?.with_max_tokens(lengths.tokens + 1);
+        Ok(Round { load, prefill, text: Timing::of(text, batch), streams: self.streams(lengths, &read, batch)? })
     }
 
-    /// The time that it takes to write `args.tokens` tokens of each of `args.streams` texts that begin alike.
-    fn streams(&self, args: &BenchModel, read: &State) -> Result<Duration> {
+    /// The time that it takes to write texts that begin alike.
+    fn streams<'m>(&'m self, lengths: Lengths, read: &State, batch: &mut Batch<'m>) -> Result<Duration> {
         let model = &self.opened.model;
-        let mut states = vec![read.clone(); args.streams];
-        let mut states: Vec<&mut State> = states.iter_mut().collect();
-        let mut work = model.batch_workspace(args.streams);
         // another token each, so that the texts part
-        let vocab_size = model.config().vocab_size;
-        let mut tokens: Vec<u32> = (0..args.streams).map(|text| (text * 7919 % vocab_size) as u32).collect();
-        let mut sampler = Sampler::likeliest(vec![]);
+        let token = |text: usize| TokenId((text * 7919 % model.config().vocab_size) as u32);
+        let begin = |text| Ok(Text::continuing(model, read.clone(), &[token(text)])?.with_max_tokens(lengths.tokens));
+        let mut texts = (0..lengths.streams).map(begin).collect::<Result<Vec<_>, RuntimeError>>()?;
         let start = Instant::now();
-        for _ in 0..args.tokens {
-            model.step_all(&mut states, &tokens, &mut work)?;
-            for (text, token) in tokens.iter_mut().enumerate() {
-                *token = sampler.choose(work.logits(text), &self.prompt);
-            }
-        }
+        while batch.step(&mut texts) {}
         Ok(start.elapsed())
     }
 }

@@ -19,7 +19,35 @@ use itera_trainer::{Job, StepTimes, time_steps};
 use serde::Serialize;
 
 use super::{Spread, ms};
-use crate::{args, setup};
+use crate::{
+    args::{ConfigArgs, DeviceArgs},
+    output, setup,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  itera bench train --config configs/bench-tiny.toml
+  itera bench train --config configs/bench-tiny.toml --set train.batch_size=4 --set train.seq_len=1024
+  itera bench train --config configs/bench-tiny.toml --threads 1 --json
+
+Steps are those of `itera train`, on the configured data: forward, losses, backward, clipping, AdamW, and a row of
+metrics each. Nothing is validated, and nothing is left behind but the cache of tokens. Measure on an idle machine.")]
+pub struct BenchTrain {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Steps to measure.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: u64,
+    /// Steps before those, to warm up.
+    #[arg(long, default_value_t = 2)]
+    pub warmup: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
 
 /// What was measured, and on what.
 #[derive(Serialize)]
@@ -66,7 +94,7 @@ struct Phases {
 }
 
 /// `itera bench train`
-pub fn run(args: args::BenchTrain) -> Result<ExitCode> {
+pub fn run(args: BenchTrain) -> Result<ExitCode> {
     let mut config = setup::config(&args.config)?;
     setup::apply(&args.device, &mut config.run);
     let device = setup::device(&config.run)?;
@@ -87,13 +115,7 @@ pub fn run(args: args::BenchTrain) -> Result<ExitCode> {
 
     let (warmup, steps) = times.split_at(args.warmup as usize);
     let findings = Findings::of(args.config.config.display().to_string(), &config, peak_gflops, warmup, steps);
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string(&findings)?)?;
-    } else {
-        findings.print(&mut out)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    output::show(&findings, args.json, Findings::print)
 }
 
 impl Findings {
@@ -136,7 +158,7 @@ impl Findings {
         }
     }
 
-    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { tokens_per_s, step_ms, phase_ms, .. } = self;
         writeln!(out, "config      {}", self.config)?;
         writeln!(out, "model       {} parameters, {} active a token", self.total_params, self.active_params)?;

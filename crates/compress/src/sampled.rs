@@ -8,8 +8,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use itera_config::Config;
 use itera_files::write_atomic;
-use itera_runtime::{Model, Sampler, SamplingConfig, State};
-use itera_tokenizer::{TokenId, Tokenizer};
+use itera_runtime::{Batch, Model, RuntimeError, Sampler, SamplingConfig, Text};
 use itera_trainer::StopFlag;
 
 use crate::{Baseline, Result, stage::Sampled};
@@ -18,25 +17,6 @@ use crate::{Baseline, Result, stage::Sampled};
 const TEXTS: usize = 64;
 /// Tokens after which a document ends though its author did not end it.
 const MAX_TOKENS: usize = 1024;
-
-/// A document under way.
-struct Draft {
-    index: u64,
-    ids: Vec<u32>,
-    state: State,
-    sampler: Sampler,
-}
-
-impl Draft {
-    fn new(model: &Model, tokenizer: &Tokenizer, config: &SamplingConfig, index: u64) -> Self {
-        Self { index, ids: vec![tokenizer.bos().0], state: model.new_state(), sampler: Sampler::new(config, index) }
-    }
-
-    fn text(&self, tokenizer: &Tokenizer) -> String {
-        let ids: Vec<TokenId> = self.ids[1..].iter().map(|id| TokenId(*id)).collect();
-        tokenizer.decode(&ids)
-    }
-}
 
 /// Write documents by the baseline to `path`, as JSON lines, until they have as many bytes as are wanted. `on_bytes` is
 /// told how many there are. Returns the signal that asked to stop before it was done, if one did; nothing is written then.
@@ -53,13 +33,14 @@ pub(crate) fn write_documents(
     let (model, tokenizer) = (Model::open(&baseline.dir)?, &baseline.data.tokenizer);
     let Config { run, data, .. } = &baseline.config;
     let config = SamplingConfig { temperature: wanted.temperature, seed: run.seed, ..SamplingConfig::default() };
-    let mut work = model.batch_workspace(TEXTS);
     let mut begun = 0;
     let mut begin = || {
+        let text = Text::new(&model, tokenizer, "")?.with_sampler(Sampler::new(&config, begun));
         begun += 1;
-        Draft::new(&model, tokenizer, &config, begun - 1)
+        Ok((begun - 1, text.with_max_tokens(MAX_TOKENS)))
     };
-    let mut drafts: Vec<Draft> = (0..TEXTS).map(|_| begin()).collect();
+    let mut texts = (0..TEXTS).map(|_| begin()).collect::<Result<Vec<_>, RuntimeError>>()?;
+    let mut batch = Batch::new(&model);
     // finished before one that was begun earlier
     let mut waiting = BTreeMap::new();
     let (mut lines, mut next, mut bytes) = (String::new(), 0, 0);
@@ -67,18 +48,10 @@ pub(crate) fn write_documents(
         if let Some(signal) = stop.signal() {
             return Ok(Some(signal));
         }
-        let tokens: Vec<u32> = drafts.iter().map(|draft| draft.ids[draft.ids.len() - 1]).collect();
-        let mut states: Vec<&mut State> = drafts.iter_mut().map(|draft| &mut draft.state).collect();
-        model.step_all(&mut states, &tokens, &mut work)?;
-        for (slot, draft) in drafts.iter_mut().enumerate() {
-            let id = draft.sampler.choose(work.logits(slot), &draft.ids);
-            if id != tokenizer.eos().0 {
-                draft.ids.push(id);
-            }
-            if id == tokenizer.eos().0 || draft.ids.len() > MAX_TOKENS {
-                waiting.insert(draft.index, draft.text(tokenizer));
-                *draft = begin();
-            }
+        batch.step(texts.iter_mut().map(|(_, text)| text));
+        for text in texts.iter_mut().filter(|(_, text)| text.finish_reason().is_some()) {
+            let (index, finished) = std::mem::replace(text, begin()?);
+            waiting.insert(index, finished.into_completion().text);
         }
         while bytes < wanted.bytes
             && let Some(text) = waiting.remove(&next)

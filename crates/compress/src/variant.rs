@@ -6,12 +6,13 @@ use std::{
 };
 
 use itera_formats::Listing;
-use itera_runtime::Model;
+use itera_runtime::{Batch, Evaluation, Model, Text, Timing, Windows};
+use itera_tokenizer::TokenId;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// Tokens of the prompt, and of the text that speed is measured on.
+/// Tokens of the prompt, and of the text that speed is measured on; fewer where the context has no room for them.
 const PROMPT_TOKENS: usize = 16;
 const TOKENS: usize = 256;
 
@@ -32,6 +33,9 @@ pub struct Variant {
     pub loss_percent: f64,
     /// Tokens a second of one text on one thread, the median.
     pub tokens_per_s: f64,
+    /// How held-out documents were scored that are longer than the model's context; no part of a report.
+    #[serde(skip)]
+    pub windows: Option<Windows>,
 }
 
 impl Variant {
@@ -49,7 +53,8 @@ impl Variant {
     ) -> Result<Self> {
         let model = Model::open(path)?;
         let tokenizer = model.tokenizer()?;
-        let bits_per_byte = model.score_documents(&tokenizer, documents, on_done)?.bits_per_byte();
+        let Evaluation { score, windows, .. } = model.score_documents(&tokenizer, documents, on_done)?;
+        let bits_per_byte = score.bits_per_byte();
         let size_bytes = Listing::of(path)?.file_bytes;
         let (baseline_bytes, baseline_bpb) = baseline.unwrap_or((size_bytes, bits_per_byte));
         Ok(Self {
@@ -60,15 +65,18 @@ impl Variant {
             bits_per_byte,
             loss_percent: 100.0 * (bits_per_byte / baseline_bpb - 1.0),
             tokens_per_s: 1.0 / token_time(&model)?.as_secs_f64(),
+            windows,
         })
     }
 }
 
 /// The median time from a token to the next.
 fn token_time(model: &Model) -> Result<Duration> {
-    let prompt = [model.file().special_ids().bos; PROMPT_TOKENS];
-    let mut work = model.workspace();
-    let mut times = model.time_generation(&mut model.new_state(), &prompt, TOKENS, &mut work)?.per_token;
+    let (prompt_tokens, tokens) = model.fit(PROMPT_TOKENS, TOKENS);
+    let prompt = vec![TokenId(model.file().special_ids().bos); prompt_tokens];
+    let text = Text::of_ids(model, &prompt)?.with_max_tokens(tokens);
+    let Timing { first_token, per_token: mut times } = Timing::of(text, &mut Batch::new(model));
     times.sort();
-    Ok(times[times.len() / 2])
+    // the shortest context has room for one token alone
+    Ok(times.get(times.len() / 2).copied().unwrap_or(first_token))
 }

@@ -16,31 +16,32 @@ use itera_formats::{
     pack_model,
 };
 use itera_kernels::quant::Kind;
-use itera_runtime::{Model, Precision, State};
+use itera_runtime::{Activations, Batch, Model, OpenOptions, Text};
 use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
 use itera_testkit::uniform;
+use itera_tokenizer::TokenId;
 
 /// A model and how its weights are stored.
 #[derive(Clone, Copy)]
 struct Case {
     model: &'static str,
     kind: Kind,
-    precision: Precision,
+    activations: Activations,
 }
 
 const CASES: [Case; 7] = [
-    Case { model: "story260k", kind: Kind::F32, precision: Precision::Exact },
-    Case { model: "story260k", kind: Kind::Q8_0, precision: Precision::Int8 },
-    Case { model: "story260k", kind: Kind::Q8_0, precision: Precision::Exact },
-    Case { model: "tiny", kind: Kind::F32, precision: Precision::Exact },
-    Case { model: "tiny", kind: Kind::Q8_0, precision: Precision::Int8 },
-    Case { model: "tiny", kind: Kind::Q8_0, precision: Precision::Exact },
-    Case { model: "tiny", kind: Kind::Q4_0, precision: Precision::Int8 },
+    Case { model: "story260k", kind: Kind::F32, activations: Activations::Exact },
+    Case { model: "story260k", kind: Kind::Q8_0, activations: Activations::Int8 },
+    Case { model: "story260k", kind: Kind::Q8_0, activations: Activations::Exact },
+    Case { model: "tiny", kind: Kind::F32, activations: Activations::Exact },
+    Case { model: "tiny", kind: Kind::Q8_0, activations: Activations::Int8 },
+    Case { model: "tiny", kind: Kind::Q8_0, activations: Activations::Exact },
+    Case { model: "tiny", kind: Kind::Q4_0, activations: Activations::Int8 },
 ];
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{:?}", self.model, self.kind.name(), self.precision)
+        write!(f, "{}/{}/{:?}", self.model, self.kind.name(), self.activations)
     }
 }
 
@@ -82,7 +83,8 @@ fn open(case: Case) -> Model {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");
     write_gguf(&path, &source, true).expect("written");
-    Model::open(&path).expect("opened").with_precision(case.precision)
+    let options = OpenOptions { activations: Some(case.activations), ..OpenOptions::default() };
+    options.open(&path).expect("opened")
 }
 
 /// One text, one token at a time, at positions 64 to 192.
@@ -92,12 +94,12 @@ fn step(bencher: Bencher<'_, '_>, case: Case) {
     let model = open(case);
     let mut work = model.workspace();
     let mut start = model.new_state();
-    model.prefill(&mut start, &[3; 64], &mut work).expect("a prefill");
+    model.prefill(&mut start, &[TokenId(3); 64], &mut work).expect("a prefill");
     start.reserve(TOKENS as usize);
     let mut state = start.clone();
     bencher.counter(ItemsCount::new(TOKENS)).bench_local(|| {
         state.clone_from(&start);
-        for token in 0..TOKENS {
+        for token in (0..TOKENS).map(TokenId) {
             black_box(model.step(&mut state, token, &mut work).expect("a step"));
         }
     });
@@ -109,7 +111,7 @@ fn prefill(bencher: Bencher<'_, '_>, case: Case) {
     const TOKENS: u32 = 512;
     let model = open(case);
     let (mut work, mut state) = (model.workspace(), model.new_state());
-    let tokens: Vec<u32> = (0..TOKENS).collect();
+    let tokens: Vec<TokenId> = (0..TOKENS).map(TokenId).collect();
     bencher.counter(ItemsCount::new(TOKENS)).bench_local(|| {
         state.reset();
         black_box(model.prefill(&mut state, &tokens, &mut work).expect("a prefill"));
@@ -118,20 +120,14 @@ fn prefill(bencher: Bencher<'_, '_>, case: Case) {
 
 /// 64 texts side by side, 16 tokens each.
 #[divan::bench(args = CASES)]
-fn step_all(bencher: Bencher<'_, '_>, case: Case) {
-    const TEXTS: usize = 64;
-    const TOKENS: usize = 16;
+fn batch(bencher: Bencher<'_, '_>, case: Case) {
+    const TEXTS: u32 = 64;
+    const TOKENS: u32 = 16;
     let model = open(case);
-    let mut work = model.batch_workspace(TEXTS);
-    let mut states: Vec<State> = (0..TEXTS).map(|_| model.new_state()).collect();
-    let tokens: Vec<u32> = (0..TEXTS as u32).collect();
+    let mut batch = Batch::new(&model);
     bencher.counter(ItemsCount::new(TEXTS * TOKENS)).bench_local(|| {
-        let mut states: Vec<&mut State> = states.iter_mut().collect();
-        states.iter_mut().for_each(|state| state.reset());
-        for _ in 0..TOKENS {
-            model.step_all(&mut states, &tokens, &mut work).expect("steps");
-        }
-        black_box(work.logits(0));
+        let text = |id| Text::of_ids(&model, &[TokenId(id)]).expect("a text").with_max_tokens(TOKENS as usize);
+        black_box(batch.complete((0..TEXTS).map(text).collect()));
     });
 }
 

@@ -1,33 +1,31 @@
 //! u → q | k | v → turned, remembered → softmax(q·kᵀ)·v → o_proj
 //!
-//! Each of several states by one query, or one state by a chunk of them; the same function.
+//! Each of several states by one query, or by a chunk of them; the same function.
 
 use itera_kernels::{
     attention::{self, attend},
     decode::{attention_step, turn},
     gemm::Precision,
 };
-use itera_shape::ModelConfig;
 
 use crate::{
-    forward::Past,
-    mamba::MISMATCH,
+    buffer::sized,
     network::{Attention, Rope},
-    state::{KeysValues, LayerState},
-    workspace::{Chunk, Workspace, sized},
+    past::{Chunk, Past},
+    state::KeysValues,
+    workspace::{ForChunks, Workspace},
 };
 
-/// The mixer of layer `index` on the rows of `work.u`, into `work.branch`.
+/// The mixer of layer `index` on `rows` rows of `work.u`, into `work.branch`.
 pub(crate) fn mix(
     layer: &Attention<'_>,
     rope: Option<&Rope>,
-    config: &ModelConfig,
     index: usize,
+    rows: usize,
     past: &mut Past<'_, '_>,
     work: &mut Workspace,
 ) {
-    let rows = past.rows();
-    let (d, w) = (config.d_model, layer.sizes.d_head);
+    let (d, w) = (layer.q_proj.cols(), layer.sizes.d_head);
     let (q, kv) = (layer.sizes.n_heads * w, layer.sizes.n_kv_heads * w);
     let u = &work.u[..rows * d];
     let queries = &mut work.projected[..rows * q];
@@ -45,27 +43,33 @@ pub(crate) fn mix(
     }
 
     let mixed = &mut work.mixed[..rows * q];
-    let new = keys.chunks_exact(kv).zip(values.chunks_exact(kv));
+    let mut new = keys.chunks_exact(kv).zip(values.chunks_exact(kv));
     match past {
         Past::Steps(states) => {
             let queries = queries.chunks_exact(q).zip(mixed.chunks_exact_mut(q));
             for ((state, (key, value)), (query, y)) in states.iter_mut().zip(new).zip(queries) {
-                let LayerState::Attention(past) = &mut state.layers[index] else { unreachable!("{MISMATCH}") };
+                let past = state.attention_mut(index);
                 past.push(key, value);
                 attention_step(&layer.sizes, query, past.keys(), past.values(), y);
             }
         }
-        Past::Chunk(state, _) => {
-            let LayerState::Attention(past) = &mut state.layers[index] else { unreachable!("{MISMATCH}") };
-            new.for_each(|(key, value)| past.push(key, value));
-            attend_chunk(layer, past, queries, &mut work.chunk, mixed);
+        Past::Chunks(chunks) => {
+            let (mut queries, mut mixed) = (&*queries, &mut *mixed);
+            for Chunk { state, len } in &mut **chunks {
+                let (input, output);
+                (input, queries) = queries.split_at(*len * q);
+                (output, mixed) = mixed.split_at_mut(*len * q);
+                let past = state.attention_mut(index);
+                new.by_ref().take(*len).for_each(|(key, value)| past.push(key, value));
+                attend_chunk(layer, past, input, &mut work.chunk, output);
+            }
         }
     }
     work.linear.input(past.form(), mixed, q).times(layer.o_proj, &mut work.branch[..rows * d]);
 }
 
 /// The last positions of `past`, whose `queries` [l, q] are given, over all of it.
-fn attend_chunk(layer: &Attention<'_>, past: &KeysValues, queries: &[f32], chunk: &mut Chunk, mixed: &mut [f32]) {
+fn attend_chunk(layer: &Attention<'_>, past: &KeysValues, queries: &[f32], chunk: &mut ForChunks, mixed: &mut [f32]) {
     let sizes = &layer.sizes;
     let q = sizes.n_heads * sizes.d_head;
     let len = queries.len() / q;

@@ -1,73 +1,146 @@
-//! A token of each of many texts at once.
+//! The loop under all that writes: choose, step, stop, for one text or for many.
 //!
 //! ```text
-//! states, tokens → as many equal parts as threads → rows of one forward pass each → logits
+//!        ┌ a token each ──▶ as many equal parts as threads, rows of a pass each ┐
+//! texts ─┤                                                                      ├▶ logits ─▶ tokens
+//!        └ prompts ───────▶ pieces, a ubatch of rows in all, one pass ──────────┘
 //! ```
 //!
-//! A part reads the weights once for all its texts. A text's numbers are bit for bit those that [`Model::step`] gives it
-//! alone, whatever else is in its part.
+//! A pass reads the weights once for all its texts. The bits of a text's numbers are those of [`Model::prefill`] and
+//! [`Model::step`] on it alone, whatever else is in the batch: a piece of a prompt is cut by what is left of that prompt.
 
-use itera_kernels::matvec::Precision;
-use itera_shape::ModelConfig;
+use itera_tokenizer::TokenId;
 use rayon::prelude::*;
 
-use crate::{Model, Result, RuntimeError, State, Workspace, forward::Past, linear::Form};
+use crate::{
+    linear::Form,
+    model::{Model, Piece},
+    past::{Chunk, Past},
+    state::State,
+    text::{Completion, Text},
+    workspace::{Buffers, Workspace},
+};
 
-/// Buffers for [`Model::step_all`].
+/// Texts of one model that are written together. Who owns the texts may add and drop some between any two steps.
 #[derive(Debug)]
-pub struct BatchWorkspace {
-    parts: Vec<Workspace>,
-    /// Texts a part, and logits a text, of the last call.
-    part_len: usize,
-    vocab_size: usize,
+pub struct Batch<'m> {
+    model: &'m Model,
+    buffers: Buffers,
 }
 
-impl BatchWorkspace {
-    fn new(config: &ModelConfig, precision: Precision, texts: usize, parts: usize) -> Self {
-        let parts = parts.clamp(1, texts.max(1));
-        let part_len = texts.div_ceil(parts);
-        let part = || Workspace::new(config, precision, part_len);
-        Self { parts: (0..parts).map(|_| part()).collect(), part_len, vocab_size: config.vocab_size }
+impl<'m> Batch<'m> {
+    /// A batch that has no memory yet.
+    pub fn new(model: &'m Model) -> Self {
+        Self { model, buffers: Buffers::default() }
     }
 
-    /// The logits `[v]` of text number `index` of the last call.
+    /// One step on, over all threads: a token for each text whose prompt was read. Prompts are read a piece at a step, in
+    /// the order of `texts`; together they are no longer than a ubatch, or than one piece, so that a long prompt does not
+    /// hold up the others. Texts that have ended stay as they are. Returns whether there was any other.
     ///
     /// # Panics
-    /// If there was no such text.
-    pub fn logits(&mut self, index: usize) -> &mut [f32] {
-        let (part, row) = (index / self.part_len, index % self.part_len);
-        &mut self.parts[part].logits[row * self.vocab_size..][..self.vocab_size]
+    /// If a text is of another model.
+    pub fn step<'t>(&mut self, texts: impl IntoIterator<Item = &'t mut Text<'m>>) -> bool
+    where
+        'm: 't,
+    {
+        step(self.model, texts, &mut self.buffers)
+    }
+
+    /// Write all of `texts` to their ends. With neither a limit nor an end of the context, that may be never.
+    ///
+    /// # Panics
+    /// As [`Batch::step`].
+    pub fn complete(&mut self, mut texts: Vec<Text<'m>>) -> Vec<Completion> {
+        while self.step(&mut texts) {}
+        texts.into_iter().map(Text::into_completion).collect()
+    }
+
+    /// Bytes of the heap that the buffers hold; the texts' own states are not among them.
+    pub fn size_bytes(&self) -> usize {
+        self.buffers.size_bytes()
     }
 }
 
-impl Model {
-    /// Buffers for a token each of up to `texts` texts, in as many parts as there are threads.
-    pub fn batch_workspace(&self, texts: usize) -> BatchWorkspace {
-        BatchWorkspace::new(self.config(), self.precision(), texts, rayon::current_num_threads())
-    }
+impl Iterator for Text<'_> {
+    type Item = TokenId;
 
-    /// [`Model::step`] of each state by the token of the same index, over all threads.
-    /// [`BatchWorkspace::logits`] then has the logits.
-    ///
-    /// # Errors
-    /// As [`Model::step`], of any of them, before any has moved on.
-    ///
-    /// # Panics
-    /// Unless there is a token for each state.
-    pub fn step_all(&self, states: &mut [&mut State], tokens: &[u32], work: &mut BatchWorkspace) -> Result<()> {
-        assert_eq!(states.len(), tokens.len(), "a token for each state");
-        if tokens.is_empty() {
-            return Err(RuntimeError::EmptyPrompt);
+    /// The next token: a batch of this text alone. After it, [`Text::piece`] has the characters that it completes.
+    fn next(&mut self) -> Option<TokenId> {
+        let chosen = self.ids().len();
+        let mut buffers = self.buffers.take().unwrap_or_default();
+        let model = self.model();
+        while self.ids().len() == chosen && step(model, [&mut *self], &mut buffers) {}
+        self.buffers = Some(buffers);
+        self.ids().get(chosen).copied()
+    }
+}
+
+fn step<'t, 'm: 't>(model: &'m Model, texts: impl IntoIterator<Item = &'t mut Text<'m>>, work: &mut Buffers) -> bool {
+    let (mut steps, mut chunks, mut rows) = (vec![], vec![], 0);
+    for text in texts {
+        assert!(std::ptr::eq(text.model(), model), "a text of the model of its batch");
+        match text.next_piece() {
+            Some(Piece::Step) => steps.push(text),
+            Some(Piece::Chunk(len)) if rows == 0 || len <= model.ubatch_size().saturating_sub(rows) => {
+                rows += len;
+                chunks.push((text, len));
+            }
+            Some(Piece::Chunk(_)) | None => {}
         }
-        self.check_tokens(tokens)?;
-        states.iter().try_for_each(|state| state.check(self.shape(), 1))?;
-        work.part_len = tokens.len().div_ceil(work.parts.len());
-        work.vocab_size = self.config().vocab_size;
-        let parts = states.par_chunks_mut(work.part_len).zip(tokens.par_chunks(work.part_len));
-        parts.zip(&mut work.parts).for_each(|((states, tokens), work)| {
-            self.forward(tokens, &mut Past::Steps(states), work);
-            self.logits(Form::Steps, 0, tokens.len(), work);
-        });
-        Ok(())
+    }
+    let parts = rayon::current_num_threads().clamp(1, steps.len().max(1));
+    let part_len = steps.len().div_ceil(parts).max(1);
+    let new = || Workspace::new(model.config(), model.activations(), 0);
+    let Buffers { steps: step_work, chunks: chunk_work } = work;
+    if step_work.len() < parts {
+        step_work.resize_with(parts, new);
+    }
+    let mut step_parts = || {
+        let parts = steps.par_chunks_mut(part_len).zip(&mut *step_work);
+        parts.for_each(|(texts, work)| step_part(model, texts, work));
+    };
+    if !chunks.is_empty() {
+        rayon::join(|| read(model, &mut chunks, chunk_work.get_or_insert_with(new)), step_parts);
+    } else if parts > 1 {
+        step_parts();
+    } else if !steps.is_empty() {
+        step_part(model, &mut steps, &mut step_work[0]);
+    }
+    !(steps.is_empty() && chunks.is_empty())
+}
+
+/// A token more of each of `texts`, which were not read to the end.
+fn step_part(model: &Model, texts: &mut [&mut Text<'_>], work: &mut Workspace) {
+    // those whose prompts go on have no use for logits
+    texts.sort_by_key(|text| text.unread().len() > 1);
+    let choosing = texts.iter().filter(|text| text.unread().len() == 1).count();
+    if let [text] = texts {
+        model.forward(&[text.unread()[0]], &mut Past::Steps(&mut [text.state_mut()]), work);
+    } else {
+        let tokens: Vec<TokenId> = texts.iter().map(|text| text.unread()[0]).collect();
+        let mut states: Vec<&mut State> = texts.iter_mut().map(|text| text.state_mut()).collect();
+        model.forward(&tokens, &mut Past::Steps(&mut states), work);
+    }
+    texts.iter_mut().for_each(|text| text.has_read(1));
+    if choosing > 0 {
+        let logits = model.logits(Form::Steps, 0, choosing, work).chunks_exact_mut(model.config().vocab_size);
+        texts.iter_mut().zip(logits).for_each(|(text, logits)| text.choose(logits));
+    }
+}
+
+/// A piece of the prompt of each text.
+fn read(model: &Model, chunks: &mut [(&mut Text<'_>, usize)], work: &mut Workspace) {
+    let tokens: Vec<TokenId> = chunks.iter().flat_map(|(text, len)| &text.unread()[..*len]).copied().collect();
+    let mut past: Vec<Chunk<'_>> =
+        chunks.iter_mut().map(|(text, len)| Chunk { state: text.state_mut(), len: *len }).collect();
+    model.forward(&tokens, &mut Past::Chunks(&mut past), work);
+    let mut end = 0;
+    for (text, len) in chunks {
+        end += *len;
+        text.has_read(*len);
+        if text.unread().is_empty() {
+            text.choose(model.logits(Form::Steps, end - 1, 1, work));
+        }
     }
 }

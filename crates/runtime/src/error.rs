@@ -1,7 +1,7 @@
-//! What can go wrong between a file and its next token, and what to do about it.
+//! What can go wrong between a file and its next token.
 
 use itera_formats::FormatError;
-use itera_tokenizer::TokenizerError;
+use itera_tokenizer::{TokenId, TokenizerError};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum RuntimeError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// A tensor has another shape than the configuration demands.
-    #[error("tensor `{name}` has shape {found:?}, expected {expected:?}; the weights are another model's")]
+    #[error("tensor `{name}` has shape {found:?}, expected {expected:?}")]
     Shape {
         /// The tensor.
         name: String,
@@ -24,20 +24,18 @@ pub enum RuntimeError {
         found: Vec<usize>,
     },
     /// No such token.
-    #[error("token {token} is outside the vocabulary of {vocab_size}; encode with the model's own tokenizer")]
+    #[error("token {token} is outside the vocabulary of {vocab_size}")]
     Token {
         /// The token.
-        token: u32,
+        token: TokenId,
         /// Entries of the vocabulary.
         vocab_size: usize,
     },
     /// Nothing to predict from.
-    #[error("the prompt has no token; begin with the bos token")]
+    #[error("the prompt has no token")]
     EmptyPrompt,
     /// The attention layers would have to look back further than the model promises.
-    #[error(
-        "a text of {len} tokens is too long: the model's longest context is {max_seq_len}; shorten it, or begin a new state"
-    )]
+    #[error("a text of {len} tokens is too long: the model's longest context is {max_seq_len}")]
     ContextFull {
         /// Tokens that the text would have, those seen before included.
         len: usize,
@@ -45,10 +43,10 @@ pub enum RuntimeError {
         max_seq_len: usize,
     },
     /// A state belongs to a model of another shape.
-    #[error("the state belongs to a model of another shape; make it with `Model::new_state` of this one")]
+    #[error("the state belongs to a model of another shape")]
     ForeignState,
     /// Bytes that are no state of this model.
-    #[error("not a state of this model: {0}")]
+    #[error("not a state of this model")]
     State(#[from] StateError),
 }
 

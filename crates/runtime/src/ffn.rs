@@ -11,9 +11,9 @@ use itera_kernels::decode::{route, swiglu};
 use itera_shape::ModelConfig;
 
 use crate::{
-    linear::{Form, Input, Scratch},
+    linear::{Form, Input},
     network::{Layer, Mlp, Moe},
-    workspace::Workspace,
+    workspace::{Inside, Workspace},
 };
 
 /// The second branch of a layer on `rows` rows of `work.u`, into `work.branch`.
@@ -38,15 +38,6 @@ pub(crate) fn ffn(layer: &Layer<'_>, config: &ModelConfig, form: Form, rows: usi
             branch.iter_mut().zip(out).for_each(|(sum, out)| *sum += *out);
         }
     }
-}
-
-/// Buffers within an MLP [t, f], and memory for the product that reads them.
-#[derive(Debug)]
-pub(crate) struct Inside {
-    pub(crate) gate: Vec<f32>,
-    pub(crate) up: Vec<f32>,
-    pub(crate) hidden: Vec<f32>,
-    pub(crate) linear: Scratch,
 }
 
 /// `y = factor·out·(silu(gate·x)·up·x)`, with a factor for each row.

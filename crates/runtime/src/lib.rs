@@ -3,52 +3,55 @@
 //! ```text
 //! directory or GGUF ─open─▶ Model ─ prefill(state, prompt) ─▶ logits ─ choose ─▶ token ─ step(state, token) ─▶ logits …
 //!                        (mapped, packed)  │                                       │
-//!                                          └─────── State: clone, save, load ──────┘
+//!                                          ├─────── State: clone, save, load ──────┤
+//!                                          └──── Text, Batch: all of it at once ───┘
 //! ```
 //!
 //! Weights are used where the file has them, in the form it has them. A [`State`] is all that a text leaves behind; the
-//! buffers on the way are a [`Workspace`], made once.
+//! buffers on the way are a [`Workspace`], made once. A [`Text`] is an iterator of tokens; a [`Batch`] writes many of them
+//! together, each with the bits that it has alone.
 //!
 //! ```no_run
-//! use itera_runtime::{Model, Sampler, SamplingConfig};
+//! use itera_runtime::{Batch, Model, Sampler, SamplingConfig, Text};
 //!
 //! let model = Model::open("tiny.gguf")?;
 //! let tokenizer = model.tokenizer()?;
-//! let mut text: Vec<u32> = vec![tokenizer.bos().0];
-//! text.extend(tokenizer.encode("Once upon a time").iter().map(|id| id.0));
-//!
-//! let (mut state, mut work) = (model.new_state(), model.workspace());
-//! let mut sampler = Sampler::new(&SamplingConfig::default(), 0);
-//! text.push(sampler.choose(model.prefill(&mut state, &text, &mut work)?, &text));
-//! let fork = state.clone(); // another text that begins as this one
-//! text.push(sampler.choose(model.step(&mut state, text[text.len() - 1], &mut work)?, &text));
+//! let text = |prompt, index| {
+//!     let sampler = Sampler::new(&SamplingConfig::default(), index);
+//!     Ok::<_, itera_runtime::RuntimeError>(Text::new(&model, &tokenizer, prompt)?.with_sampler(sampler).with_max_tokens(60))
+//! };
+//! for completion in Batch::new(&model).complete(vec![text("The cat", 0)?, text("The dog", 1)?]) {
+//!     println!("{}", completion.text);
+//! }
 //! # Ok::<(), itera_runtime::RuntimeError>(())
 //! ```
 
 mod attention;
 mod batch;
+mod buffer;
 mod error;
 mod ffn;
 mod forward;
-mod generate;
 mod linear;
 mod mamba;
 mod measure;
 mod model;
 mod network;
+mod past;
 pub mod sampling;
 mod score;
 mod state;
 mod stop;
+mod text;
 mod workspace;
 
-pub use batch::BatchWorkspace;
+pub use batch::Batch;
 pub use error::{Result, RuntimeError, StateError};
-pub use generate::{Completion, CompletionConfig, Continuation, Finish};
-pub use itera_kernels::matvec::Precision;
+pub use itera_kernels::matvec::Precision as Activations;
 pub use measure::{StepCost, Timing};
-pub use model::Model;
+pub use model::{Model, OpenOptions};
 pub use sampling::{Sampler, SamplingConfig};
-pub use score::Score;
+pub use score::{Evaluation, Score, Windows};
 pub use state::State;
+pub use text::{Completion, FinishReason, Text, Usage};
 pub use workspace::Workspace;

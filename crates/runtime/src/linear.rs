@@ -13,7 +13,7 @@ use itera_kernels::{
     quant::{QuantMatrix, dequantize},
 };
 
-use crate::workspace::sized;
+use crate::buffer::{bytes, sized};
 
 /// Rows of W that are expanded at a time.
 const PANEL: usize = 64;
@@ -38,6 +38,11 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn new(precision: Precision) -> Self {
         Self { activations: Activations::new(precision), panel: vec![], packed: vec![] }
+    }
+
+    /// Bytes of the heap that it holds.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.activations.size_bytes() + bytes(&self.panel) + bytes(&self.packed)
     }
 
     /// Rows of `k` numbers, to be multiplied by one or several matrices.

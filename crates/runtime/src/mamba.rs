@@ -1,6 +1,6 @@
 //! u → in_proj → z | x B C | dt → conv, recurrence or scan, gated norm → out_proj
 //!
-//! Each of several states by one step of the recurrence, or one state by a chunk of tokens; the same function.
+//! Each of several states by one step of the recurrence, or by a chunk of tokens; the same function.
 
 use itera_kernels::{
     columns::Columns,
@@ -12,21 +12,22 @@ use itera_kernels::{
 use itera_shape::ModelConfig;
 
 use crate::{
-    forward::Past,
+    buffer::sized,
     network::Mamba,
-    state::LayerState,
-    workspace::{Chunk, Workspace, sized},
+    past::{Chunk, Past},
+    state::MambaState,
+    workspace::{ForChunks, Workspace},
 };
 
-/// The mixer of layer `index` on the rows of `work.u`, into `work.branch`.
+/// The mixer of layer `index` on `rows` rows of `work.u`, into `work.branch`.
 pub(crate) fn mix(
     mamba: &Mamba<'_>,
     config: &ModelConfig,
     index: usize,
+    rows: usize,
     past: &mut Past<'_, '_>,
     work: &mut Workspace,
 ) {
-    let rows = past.rows();
     let (d, i, width) = (config.d_model, config.d_inner(), config.d_in_proj());
     let (projected, mixed) = (&mut work.projected[..rows * width], &mut work.mixed[..rows * i]);
     work.linear.input(past.form(), &work.u[..rows * d], d).times(mamba.in_proj, projected);
@@ -36,30 +37,31 @@ pub(crate) fn mix(
             for ((state, projected), y) in
                 states.iter_mut().zip(projected.chunks_exact_mut(width)).zip(mixed.chunks_exact_mut(i))
             {
-                let LayerState::Mamba { window, ssm } = &mut state.layers[index] else { unreachable!("{MISMATCH}") };
+                let MambaState { window, ssm } = state.mamba_mut(index);
                 mamba2_step(&step, projected, window, ssm, y);
             }
         }
-        Past::Chunk(state, len) => {
-            let LayerState::Mamba { window, ssm } = &mut state.layers[index] else { unreachable!("{MISMATCH}") };
-            mix_chunk(mamba, config, *len, projected, window, ssm, &mut work.chunk, mixed);
+        Past::Chunks(chunks) => {
+            let (mut projected, mut mixed) = (&*projected, &mut *mixed);
+            for Chunk { state, len } in &mut **chunks {
+                let (input, output);
+                (input, projected) = projected.split_at(*len * width);
+                (output, mixed) = mixed.split_at_mut(*len * i);
+                mix_chunk(mamba, config, *len, input, state.mamba_mut(index), &mut work.chunk, output);
+            }
         }
     }
     work.linear.input(past.form(), mixed, i).times(mamba.out_proj, &mut work.branch[..rows * d]);
 }
 
-pub(crate) const MISMATCH: &str = "a state has the layers of its model";
-
 /// From `projected` [l, d_in_proj] to the gated and normalised output `mixed` [l, i].
-#[expect(clippy::too_many_arguments, reason = "a mixer's weights, memory and buffers")]
 fn mix_chunk(
     mamba: &Mamba<'_>,
     config: &ModelConfig,
     len: usize,
     projected: &[f32],
-    window: &mut [f32],
-    ssm: &mut [f32],
-    chunk: &mut Chunk,
+    MambaState { window, ssm }: &mut MambaState,
+    chunk: &mut ForChunks,
     mixed: &mut [f32],
 ) {
     let (i, ch, h, stride) = (config.d_inner(), config.d_conv_channels(), config.n_heads(), config.d_in_proj());

@@ -1,8 +1,8 @@
 //! What a token must cost, and what it does cost.
 //!
 //! ```text
-//! prompt ─ prefill ─▶ first token ─ step ─▶ second ─ step ─▶ third …
-//!          first_token                per_token[0]      per_token[1]
+//! prompt ─ read ─▶ first token ─ step ─▶ second ─ step ─▶ third …
+//!          first_token             per_token[0]      per_token[1]
 //! ```
 
 use std::time::{Duration, Instant};
@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use itera_kernels::quant::QuantMatrix;
 
 use crate::{
-    Model, Result, Sampler, State, Workspace,
+    batch::Batch,
+    model::Model,
     network::{Layer, Mixer, Mlp},
+    text::Text,
 };
 
 /// What a step must read and compute, however it is done: with the machine's bandwidth and arithmetic, its roofline
@@ -49,35 +51,41 @@ impl Model {
         let keys_values: usize = network.layers.iter().map(position_bytes).sum();
         StepCost {
             weight_bytes: layers.sum::<u64>() + bytes(network.head) + row,
-            state_bytes: (self.new_state().size_bytes() + keys_values) as u64,
+            state_bytes: (self.new_state().numbers_bytes() + keys_values) as u64,
             flops: config.flops_per_token(context_len),
         }
     }
 
-    /// Continue `prompt` from `state` by `tokens` most likely tokens, by the clock.
+    /// The most of a prompt of `prompt_tokens`, and of `tokens` after it, that a text has room for; a prompt gets half
+    /// of it at most.
+    pub fn fit(&self, prompt_tokens: usize, tokens: usize) -> (usize, usize) {
+        match self.context_len() {
+            Some(room) if prompt_tokens.saturating_add(tokens) > room => {
+                let prompt_tokens = prompt_tokens.min(room / 2).max(1);
+                (prompt_tokens, tokens.min(room.saturating_sub(prompt_tokens)).max(1))
+            }
+            _ => (prompt_tokens, tokens),
+        }
+    }
+}
+
+impl Timing {
+    /// Write `text` to its end in `batch`, by the clock.
     ///
-    /// # Errors
-    /// As [`Model::generate`].
-    pub fn time_generation(
-        &self,
-        state: &mut State,
-        prompt: &[u32],
-        tokens: usize,
-        work: &mut Workspace,
-    ) -> Result<Timing> {
-        let mut sampler = Sampler::likeliest(vec![]);
+    /// # Panics
+    /// If they are of different models.
+    pub fn of<'m>(mut text: Text<'m>, batch: &mut Batch<'m>) -> Self {
         let start = Instant::now();
-        let mut id = sampler.choose(self.prefill(state, prompt, work)?, prompt);
-        let first_token = start.elapsed();
+        while text.ids().is_empty() && batch.step([&mut text]) {}
         let mut last = Instant::now();
-        let mut per_token = Vec::with_capacity(tokens.saturating_sub(1));
-        for _ in 1..tokens {
-            id = sampler.choose(self.step(state, id, work)?, &[]);
+        let first_token = last - start;
+        let mut per_token = vec![];
+        while batch.step([&mut text]) {
             let now = Instant::now();
             per_token.push(now - last);
             last = now;
         }
-        Ok(Timing { first_token, per_token })
+        Self { first_token, per_token }
     }
 }
 
@@ -98,6 +106,7 @@ fn bytes(matrix: QuantMatrix<'_>) -> u64 {
 #[cfg(test)]
 mod tests {
     use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
+    use itera_tokenizer::TokenId;
 
     use super::*;
 
@@ -128,11 +137,30 @@ mod tests {
     fn a_state_grows_by_keys_and_values() {
         let config = ModelConfig::default();
         let model = model(&config);
-        let mut state = model.new_state();
-        assert_eq!(model.step_cost(0).state_bytes, state.size_bytes() as u64);
-        let timing = model.time_generation(&mut state, &[0; 9], 24, &mut model.workspace()).expect("a text");
-        assert_eq!(timing.per_token.len(), 23);
-        assert_eq!(state.position(), 32);
-        assert_eq!(model.step_cost(32).state_bytes, state.size_bytes() as u64);
+        assert_eq!(model.step_cost(0).state_bytes, model.new_state().numbers_bytes() as u64);
+        let mut text = Text::of_ids(&model, &[TokenId(0); 9]).expect("a text").with_max_tokens(24);
+        assert_eq!(text.by_ref().count(), 24);
+        assert_eq!(text.state().position(), 32);
+        assert_eq!(model.step_cost(32).state_bytes, text.state().numbers_bytes() as u64);
+    }
+
+    #[test]
+    fn every_token_of_a_text_is_timed() {
+        let model = model(&ModelConfig::default());
+        for (prompt, tokens) in [(1, 1), (9, 24), (300, 2)] {
+            let text = Text::of_ids(&model, &vec![TokenId(0); prompt]).expect("a text").with_max_tokens(tokens);
+            assert_eq!(Timing::of(text, &mut Batch::new(&model)).per_token.len(), tokens - 1);
+        }
+    }
+
+    #[test]
+    fn what_is_measured_fits_the_context() {
+        let of_context = |max_seq_len| model(&ModelConfig { max_seq_len, ..ModelConfig::default() });
+        for (context, expected) in [(320, (64, 256)), (319, (64, 255)), (256, (64, 192)), (100, (50, 50)), (2, (1, 1))]
+        {
+            assert_eq!(of_context(context).fit(64, 256), expected);
+        }
+        let endless = model(&ModelConfig { attention_layers: vec![], max_seq_len: 8, ..ModelConfig::default() });
+        assert_eq!(endless.fit(64, 256), (64, 256));
     }
 }

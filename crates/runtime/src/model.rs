@@ -4,29 +4,31 @@
 //! path ─open─▶ Model ─┬─ new_state ──▶ State      one a text
 //!                     ├─ workspace ──▶ Workspace  one a thread
 //!                     ├─ step(state, token) ────▶ logits        recurrent form
-//!                     ├─ prefill(state, tokens) ▶ logits        chunked form, the same function
-//!                     └─ step_all(states, tokens) ▶ logits      many texts, weights read once
+//!                     └─ prefill(state, tokens) ▶ logits        chunked form, the same function
 //! ```
+//!
+//! [`Text`](crate::Text) and [`Batch`](crate::Batch) write texts with these.
 
 use std::{fmt, path::Path, sync::Arc};
 
 use itera_formats::{ModelFile, TokenizerSource, gguf::Vocabulary};
-use itera_kernels::matvec::Precision;
+use itera_kernels::matvec::Precision as Activations;
 use itera_shape::{ModelConfig, SpecialIds, TensorRef};
-use itera_tokenizer::Tokenizer;
+use itera_tokenizer::{TokenId, Tokenizer};
 use self_cell::self_cell;
 
 use crate::{
-    Result, RuntimeError,
-    forward::{Past, forward, logits},
+    error::{Result, RuntimeError},
+    forward::{forward, logits},
     linear::Form,
     network::Network,
+    past::{Chunk, Past},
     state::{State, StateShape},
     workspace::Workspace,
 };
 
 /// Fewer tokens go through one by one instead, because expanding weights for them costs more.
-const MIN_CHUNK: usize = 8;
+const MIN_UBATCH: usize = 8;
 
 /// Floats of logits that exist at once where those of all tokens are asked for.
 const LOGITS: usize = 1 << 18;
@@ -43,16 +45,52 @@ self_cell!(
 pub struct Model {
     opened: Opened,
     shape: Arc<StateShape>,
-    precision: Precision,
-    chunk: usize,
+    activations: Activations,
+    ubatch_size: usize,
+}
+
+/// How a model is run. The threads are those of the rayon pool that it is called from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Tokens of a text that go through the layers together in a prefill; memory is in proportion, and speed gains
+    /// little beyond [`OpenOptions::UBATCH_SIZE`]. With fewer than eight they go one by one, in steps: a prefill, and a
+    /// score, is then computed as a text is written.
+    pub ubatch_size: usize,
+    /// How activations take part in products while stepping, by weights that have codes; a prefill of eight tokens or
+    /// more is always exact. `None` rounds them where some weights have codes.
+    pub activations: Option<Activations>,
+}
+
+impl OpenOptions {
+    /// The default of [`OpenOptions::ubatch_size`].
+    pub const UBATCH_SIZE: usize = 128;
+
+    /// Open a model directory, or a GGUF file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or is not a model of the family.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Model> {
+        Ok(Model::open(path)?.with_options(self))
+    }
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { ubatch_size: Self::UBATCH_SIZE, activations: None }
+    }
+}
+
+/// What is read of a text at once: the bits of its numbers depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// A token, as a row among those of any other texts.
+    Step,
+    /// So many tokens as rows of their own.
+    Chunk(usize),
 }
 
 impl Model {
-    /// Tokens that go through the layers together in a prefill, unless [`Model::with_chunk`] says otherwise. Memory is in
-    /// proportion; speed gains little beyond.
-    pub const CHUNK: usize = 128;
-
-    /// Open a model directory, or a GGUF file.
+    /// Open a model directory, or a GGUF file, to be run by the default [`OpenOptions`].
     ///
     /// # Errors
     /// If the file cannot be read, is damaged, or is not a model of the family.
@@ -67,8 +105,8 @@ impl Model {
     pub fn new(file: ModelFile) -> Result<Self> {
         let shape = Arc::new(StateShape::new(&file));
         let opened = Opened::try_new(file, |file| Network::load(file))?;
-        let precision = if opened.borrow_dependent().has_codes() { Precision::Int8 } else { Precision::Exact };
-        Ok(Self { opened, shape, precision, chunk: Self::CHUNK })
+        let model = Self { opened, shape, activations: Activations::Exact, ubatch_size: 0 };
+        Ok(model.with_options(&OpenOptions::default()))
     }
 
     /// A model of tensors in memory, by the names of [`ModelConfig::tensors`]; they are copied.
@@ -79,21 +117,20 @@ impl Model {
         Self::new(ModelFile::from_tensors(config, special_ids, tensors)?)
     }
 
-    /// The same with another precision of activations while stepping. [`Precision::Int8`] is the default where weights
-    /// have codes too, and concerns these alone; a prefill of eight tokens or more is always exact.
-    pub fn with_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+    /// The same model, to be run by other options.
+    pub fn with_options(self, options: &OpenOptions) -> Self {
+        let usual = if self.network().has_codes() { Activations::Int8 } else { Activations::Exact };
+        Self { activations: options.activations.unwrap_or(usual), ubatch_size: options.ubatch_size, ..self }
     }
 
-    /// The same with another number of tokens that go through the layers together in a prefill. With fewer than eight
-    /// they go one by one, in steps: a prefill, and a score, is then computed as a text is written.
-    pub fn with_chunk(self, tokens: usize) -> Self {
-        Self { chunk: tokens, ..self }
+    /// How activations take part in products while stepping.
+    pub fn activations(&self) -> Activations {
+        self.activations
     }
 
-    /// The precision of activations while stepping.
-    pub fn precision(&self) -> Precision {
-        self.precision
+    /// Positions that a text may have; `None` if no layer looks back at them, so that a text has no end.
+    pub fn context_len(&self) -> Option<usize> {
+        self.shape.longest()
     }
 
     /// The tokenizer that came with the weights, with the bos, eos and pad of the model.
@@ -135,7 +172,7 @@ impl Model {
 
     /// Buffers for one thread that goes through texts one token at a time; [`Model::prefill`] adds its own to them.
     pub fn workspace(&self) -> Workspace {
-        Workspace::new(self.config(), self.precision, 1)
+        Workspace::new(self.config(), self.activations, 1)
     }
 
     /// The logits `[v]` of what follows `token`, which the state then has seen: the recurrent form.
@@ -143,11 +180,9 @@ impl Model {
     /// # Errors
     /// If there is no such token, the state is another model's, or attention would have to look back too far. The state
     /// is then as it was.
-    pub fn step<'w>(&self, state: &mut State, token: u32, work: &'w mut Workspace) -> Result<&'w mut [f32]> {
-        self.check_tokens(&[token])?;
-        state.check(&self.shape, 1)?;
-        self.forward(&[token], &mut Past::Steps(&mut [state]), work);
-        Ok(self.logits(Form::Steps, 0, 1, work))
+    pub fn step<'w>(&self, state: &mut State, token: TokenId, work: &'w mut Workspace) -> Result<&'w mut [f32]> {
+        self.check(state, &[token])?;
+        Ok(self.read(state, &[token], work))
     }
 
     /// The logits `[v]` of what follows all of `tokens`, which the state then has seen: the chunked form. The same as
@@ -155,10 +190,16 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::step`], and if there is no token.
-    pub fn prefill<'w>(&self, state: &mut State, tokens: &[u32], work: &'w mut Workspace) -> Result<&'w mut [f32]> {
+    pub fn prefill<'w>(&self, state: &mut State, tokens: &[TokenId], work: &'w mut Workspace) -> Result<&'w mut [f32]> {
+        self.check(state, tokens)?;
+        Ok(self.read(state, tokens, work))
+    }
+
+    /// [`Model::prefill`] of what was checked.
+    fn read<'w>(&self, state: &mut State, tokens: &[TokenId], work: &'w mut Workspace) -> &'w mut [f32] {
         let mut last = 0;
-        self.run(state, tokens, work, |_, _, len, _| last = len - 1)?;
-        Ok(self.logits(Form::Steps, last, 1, work))
+        self.run(state, tokens, work, |_, _, len, _| last = len - 1);
+        self.logits(Form::Steps, last, 1, work)
     }
 
     /// [`Model::prefill`] that gives the logits of what follows each token: `each` gets rows [any number, v] and the
@@ -169,70 +210,91 @@ impl Model {
     pub fn prefill_all(
         &self,
         state: &mut State,
-        tokens: &[u32],
+        tokens: &[TokenId],
         work: &mut Workspace,
         mut each: impl FnMut(usize, &[f32]) + Send,
     ) -> Result<()> {
-        let at_once = (LOGITS / self.config().vocab_size).clamp(1, Self::CHUNK);
+        self.check(state, tokens)?;
+        let at_once = (LOGITS / self.config().vocab_size).clamp(1, OpenOptions::UBATCH_SIZE);
         self.run(state, tokens, work, |form, start, len, work| {
             for first in (0..len).step_by(at_once) {
                 each(start + first, self.logits(form, first, at_once.min(len - first), work));
-            }
-        })
-    }
-
-    /// All of `tokens` in chunks, too few for one in steps; `after` each gets its form, where it starts and its length.
-    fn run(
-        &self,
-        state: &mut State,
-        tokens: &[u32],
-        work: &mut Workspace,
-        mut after: impl FnMut(Form, usize, usize, &mut Workspace) + Send,
-    ) -> Result<()> {
-        if tokens.is_empty() {
-            return Err(RuntimeError::EmptyPrompt);
-        }
-        self.check_tokens(tokens)?;
-        state.check(&self.shape, tokens.len())?;
-        if tokens.len().min(self.chunk) < MIN_CHUNK {
-            for (start, token) in tokens.iter().enumerate() {
-                self.forward(&[*token], &mut Past::Steps(&mut [state]), work);
-                after(Form::Steps, start, 1, work);
-            }
-            return Ok(());
-        }
-        // one entry to the thread pool for all kernels
-        rayon::scope(|_| {
-            let mut start = 0;
-            while start < tokens.len() {
-                let left = tokens.len() - start;
-                // a rest too short for a chunk of its own goes with the one before it
-                let len = if left < self.chunk.saturating_add(MIN_CHUNK) { left } else { self.chunk };
-                self.forward(&tokens[start..start + len], &mut Past::Chunk(state, len), work);
-                after(Form::Chunk, start, len, work);
-                start += len;
             }
         });
         Ok(())
     }
 
-    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+    /// All of `tokens`, piece by piece; `after` each gets its form, where it starts and its length.
+    fn run(
+        &self,
+        state: &mut State,
+        tokens: &[TokenId],
+        work: &mut Workspace,
+        mut after: impl FnMut(Form, usize, usize, &mut Workspace) + Send,
+    ) {
+        let mut all = || {
+            let mut start = 0;
+            while start < tokens.len() {
+                let (form, len) = match self.next_piece(tokens.len() - start) {
+                    Piece::Step => (Form::Steps, 1),
+                    Piece::Chunk(len) => (Form::Chunk, len),
+                };
+                let piece = &tokens[start..start + len];
+                match form {
+                    Form::Steps => self.forward(piece, &mut Past::Steps(&mut [&mut *state]), work),
+                    Form::Chunk => self.forward(piece, &mut Past::Chunks(&mut [Chunk { state, len }]), work),
+                }
+                after(form, start, len, work);
+                start += len;
+            }
+        };
+        match self.next_piece(tokens.len()) {
+            Piece::Step => all(),
+            // one entry to the thread pool for all kernels
+            Piece::Chunk(_) => rayon::scope(|_| all()),
+        }
+    }
+
+    /// How a text goes on of which `left` tokens were not read yet, at least one: by this number alone, so that its
+    /// numbers are the same wherever it is read.
+    pub(crate) fn next_piece(&self, left: usize) -> Piece {
+        if left.min(self.ubatch_size) < MIN_UBATCH {
+            Piece::Step
+        } else if left < self.ubatch_size.saturating_add(MIN_UBATCH) {
+            // a rest too short for a chunk of its own goes with the one before it
+            Piece::Chunk(left)
+        } else {
+            Piece::Chunk(self.ubatch_size)
+        }
+    }
+
+    /// Whether `tokens` can follow what the state has seen.
+    pub(crate) fn check(&self, state: &State, tokens: &[TokenId]) -> Result<()> {
+        if tokens.is_empty() {
+            return Err(RuntimeError::EmptyPrompt);
+        }
+        self.check_tokens(tokens)?;
+        state.check(&self.shape, tokens.len())
+    }
+
+    pub(crate) fn check_tokens(&self, tokens: &[TokenId]) -> Result<()> {
         let vocab_size = self.config().vocab_size;
-        match tokens.iter().find(|token| **token as usize >= vocab_size) {
+        match tokens.iter().find(|token| token.index() >= vocab_size) {
             Some(&token) => Err(RuntimeError::Token { token, vocab_size }),
             None => Ok(()),
         }
+    }
+
+    /// Most tokens of one text that go through the layers together.
+    pub(crate) fn ubatch_size(&self) -> usize {
+        self.ubatch_size
     }
 
     pub(crate) fn network(&self) -> &Network<'_> {
         self.opened.borrow_dependent()
     }
 
-    pub(crate) fn shape(&self) -> &Arc<StateShape> {
-        &self.shape
-    }
-
-    pub(crate) fn forward(&self, tokens: &[u32], past: &mut Past<'_, '_>, work: &mut Workspace) {
+    pub(crate) fn forward(&self, tokens: &[TokenId], past: &mut Past<'_, '_>, work: &mut Workspace) {
         forward(self.network(), self.config(), tokens, past, work);
     }
 

@@ -13,7 +13,7 @@ use itera_kernels::{
 };
 use itera_shape::{LayerKind, ModelConfig, PositionEmbedding};
 
-use crate::{Result, RuntimeError};
+use crate::error::{Result, RuntimeError};
 
 /// Every weight of the model.
 pub(crate) struct Network<'a> {

@@ -2,13 +2,22 @@
 //!
 //! ```text
 //! document → [bos | tokens] predicts [tokens | eos]       documents in parallel, a document by chunks
+//!
+//! longer than the context of L tokens:
+//!   inputs 0 … L          all of their predictions count
+//!   inputs L/2 … 3L/2     those of the second half count, given the first
+//!   inputs L … 2L         …
 //! ```
+//!
+//! The windows of long documents are the strided ones of Hugging Face's guide to perplexity, with a stride of half the
+//! context: each prediction counts once, and is given at least L − L/2 tokens of its document. A window begins a new state.
 
 use itera_kernels::decode::nats;
 use itera_tokenizer::{TokenId, Tokenizer};
 use rayon::prelude::*;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::{Model, Result, State, Workspace};
+use crate::{error::Result, model::Model, state::State, workspace::Workspace};
 
 /// What text costs a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -46,20 +55,59 @@ impl std::ops::AddAssign for Score {
     }
 }
 
+impl Serialize for Score {
+    /// Counts, and the means that are made of the sum of nats.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut score = serializer.serialize_struct("Score", 5)?;
+        score.serialize_field("tokens", &self.tokens)?;
+        score.serialize_field("bytes", &self.bytes)?;
+        score.serialize_field("nats_per_token", &self.nats_per_token())?;
+        score.serialize_field("bits_per_byte", &self.bits_per_byte())?;
+        score.serialize_field("perplexity", &self.perplexity())?;
+        score.end()
+    }
+}
+
+/// The score of documents.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Documents scored.
+    pub documents: usize,
+    /// The score of all of them.
+    #[serde(flatten)]
+    pub score: Score,
+    /// How those were scored that are longer than the model's context; `None` if there are none.
+    pub windows: Option<Windows>,
+}
+
+/// Documents that were scored in windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Windows {
+    /// Such documents.
+    pub documents: usize,
+    /// The index of the first of them among all documents, from 0.
+    pub first: usize,
+    /// Tokens of a window: the model's context.
+    pub tokens: usize,
+    /// Tokens from the beginning of a window to that of the next.
+    pub stride: usize,
+}
+
 impl Model {
     /// Score every document in full: each of its tokens, and the eos that ends it, given all that came before it in the
-    /// document. `on_done` is told of each document as it is done, from any thread.
+    /// document, or, where the document is longer than the model's context, at least half of that. `on_done` is told of
+    /// each document as it is done, from any thread.
     ///
     /// The sum is the same whatever the number of threads.
     ///
     /// # Errors
-    /// If a document is longer than an attention layer can look back, or the tokenizer is another model's.
+    /// If the tokenizer is another model's.
     pub fn score_documents(
         &self,
         tokenizer: &Tokenizer,
         documents: &[&str],
         on_done: &(dyn Fn() + Sync),
-    ) -> Result<Score> {
+    ) -> Result<Evaluation> {
         let scores = documents.par_iter().map_init(
             || (self.new_state(), self.workspace()),
             |(state, work), document| {
@@ -68,36 +116,58 @@ impl Model {
                 score
             },
         );
-        let scores: Vec<Score> = scores.collect::<Result<_>>()?;
-        let mut sum = Score::default();
-        scores.into_iter().for_each(|score| sum += score);
-        Ok(sum)
+        let scores: Vec<(Score, bool)> = scores.collect::<Result<_>>()?;
+        let mut score = Score::default();
+        scores.iter().for_each(|(one, _)| score += *one);
+        let windows = self.context_len().zip(scores.iter().position(|(_, is_long)| *is_long));
+        let windows = windows.map(|(tokens, first)| Windows {
+            documents: scores.iter().filter(|(_, is_long)| *is_long).count(),
+            first,
+            tokens,
+            stride: stride(tokens),
+        });
+        Ok(Evaluation { documents: documents.len(), score, windows })
     }
 
+    /// The score of a document, and whether it is longer than the context.
     fn score_document(
         &self,
         tokenizer: &Tokenizer,
         document: &str,
         state: &mut State,
         work: &mut Workspace,
-    ) -> Result<Score> {
+    ) -> Result<(Score, bool)> {
         let (bos, eos) = (tokenizer.bos(), tokenizer.eos());
-        let tokens = tokenizer.encode(document);
-        let ids: Vec<u32> = [bos].into_iter().chain(tokens).chain([eos]).map(|id| id.0).collect();
+        let ids: Vec<TokenId> = [bos].into_iter().chain(tokenizer.encode(document)).chain([eos]).collect();
         let (inputs, targets) = (&ids[..ids.len() - 1], &ids[1..]);
         self.check_tokens(targets)?;
-        state.reset();
-        let mut score = Score::default();
+        let context = self.context_len().unwrap_or(usize::MAX);
         let v = self.config().vocab_size;
-        self.prefill_all(state, inputs, work, |start, logits| {
-            for (logits, target) in logits.chunks_exact(v).zip(&targets[start..]) {
-                score += Score {
-                    nats: nats(logits, *target as usize),
-                    tokens: 1,
-                    bytes: tokenizer.token_bytes(TokenId(*target)) as u64,
-                };
+        let (mut score, mut start, mut scored) = (Score::default(), 0_usize, 0);
+        loop {
+            let end = inputs.len().min(start.saturating_add(context));
+            state.reset();
+            if start < scored {
+                self.prefill(state, &inputs[start..scored], work)?;
             }
-        })?;
-        Ok(score)
+            self.prefill_all(state, &inputs[scored..end], work, |first, logits| {
+                for (logits, target) in logits.chunks_exact(v).zip(&targets[scored + first..]) {
+                    score += Score {
+                        nats: nats(logits, target.index()),
+                        tokens: 1,
+                        bytes: tokenizer.token_bytes(*target) as u64,
+                    };
+                }
+            })?;
+            if end == inputs.len() {
+                return Ok((score, end > context));
+            }
+            (start, scored) = (start + stride(context), end);
+        }
     }
+}
+
+/// Tokens from a window of `context` to the next.
+fn stride(context: usize) -> usize {
+    (context / 2).max(1)
 }

@@ -1,17 +1,18 @@
 //! Text in pieces, up to the first stop string.
 
 /// Lets text through, holding back what may be the beginning of a stop string.
-pub(crate) struct StopText<'a> {
-    stops: Vec<&'a str>,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StopText {
+    stops: Vec<String>,
     held: String,
     is_stopped: bool,
 }
 
-impl<'a> StopText<'a> {
+impl StopText {
     /// Empty stop strings stop nothing.
-    pub(crate) fn new(stops: &'a [String]) -> Self {
-        let stops = stops.iter().map(String::as_str).filter(|stop| !stop.is_empty()).collect();
-        Self { stops, held: String::new(), is_stopped: false }
+    pub(crate) fn new(stops: &[String]) -> Self {
+        let stops = stops.iter().filter(|stop| !stop.is_empty()).cloned().collect();
+        Self { stops, ..Self::default() }
     }
 
     /// The text that may be shown now that `piece` has come.
@@ -20,7 +21,7 @@ impl<'a> StopText<'a> {
             return String::new();
         }
         self.held.push_str(piece);
-        let first = self.stops.iter().filter_map(|stop| self.held.find(stop)).min();
+        let first = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
         self.is_stopped = first.is_some();
         let shown = first.unwrap_or_else(|| {
             let beginnings = self.stops.iter().map(|stop| beginning_len(&self.held, stop));
@@ -36,8 +37,8 @@ impl<'a> StopText<'a> {
     }
 
     /// What was held back of a text that ends without a stop string.
-    pub(crate) fn finish(self) -> String {
-        if self.is_stopped { String::new() } else { self.held }
+    pub(crate) fn finish(&mut self) -> String {
+        if self.is_stopped { String::new() } else { std::mem::take(&mut self.held) }
     }
 }
 

@@ -7,10 +7,13 @@
 //!
 //! Made once; nothing is allocated while tokens pass, unless more or wider rows come than ever before.
 
-use itera_kernels::matvec::Precision;
+use itera_kernels::matvec::Precision as Activations;
 use itera_shape::ModelConfig;
 
-use crate::{ffn::Inside, linear::Scratch};
+use crate::{
+    buffer::{bytes, sized},
+    linear::Scratch,
+};
 
 /// Buffers for tokens on their way through any model, of one text or one of each of several. The precision of
 /// activations is that of the model that made them.
@@ -44,13 +47,36 @@ pub struct Workspace {
     pub(crate) inside: Inside,
     /// [rows of logits at a time, v]
     pub(crate) logits: Vec<f32>,
-    pub(crate) chunk: Chunk,
+    pub(crate) chunk: ForChunks,
     pub(crate) linear: Scratch,
 }
 
-/// What only the chunked form needs.
+/// Buffers for a batch: of each part of the texts that go on by a token, and of those that read their prompts.
 #[derive(Debug, Default)]
-pub(crate) struct Chunk {
+pub(crate) struct Buffers {
+    pub(crate) steps: Vec<Workspace>,
+    pub(crate) chunks: Option<Workspace>,
+}
+
+impl Buffers {
+    pub(crate) fn size_bytes(&self) -> usize {
+        let inside = self.steps.iter().chain(&self.chunks).map(Workspace::size_bytes);
+        bytes(&self.steps) + inside.sum::<usize>()
+    }
+}
+
+/// Buffers within an MLP [t, f], and memory for the product that reads them.
+#[derive(Debug)]
+pub(crate) struct Inside {
+    pub(crate) gate: Vec<f32>,
+    pub(crate) up: Vec<f32>,
+    pub(crate) hidden: Vec<f32>,
+    pub(crate) linear: Scratch,
+}
+
+/// What only the chunked form needs, one text after the other.
+#[derive(Debug, Default)]
+pub(crate) struct ForChunks {
     /// x | B | C after the convolution [t, ch].
     pub(crate) xbc: Vec<f32>,
     /// Output of the scan [t, i].
@@ -68,7 +94,7 @@ pub(crate) struct Chunk {
 
 impl Workspace {
     /// Buffers for `rows` tokens of a model at once.
-    pub(crate) fn new(config: &ModelConfig, precision: Precision, rows: usize) -> Self {
+    pub(crate) fn new(config: &ModelConfig, activations: Activations, rows: usize) -> Self {
         let mut new = Self {
             x: vec![],
             u: vec![],
@@ -85,10 +111,10 @@ impl Workspace {
             starts: vec![],
             gathered: vec![],
             expert_out: vec![],
-            inside: Inside { gate: vec![], up: vec![], hidden: vec![], linear: Scratch::new(precision) },
+            inside: Inside { gate: vec![], up: vec![], hidden: vec![], linear: Scratch::new(activations) },
             logits: vec![],
-            chunk: Chunk::default(),
-            linear: Scratch::new(precision),
+            chunk: ForChunks::default(),
+            linear: Scratch::new(activations),
         };
         new.fit(config, rows);
         new
@@ -129,12 +155,22 @@ impl Workspace {
         sized(&mut self.router_logits, config.n_experts);
         sized(&mut self.starts, config.n_experts + 1);
     }
-}
 
-/// The first `len` numbers of a buffer that grows to that length once.
-pub(crate) fn sized<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    if buffer.len() < len {
-        buffer.resize(len, T::default());
+    /// Bytes of the heap that the buffers hold. They grow to the most rows that ever pass at once, and are kept.
+    ///
+    /// Besides them, kernels keep a little memory for each thread that they run on.
+    pub fn size_bytes(&self) -> usize {
+        let Self { x, u, branch, projected, mixed, key, value, turns, .. } = self;
+        let Self { router_logits, expert_weights, gathered, expert_out, logits, .. } = self;
+        let Inside { gate, up, hidden, linear } = &self.inside;
+        let ForChunks { xbc, y, window, states: [first, last], qkv, logsumexp, keys, values } = &self.chunk;
+        let floats = [
+            [x, u, branch, projected, mixed, key, value, turns],
+            [router_logits, expert_weights, gathered, expert_out, logits, gate, up, hidden],
+            [xbc, y, window, first, last, qkv, logsumexp, keys],
+        ];
+        let floats: usize = floats.iter().flatten().chain([&values]).map(|buffer| bytes(buffer)).sum();
+        let numbers = bytes(&self.expert_ids) + bytes(&self.assignments) + bytes(&self.starts);
+        floats + numbers + linear.size_bytes() + self.linear.size_bytes()
     }
-    &mut buffer[..len]
 }

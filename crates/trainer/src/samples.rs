@@ -5,7 +5,7 @@
 use itera_config::Config;
 use itera_metrics::Sample;
 use itera_model::LanguageModel;
-use itera_runtime::{CompletionConfig, Continuation, Model, RuntimeError, Sampler, SamplingConfig};
+use itera_runtime::{Batch, Model, RuntimeError, Sampler, SamplingConfig, Text};
 use itera_shape::{NamedTensor, TensorRef};
 use itera_tokenizer::Tokenizer;
 
@@ -29,16 +29,14 @@ pub(crate) fn samples(
         seed: config.run.seed,
         ..SamplingConfig::default()
     };
-    let length = CompletionConfig { max_tokens: config.eval.sample_tokens, stop: vec![] };
-    let mut work = model.workspace();
-    let sample = |(index, prompt): (u64, &String)| {
-        let mut sampler = Sampler::new(&sampling, index);
-        let completion = model
-            .complete(tokenizer, prompt, &length, &mut sampler, &mut work, |_| Continuation::More)
-            .map_err(failed(prompt))?;
-        Ok(Sample { step, prompt: prompt.clone(), text: completion.text })
+    let begin = |(index, prompt): (u64, &String)| {
+        let text = Text::new(&model, tokenizer, prompt).map_err(failed(prompt))?;
+        Ok(text.with_sampler(Sampler::new(&sampling, index)).with_max_tokens(config.eval.sample_tokens))
     };
-    (0..).zip(&config.eval.prompts).map(sample).collect()
+    let texts = (0..).zip(&config.eval.prompts).map(begin).collect::<Result<_, TrainError>>()?;
+    let completions = Batch::new(&model).complete(texts);
+    let samples = config.eval.prompts.iter().zip(completions);
+    Ok(samples.map(|(prompt, completion)| Sample { step, prompt: prompt.clone(), text: completion.text }).collect())
 }
 
 fn in_runtime(model: &LanguageModel, tokenizer: &Tokenizer) -> Result<Model, RuntimeError> {

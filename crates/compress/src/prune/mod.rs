@@ -78,6 +78,8 @@ mod tests {
     use itera_model::LanguageModel;
     use itera_runtime::Model;
     use itera_shape::{LayerKind, TensorRef};
+    use itera_tokenizer::TokenId;
+
     use itera_trainer::StopFlag;
 
     use super::{units::Unit, *};
@@ -119,7 +121,7 @@ mod tests {
         let tensors: Vec<TensorRef<'_>> = subject.parameters.iter().map(NamedTensor::as_ref).collect();
         let model =
             Model::from_tensors(subject.model(), subject.data.tokenizer.special_ids(), &tensors).expect("a model");
-        let tokens: Vec<u32> = (0..40).map(|i| i * 7 % 250).collect();
+        let tokens: Vec<TokenId> = (0..40).map(|i| TokenId(i * 7 % 250)).collect();
         let mut all = vec![];
         let mut work = model.workspace();
         model

@@ -68,6 +68,12 @@ impl Activations {
         Self { precision, exact, codes, scales, sums }
     }
 
+    /// Bytes of the heap that it holds.
+    pub fn size_bytes(&self) -> usize {
+        let floats = self.exact.capacity() + self.scales.capacity();
+        self.codes.capacity() + size_of::<f32>() * floats + size_of::<i32>() * self.sums.capacity()
+    }
+
     /// The vectors of `len` elements that lie one after the other in `x`.
     ///
     /// In int8 a block with a NaN or an infinity makes all that is multiplied by it NaN.

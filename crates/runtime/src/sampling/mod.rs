@@ -1,7 +1,7 @@
 //! logits → processors → token
 //!
 //! ```text
-//! repetition penalty → temperature → top-k → top-p → min-p → draw
+//! logit bias → repetition penalty → temperature → top-k → top-p → min-p → draw
 //! ```
 //!
 //! A [`LogitsProcessor`] changes logits or excludes tokens by −∞; a [`Sampler`] runs its processors in order and draws
@@ -11,13 +11,13 @@
 mod processors;
 mod ranked;
 
+use itera_kernels::decode::{likeliest, likelihoods};
 use itera_shape::rng::{Purpose, Stream, stream};
+use itera_tokenizer::TokenId;
 use rand::RngExt;
 
-pub use processors::{LogitsProcessor, MinP, RepetitionPenalty, Temperature, TopK, TopP};
+pub use processors::{LogitBias, LogitsProcessor, MinP, RepetitionPenalty, Temperature, TopK, TopP};
 use ranked::Ranked;
-
-use itera_kernels::decode::{likeliest, likelihoods};
 
 /// How to choose the next token.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,13 +32,23 @@ pub struct SamplingConfig {
     pub min_p: f64,
     /// Divides positive and multiplies negative logits of tokens already in the text (arXiv 1909.05858); 1 is off.
     pub repetition_penalty: f64,
+    /// Added to the logits of some tokens before all else; −∞ excludes a token.
+    pub logit_bias: Vec<(TokenId, f32)>,
     /// Seed of the choices.
     pub seed: u64,
 }
 
 impl Default for SamplingConfig {
     fn default() -> Self {
-        Self { temperature: 0.8, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 42 }
+        Self {
+            temperature: 0.8,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            logit_bias: vec![],
+            seed: 42,
+        }
     }
 }
 
@@ -58,6 +68,9 @@ impl Sampler {
     /// The sampler of text number `index`; texts of one seed are independent.
     pub fn new(config: &SamplingConfig, index: u64) -> Self {
         let mut processors: Vec<Box<dyn LogitsProcessor>> = vec![];
+        if !config.logit_bias.is_empty() {
+            processors.push(Box::new(LogitBias(config.logit_bias.clone())));
+        }
         if config.repetition_penalty != 1.0 {
             processors.push(Box::new(RepetitionPenalty::new(config.repetition_penalty as f32)));
         }
@@ -91,15 +104,15 @@ impl Sampler {
     }
 
     /// Choose a token by its `logits`, given the ids already in the text. The logits are used up.
-    pub fn choose(&mut self, logits: &mut [f32], seen: &[u32]) -> u32 {
+    pub fn choose(&mut self, logits: &mut [f32], seen: &[TokenId]) -> TokenId {
         for processor in &mut self.processors {
             processor.process(logits, seen);
         }
         let likeliest = likeliest(logits) as u32;
-        let Some(rng) = &mut self.rng else { return likeliest };
+        let Some(rng) = &mut self.rng else { return TokenId(likeliest) };
         let random = rng.random::<f64>();
         if !logits.get(likeliest as usize).is_some_and(|logit| logit.is_finite()) {
-            return likeliest;
+            return TokenId(likeliest);
         }
         self.weights.resize(logits.len(), 0.0);
         let total = likelihoods(logits, 1.0, &mut self.weights);
@@ -112,7 +125,7 @@ impl Sampler {
                 break;
             }
         }
-        last
+        TokenId(last)
     }
 }
 

@@ -3,13 +3,28 @@
 use std::fmt::Debug;
 
 use itera_kernels::decode::likelihoods;
+use itera_tokenizer::TokenId;
 
 use super::ranked::Ranked;
 
 /// Changes the logits of a choice. A token is excluded by −∞.
 pub trait LogitsProcessor: Debug + Send {
     /// Change `logits`, given the ids already in the text.
-    fn process(&mut self, logits: &mut [f32], seen: &[u32]);
+    fn process(&mut self, logits: &mut [f32], seen: &[TokenId]);
+}
+
+/// Adds to the logits of some tokens; −∞ excludes one. Tokens outside the vocabulary are passed over.
+#[derive(Debug)]
+pub struct LogitBias(pub Vec<(TokenId, f32)>);
+
+impl LogitsProcessor for LogitBias {
+    fn process(&mut self, logits: &mut [f32], _: &[TokenId]) {
+        for (id, bias) in &self.0 {
+            if let Some(logit) = logits.get_mut(id.index()) {
+                *logit += bias;
+            }
+        }
+    }
 }
 
 /// Divides positive and multiplies negative logits of tokens already in the text (arXiv 1909.05858).
@@ -28,13 +43,13 @@ impl RepetitionPenalty {
 }
 
 impl LogitsProcessor for RepetitionPenalty {
-    fn process(&mut self, logits: &mut [f32], seen: &[u32]) {
+    fn process(&mut self, logits: &mut [f32], seen: &[TokenId]) {
         self.is_seen.clear();
         self.is_seen.resize(logits.len(), false);
         for id in seen {
-            let Some(is_seen) = self.is_seen.get_mut(*id as usize) else { continue };
+            let Some(is_seen) = self.is_seen.get_mut(id.index()) else { continue };
             if !std::mem::replace(is_seen, true) {
-                let logit = &mut logits[*id as usize];
+                let logit = &mut logits[id.index()];
                 *logit = if *logit > 0.0 { *logit / self.penalty } else { *logit * self.penalty };
             }
         }
@@ -46,7 +61,7 @@ impl LogitsProcessor for RepetitionPenalty {
 pub struct Temperature(pub f32);
 
 impl LogitsProcessor for Temperature {
-    fn process(&mut self, logits: &mut [f32], _: &[u32]) {
+    fn process(&mut self, logits: &mut [f32], _: &[TokenId]) {
         logits.iter_mut().for_each(|logit| *logit /= self.0);
     }
 }
@@ -66,7 +81,7 @@ impl TopK {
 }
 
 impl LogitsProcessor for TopK {
-    fn process(&mut self, logits: &mut [f32], _: &[u32]) {
+    fn process(&mut self, logits: &mut [f32], _: &[TokenId]) {
         let mut left = self.k;
         self.kept.only(logits, |_| {
             left -= 1;
@@ -91,7 +106,7 @@ impl TopP {
 }
 
 impl LogitsProcessor for TopP {
-    fn process(&mut self, logits: &mut [f32], _: &[u32]) {
+    fn process(&mut self, logits: &mut [f32], _: &[TokenId]) {
         self.weights.resize(logits.len(), 0.0);
         let enough = self.p * likelihoods(logits, 1.0, &mut self.weights);
         let mut reached = 0.0;
@@ -128,7 +143,7 @@ impl Kept {
 pub struct MinP(pub f64);
 
 impl LogitsProcessor for MinP {
-    fn process(&mut self, logits: &mut [f32], _: &[u32]) {
+    fn process(&mut self, logits: &mut [f32], _: &[TokenId]) {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let floor = (f64::from(largest) + self.0.min(1.0).ln()) as f32;
         logits.iter_mut().filter(|logit| **logit < floor).for_each(|logit| *logit = f32::NEG_INFINITY);

@@ -10,10 +10,11 @@ fn logits(seed: u64) -> Vec<f32> {
 }
 
 /// The same choice, by sorting everything, in f64.
-fn slow_choice(config: &SamplingConfig, rng: &mut Stream, logits: &[f32], seen: &[u32]) -> u32 {
+fn slow_choice(config: &SamplingConfig, rng: &mut Stream, logits: &[f32], seen: &[TokenId]) -> TokenId {
     let penalised = logits.iter().zip(0u32..).map(|(logit, id)| {
-        let (logit, penalty) = (f64::from(*logit), config.repetition_penalty);
-        match seen.contains(&id) {
+        let bias = config.logit_bias.iter().find(|(biased, _)| biased.0 == id).map_or(0.0, |(_, bias)| *bias);
+        let (logit, penalty) = (f64::from(*logit + bias), config.repetition_penalty);
+        match seen.contains(&TokenId(id)) {
             false => logit,
             true if logit > 0.0 => logit / penalty,
             true => logit * penalty,
@@ -22,7 +23,7 @@ fn slow_choice(config: &SamplingConfig, rng: &mut Stream, logits: &[f32], seen: 
     let mut ranked: Vec<(u32, f64)> = (0..).zip(penalised).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     if config.temperature == 0.0 {
-        return ranked[0].0;
+        return TokenId(ranked[0].0);
     }
     let top = ranked[0].1;
     ranked.iter_mut().for_each(|(_, x)| *x = ((*x - top) / config.temperature).exp());
@@ -42,7 +43,7 @@ fn slow_choice(config: &SamplingConfig, rng: &mut Stream, logits: &[f32], seen: 
         draw -= w;
         draw < 0.0
     });
-    chosen.unwrap_or(&ranked[ranked.len() - 1]).0
+    TokenId(chosen.unwrap_or(&ranked[ranked.len() - 1]).0)
 }
 
 fn with(change: impl Fn(&mut SamplingConfig)) -> SamplingConfig {
@@ -64,12 +65,13 @@ fn choices_are_those_of_sorting_everything() {
         with(|c| c.top_p = 0.0),
         with(|c| (c.temperature, c.min_p) = (2.0, 0.1)),
         with(|c| (c.temperature, c.repetition_penalty) = (0.0, 1.7)),
+        with(|c| c.logit_bias = vec![(TokenId(3), 25.0), (TokenId(4), f32::NEG_INFINITY), (TokenId(V as u32), 1.0)]),
         with(|c| (c.temperature, c.top_k, c.top_p, c.min_p, c.repetition_penalty) = (4.0, 90, 0.9, 0.02, 1.25)),
     ];
     for config in configs {
         let mut sampler = Sampler::new(&config, 7);
         let mut rng = stream(config.seed, Purpose::Sampling, 7);
-        let seen: Vec<u32> = (0..V as u32).step_by(3).collect();
+        let seen: Vec<TokenId> = (0..V as u32).step_by(3).map(TokenId).collect();
         for seed in 0..200 {
             let expected = slow_choice(&config, &mut rng, &logits(seed), &seen);
             assert_eq!(sampler.choose(&mut logits(seed), &seen), expected, "{config:?}, choice {seed}");
@@ -82,13 +84,13 @@ fn the_coldest_temperatures_are_greedy() {
     for temperature in [f64::MIN_POSITIVE, 1e-46, 1e-40, 1e-37, 1e-30] {
         let mut sampler = Sampler::new(&with(|c| c.temperature = temperature), 0);
         let choice = sampler.choose(&mut [1.0, 70.0, 80.0, 80.0, -90.0], &[]);
-        assert_eq!(choice, 2, "{temperature:e}");
+        assert_eq!(choice, TokenId(2), "{temperature:e}");
     }
 }
 
 #[test]
 fn texts_of_one_seed_differ_and_repeat() {
-    let text = |seed, index| -> Vec<u32> {
+    let text = |seed, index| -> Vec<TokenId> {
         let mut sampler = Sampler::new(&with(|c| (c.temperature, c.seed) = (3.0, seed)), index);
         (0..30).map(|at| sampler.choose(&mut logits(at), &[])).collect()
     };
@@ -112,7 +114,7 @@ fn every_token_is_ranked_once_and_in_order() {
 fn logits_that_are_no_numbers_still_give_a_token() {
     let mut sampler = Sampler::new(&with(|c| (c.top_k, c.top_p, c.min_p) = (3, 0.9, 0.1)), 0);
     for x in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        assert!(sampler.choose(&mut [x; 5], &[]) < 5, "{x}");
+        assert!(sampler.choose(&mut [x; 5], &[]) < TokenId(5), "{x}");
     }
 }
 
@@ -121,10 +123,10 @@ fn an_excluded_token_is_never_drawn() {
     #[derive(Debug)]
     struct EvenOnly;
     impl LogitsProcessor for EvenOnly {
-        fn process(&mut self, logits: &mut [f32], _: &[u32]) {
+        fn process(&mut self, logits: &mut [f32], _: &[TokenId]) {
             logits.iter_mut().skip(1).step_by(2).for_each(|logit| *logit = f32::NEG_INFINITY);
         }
     }
     let mut sampler = Sampler::drawing(vec![Box::new(Temperature(8.0)), Box::new(EvenOnly)], 1, 0);
-    assert!((0..300).all(|seed| sampler.choose(&mut logits(seed), &[]).is_multiple_of(2)));
+    assert!((0..300).all(|seed| sampler.choose(&mut logits(seed), &[]).0.is_multiple_of(2)));
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use itera_kernels::decode::KEY_BLOCK;
 
-use super::{KeysValues, LayerShape, LayerState, State, StateShape};
-use crate::{Result, StateError};
+use super::{KeysValues, LayerShape, LayerState, MambaState, State, StateShape};
+use crate::error::{Result, StateError};
 
 const MAGIC: [u8; 8] = *b"IteraSt\0";
 const VERSION: u32 = 1;
@@ -23,14 +23,8 @@ impl State {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = header(&self.shape);
         bytes.extend((self.position as u64).to_le_bytes());
-        for layer in &self.layers {
-            let parts = match layer {
-                LayerState::Mamba { window, ssm } => [window, ssm],
-                LayerState::Attention(past) => [&past.keys, &past.values],
-            };
-            for number in parts.into_iter().flatten() {
-                bytes.extend(number.to_le_bytes());
-            }
+        for number in self.layers.iter().flat_map(LayerState::buffers).flatten() {
+            bytes.extend(number.to_le_bytes());
         }
         let checksum = crc32c::crc32c(&bytes);
         bytes.extend(checksum.to_le_bytes());
@@ -66,7 +60,7 @@ impl State {
         let mut numbers = numbers.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
         let mut take = |size: Option<usize>| numbers.by_ref().take(size.unwrap_or(0)).collect::<Vec<f32>>();
         let layers = shape.layers.iter().zip(sizes).map(|(layer, sizes)| match (*layer, sizes.map(&mut take)) {
-            (LayerShape::Mamba { .. }, [window, ssm]) => LayerState::Mamba { window, ssm },
+            (LayerShape::Mamba { .. }, [window, ssm]) => LayerState::Mamba(MambaState { window, ssm }),
             (LayerShape::Attention { n_kv_heads, d_head, .. }, [keys, values]) => {
                 LayerState::Attention(KeysValues { width: n_kv_heads * d_head, keys, values })
             }

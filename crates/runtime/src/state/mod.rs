@@ -17,7 +17,10 @@ use itera_formats::{ModelFile, RotaryPairs};
 use itera_kernels::decode::KEY_BLOCK;
 use itera_shape::LayerKind;
 
-use crate::{Result, RuntimeError};
+use crate::{
+    buffer::bytes,
+    error::{Result, RuntimeError},
+};
 
 /// Positions by which keys and values grow.
 const GROWTH: usize = 256;
@@ -59,7 +62,7 @@ impl StateShape {
     }
 
     /// Positions that can be seen, if a layer looks back at all of them.
-    fn longest(&self) -> Option<usize> {
+    pub(crate) fn longest(&self) -> Option<usize> {
         let looks_back = self.layers.iter().any(|layer| matches!(layer, LayerShape::Attention { .. }));
         looks_back.then_some(self.max_seq_len)
     }
@@ -68,8 +71,17 @@ impl StateShape {
 /// Memory of one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum LayerState {
-    Mamba { window: Vec<f32>, ssm: Vec<f32> },
+    Mamba(MambaState),
     Attention(KeysValues),
+}
+
+/// Memory of a mamba layer, of one size for ever.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MambaState {
+    /// [d_conv − 1, ch]
+    pub(crate) window: Vec<f32>,
+    /// [h, n, p]
+    pub(crate) ssm: Vec<f32>,
 }
 
 /// What one text has left in a model. Cloning forks the text.
@@ -77,15 +89,16 @@ pub(crate) enum LayerState {
 pub struct State {
     shape: Arc<StateShape>,
     position: usize,
-    pub(crate) layers: Vec<LayerState>,
+    layers: Vec<LayerState>,
 }
 
 impl State {
     pub(crate) fn new(shape: Arc<StateShape>) -> Self {
         let layer = |shape: &LayerShape| match *shape {
-            LayerShape::Mamba { carried, channels, n_heads, d_head, d_state } => {
-                LayerState::Mamba { window: vec![0.0; carried * channels], ssm: vec![0.0; n_heads * d_head * d_state] }
-            }
+            LayerShape::Mamba { carried, channels, n_heads, d_head, d_state } => LayerState::Mamba(MambaState {
+                window: vec![0.0; carried * channels],
+                ssm: vec![0.0; n_heads * d_head * d_state],
+            }),
             LayerShape::Attention { n_kv_heads, d_head, .. } => {
                 LayerState::Attention(KeysValues::new(n_kv_heads * d_head))
             }
@@ -98,7 +111,7 @@ impl State {
         self.position = 0;
         for layer in &mut self.layers {
             match layer {
-                LayerState::Mamba { window, ssm } => {
+                LayerState::Mamba(MambaState { window, ssm }) => {
                     window.fill(0.0);
                     ssm.fill(0.0);
                 }
@@ -121,13 +134,38 @@ impl State {
         }
     }
 
-    /// Bytes of memory that the numbers take.
+    /// Positions that are left before an attention layer could not look back at all of them; `None` if no layer looks
+    /// back.
+    pub fn room(&self) -> Option<usize> {
+        self.shape.longest().map(|longest| longest - self.position)
+    }
+
+    /// Bytes of the heap that the state holds, room for positions to come included.
     pub fn size_bytes(&self) -> usize {
-        let floats = self.layers.iter().map(|layer| match layer {
-            LayerState::Mamba { window, ssm } => window.len() + ssm.len(),
-            LayerState::Attention(past) => past.keys.len() + past.values.len(),
-        });
-        size_of::<f32>() * floats.sum::<usize>()
+        let buffers = self.layers.iter().flat_map(LayerState::buffers);
+        bytes(&self.layers) + buffers.map(bytes).sum::<usize>()
+    }
+
+    /// Bytes of the numbers that the tokens seen have left.
+    pub(crate) fn numbers_bytes(&self) -> usize {
+        let buffers = self.layers.iter().flat_map(LayerState::buffers);
+        size_of::<f32>() * buffers.map(Vec::len).sum::<usize>()
+    }
+
+    /// The memory of layer `index`, a mamba layer.
+    pub(crate) fn mamba_mut(&mut self, index: usize) -> &mut MambaState {
+        match &mut self.layers[index] {
+            LayerState::Mamba(state) => state,
+            LayerState::Attention(_) => unreachable!("{MISMATCH}"),
+        }
+    }
+
+    /// The memory of layer `index`, an attention layer.
+    pub(crate) fn attention_mut(&mut self, index: usize) -> &mut KeysValues {
+        match &mut self.layers[index] {
+            LayerState::Attention(past) => past,
+            LayerState::Mamba(_) => unreachable!("{MISMATCH}"),
+        }
     }
 
     /// Whether it is a state of models of `shape`, with room for `tokens` more.
@@ -135,16 +173,29 @@ impl State {
         if !Arc::ptr_eq(&self.shape, shape) && self.shape != *shape {
             return Err(RuntimeError::ForeignState);
         }
-        match self.shape.longest() {
-            Some(max_seq_len) if tokens > max_seq_len - self.position => {
-                Err(RuntimeError::ContextFull { len: self.position.saturating_add(tokens), max_seq_len })
-            }
+        match self.room() {
+            Some(room) if tokens > room => Err(RuntimeError::ContextFull {
+                len: self.position.saturating_add(tokens),
+                max_seq_len: self.shape.max_seq_len,
+            }),
             _ => Ok(()),
         }
     }
 
     pub(crate) fn advance(&mut self, tokens: usize) {
         self.position += tokens;
+    }
+}
+
+/// `check` comes before any layer is asked for its memory.
+const MISMATCH: &str = "a state has the layers of its model";
+
+impl LayerState {
+    fn buffers(&self) -> [&Vec<f32>; 2] {
+        match self {
+            Self::Mamba(MambaState { window, ssm }) => [window, ssm],
+            Self::Attention(KeysValues { keys, values, .. }) => [keys, values],
+        }
     }
 }
 

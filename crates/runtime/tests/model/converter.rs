@@ -7,9 +7,10 @@
 
 use itera_formats::{hf::read_model_dir, pack_model};
 use itera_kernels::quant::Kind;
-use itera_runtime::{Continuation, Model, Precision, Sampler};
+use itera_runtime::{Activations, Model, OpenOptions, Text};
 use itera_shape::{NamedTensor, TensorRef};
 use itera_testkit::assert_close;
+use itera_tokenizer::TokenId;
 
 use crate::support::{chunks, golden_dir, steps, tokens};
 
@@ -27,20 +28,20 @@ fn rounded(case: &str, kind: Kind) -> Model {
     Model::from_tensors(&model.config, model.special_ids, &tensors).expect("a model")
 }
 
-fn greedy(model: &Model, prompt: &[u32]) -> Vec<u32> {
-    let (mut state, mut work, mut sampler) = (model.new_state(), model.workspace(), Sampler::likeliest(vec![]));
-    model.generate(&mut state, prompt, 50, &mut sampler, &mut work, |_| Continuation::More).expect("a text")
+fn greedy(model: &Model, prompt: &[TokenId]) -> Vec<TokenId> {
+    Text::of_ids(model, prompt).expect("a text").with_max_tokens(50).collect()
 }
 
 #[test]
 fn its_files_give_the_logits_and_texts_of_their_models() {
     for (case, kind) in [("hybrid", Kind::Q8_0), ("all_attention", Kind::F16), ("dense", Kind::Bf16)] {
         let theirs = Model::open(golden_dir("gguf").join(case).with_extension("gguf")).expect("opened");
-        let theirs = theirs.with_precision(Precision::Exact);
+        let theirs =
+            theirs.with_options(&OpenOptions { activations: Some(Activations::Exact), ..OpenOptions::default() });
         let ours = rounded(case, kind);
         assert_eq!(theirs.config().vocab_size, ours.config().vocab_size, "{case}");
         let ids = tokens(ours.config(), 60, 1);
-        for (form, logits) in [("chunks", chunks as fn(&Model, &mut _, &[u32]) -> Vec<f32>), ("steps", steps)] {
+        for (form, logits) in [("chunks", chunks as fn(&Model, &mut _, &[TokenId]) -> Vec<f32>), ("steps", steps)] {
             let found = logits(&theirs, &mut theirs.new_state(), &ids);
             let expected = logits(&ours, &mut ours.new_state(), &ids);
             assert_close(&format!("{case}, {form}"), &found, &expected, PACKED);

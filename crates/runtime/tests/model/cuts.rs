@@ -1,21 +1,14 @@
-//! However a text is cut, and whatever else runs beside it, it leads to the same logits and the same state.
+//! However a text is cut, it leads to the same logits and the same state.
 
-use itera_runtime::{Model, State, Workspace};
+use itera_runtime::{Model, OpenOptions, Workspace};
 use itera_shape::{ModelConfig, PositionEmbedding};
 use itera_testkit::assert_close;
+use itera_tokenizer::TokenId;
 
-use crate::support::{chunks, configs, random_model, steps, tokens};
+use crate::support::{chunks, configs, numbers, random_model, steps, tokens};
 
 /// Between the recurrent and the chunked form.
 const FORMS: f64 = 1e-4;
-
-/// Every number of a state.
-fn numbers(state: &State) -> Vec<f32> {
-    let bytes = state.to_bytes();
-    // after the header come whole numbers alone, and the checksum
-    let floats = state.size_bytes();
-    bytes[bytes.len() - 4 - floats..bytes.len() - 4].as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
-}
 
 #[test]
 fn chunks_equal_steps_at_any_cut() {
@@ -41,13 +34,17 @@ fn chunks_equal_steps_at_any_cut() {
     }
 }
 
+fn by_ubatch(ubatch_size: usize) -> OpenOptions {
+    OpenOptions { ubatch_size, ..OpenOptions::default() }
+}
+
 #[test]
 fn a_chunk_may_be_longer_than_any_text() {
     let (_, config) = &configs()[1];
     let ids = tokens(config, 150, 4);
     let logits = |model: Model| chunks(&model, &mut model.new_state(), &ids);
-    let expected = logits(random_model(config, 3).with_chunk(150));
-    assert_eq!(logits(random_model(config, 3).with_chunk(usize::MAX)), expected);
+    let expected = logits(random_model(config, 3).with_options(&by_ubatch(150)));
+    assert_eq!(logits(random_model(config, 3).with_options(&by_ubatch(usize::MAX))), expected);
 }
 
 /// What a configuration says of layers that it does not have costs nothing: each of these buffers would be longer than any memory.
@@ -61,7 +58,7 @@ fn layers_that_are_not_there_take_no_memory() {
     ] {
         let (_, mut config) = configs().into_iter().find(|(other, _)| *other == name).expect("such a model");
         change(&mut config);
-        let model = random_model(&config, 3).with_chunk(usize::MAX);
+        let model = random_model(&config, 3).with_options(&by_ubatch(usize::MAX));
         let ids = tokens(&config, 2000, 4);
         let logits = model.prefill(&mut model.new_state(), &ids, &mut model.workspace()).expect("a prefill").to_vec();
         assert_eq!(logits.len(), config.vocab_size, "{name}");
@@ -104,7 +101,7 @@ fn a_changed_future_token_leaves_earlier_logits_bit_identical() {
         let before = chunks(&model, &mut model.new_state(), &ids);
         for changed in [1, 16, 39] {
             let mut ids = ids.clone();
-            ids[changed] = (ids[changed] + 1) % config.vocab_size as u32;
+            ids[changed] = TokenId((ids[changed].0 + 1) % config.vocab_size as u32);
             let after = chunks(&model, &mut model.new_state(), &ids);
             let past = changed * config.vocab_size;
             assert!(after[..past] == before[..past], "{name}, token {changed}");
@@ -113,35 +110,6 @@ fn a_changed_future_token_leaves_earlier_logits_bit_identical() {
                 before[past..][..config.vocab_size],
                 "{name}, token {changed}"
             );
-        }
-    }
-}
-
-/// Logits of the last of `ids` and the states, of several texts side by side.
-fn side_by_side(model: &Model, texts: &[Vec<u32>]) -> (Vec<Vec<f32>>, Vec<State>) {
-    let mut states: Vec<State> = texts.iter().map(|_| model.new_state()).collect();
-    let mut work = model.batch_workspace(texts.len());
-    for position in 0..texts[0].len() {
-        let tokens: Vec<u32> = texts.iter().map(|ids| ids[position]).collect();
-        let mut states: Vec<&mut State> = states.iter_mut().collect();
-        model.step_all(&mut states, &tokens, &mut work).expect("steps");
-    }
-    ((0..texts.len()).map(|text| work.logits(text).to_vec()).collect(), states)
-}
-
-#[test]
-fn texts_side_by_side_have_the_bits_that_they_have_alone() {
-    for (name, config) in configs() {
-        let model = random_model(&config, 9);
-        for count in [1, 2, 7, 8, 21] {
-            let texts: Vec<Vec<u32>> = (0..count).map(|text| tokens(&config, 20, 100 + text)).collect();
-            let (logits, states) = side_by_side(&model, &texts);
-            for (text, ids) in texts.iter().enumerate() {
-                let mut state = model.new_state();
-                let alone = steps(&model, &mut state, ids);
-                let last = &alone[alone.len() - config.vocab_size..];
-                assert!(logits[text] == last && states[text] == state, "{name}, text {text} of {count}");
-            }
         }
     }
 }
@@ -155,7 +123,7 @@ fn buffers_may_go_from_model_to_model() {
         let run = |work: &mut Workspace| {
             let mut state = model.new_state();
             model.prefill(&mut state, &ids, work).expect("a prefill");
-            model.step(&mut state, 1, work).expect("a step").to_vec()
+            model.step(&mut state, TokenId(1), work).expect("a step").to_vec()
         };
         assert!(run(&mut shared) == run(&mut model.workspace()), "{:?}", model.config());
     }
@@ -166,12 +134,11 @@ fn every_number_of_threads_gives_the_same_bits() {
     let (_, config) = &configs()[1];
     let model = random_model(config, 11);
     let ids = tokens(config, 300, 12);
-    let texts: Vec<Vec<u32>> = (0..9).map(|text| tokens(config, 12, 200 + text)).collect();
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a small pool");
         pool.install(|| {
             let mut state = model.new_state();
-            (chunks(&model, &mut state, &ids), state, side_by_side(&model, &texts))
+            (chunks(&model, &mut state, &ids), state)
         })
     };
     let expected = run(1);

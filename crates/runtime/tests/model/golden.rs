@@ -3,6 +3,7 @@
 use itera_formats::read_safetensors;
 use itera_runtime::Model;
 use itera_testkit::assert_close;
+use itera_tokenizer::TokenId;
 use serde_json::Value;
 
 use crate::support::{chunks, golden_dir, steps};
@@ -23,7 +24,7 @@ fn logits_equal_transformers_by_chunks_and_by_steps() {
         let tensors = read_safetensors(&dir.join("golden.safetensors")).expect("golden.safetensors");
         let lengths: Vec<usize> = serde_json::from_value(numbers["lengths"].clone()).expect("lengths");
         for len in lengths {
-            let rows: Vec<Vec<u32>> =
+            let rows: Vec<Vec<TokenId>> =
                 serde_json::from_value(numbers[format!("ids_{len}")].clone()).expect("rows of ids");
             let key = format!("logits_{len}");
             let expected = &tensors.iter().find(|tensor| tensor.name == key).expect("logits").data;

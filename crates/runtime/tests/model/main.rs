@@ -1,5 +1,6 @@
 //! The runtime against the numbers that `transformers` produced, and against itself.
 
+mod batch;
 mod converter;
 mod cuts;
 mod golden;

@@ -1,11 +1,14 @@
 //! Weights run in the form in which their file has them.
 
 use itera_kernels::quant::Kind;
-use itera_runtime::{Model, Precision};
+use itera_runtime::{Activations, Model, OpenOptions};
 use itera_shape::ModelConfig;
 use itera_testkit::assert_close;
 
 use crate::support::{chunks, configs, packed_model, random_model, steps, tokens};
+
+/// Activations as they are.
+const EXACT: OpenOptions = OpenOptions { ubatch_size: OpenOptions::UBATCH_SIZE, activations: Some(Activations::Exact) };
 
 /// A model whose rows are whole blocks of every kind.
 fn wide() -> ModelConfig {
@@ -36,7 +39,7 @@ fn steps_and_chunks_agree_on_every_kind() {
     let config = wide();
     let ids = tokens(&config, 30, 3);
     for kind in Kind::all() {
-        let model = packed_model(&config, 4, kind).with_precision(Precision::Exact);
+        let model = packed_model(&config, 4, kind).with_options(&EXACT);
         let stepped = steps(&model, &mut model.new_state(), &ids);
         assert_close(kind.name(), &stepped, &chunks(&model, &mut model.new_state(), &ids), 1e-4);
     }
@@ -48,7 +51,7 @@ fn activations_in_int8_change_little_and_only_where_weights_have_codes() {
     let config = ModelConfig { n_experts: 0, ..wide() };
     let ids = tokens(&config, 30, 5);
     for kind in Kind::all() {
-        let exact = packed_model(&config, 6, kind).with_precision(Precision::Exact);
+        let exact = packed_model(&config, 6, kind).with_options(&EXACT);
         let rounded = packed_model(&config, 6, kind);
         let [exact, rounded] = [exact, rounded].map(|model| steps(&model, &mut model.new_state(), &ids));
         let difference = rounded.iter().zip(&exact).map(|(rounded, exact)| rounded - exact);
@@ -68,15 +71,16 @@ fn a_prefill_of_single_tokens_is_the_steps_of_a_text() {
     let ids = tokens(&config, 40, 7);
     for kind in [Kind::F32, Kind::Q8_0, Kind::Q4_0] {
         let by_chunk = |tokens: usize| {
-            let model = packed_model(&config, 8, kind).with_chunk(tokens);
+            let options = OpenOptions { ubatch_size: tokens, ..OpenOptions::default() };
+            let model = packed_model(&config, 8, kind).with_options(&options);
             chunks(&model, &mut model.new_state(), &ids)
         };
         let model = packed_model(&config, 8, kind);
         let stepped = steps(&model, &mut model.new_state(), &ids);
         assert_eq!(by_chunk(1), stepped, "{}", kind.name());
-        assert_ne!(by_chunk(Model::CHUNK), stepped, "{}", kind.name());
+        assert_ne!(by_chunk(OpenOptions::UBATCH_SIZE), stepped, "{}", kind.name());
         for tokens in [8, 9, 31, 40, 41] {
-            assert_close(kind.name(), &by_chunk(tokens), &by_chunk(Model::CHUNK), 1e-4);
+            assert_close(kind.name(), &by_chunk(tokens), &by_chunk(OpenOptions::UBATCH_SIZE), 1e-4);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! States are values: they can be forked, reset, saved and loaded, and bytes that are no state are refused.
 
 use itera_runtime::{Model, RuntimeError, State, StateError};
+use itera_tokenizer::TokenId;
 
-use crate::support::{configs, random_model, steps, tokens};
+use crate::support::{configs, numbers, random_model, steps, tokens};
 
 /// The state after some tokens.
 fn after(model: &Model, len: usize) -> State {
@@ -73,7 +74,7 @@ fn a_position_from_nowhere_allocates_nothing() {
     let model = random_model(config, 4);
     let state = model.new_state().to_bytes();
     // the position lies before the numbers of two mamba layers
-    let numbers = model.new_state().size_bytes() + 4;
+    let numbers = numbers(&model.new_state()).len() * 4 + 4;
     let position = state.len() - numbers - 8;
     for claimed in [1, 4096, 4097, u64::from(u32::MAX), u64::MAX] {
         let mut bytes = state.clone();
@@ -96,20 +97,20 @@ fn what_cannot_be_is_an_error_and_changes_nothing() {
     let mut state = after(&model, 38);
     let before = state.clone();
 
-    let token = config.vocab_size as u32;
+    let token = TokenId(config.vocab_size as u32);
     assert!(matches!(model.step(&mut state, token, &mut work), Err(RuntimeError::Token { .. })));
-    assert!(matches!(model.prefill(&mut state, &[0, token], &mut work), Err(RuntimeError::Token { .. })));
+    assert!(matches!(model.prefill(&mut state, &[TokenId(0), token], &mut work), Err(RuntimeError::Token { .. })));
     assert!(matches!(model.prefill(&mut state, &[], &mut work), Err(RuntimeError::EmptyPrompt)));
-    let long = model.prefill(&mut state, &[0; 3], &mut work);
+    let long = model.prefill(&mut state, &[TokenId(0); 3], &mut work);
     assert!(matches!(long, Err(RuntimeError::ContextFull { len: 41, max_seq_len: 40 })));
-    assert!(matches!(foreign.step(&mut state, 0, &mut work), Err(RuntimeError::ForeignState)));
+    assert!(matches!(foreign.step(&mut state, TokenId(0), &mut work), Err(RuntimeError::ForeignState)));
     assert!(state == before);
 
-    model.prefill(&mut state, &[0; 2], &mut work).expect("two more fit");
-    let full = model.step(&mut state, 0, &mut work);
+    model.prefill(&mut state, &[TokenId(0); 2], &mut work).expect("two more fit");
+    let full = model.step(&mut state, TokenId(0), &mut work);
     assert!(matches!(full, Err(RuntimeError::ContextFull { len: 41, max_seq_len: 40 })));
 
     let mut endless = after(&foreign, 0);
-    let far = vec![0; 2 * foreign.config().max_seq_len];
+    let far = vec![TokenId(0); 2 * foreign.config().max_seq_len];
     foreign.prefill(&mut endless, &far, &mut foreign.workspace()).expect("a model without attention has no end");
 }

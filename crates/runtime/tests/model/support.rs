@@ -11,7 +11,7 @@ use itera_kernels::quant::Kind;
 use itera_runtime::{Model, State};
 use itera_shape::{ModelConfig, NamedTensor, PositionEmbedding, SpecialIds, TensorRef, TensorSpec};
 use itera_testkit::uniform;
-use itera_tokenizer::Tokenizer;
+use itera_tokenizer::{TokenId, Tokenizer};
 
 const SPECIAL_IDS: SpecialIds = SpecialIds { bos: 0, eos: 0, pad: 1 };
 
@@ -123,19 +123,19 @@ pub fn write_both(dir: &Path, config: &ModelConfig, ids: SpecialIds, tokenizer: 
 }
 
 /// `len` tokens of a model, a function of `seed`.
-pub fn tokens(config: &ModelConfig, len: usize, seed: u64) -> Vec<u32> {
+pub fn tokens(config: &ModelConfig, len: usize, seed: u64) -> Vec<TokenId> {
     let v = config.vocab_size as f32;
-    uniform(len, 0.0, v, seed).into_iter().map(|x| (x as u32).min(config.vocab_size as u32 - 1)).collect()
+    uniform(len, 0.0, v, seed).into_iter().map(|x| TokenId((x as u32).min(config.vocab_size as u32 - 1))).collect()
 }
 
 /// Logits after each of `tokens`, one step at a time.
-pub fn steps(model: &Model, state: &mut State, tokens: &[u32]) -> Vec<f32> {
+pub fn steps(model: &Model, state: &mut State, tokens: &[TokenId]) -> Vec<f32> {
     let mut work = model.workspace();
     tokens.iter().flat_map(|token| model.step(state, *token, &mut work).expect("a step").to_vec()).collect()
 }
 
 /// Logits after each of `tokens`, by chunks.
-pub fn chunks(model: &Model, state: &mut State, tokens: &[u32]) -> Vec<f32> {
+pub fn chunks(model: &Model, state: &mut State, tokens: &[TokenId]) -> Vec<f32> {
     let mut all = vec![];
     let mut work = model.workspace();
     model
@@ -145,4 +145,13 @@ pub fn chunks(model: &Model, state: &mut State, tokens: &[u32]) -> Vec<f32> {
         })
         .expect("a prefill");
     all
+}
+
+/// Every number of a state.
+pub fn numbers(state: &State) -> Vec<f32> {
+    let bytes = state.to_bytes();
+    // magic, version, the number of numbers that tell of the shape, these, and the position
+    let shape = u32::from_le_bytes(*bytes[12..].first_chunk().expect("four bytes")) as usize;
+    let numbers = &bytes[16 + 4 * shape + 8..bytes.len() - 4];
+    numbers.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }

@@ -1,32 +1,39 @@
 //! Text in, text and scores out.
 
-use itera_runtime::{CompletionConfig, Continuation, Finish, Model, Sampler, SamplingConfig};
-use itera_shape::SpecialIds;
+use itera_runtime::{
+    Batch, Completion, Evaluation, FinishReason, Model, RuntimeError, Sampler, SamplingConfig, Text, Windows,
+};
+use itera_shape::{ModelConfig, SpecialIds};
 use itera_testkit::assert_close;
 use itera_tokenizer::{TokenId, Tokenizer};
 
 use crate::support::{configs, random_model, steps, write_both};
 
-fn greedy() -> Sampler {
-    Sampler::likeliest(vec![])
-}
-
-fn argmax(logits: &[f32]) -> u32 {
+fn argmax(logits: &[f32]) -> TokenId {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    logits.iter().position(|x| *x == largest).expect("a number") as u32
+    TokenId(logits.iter().position(|x| *x == largest).expect("a number") as u32)
 }
 
-fn generate(model: &Model, prompt: &[u32], max_tokens: usize) -> Vec<u32> {
-    let mut work = model.workspace();
-    let more = |_| Continuation::More;
-    model.generate(&mut model.new_state(), prompt, max_tokens, &mut greedy(), &mut work, more).expect("a text")
+fn generate(model: &Model, prompt: &[TokenId], max_tokens: usize) -> Vec<TokenId> {
+    Text::of_ids(model, prompt).expect("a text").with_max_tokens(max_tokens).collect()
+}
+
+/// All that comes of a text, whose pieces must be that.
+fn complete(mut text: Text<'_>) -> Completion {
+    let mut pieces = String::new();
+    while text.next().is_some() {
+        pieces.push_str(text.piece());
+    }
+    assert_eq!(text.next(), None);
+    assert_eq!(text.text(), pieces);
+    text.into_completion()
 }
 
 #[test]
 fn a_greedy_text_is_the_most_likely_token_again_and_again() {
     for (name, config) in configs() {
         let model = random_model(&config, 1);
-        let mut text = vec![0, 5, 9];
+        let mut text = [0, 5, 9].map(TokenId).to_vec();
         for _ in 0..30 {
             let logits = steps(&model, &mut model.new_state(), &text);
             text.push(argmax(&logits[logits.len() - config.vocab_size..]));
@@ -36,56 +43,96 @@ fn a_greedy_text_is_the_most_likely_token_again_and_again() {
     }
 }
 
+fn short() -> ModelConfig {
+    let (_, config) = configs().swap_remove(1);
+    ModelConfig { max_seq_len: 20, ..config }
+}
+
 #[test]
-fn a_text_ends_with_its_callback_or_its_context() {
-    let (_, mut config) = configs()[1].clone();
-    config.max_seq_len = 20;
-    let model = random_model(&config, 2);
-    for max_tokens in [100, usize::MAX] {
-        assert_eq!(generate(&model, &[0; 5], max_tokens).len(), 16, "the last token needs no position");
-    }
-    let mut left = 7;
-    let count = |_| {
-        left -= 1;
-        if left == 0 { Continuation::Done } else { Continuation::More }
-    };
-    let (mut state, mut work) = (model.new_state(), model.workspace());
-    let ids = model.generate(&mut state, &[0; 5], 100, &mut greedy(), &mut work, count).expect("a text");
-    assert_eq!((ids.len(), state.position()), (7, 11));
+fn a_text_ends_with_its_length_its_eos_or_its_context() {
+    let model = random_model(&short(), 2);
+    let text = |prompt: usize| Text::of_ids(&model, &vec![TokenId(0); prompt]).expect("a text");
+    let ends = |mut text: Text<'_>| (text.by_ref().count(), text.finish_reason(), text.state().position());
+    assert_eq!(ends(text(5).with_max_tokens(0)), (0, Some(FinishReason::Length), 0));
+    assert_eq!(ends(text(5).with_max_tokens(7)), (7, Some(FinishReason::Length), 11));
+    // the last token needs no position
+    assert_eq!(ends(text(5)), (16, Some(FinishReason::Context), 20));
+    assert_eq!(ends(text(5).with_max_tokens(usize::MAX)), (16, Some(FinishReason::Context), 20));
+    assert_eq!(ends(text(5).with_max_tokens(16)), (16, Some(FinishReason::Length), 20));
+    assert_eq!(ends(text(20)), (1, Some(FinishReason::Context), 20));
+    let third = text(5).nth(2).expect("a third token");
+    let first = text(5).position(|id| id == third).expect("it is there");
+    assert_eq!(ends(text(5).with_eos(third)), (first + 1, Some(FinishReason::Eos), 5 + first));
+
+    let endless = random_model(&ModelConfig { attention_layers: vec![], ..short() }, 2);
+    let beyond = Text::of_ids(&endless, &[TokenId(0)]).expect("a text").take(100).count();
+    assert_eq!(beyond, 100, "without attention there is no end");
+}
+
+#[test]
+fn what_cannot_be_continued_is_an_error_at_once() {
+    let model = random_model(&short(), 2);
+    let foreign = random_model(&configs()[0].1, 2);
+    let error = |state, ids: &[TokenId]| Text::continuing(&model, state, ids).expect_err("refused");
+    assert!(matches!(error(model.new_state(), &[]), RuntimeError::EmptyPrompt));
+    assert!(matches!(error(model.new_state(), &[TokenId(258)]), RuntimeError::Token { token: TokenId(258), .. }));
+    assert!(matches!(error(foreign.new_state(), &[TokenId(0)]), RuntimeError::ForeignState));
+    assert!(matches!(error(model.new_state(), &[TokenId(0); 21]), RuntimeError::ContextFull { len: 21, .. }));
+    let mut text = Text::of_ids(&model, &[TokenId(0); 15]).expect("it fits");
+    text.by_ref().take(3).for_each(drop);
+    assert!(matches!(error(text.into_state(), &[TokenId(0); 4]), RuntimeError::ContextFull { len: 21, .. }));
 }
 
 #[test]
 fn a_completion_is_the_text_of_its_tokens() {
     let model = random_model(&configs()[1].1, 3);
     let tokenizer = Tokenizer::byte();
-    let mut work = model.workspace();
     let sampling = SamplingConfig { temperature: 2.0, ..SamplingConfig::default() };
-    let mut complete = |config: &CompletionConfig, index| {
-        let mut pieces = String::new();
-        let mut sampler = Sampler::new(&sampling, index);
-        let each = |piece: &str| {
-            assert!(!piece.is_empty());
-            pieces.push_str(piece);
-            Continuation::More
-        };
-        let completion = model.complete(&tokenizer, "Once", config, &mut sampler, &mut work, each).expect("a text");
-        assert_eq!(completion.text, pieces);
-        completion
+    let text = |index, stops: &[String]| {
+        let text = Text::new(&model, &tokenizer, "Once").expect("a text");
+        text.with_sampler(Sampler::new(&sampling, index)).with_max_tokens(60).with_stops(stops)
     };
-    let mut stopped = 0;
+    let (mut stopped, mut ended) = (0, 0);
     for index in 0..20 {
-        let whole = complete(&CompletionConfig { max_tokens: 60, stop: vec![] }, index);
-        let ids: Vec<TokenId> = whole.ids.iter().copied().map(TokenId).collect();
-        assert_eq!(whole.text, tokenizer.decode(&ids));
-        assert_eq!(whole.finish == Finish::Stop, whole.ids.last() == Some(&tokenizer.eos().0));
+        let whole = complete(text(index, &[]));
+        assert_eq!(whole.text, tokenizer.decode(&whole.ids));
+        let has_eos = whole.ids.last() == Some(&tokenizer.eos());
+        assert_eq!(whole.finish_reason, Some(if has_eos { FinishReason::Eos } else { FinishReason::Length }));
+        ended += usize::from(has_eos);
+        assert_eq!((whole.usage.prompt_tokens, whole.usage.completion_tokens), (5, whole.ids.len()));
 
         let Some(stop) = whole.text.chars().nth(10).map(String::from) else { continue };
-        let cut = complete(&CompletionConfig { max_tokens: 60, stop: vec![stop.clone()] }, index);
+        let cut = complete(text(index, &[String::new(), stop.clone()]));
         assert_eq!(Some(cut.text.as_str()), whole.text.split(&stop).next());
-        assert_eq!(cut.finish, Finish::Stop);
+        assert_eq!(cut.finish_reason, Some(FinishReason::Stop));
         stopped += 1;
     }
-    assert!(stopped > 10, "{stopped} texts were long enough");
+    assert!(stopped > 10 && ended > 0, "{stopped} texts were long enough, {ended} ended");
+
+    let texts = (0..20).map(|index| text(index, &[])).collect();
+    let together = Batch::new(&model).complete(texts);
+    assert!(together.iter().zip(0..).all(|(found, index)| *found == complete(text(index, &[]))));
+
+    let no_eos = SamplingConfig { logit_bias: vec![(tokenizer.eos(), f32::NEG_INFINITY)], ..sampling.clone() };
+    let endless = |index| complete(text(index, &[]).with_sampler(Sampler::new(&no_eos, index)));
+    assert!((0..20).all(|index| endless(index).finish_reason == Some(FinishReason::Length)));
+}
+
+#[test]
+fn a_completion_is_json_of_common_names() {
+    let model = random_model(&short(), 3);
+    let text = Text::of_ids(&model, &[TokenId(0); 2]).expect("a text").with_max_tokens(1);
+    let running = serde_json::to_value(Text::of_ids(&model, &[TokenId(0); 2]).expect("a text").into_completion());
+    assert_eq!(running.expect("JSON").as_object().map(serde_json::Map::len), Some(3));
+    let found = serde_json::to_value(complete(text)).expect("JSON");
+    let expected = serde_json::json!({
+        "text": "",
+        "ids": found["ids"],
+        "finish_reason": "length",
+        "stop_type": "limit",
+        "usage": { "prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3 },
+    });
+    assert_eq!(found, expected);
 }
 
 /// The same tokenizer, under other names and with another bos.
@@ -106,27 +153,31 @@ fn a_file_says_what_begins_and_ends_a_text() {
         assert_eq!(tokenizer.special_ids(), ids, "{}", path.display());
 
         // the text of nothing is what follows bos
-        let config = CompletionConfig { max_tokens: 20, stop: vec![] };
-        let mut work = model.workspace();
-        let none = |_: &str| Continuation::More;
-        let found = model.complete(&tokenizer, "", &config, &mut greedy(), &mut work, none).expect("a text");
-        let mut expected = generate(&model, &[ids.bos], 20);
-        let end = expected.iter().position(|id| *id == ids.eos).map_or(expected.len(), |end| end + 1);
+        let found = complete(Text::new(&model, &tokenizer, "").expect("a text").with_max_tokens(20));
+        let mut expected = generate(&model, &[tokenizer.bos()], 20);
+        let end = expected.iter().position(|id| *id == tokenizer.eos()).map_or(expected.len(), |end| end + 1);
         expected.truncate(end);
         assert_eq!(found.ids, expected);
 
-        let text: Vec<u32> = [ids.bos].into_iter().chain(tokenizer.encode("ab").iter().map(|id| id.0)).collect();
+        let text: Vec<TokenId> = [tokenizer.bos()].into_iter().chain(tokenizer.encode("ab")).collect();
         let logits = steps(&model, &mut model.new_state(), &text);
-        let rows = logits.chunks(model.config().vocab_size).zip(text[1..].iter().chain([&ids.eos]));
-        let nats: f64 = rows.map(|(row, target)| nats(row, *target)).sum();
-        let score = model.score_documents(&tokenizer, &["ab"], &|| ()).expect("scores");
-        assert_close("nats", &[score.nats as f32], &[nats as f32], 1e-5);
+        let targets = text[1..].iter().copied().chain([tokenizer.eos()]);
+        let rows = logits.chunks(model.config().vocab_size).zip(targets);
+        let nats: f64 = rows.map(|(row, target)| nats(row, target)).sum();
+        let found = model.score_documents(&tokenizer, &["ab"], &|| ()).expect("scores");
+        assert_close("nats", &[found.score.nats as f32], &[nats as f32], 1e-5);
     }
 }
 
-fn nats(logits: &[f32], target: u32) -> f64 {
+fn nats(logits: &[f32], target: TokenId) -> f64 {
     let sum: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
-    sum.ln() - f64::from(logits[target as usize])
+    sum.ln() - f64::from(logits[target.index()])
+}
+
+/// A document between what begins and what ends it.
+fn ids_of(tokenizer: &Tokenizer, document: &str) -> Vec<TokenId> {
+    let eos = [tokenizer.eos()];
+    eos.iter().chain(&tokenizer.encode(document)).chain(&eos).copied().collect()
 }
 
 #[test]
@@ -138,17 +189,53 @@ fn documents_cost_the_nats_of_their_tokens_and_eos() {
         let model = random_model(&config, 4);
         let mut total = 0.0;
         for document in documents {
-            let eos = [tokenizer.eos()];
-            let ids: Vec<u32> = eos.iter().chain(&tokenizer.encode(document)).chain(&eos).map(|id| id.0).collect();
+            let ids = ids_of(&tokenizer, document);
             let logits = steps(&model, &mut model.new_state(), &ids[..ids.len() - 1]);
             for (logits, target) in logits.chunks(config.vocab_size).zip(&ids[1..]) {
                 total += nats(logits, *target);
             }
         }
-        let score = model.score_documents(&tokenizer, &documents, &|| ()).expect("scores");
+        let Evaluation { documents: count, score, windows } =
+            model.score_documents(&tokenizer, &documents, &|| ()).expect("scores");
         let bytes: usize = documents.iter().map(|document| document.len()).sum();
+        assert_eq!((count, windows), (4, None));
         assert_eq!((score.bytes, score.tokens), (bytes as u64, (bytes + documents.len()) as u64), "{name}");
         assert_close(name, &[score.nats as f32], &[total as f32], 1e-5);
         assert_close(name, &[score.bits_per_byte() as f32], &[(total / bytes as f64 / 2f64.ln()) as f32], 1e-5);
     }
+}
+
+#[test]
+fn documents_longer_than_the_context_are_scored_in_windows() {
+    let tokenizer = Tokenizer::byte();
+    let text = "All work and no play makes Jack a dull boy. ".repeat(4);
+    // the inputs of a document are its bytes and what begins it
+    for (context, documents, long, first) in
+        [(40, [39, 40, 5, 41], 2, 1), (41, [0, 60, 81, 39], 2, 1), (2, [1, 2, 3, 4], 3, 1), (1, [0, 0, 1, 2], 2, 2)]
+    {
+        let model = random_model(&ModelConfig { max_seq_len: context, ..short() }, 6);
+        let mut total = 0.0;
+        for len in documents {
+            let ids = ids_of(&tokenizer, &text[..len]);
+            let (inputs, targets) = (&ids[..ids.len() - 1], &ids[1..]);
+            let (mut start, mut scored) = (0, 0);
+            while scored < inputs.len() {
+                let end = inputs.len().min(start + context);
+                let logits = steps(&model, &mut model.new_state(), &inputs[start..end]);
+                for (logits, position) in logits.chunks(model.config().vocab_size).zip(start..) {
+                    total += if position < scored { 0.0 } else { nats(logits, targets[position]) };
+                }
+                (start, scored) = (start + (context / 2).max(1), end);
+            }
+        }
+        let texts = documents.map(|len| &text[..len]);
+        let found = model.score_documents(&tokenizer, &texts, &|| ()).expect("scores");
+        let windows = Windows { documents: long, first, tokens: context, stride: (context / 2).max(1) };
+        assert_eq!(found.windows, Some(windows));
+        assert_eq!(found.score.tokens, documents.iter().map(|len| *len as u64 + 1).sum::<u64>());
+        assert_close("nats", &[found.score.nats as f32], &[total as f32], 1e-5);
+    }
+    let endless = random_model(&ModelConfig { attention_layers: vec![], max_seq_len: 8, ..short() }, 6);
+    let found = endless.score_documents(&tokenizer, &[text.as_str()], &|| ()).expect("a score");
+    assert_eq!(found.windows, None, "without attention no document is too long");
 }

@@ -1,0 +1,294 @@
+//! A text that a model writes, token by token.
+//!
+//! ```text
+//! prompt ids ─ read ─▶ state ─▶ logits ─ sampler ─▶ id ─┬▶ whole characters ─▶ up to the first stop string ─▶ text
+//!                        ▲                              │
+//!                        └───────────── read ───────────┴▶ eos, stop string, most tokens, end of the context: done
+//! ```
+//!
+//! All that can go wrong with a text goes wrong when it is made. What it says is a function of the model, the prompt and
+//! the sampler alone: not of the texts beside it in a [`Batch`](crate::Batch), nor of the number of threads.
+
+use itera_tokenizer::{TextStream, TokenId, Tokenizer};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use crate::{
+    error::Result,
+    model::{Model, Piece},
+    sampling::Sampler,
+    state::State,
+    stop::StopText,
+    workspace::Buffers,
+};
+
+/// A text under way: an iterator of the tokens that a model continues it by, or one of the texts of a
+/// [`Batch`](crate::Batch). To cancel it, drop it.
+///
+/// Unless it is told otherwise, it takes the most likely token again and again, to the end of the model's context; without
+/// attention there is no such end.
+///
+/// # Examples
+///
+/// ```
+/// use itera_runtime::{Model, Sampler, SamplingConfig, Text};
+/// use itera_tokenizer::Tokenizer;
+/// # use itera_shape::{ModelConfig, NamedTensor, TensorRef, TensorSpec};
+/// # let config = ModelConfig { vocab_size: 258, d_model: 32, n_layers: 1, attention_layers: vec![0], ..ModelConfig::default() };
+/// # let zeros = |spec: TensorSpec| NamedTensor { data: vec![0.0; spec.n_params()], name: spec.name, shape: spec.shape };
+/// # let tensors: Vec<NamedTensor> = config.tensors().into_iter().map(zeros).collect();
+/// # let tensors: Vec<TensorRef> = tensors.iter().map(NamedTensor::as_ref).collect();
+/// # let tokenizer = Tokenizer::byte();
+/// # let model = Model::from_tensors(&config, tokenizer.special_ids(), &tensors)?;
+///
+/// // a model and its tokenizer: `Model::open(path)?` and `model.tokenizer()?`
+/// let sampling = SamplingConfig { temperature: 0.8, seed: 7, ..SamplingConfig::default() };
+/// let mut text = Text::new(&model, &tokenizer, "Once upon a time")?
+///     .with_sampler(Sampler::new(&sampling, 0))
+///     .with_stops(&["\n\n".to_owned()])
+///     .with_max_tokens(40);
+/// while let Some(_id) = text.next() {
+///     print!("{}", text.piece());
+/// }
+/// let completion = text.into_completion();
+/// println!("\n{} tokens, {:?}", completion.usage.completion_tokens, completion.finish_reason);
+/// # assert!(completion.usage.completion_tokens <= 40);
+/// # Ok::<(), itera_runtime::RuntimeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Text<'m> {
+    model: &'m Model,
+    state: State,
+    /// The prompt, and what was chosen after it.
+    ids: Vec<TokenId>,
+    prompt_len: usize,
+    /// Of `ids`, those that the state has seen.
+    seen: usize,
+    sampler: Sampler,
+    max_tokens: usize,
+    eos: Option<TokenId>,
+    stream: Option<TextStream<'m>>,
+    stops: StopText,
+    text: String,
+    /// Of `text`, what [`Text::piece`] has given.
+    told: usize,
+    finish_reason: Option<FinishReason>,
+    /// For a text that goes on alone.
+    pub(crate) buffers: Option<Box<Buffers>>,
+}
+
+/// Why a text ended.
+///
+/// As JSON it is two keys: `finish_reason` in the words of OpenAI (`stop`, `length`), and `stop_type`, which tells the
+/// four apart in those of llama.cpp (`eos`, `word`, `limit`) and one more (`context`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model ended it with eos.
+    Eos,
+    /// It reached a stop string.
+    Stop,
+    /// It has as many tokens as were asked for.
+    Length,
+    /// It fills the model's context.
+    Context,
+}
+
+impl Serialize for FinishReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (finish_reason, stop_type) = match self {
+            Self::Eos => ("stop", "eos"),
+            Self::Stop => ("stop", "word"),
+            Self::Length => ("length", "limit"),
+            Self::Context => ("length", "context"),
+        };
+        let mut both = serializer.serialize_struct("FinishReason", 2)?;
+        both.serialize_field("finish_reason", finish_reason)?;
+        both.serialize_field("stop_type", stop_type)?;
+        both.end()
+    }
+}
+
+/// What a text was continued by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Completion {
+    /// The text, without the stop string that ended it.
+    pub text: String,
+    /// The tokens chosen, one that ended the text included.
+    pub ids: Vec<TokenId>,
+    /// Why it ended; `None` (and no keys in JSON) if it is still under way.
+    #[serde(flatten)]
+    pub finish_reason: Option<FinishReason>,
+    /// Tokens read and written.
+    pub usage: Usage,
+}
+
+/// Tokens of a text, under OpenAI's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Tokens of the prompt, bos included.
+    pub prompt_tokens: usize,
+    /// Tokens chosen, eos included.
+    pub completion_tokens: usize,
+    /// Both.
+    pub total_tokens: usize,
+}
+
+impl<'m> Text<'m> {
+    /// `prompt` as the beginning of a document: after bos, and until the model ends it with eos.
+    ///
+    /// # Errors
+    /// If the prompt is longer than the model's context, or the tokenizer is another model's.
+    pub fn new(model: &'m Model, tokenizer: &'m Tokenizer, prompt: &str) -> Result<Self> {
+        let ids: Vec<TokenId> = [tokenizer.bos()].into_iter().chain(tokenizer.encode(prompt)).collect();
+        let text = Self::of_ids(model, &ids)?;
+        Ok(Self { eos: Some(tokenizer.eos()), stream: Some(TextStream::new(tokenizer)), ..text })
+    }
+
+    /// A text of ids alone, which nothing but [`Text::with_eos`], [`Text::with_max_tokens`] and the context ends.
+    ///
+    /// # Errors
+    /// As [`Text::continuing`].
+    pub fn of_ids(model: &'m Model, prompt: &[TokenId]) -> Result<Self> {
+        Self::continuing(model, model.new_state(), prompt)
+    }
+
+    /// [`Text::of_ids`] that goes on where `state` is.
+    ///
+    /// # Errors
+    /// If there is no token or one outside the vocabulary, they do not fit the model's context, or the state is another
+    /// model's.
+    pub fn continuing(model: &'m Model, state: State, prompt: &[TokenId]) -> Result<Self> {
+        model.check(&state, prompt)?;
+        Ok(Self {
+            model,
+            state,
+            ids: prompt.to_vec(),
+            prompt_len: prompt.len(),
+            seen: 0,
+            sampler: Sampler::likeliest(vec![]),
+            max_tokens: usize::MAX,
+            eos: None,
+            stream: None,
+            stops: StopText::default(),
+            text: String::new(),
+            told: 0,
+            finish_reason: None,
+            buffers: None,
+        })
+    }
+
+    /// The same, its tokens chosen by `sampler`.
+    pub fn with_sampler(self, sampler: Sampler) -> Self {
+        Self { sampler, ..self }
+    }
+
+    /// The same, of at most so many tokens after the prompt.
+    pub fn with_max_tokens(self, max_tokens: usize) -> Self {
+        let finish_reason = (max_tokens == 0).then_some(FinishReason::Length);
+        Self { max_tokens, finish_reason, ..self }
+    }
+
+    /// The same, ended by `eos`.
+    pub fn with_eos(self, eos: TokenId) -> Self {
+        Self { eos: Some(eos), ..self }
+    }
+
+    /// The same, ended before the first of `stops`. A text of ids alone has no characters to find them in; empty ones
+    /// stop nothing.
+    pub fn with_stops(self, stops: &[String]) -> Self {
+        Self { stops: StopText::new(stops), ..self }
+    }
+
+    /// The tokens chosen so far.
+    pub fn ids(&self) -> &[TokenId] {
+        &self.ids[self.prompt_len..]
+    }
+
+    /// The characters written so far, but for what may yet become a stop string or another character. Empty of a text
+    /// of ids alone.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What of [`Text::text`] was not given yet.
+    pub fn piece(&mut self) -> &str {
+        let told = std::mem::replace(&mut self.told, self.text.len());
+        &self.text[told..]
+    }
+
+    /// Why it ended, if it did.
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        self.finish_reason
+    }
+
+    /// What the text has left in the model: of the prompt as much as was read, then all but the last token chosen.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// [`Text::state`], to go on from.
+    pub fn into_state(self) -> State {
+        self.state
+    }
+
+    /// What it was continued by so far.
+    pub fn into_completion(mut self) -> Completion {
+        let ids = self.ids.split_off(self.prompt_len);
+        let (prompt_tokens, completion_tokens) = (self.prompt_len, ids.len());
+        let usage = Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
+        Completion { text: self.text, ids, finish_reason: self.finish_reason, usage }
+    }
+
+    pub(crate) fn model(&self) -> &'m Model {
+        self.model
+    }
+
+    pub(crate) fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// What the state has not seen yet, one token at least while the text is under way.
+    pub(crate) fn unread(&self) -> &[TokenId] {
+        &self.ids[self.seen..]
+    }
+
+    /// What is to be read next, of a text under way.
+    pub(crate) fn next_piece(&self) -> Option<Piece> {
+        self.finish_reason.is_none().then(|| self.model.next_piece(self.unread().len()))
+    }
+
+    /// The state has seen `count` tokens more.
+    pub(crate) fn has_read(&mut self, count: usize) {
+        self.seen += count;
+    }
+
+    /// Choose the token that follows all that was read.
+    pub(crate) fn choose(&mut self, logits: &mut [f32]) {
+        let id = self.sampler.choose(logits, &self.ids);
+        self.ids.push(id);
+        self.finish_reason = self.reason_after(id);
+        if self.finish_reason.is_some()
+            && let Some(stream) = self.stream.take()
+        {
+            self.text.push_str(&self.stops.push(&stream.finish()));
+            self.text.push_str(&self.stops.finish());
+        }
+    }
+
+    fn reason_after(&mut self, id: TokenId) -> Option<FinishReason> {
+        if Some(id) == self.eos {
+            return Some(FinishReason::Eos);
+        }
+        if let Some(stream) = &mut self.stream {
+            self.text.push_str(&self.stops.push(&stream.push(id)));
+        }
+        if self.stops.is_stopped() {
+            Some(FinishReason::Stop)
+        } else if self.ids().len() >= self.max_tokens {
+            Some(FinishReason::Length)
+        } else if self.state.room() == Some(0) {
+            Some(FinishReason::Context)
+        } else {
+            None
+        }
+    }
+}
