@@ -21,6 +21,7 @@ use crate::{
     eval,
     opened::{self, Opened, RunArgs},
     output, setup,
+    talk::say,
 };
 
 #[derive(Debug, clap::Args)]
@@ -86,7 +87,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
     let mut rows: Vec<Row> = vec![];
     for path in &paths {
-        eprintln!("measuring {} …", path.display());
+        say!("measuring {} …", path.display());
         let opened = opened::load(path, &args.run)?;
         let evaluation = opened.model.score_documents(&opened.tokenizer, &texts, &|| {})?;
         let bits_per_byte = evaluation.score.bits_per_byte();

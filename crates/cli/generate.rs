@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::{
     opened::{self, Opened, RunArgs},
     output,
+    talk::say,
 };
 
 /// Texts that are written at once.
@@ -190,7 +191,7 @@ impl Args {
             Seed::Random => {
                 // the keys of a hash map are the system's own random numbers; as short as llama.cpp's seeds
                 let seed = u64::from(RandomState::new().build_hasher().finish() as u32);
-                eprintln!("seed {seed}");
+                say!("seed {seed}");
                 seed
             }
         };

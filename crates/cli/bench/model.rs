@@ -24,7 +24,7 @@ use super::{
     roofline::Roofline,
     timing::{Lengths, Round, Subject},
 };
-use crate::{args::at_least_one, opened::RunArgs, output, setup};
+use crate::{args::at_least_one, opened::RunArgs, output, setup, talk::say};
 
 #[derive(Debug, clap::Args)]
 pub struct BenchModel {
@@ -151,7 +151,7 @@ fn lengths(args: &BenchModel, subjects: &[Subject]) -> Lengths {
     let asked = (args.prompt_tokens, args.tokens);
     let fitting = subjects.iter().fold(asked, |(prompt, tokens), subject| subject.opened.model.fit(prompt, tokens));
     if fitting != asked {
-        eprintln!("note: contexts have room for a prompt of {} tokens and {} after it", fitting.0, fitting.1);
+        say!("note: contexts have room for a prompt of {} tokens and {} after it", fitting.0, fitting.1);
     }
     Lengths { prompt_tokens: fitting.0, tokens: fitting.1, streams: args.streams }
 }

@@ -22,6 +22,7 @@ use super::{Spread, ms};
 use crate::{
     args::{ConfigArgs, DeviceArgs},
     output, setup,
+    talk::say,
 };
 
 #[derive(Debug, clap::Args)]
@@ -98,11 +99,11 @@ pub fn run(args: BenchTrain) -> Result<ExitCode> {
     let mut config = setup::config(&args.config)?;
     setup::apply(&args.device, &mut config.run);
     let device = setup::device(&config.run)?;
-    eprintln!("preparing {} …", config.data.source.join(", "));
+    say!("preparing {} …", config.data.source.join(", "));
     let data = itera_data::prepare(&config)?;
     let dir = tempfile::tempdir().context("cannot create a temporary directory")?;
 
-    eprintln!("{} steps to warm up, {} to measure …", args.warmup, args.steps);
+    say!("{} steps to warm up, {} to measure …", args.warmup, args.steps);
     let threads = rayon::current_num_threads();
     let products = match config.train.precision {
         Precision::F32 => gemm::Precision::F32,
