@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use itera_files::FileError;
 
-use crate::ExpertLayout;
+use crate::layout::ExpertLayout;
 
 /// A metrics file that could not be read or written, or a record that does not fit it.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,9 @@
 //! One row of metrics.
 
-use std::fmt;
-
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::layout::ExpertLayout;
 use crate::{MetricsError, Result};
 
 /// Columns that depend on the machine and the hour. All others are the same whenever a run is repeated or resumed.
@@ -52,21 +51,6 @@ pub struct StepRecord {
     pub step_ms: f64,
     /// Resident memory of the process, in 10⁶ bytes.
     pub resident_mb: Option<f64>,
-}
-
-/// How many experts are counted: fixes the columns of the CSV file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExpertLayout {
-    /// Layers with experts; 0 in a dense model.
-    pub n_layers: usize,
-    /// Experts of each such layer (e).
-    pub n_experts: usize,
-}
-
-impl fmt::Display for ExpertLayout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} layers of {} experts", self.n_layers, self.n_experts)
-    }
 }
 
 impl StepRecord {
