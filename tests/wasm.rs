@@ -7,6 +7,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use itera_testkit::skip;
+
 const WEB: &str = "wasm32-unknown-unknown";
 /// The same with a command line and files.
 const WASI: &str = "wasm32-wasip1";
@@ -32,7 +34,7 @@ fn cargo(command: &str, target: &str, flags: &str, args: &[&str]) -> bool {
 fn is_ready(target: &str) -> bool {
     let is_ready = is_installed(target) && cargo("fetch", target, "", &[]);
     if !is_ready {
-        eprintln!("skipped: the target {target} is not installed, or its crates cannot be fetched");
+        skip(&format!("the target {target} is not installed, or its crates cannot be fetched"));
     }
     is_ready
 }
@@ -48,12 +50,12 @@ fn the_runtime_and_what_it_needs_compile() {
 }
 
 #[test]
-fn kernels_pass_their_tests_with_vector_instructions() {
+fn kernels_and_runtime_pass_their_tests_with_vector_instructions() {
     if Command::new("node").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("skipped: no `node` to run WebAssembly");
+        skip("no `node` to run WebAssembly");
     } else if is_ready(WASI) {
         // the probe measures what threads do, of which there are none
-        let args = ["-p", "itera-kernels", "--lib", "--", "--skip", "probe"];
+        let args = ["-p", "itera-kernels", "-p", "itera-runtime", "--lib", "--", "--skip", "probe"];
         assert!(cargo("test", WASI, SIMD128, &args), "see above");
     }
 }

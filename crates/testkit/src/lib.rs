@@ -46,6 +46,19 @@ pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64)
     assert!(difference <= tolerance, "{what}: off by {difference:.2e}, allowed {tolerance:.2e}");
 }
 
+/// Say that a test cannot run here, where a reader of the log sees it: past the test harness, which keeps what passing tests
+/// print to itself.
+///
+/// # Panics
+/// If everything has to run, which `ITERA_REQUIRE_ALL=1` says.
+#[track_caller]
+pub fn skip(reason: &str) {
+    let place = std::panic::Location::caller();
+    assert!(std::env::var_os("ITERA_REQUIRE_ALL").is_none_or(|asked| asked != "1"), "skipped: {reason}");
+    // nothing is lost if nobody listens
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("skipped {place}: {reason}\n").as_bytes());
+}
+
 /// The texts of an error and of all its causes, as a program prints them: `cannot use a.json: it is not valid JSON: …`.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
