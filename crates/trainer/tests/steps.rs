@@ -130,7 +130,7 @@ fn steps_that_are_timed_are_those_of_a_run() {
     let dir = fixture.dir.path().join("timed");
     let times = time_steps(Job::new(&config, &data, &Device::flex()), &dir, 6).expect("it trains");
     assert_eq!(times.len(), 6);
-    assert!(times.iter().all(|step| step.total() > step.forward && !step.log.is_zero()), "{times:?}");
+    assert!(times.iter().all(|step| step.total() >= step.forward + step.backward), "{times:?}");
 
     let rows = |dir: &Path| itera_metrics::read_records(&dir.join("metrics.jsonl")).expect("metrics");
     let losses = |dir: &Path| -> Vec<f64> { rows(dir).iter().map(|row| row.loss_nats).collect() };
