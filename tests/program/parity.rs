@@ -1,9 +1,10 @@
 //! Two implementations of one model, each the other's oracle: Burn's, which trains, and the runtime, which runs.
 
 use burn::tensor::{Device, Int, Tensor};
+use itera_fixtures::{self as fixtures, SPECIAL_IDS, models, weights};
 use itera_model::LanguageModel;
 use itera_runtime::{Model, Text};
-use itera_shape::{ModelConfig, PositionEmbedding, SpecialIds, TensorRef};
+use itera_shape::ModelConfig;
 use itera_testkit::{max_difference, uniform};
 use itera_tokenizer::TokenId;
 
@@ -12,72 +13,11 @@ use crate::support::{Workplace, borrowed};
 /// How far logits of the two may be apart, relative to the larger of 1 and the logit.
 const TOLERANCE: f64 = 1e-4;
 
-/// Every pattern of layers, head and experts, at awkward sizes.
-fn configs() -> Vec<(&'static str, ModelConfig)> {
-    let base = ModelConfig {
-        vocab_size: 259,
-        d_model: 32,
-        n_layers: 3,
-        attention_layers: vec![1],
-        d_state: 6,
-        d_head: 16,
-        d_expert: 24,
-        d_shared: 40,
-        n_experts: 5,
-        ..ModelConfig::default()
-    };
-    let with = |change: fn(&mut ModelConfig)| {
-        let mut config = base.clone();
-        change(&mut config);
-        config
-    };
-    vec![
-        ("hybrid", base.clone()),
-        ("pure mamba", with(|c| c.attention_layers = vec![])),
-        ("pure mamba, dense", with(|c| (c.attention_layers, c.n_experts) = (vec![], 0))),
-        (
-            "all attention, rope",
-            with(|c| {
-                (c.attention_layers, c.position_embedding) = (vec![0, 1, 2], PositionEmbedding::Rope);
-            }),
-        ),
-        ("all attention, dense", with(|c| (c.attention_layers, c.n_experts) = (vec![0, 1, 2], 0))),
-        ("dense, untied", with(|c| (c.n_experts, c.tie_embeddings) = (0, false))),
-        ("untied, two groups", with(|c| (c.tie_embeddings, c.n_groups) = (false, 2))),
-        ("one expert of eight", with(|c| (c.n_experts, c.top_k) = (8, 1))),
-        ("two narrow heads", with(|c| (c.n_attention_heads, c.n_kv_heads, c.attention_head_dim) = (2, 1, 12))),
-        ("two taps, one wide head", with(|c| (c.d_conv, c.d_head, c.n_kv_heads) = (2, 64, 4))),
-        (
-            "multipliers",
-            with(|c| {
-                (c.embedding_multiplier, c.residual_multiplier) = (3.0, 0.3);
-                (c.attention_multiplier, c.logits_scaling) = (0.2, 1.7);
-            }),
-        ),
-    ]
-}
-
-/// Weights of a scale at which logits spread over a few nats.
-fn weights(config: &ModelConfig, seed: u64) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    let tensor = |(index, spec): (u64, itera_shape::TensorSpec)| {
-        let (low, high) = match spec.name.rsplit('.').next() {
-            Some("a_log") => (0.0, 2.7),
-            Some("dt_bias") => (-6.0, -2.0),
-            Some("d_skip" | "norm" | "mixer_norm" | "ffn_norm") => (0.5, 1.5),
-            _ => (-0.25, 0.25),
-        };
-        let values = uniform(spec.shape.iter().product(), low, high, 1000 * seed + index);
-        (spec.name, spec.shape, values)
-    };
-    (0..).zip(config.tensors()).map(tensor).collect()
-}
-
 fn both(config: &ModelConfig, seed: u64) -> (LanguageModel, Model) {
     let weights = weights(config, seed);
-    let mut values = weights.iter().map(|(.., values)| values.clone());
+    let mut values = weights.iter().map(|weight| weight.data.clone());
     let burn = LanguageModel::from_tensors(config, &Device::flex(), &mut |_, _| values.next().expect("a tensor"));
-    let tensors: Vec<_> = weights.iter().map(|(name, shape, data)| TensorRef { name, shape, data }).collect();
-    let runtime = Model::from_tensors(config, SpecialIds { bos: 0, eos: 0, pad: 1 }, &tensors);
+    let runtime = Model::from_tensors(config, SPECIAL_IDS, &fixtures::borrowed(&weights));
     (burn.expect("a model"), runtime.expect("a model"))
 }
 
@@ -115,7 +55,7 @@ fn assert_greedy_text_is_equal(name: &str, burn: &LanguageModel, runtime: &Model
 
 #[test]
 fn random_models_of_every_sort_have_the_same_logits_and_greedy_texts() {
-    for (seed, (name, config)) in (1..).zip(configs()) {
+    for (seed, (name, config)) in (1..).zip(models()) {
         let (burn, runtime) = both(&config, seed);
         let ids: Vec<TokenId> = uniform(97, 0.0, 259.0, seed).into_iter().map(|id| TokenId(id as u32)).collect();
         let expected = burn_logits(&burn, &ids);
@@ -146,7 +86,7 @@ fn a_trained_model_has_the_same_logits_and_greedy_text() {
 
 /// Differences between `steps` recurrent steps and as long a prefill, at ten places.
 fn drift(steps: usize) -> Vec<f64> {
-    let (_, config) = configs().swap_remove(1);
+    let (_, config) = models().swap_remove(1);
     let (_, model) = both(&config, 7);
     let ids: Vec<TokenId> = uniform(steps, 0.0, 259.0, 8).into_iter().map(|id| TokenId(id as u32)).collect();
     let (mut stepped, mut read) = (model.new_state(), model.new_state());

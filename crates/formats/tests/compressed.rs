@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use itera_fixtures::noise;
 use itera_formats::hf::{self, kind_in_dir, names, packed_dir_size_bytes, read_model_dir, write_packed_dir};
 use itera_formats::{Kind, Listing, ModelFile, PackedTensor, read_safetensors};
 use itera_kernels::quant::dequantize;
-use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
-use itera_testkit::uniform;
+use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef, TensorSpec};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,12 +24,11 @@ fn small() -> ModelConfig {
 
 /// Random weights, the kinds of which are those of a directory of `kind`.
 fn packed(config: &ModelConfig, kind: Kind) -> Vec<PackedTensor> {
-    let pack = |(seed, spec): (u64, itera_shape::TensorSpec)| {
-        let data = uniform(spec.n_params(), -1.0, 1.0, seed);
-        let tensor = TensorRef { name: &spec.name, shape: &spec.shape, data: &data };
-        PackedTensor::round(&tensor, kind_in_dir(&spec, kind)).expect("whole blocks")
+    let tensors = noise(config);
+    let pack = |(spec, tensor): (&TensorSpec, &NamedTensor)| {
+        PackedTensor::round(&tensor.as_ref(), kind_in_dir(spec, kind)).expect("whole blocks")
     };
-    (0..).zip(config.tensors()).map(pack).collect()
+    config.tensors().iter().zip(&tensors).map(pack).collect()
 }
 
 fn written(config: &ModelConfig, kind: Kind) -> TempDir {

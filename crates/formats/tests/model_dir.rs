@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use itera_fixtures::noise;
 use itera_formats::hf::{read_model_dir, write_model_dir};
 use itera_formats::{
     FormatError, Kind, ListedTensor, Listing, MetadataValue, ModelFile, NumberType, read_safetensors, write_safetensors,
 };
 use itera_shape::{ModelConfig, NamedTensor, PositionEmbedding, SpecialIds, TensorRef};
-use itera_testkit::{chain, uniform};
+use itera_testkit::chain;
 use tempfile::TempDir;
 
 const SPECIAL: SpecialIds = SpecialIds { bos: 0, eos: 0, pad: 1 };
@@ -19,14 +20,6 @@ fn small() -> ModelConfig {
     ModelConfig { attention_layers: vec![1], d_expert: 24, d_shared: 40, ..base }
 }
 
-fn random_tensors(config: &ModelConfig) -> Vec<NamedTensor> {
-    let tensor = |(seed, spec): (u64, itera_shape::TensorSpec)| {
-        let data = uniform(spec.shape.iter().product(), -1.0, 1.0, seed);
-        NamedTensor { name: spec.name, shape: spec.shape, data }
-    };
-    (0..).zip(config.tensors()).map(tensor).collect()
-}
-
 fn write(dir: &Path, config: &ModelConfig, tensors: &[NamedTensor]) -> itera_formats::Result<()> {
     let refs: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     write_model_dir(dir, config, &SPECIAL, &refs, Kind::F32)
@@ -35,7 +28,7 @@ fn write(dir: &Path, config: &ModelConfig, tensors: &[NamedTensor]) -> itera_for
 /// A directory with the weights of `small()`, changed.
 fn changed(change: impl FnOnce(&mut Vec<NamedTensor>)) -> TempDir {
     let dir = tempfile::tempdir().expect("a directory");
-    write(dir.path(), &small(), &random_tensors(&small())).expect("written");
+    write(dir.path(), &small(), &noise(&small())).expect("written");
     let weights = dir.path().join("model.safetensors");
     let mut tensors = read_safetensors(&weights).expect("read");
     change(&mut tensors);
@@ -60,7 +53,7 @@ fn every_sort_of_model_round_trips() {
     for config in sorts {
         let dir = tempfile::tempdir().expect("a directory");
         let dir = dir.path().join("new/model");
-        let tensors = random_tensors(&config);
+        let tensors = noise(&config);
         let reversed: Vec<_> = tensors.iter().rev().cloned().collect();
         write(&dir, &config, &reversed).expect("written");
 
@@ -128,7 +121,7 @@ fn a_tied_head_may_lie_beside_the_embedding_if_it_is_the_same() {
         })
     };
     let dir = with_head(&|_| ());
-    assert_eq!(read_model_dir(dir.path()).expect("read").tensors, random_tensors(&small()));
+    assert_eq!(read_model_dir(dir.path()).expect("read").tensors, noise(&small()));
     let model = ModelFile::open(dir.path()).expect("opened");
     assert_eq!(model.matrix("head").expect("a matrix").bytes(), model.matrix("embed").expect("a matrix").bytes());
 
@@ -176,7 +169,7 @@ fn what_a_kind_cannot_hold_is_not_written() {
     for (kind, value) in
         [(Kind::F32, f32::NAN), (Kind::F32, f32::INFINITY), (Kind::F16, 70_000.0), (Kind::Bf16, -3.4e38)]
     {
-        let mut tensors = random_tensors(&small());
+        let mut tensors = noise(&small());
         tensors[3].data[5] = value;
         let refs: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
         let dir = tempfile::tempdir().expect("a directory");
@@ -255,7 +248,7 @@ fn absent_or_damaged_files_are_named() {
 #[test]
 fn a_model_that_does_not_fit_is_not_written() {
     let dir = tempfile::tempdir().expect("a directory");
-    let tensors = random_tensors(&small());
+    let tensors = noise(&small());
     for (config, tensors, named) in [
         (ModelConfig { top_k: 9, ..small() }, tensors.clone(), "top_k"),
         (small(), tensors[1..].to_vec(), "`embed` is missing"),

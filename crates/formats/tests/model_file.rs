@@ -1,24 +1,16 @@
 //! An opened model answers to one set of names, with the numbers that its file has.
 
+use itera_fixtures::noise;
 use itera_formats::hf::write_model_dir;
 use itera_formats::{ModelFile, RotaryPairs, TokenizerSource};
 use itera_kernels::quant::{Kind, QuantMatrix, dequantize};
 use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
-use itera_testkit::uniform;
 
 const SPECIAL: SpecialIds = SpecialIds { bos: 0, eos: 0, pad: 1 };
 
 fn small() -> ModelConfig {
     let base = ModelConfig { vocab_size: 300, d_model: 32, d_state: 4, d_head: 8, n_layers: 3, ..Default::default() };
     ModelConfig { attention_layers: vec![1], n_experts: 3, d_expert: 24, d_shared: 40, ..base }
-}
-
-fn random_tensors(config: &ModelConfig) -> Vec<NamedTensor> {
-    let tensor = |(seed, spec): (u64, itera_shape::TensorSpec)| {
-        let data = uniform(spec.shape.iter().product(), -1.0, 1.0, seed);
-        NamedTensor { name: spec.name, shape: spec.shape, data }
-    };
-    (0..).zip(config.tensors()).map(tensor).collect()
 }
 
 fn numbers(matrix: QuantMatrix<'_>) -> Vec<f32> {
@@ -42,7 +34,7 @@ fn opened(config: &ModelConfig, tensors: &[NamedTensor], kind: Kind) -> ModelFil
 fn a_directory_serves_pieces_of_its_tensors() {
     for (n_experts, tie_embeddings) in [(3, true), (0, false), (1, false)] {
         let config = ModelConfig { n_experts, top_k: 1, tie_embeddings, ..small() };
-        let tensors = random_tensors(&config);
+        let tensors = noise(&config);
         let tensor = |name: &str| tensors.iter().find(|tensor| tensor.name == name).expect("a tensor").data.as_slice();
         let model = opened(&config, &tensors, Kind::F32);
         assert_eq!(
@@ -76,7 +68,7 @@ fn a_directory_serves_pieces_of_its_tensors() {
 #[test]
 fn tensors_in_memory_are_a_model_too() {
     let config = small();
-    let tensors = random_tensors(&config);
+    let tensors = noise(&config);
     let on_disk = opened(&config, &tensors, Kind::F32);
     let reversed: Vec<_> = tensors.iter().rev().map(NamedTensor::as_ref).collect();
     let model = ModelFile::from_tensors(&config, SPECIAL, &reversed).expect("a model");
@@ -94,7 +86,7 @@ fn tensors_in_memory_are_a_model_too() {
 #[test]
 fn half_the_bytes_are_served_as_they_lie() {
     let config = small();
-    let tensors = random_tensors(&config);
+    let tensors = noise(&config);
     let model = opened(&config, &tensors, Kind::Bf16);
     let embed = model.matrix("embed").expect("a matrix");
     assert_eq!((embed.rows(), embed.cols(), embed.bytes().len()), (300, 32, 300 * 32 * 2));
@@ -105,7 +97,7 @@ fn half_the_bytes_are_served_as_they_lie() {
 
 #[test]
 fn what_a_model_does_not_have_is_named() {
-    let model = opened(&small(), &random_tensors(&small()), Kind::F32);
+    let model = opened(&small(), &noise(&small()), Kind::F32);
     for name in ["layers.1.mamba.in_proj", "layers.0.moe.3.gate", "norm", "layers.0.mamba.a_log"] {
         let error = model.matrix(name).expect_err("absent").to_string();
         assert!(error.contains(name), "{error}");

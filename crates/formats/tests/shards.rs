@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use itera_fixtures::{SPECIAL_IDS, noise};
 use itera_formats::hf::{kind_in_dir, read_model_dir, write_packed_dir};
 use itera_formats::{FormatError, Kind, Listing, ModelFile, PackedTensor};
-use itera_shape::{ModelConfig, SpecialIds, TensorRef, TensorSpec};
-use itera_testkit::{chain, uniform};
+use itera_shape::{ModelConfig, NamedTensor, TensorSpec};
+use itera_testkit::chain;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,14 +22,13 @@ fn small() -> ModelConfig {
 
 /// A directory in one file.
 fn whole(kind: Kind) -> TempDir {
-    let pack = |(seed, spec): (u64, TensorSpec)| {
-        let data = uniform(spec.n_params(), -1.0, 1.0, seed);
-        let tensor = TensorRef { name: &spec.name, shape: &spec.shape, data: &data };
-        PackedTensor::round(&tensor, kind_in_dir(&spec, kind)).expect("whole blocks")
+    let (config, tensors) = (small(), noise(&small()));
+    let pack = |(spec, tensor): (&TensorSpec, &NamedTensor)| {
+        PackedTensor::round(&tensor.as_ref(), kind_in_dir(spec, kind)).expect("whole blocks")
     };
     let dir = tempfile::tempdir().expect("a directory");
-    let tensors: Vec<_> = (0..).zip(small().tensors()).map(pack).collect();
-    write_packed_dir(dir.path(), &small(), &SpecialIds { bos: 0, eos: 0, pad: 1 }, &tensors).expect("written");
+    let tensors: Vec<_> = config.tensors().iter().zip(&tensors).map(pack).collect();
+    write_packed_dir(dir.path(), &config, &SPECIAL_IDS, &tensors).expect("written");
     dir
 }
 

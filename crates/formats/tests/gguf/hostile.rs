@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use itera_fixtures::noise;
 use itera_formats::gguf::{Gguf, Value};
 use itera_formats::{Listing, ModelFile, NumberType};
 use itera_kernels::quant::Kind;
 use itera_shape::{ModelConfig, PositionEmbedding};
 use itera_testkit::chain;
 
-use crate::support::{random_tensors, small, small_file, write};
+use crate::support::{small, small_file, write};
 
 /// A file under construction.
 #[derive(Clone, Default)]
@@ -242,7 +243,7 @@ fn attention_of_another_sort_is_refused_by_its_key() {
     let file = |config: &ModelConfig| {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("file");
-        write(&path, config, &random_tensors(config), Kind::F32).expect("written");
+        write(&path, config, &noise(config), Kind::F32).expect("written");
         std::fs::read(path).expect("read")
     };
     let turning = file(&ModelConfig { position_embedding: PositionEmbedding::Rope, ..small() });

@@ -2,12 +2,13 @@
 
 use std::fs;
 
+use itera_fixtures::noise;
 use itera_formats::{Listing, MetadataValue, ModelFile};
 use itera_kernels::quant::Kind;
 use itera_shape::ModelConfig;
 use itera_testkit::chain;
 
-use crate::support::{random_tensors, small, write};
+use crate::support::{small, write};
 
 /// Most that this process has had resident.
 fn peak_mb() -> usize {
@@ -45,7 +46,7 @@ fn claimed_experts_and_layers_cost_nothing() {
     let small = ModelConfig { n_kv_heads: 1, n_experts: 1, top_k: 1, d_expert: 1, d_shared: 1, ..small };
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("small.gguf");
-    write(&path, &small, &random_tensors(&small), Kind::F32).expect("written");
+    write(&path, &small, &noise(&small), Kind::F32).expect("written");
     let file = fs::read(path).expect("read");
     let number = |key: &str, number: u32| [key.as_bytes(), &4_u32.to_le_bytes(), &number.to_le_bytes()].concat();
     let refusal = |changes: &[(Vec<u8>, Vec<u8>)]| {

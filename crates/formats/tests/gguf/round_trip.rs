@@ -1,5 +1,6 @@
 //! model → file → the same model, rounded as its kind says.
 
+use itera_fixtures::noise;
 use itera_formats::gguf::{GgufSource, Vocabulary, gguf_size_bytes, write_gguf};
 use itera_formats::{
     FormatError, Listing, LlamaCppLimit, MetadataValue, ModelFile, NumberType, PackedTensor, RotaryPairs,
@@ -10,7 +11,7 @@ use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
 use itera_testkit::chain;
 use serde_json::json;
 
-use crate::support::{SPECIAL, numbers, random_tensors, small, sorts, spellings, vocabulary, write};
+use crate::support::{SPECIAL, numbers, small, sorts, spellings, vocabulary, write};
 
 /// What becomes of numbers in the kind that the writer gives to rows of this length.
 fn rounded(kind: Kind, rows: &[f32], cols: usize) -> Vec<f32> {
@@ -32,7 +33,7 @@ fn paired(rows: &[f32], width: usize, cols: usize) -> Vec<f32> {
 fn check(config: &ModelConfig, kind: Kind) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");
-    let tensors = random_tensors(config);
+    let tensors = noise(config);
     let written = write(&path, config, &tensors, kind).expect("written");
 
     let model = ModelFile::open(&path).expect("opened");
@@ -100,8 +101,7 @@ fn every_kind_is_rounded_as_it_says() {
 #[test]
 fn a_kind_of_safetensors_alone_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
-    let error =
-        write(&dir.path().join("file"), &small(), &random_tensors(&small()), Kind::F8E4M3).expect_err("refused");
+    let error = write(&dir.path().join("file"), &small(), &noise(&small()), Kind::F8E4M3).expect_err("refused");
     assert!(error.to_string().contains("f8_e4m3") && error.to_string().contains("q4_0"), "{error}");
 }
 
@@ -110,7 +110,7 @@ fn an_expanded_file_is_the_model_it_was_written_from() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");
     for (config, kind) in sorts().iter().flat_map(|config| [Kind::F32, Kind::Q8_0].map(|kind| (config, kind))) {
-        let tensors = random_tensors(config);
+        let tensors = noise(config);
         write(&path, config, &tensors, kind).expect("written");
         let model = ModelFile::open(&path).expect("opened").expand().expect("expanded");
         assert_eq!((&model.config, model.special_ids), (config, SPECIAL));
@@ -138,7 +138,7 @@ fn an_expanded_file_is_the_model_it_was_written_from() {
 #[test]
 fn equal_models_give_equal_bytes_whatever_the_order() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (config, tensors) = (small(), random_tensors(&small()));
+    let (config, tensors) = (small(), noise(&small()));
     let bytes = |tensors: &[NamedTensor]| {
         write(&dir.path().join("file"), &config, tensors, Kind::Q8_0).expect("written");
         std::fs::read(dir.path().join("file")).expect("read")
@@ -158,13 +158,13 @@ fn what_llama_cpp_cannot_run_is_refused_unless_allowed() {
         (ModelConfig { n_layers: 513, ..small() }, LlamaCppLimit::Layers { found: 513, most: 512 }),
         (ModelConfig { n_experts: 513, d_expert: 1, ..small() }, LlamaCppLimit::Experts { found: 513, most: 512 }),
     ] {
-        let tensors = random_tensors(&config);
+        let tensors = noise(&config);
         let error = write(&path, &config, &tensors, Kind::F32).expect_err("refused");
         assert!(matches!(error, FormatError::NotForLlamaCpp(found) if found == limit), "{error}");
         assert!(!path.exists());
     }
     let config = ModelConfig { attention_layers: vec![], n_kv_heads: 4, ..small() };
-    let (spellings, tensors) = (spellings(), random_tensors(&config));
+    let (spellings, tensors) = (spellings(), noise(&config));
     let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     let vocabulary = &vocabulary(&spellings);
     let tensors = &pack_model(&config, &tensors, Kind::F32).expect("packed");
@@ -177,7 +177,7 @@ fn what_llama_cpp_cannot_run_is_refused_unless_allowed() {
 fn what_contradicts_itself_is_not_written() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");
-    let (config, tensors, spellings) = (small(), random_tensors(&small()), spellings());
+    let (config, tensors, spellings) = (small(), noise(&small()), spellings());
     let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     let tensors = pack_model(&config, &tensors, Kind::F32).expect("packed");
     let good = vocabulary(&spellings);
@@ -201,7 +201,7 @@ fn what_contradicts_itself_is_not_written() {
 fn a_listing_tells_what_was_written() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");
-    let written = write(&path, &small(), &random_tensors(&small()), Kind::Q8_0).expect("written");
+    let written = write(&path, &small(), &noise(&small()), Kind::Q8_0).expect("written");
     let listing = Listing::of(&path).expect("a listing");
     assert_eq!((listing.format.as_str(), listing.tensors.len()), ("GGUF 3", written.len()));
     for (listed, written) in listing.tensors.iter().zip(&written) {
@@ -223,7 +223,7 @@ fn each_tensor_may_have_a_kind_and_a_rounding_of_its_own() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");
     let (config, spellings) = (small(), spellings());
-    let tensors = random_tensors(&config);
+    let tensors = noise(&config);
     let mut packed: Vec<PackedTensor> = tensors
         .iter()
         .map(|tensor| {
@@ -287,7 +287,7 @@ fn what_a_kind_cannot_hold_is_not_written() {
     let error = PackedTensor::new("w", &[2, 32], Kind::Q8_0, blocks).expect_err("an infinite scale");
     assert!(matches!(error, FormatError::Unstorable { index: 32, kind: Kind::Q8_0, .. }), "{error}");
 
-    let mut tensors = random_tensors(&small());
+    let mut tensors = noise(&small());
     let a_log = tensors.iter_mut().find(|tensor| tensor.name == "layers.0.mamba.a_log").expect("it is there");
     a_log.data[1] = 100.0;
     let dir = tempfile::tempdir().expect("a directory");

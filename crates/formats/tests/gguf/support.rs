@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use itera_fixtures::noise;
 use itera_formats::gguf::{GgufSource, Vocabulary, WrittenTensor, write_gguf};
 use itera_formats::{Result, pack_model};
 use itera_kernels::quant::{Kind, QuantMatrix, dequantize};
-use itera_shape::{ModelConfig, NamedTensor, PositionEmbedding, SpecialIds, TensorRef, TensorSpec};
-use itera_testkit::uniform;
+use itera_shape::{ModelConfig, NamedTensor, PositionEmbedding, SpecialIds, TensorRef};
 
 pub const SPECIAL: SpecialIds = SpecialIds { bos: 256, eos: 257, pad: 258 };
 
@@ -49,14 +49,6 @@ pub fn sorts() -> [ModelConfig; 9] {
     ]
 }
 
-pub fn random_tensors(config: &ModelConfig) -> Vec<NamedTensor> {
-    let tensor = |(seed, spec): (u64, TensorSpec)| {
-        let data = uniform(spec.shape.iter().product(), -1.0, 1.0, seed);
-        NamedTensor { name: spec.name, shape: spec.shape, data }
-    };
-    (0..).zip(config.tensors()).map(tensor).collect()
-}
-
 /// The letters of the bytes (which ones does not matter here), special tokens, and a merge.
 pub fn spellings() -> Vec<String> {
     let letters = (0..256).map(|byte| char::from_u32(0x100 + byte).expect("a letter").to_string());
@@ -81,7 +73,7 @@ pub fn write(path: &Path, config: &ModelConfig, tensors: &[NamedTensor], kind: K
 pub fn small_file(kind: Kind) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("small.gguf");
-    write(&path, &small(), &random_tensors(&small()), kind).expect("written");
+    write(&path, &small(), &noise(&small()), kind).expect("written");
     std::fs::read(path).expect("read")
 }
 
