@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// `builtin:stories`, `hub:owner/name[:config]`, or paths and globs of `.txt`, `.jsonl`, `.parquet` files. In TOML a
-    /// string or a list of strings.
+    /// `builtin:stories`, `hub:owner/name[:config]`, paths and globs of files, directories, or `-` for standard input; the
+    /// kinds of files are those that `itera-data` reads. In TOML a string or a list of strings.
     #[serde(deserialize_with = "one_or_many")]
     pub source: Vec<String>,
     /// Held-out documents, in the same forms as `source`; empty splits `valid_fraction` off `source`
@@ -24,10 +24,12 @@ pub struct DataConfig {
     pub builtin_bytes: u64,
     /// Most bytes of training text of `source` to use; 0 uses all.
     pub max_bytes: u64,
-    /// Line that ends a document in a `.txt` file.
+    /// What ends a document in a text file, as [`Separator::of`] reads it.
     pub separator: String,
-    /// Field of a `.jsonl` record or column of a `.parquet` file that holds the text.
+    /// Field of a record (`meta.text` is `text` within `meta`), or column of a table, that holds the text.
     pub text_field: String,
+    /// Whether records without a text are left out and counted; if not, the first one is an error.
+    pub skip_bad_records: bool,
     /// Branch, tag or commit of a hub data set.
     pub hub_revision: String,
     /// Directory of tokenised shards, kept by content hash.
@@ -45,8 +47,40 @@ impl Default for DataConfig {
             max_bytes: 0,
             separator: "<|endoftext|>".into(),
             text_field: "text".into(),
+            skip_bad_records: false,
             hub_revision: "main".into(),
             cache_dir: "data/cache".into(),
+        }
+    }
+}
+
+/// What ends a document of a text file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Separator {
+    /// A line of this text; it holds no line break, and white space behind it does not count.
+    Line(String),
+    /// Lines of nothing but white space.
+    BlankLine,
+    /// The end of every line.
+    LineEnd,
+}
+
+impl Separator {
+    /// What a text between documents means: `""` and `"\n\n"` blank lines, `"\n"` a document a line, anything else the line
+    /// of that text. Line breaks around it, and how they are written (`\r\n`, or escaped as a shell leaves them), do not
+    /// count. `None` for more than one line, which no line equals.
+    pub fn of(text: &str) -> Option<Self> {
+        let text = match text {
+            r"\n" | r"\r\n" => "\n",
+            r"\n\n" | r"\r\n\r\n" => "\n\n",
+            text => text,
+        };
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        match (text.trim_matches('\n').trim_end(), text.matches('\n').count()) {
+            ("", 0 | 2) => Some(Self::BlankLine),
+            ("", 1) => Some(Self::LineEnd),
+            ("", _) => None,
+            (line, _) => (!line.contains('\n')).then(|| Self::Line(line.into())),
         }
     }
 }
@@ -88,5 +122,34 @@ pub struct TokenizerConfig {
 impl Default for TokenizerConfig {
     fn default() -> Self {
         Self { kind: TokenizerKind::Bpe, path: String::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_are_lines_and_line_breaks_around_them_do_not_count() {
+        let line = |text: &str| Some(Separator::Line(text.into()));
+        for (text, separator) in [
+            ("<end>", line("<end>")),
+            ("\n<end>\n", line("<end>")),
+            ("\r\n--- \r\n", line("---")),
+            (" <end>", line(" <end>")),
+            (r"\newpage", line(r"\newpage")),
+            ("", Some(Separator::BlankLine)),
+            ("  ", Some(Separator::BlankLine)),
+            ("\n\n", Some(Separator::BlankLine)),
+            ("\r\n \r\n", Some(Separator::BlankLine)),
+            (r"\n\n", Some(Separator::BlankLine)),
+            ("\n", Some(Separator::LineEnd)),
+            (r"\n", Some(Separator::LineEnd)),
+            ("\r\n", Some(Separator::LineEnd)),
+            ("\n\n\n", None),
+            ("a\nb", None),
+        ] {
+            assert_eq!(Separator::of(text), separator, "{text:?}");
+        }
     }
 }

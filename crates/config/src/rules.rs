@@ -7,7 +7,7 @@ use strsim::osa_distance;
 
 use crate::{
     config::{Config, RunConfig},
-    data::DataConfig,
+    data::{DataConfig, Separator},
     error::{ConfigError, Problem},
     train::{CheckpointConfig, EvalConfig, LogConfig, TrainConfig},
 };
@@ -66,6 +66,8 @@ fn data(checks: &mut Checks, c: &DataConfig) {
     }
     checks.count("data.builtin_bytes", c.builtin_bytes, 1..=MAX_COUNT);
     checks.count("data.max_bytes", c.max_bytes, 0..=MAX_INTEGER);
+    let rule = "be one line, or \"\\n\" (a document a line), or \"\" or \"\\n\\n\" (blank lines)";
+    checks.rule(Separator::of(&c.separator).is_some(), "data.separator", format!("{:?}", c.separator), rule, None);
     checks.filled("data.text_field", &c.text_field);
     checks.filled("data.hub_revision", &c.hub_revision);
     checks.filled("data.cache_dir", &c.cache_dir);

@@ -20,6 +20,8 @@ const BROKEN: &[&[&str]] = &[
     &["data.valid_fraction=1"],
     &["data.valid_source=x.txt", "data.valid_fraction=-0.1"],
     &["data.builtin_bytes=0"],
+    &["data.separator=\"a\\nb\""],
+    &["data.separator=\"\\n\\n\\n\""],
     &["data.text_field="],
     &["data.hub_revision= "],
     &["data.cache_dir="],

@@ -19,7 +19,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Corpus, CorpusSummary, DataError, Document, HubEnv, Shard, ShardWriter, corpus::CORPUS_SEED, load_corpus_from,
+    corpus::{CORPUS_SEED, Corpus, CorpusSummary, SplitSummary, load_corpus_from},
+    document::Document,
+    error::DataError,
+    hub::HubEnv,
+    progress::{Progress, Watch},
+    shard::{Shard, ShardWriter},
 };
 
 /// Version of everything between a corpus and its shards; raise it when the same corpus would give other tokens.
@@ -81,20 +86,20 @@ impl DataSummary {
 /// If the corpus cannot be read ([`load_corpus`](crate::load_corpus)), its tokenizer does not fit the model, a split
 /// has less than one sequence of `train.seq_len` tokens, or the cache cannot be written.
 pub fn prepare(config: &Config) -> Result<Dataset, DataError> {
-    prepare_from(config, &HubEnv::from_env())
+    prepare_from(config, &HubEnv::from_env(), &mut |_| {})
 }
 
-/// [`prepare`] with the hub's settings given.
-pub fn prepare_from(config: &Config, hub: &HubEnv) -> Result<Dataset, DataError> {
-    let dataset = Dataset::obtain(config, hub)?;
+/// [`prepare`] with the hub's settings given, and somebody to tell how far it is.
+pub fn prepare_from(config: &Config, hub: &HubEnv, watch: Watch<'_>) -> Result<Dataset, DataError> {
+    let dataset = Dataset::obtain(config, hub, watch)?;
     dataset.check(config)?;
     Ok(dataset)
 }
 
 impl Dataset {
     /// Read the corpus, and find its tokens in the cache or make them.
-    fn obtain(config: &Config, hub: &HubEnv) -> Result<Self, DataError> {
-        let corpus = load_corpus_from(&config.data, CORPUS_SEED, hub)?;
+    fn obtain(config: &Config, hub: &HubEnv, watch: Watch<'_>) -> Result<Self, DataError> {
+        let corpus = load_corpus_from(&config.data, CORPUS_SEED, hub, watch)?;
         let tokenizer = TokenizerSource::of(&config.tokenizer, config.model.vocab_size)?;
         let content_hash = content_hash(&corpus.summary, &tokenizer.identity());
         let directory = Path::new(&config.data.cache_dir).join(&content_hash);
@@ -104,7 +109,10 @@ impl Dataset {
                 Err(error) => tracing::warn!("rebuilding the token cache: {error}"),
             }
         }
-        Self::build(corpus, tokenizer, content_hash, &directory)
+        let identity = tokenizer.identity();
+        let tokenizer = tokenizer.obtain(&corpus.train, watch)?;
+        Self::build(corpus, identity, tokenizer, content_hash, &directory, watch)
+            .map_err(|source| DataError::Cache { directory, source: source.into() })
     }
 
     /// Open what [`prepare`] stored in a directory.
@@ -141,17 +149,17 @@ impl Dataset {
     /// Tokenise a corpus into a directory.
     fn build(
         corpus: Corpus,
-        tokenizer: TokenizerSource,
+        identity: String,
+        tokenizer: Tokenizer,
         content_hash: String,
         directory: &Path,
+        watch: Watch<'_>,
     ) -> Result<Self, DataError> {
-        let identity = tokenizer.identity();
-        let tokenizer = tokenizer.obtain(&corpus.train)?;
         fs::create_dir_all(directory).map_err(failed_to("create", directory))?;
         let store = |name: &str, bytes: &[u8]| write_atomic(&directory.join(name), bytes);
-        let tokenise = |documents: &[Document], name: &str| {
+        let mut tokenise = |documents: &[Document], name: &str| {
             let path = directory.join(name);
-            tokenise(documents, &tokenizer).finish(&path)?;
+            tokenise(documents, &tokenizer, watch).finish(&path)?;
             Shard::open(&path)
         };
         store("tokenizer.json", tokenizer.to_json().as_bytes())?;
@@ -216,11 +224,14 @@ impl TokenizerSource {
         })
     }
 
-    fn obtain(self, documents: &[Document]) -> Result<Tokenizer, DataError> {
+    fn obtain(self, documents: &[Document], watch: Watch<'_>) -> Result<Tokenizer, DataError> {
         Ok(match self {
             Self::Given(tokenizer) => *tokenizer,
             Self::Byte => Tokenizer::byte(),
-            Self::TrainBpe { vocab_size } => Tokenizer::train_bpe(documents.iter().map(Document::text), vocab_size)?,
+            Self::TrainBpe { vocab_size } => {
+                let mut tell = |entries| watch(Progress::Vocabulary { entries, of: vocab_size });
+                Tokenizer::train_bpe_watched(documents.iter().map(Document::text), vocab_size, &mut tell)?
+            }
         })
     }
 
@@ -236,15 +247,31 @@ impl TokenizerSource {
 
 /// Hash of all that determines the tokens. The corpus is in it by the hashes of its splits.
 fn content_hash(corpus: &CorpusSummary, tokenizer: &str) -> String {
-    let corpus = serde_json::to_vec(corpus).expect("a summary is representable as JSON");
+    /// What is hashed, in this order. Nothing can be added without taking their data from all runs there are.
+    #[derive(Serialize)]
+    struct Hashed<'a> {
+        train: &'a SplitSummary,
+        valid: &'a SplitSummary,
+        duplicates_dropped: u64,
+        shared_dropped: u64,
+        blank_dropped: u64,
+        is_capped: bool,
+    }
+    let CorpusSummary { train, valid, duplicates_dropped, shared_dropped, blank_dropped, is_capped, .. } = corpus;
+    let (duplicates_dropped, shared_dropped) = (*duplicates_dropped, *shared_dropped);
+    let (blank_dropped, is_capped) = (*blank_dropped, *is_capped);
+    let hashed = Hashed { train, valid, duplicates_dropped, shared_dropped, blank_dropped, is_capped };
+    let corpus = serde_json::to_vec(&hashed).expect("a summary is representable as JSON");
     Sha256Digest::of_parts([FORMAT.as_bytes(), &corpus, tokenizer.as_bytes()]).to_string()
 }
 
 /// eos, then each document and its eos. Documents are encoded in parallel and kept in order.
-fn tokenise(documents: &[Document], tokenizer: &Tokenizer) -> ShardWriter {
+fn tokenise(documents: &[Document], tokenizer: &Tokenizer, watch: Watch<'_>) -> ShardWriter {
     let mut shard = ShardWriter::new(tokenizer.vocab_size());
     shard.extend([tokenizer.eos()]);
-    for documents in documents.chunks(ENCODED_AT_ONCE) {
+    let of = documents.len();
+    for (chunk, documents) in documents.chunks(ENCODED_AT_ONCE).enumerate() {
+        watch(Progress::Tokenising { documents: chunk * ENCODED_AT_ONCE, of });
         let encoded: Vec<Vec<TokenId>> =
             documents.par_iter().map(|document| tokenizer.encode(document.text())).collect();
         for ids in encoded {

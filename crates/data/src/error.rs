@@ -1,115 +1,186 @@
-//! What can go wrong between a source and its token shards, and what to do about it.
+//! What can go wrong between a source and its token shards.
 
-use std::path::PathBuf;
+use std::{error::Error, fmt, path::PathBuf};
 
 use itera_files::FileError;
 
-use crate::HubError;
+use crate::hub::HubError;
 
-/// An error of this crate. Its text says what failed, where and why; a `hint:` line says what to do next.
+/// An error of this crate. Its text says what failed and where; the causes are its sources.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// A source that is written in none of the known forms.
-    #[error(
-        "`{item}` is not a data source: {problem}\n\
-         hint: write `builtin:stories`, `hub:owner/name`, `hub:owner/name:config`, or a path or glob of .txt, .jsonl or .parquet files"
-    )]
+    #[error("`{item}` is not a data source: {problem}")]
     Source {
         /// The entry of `data.source` or `data.valid_source`.
         item: String,
         /// What is wrong with it.
         problem: String,
     },
+    /// A separator that no line equals.
+    #[error("the separator {separator:?} is more than one line")]
+    Separator {
+        /// The separator asked for.
+        separator: String,
+    },
     /// A path or glob that finds nothing.
-    #[error("no file matches `{pattern}`\nhint: paths in `data.source` are relative to the working directory, {}", cwd.display())]
+    #[error("no file matches `{pattern}` in {}", cwd.display())]
     NoMatch {
         /// The path or glob.
         pattern: String,
         /// The working directory.
         cwd: PathBuf,
     },
-    /// The system refused.
+    /// A directory without one file of a kind that is read.
+    #[error("{} holds none of the kinds of files that are read (other files: {others})", directory.display())]
+    NothingToRead {
+        /// The directory.
+        directory: PathBuf,
+        /// Files of other kinds in it and below it.
+        others: usize,
+    },
+    /// The system refused to read, decompress, create or write.
     #[error(transparent)]
     Io(#[from] FileError),
     /// A file of a kind that is not read.
-    #[error("{} is not a .txt, .jsonl or .parquet file\nhint: name single files, or a glob such as `texts/*.txt`", path.display())]
+    #[error("{} is not a .txt, .jsonl, .json, .csv or .parquet file", path.display())]
     FileKind {
         /// The file.
         path: PathBuf,
     },
+    /// A file whose content is of a kind that is not read, whatever its name.
+    #[error("{} is {what}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is, with an article: `a zip archive`.
+        what: &'static str,
+    },
+    /// The few lines that Git leaves in place of a large file.
+    #[error("{} is a Git LFS pointer, not the file that it stands for", path.display())]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
     /// Bytes that are not text.
-    #[error("{} is not UTF-8: byte {offset} does not belong to a character\nhint: {hint}", path.display())]
+    #[error(
+        "{} is not UTF-8: byte {offset} does not belong to a character{}",
+        path.display(), if *is_utf16 { "; it begins like UTF-16" } else { "" }
+    )]
     NotUtf8 {
         /// The file.
         path: PathBuf,
-        /// Offset of the first bad byte from the start of the file.
+        /// Offset of the first bad byte from the start of the decompressed file.
         offset: u64,
-        /// How to convert it.
-        hint: &'static str,
+        /// Whether it begins with the byte order mark of UTF-16.
+        is_utf16: bool,
     },
     /// A file without one document in it.
-    #[error("{} holds no text\nhint: remove it from `data.source`, or check how it was written", path.display())]
+    #[error("{} holds no text", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// A record of a file that does not hold a text.
-    #[error("{}, {place}: {problem}\nhint: `data.text_field` names the field that holds the text", path.display())]
+    /// A record of a file that does not hold a text. Those behind it can be read.
+    #[error("{}, {place}, holds no text", path.display())]
     Record {
         /// The file.
         path: PathBuf,
-        /// `line 3` or `row 7`, counted from 1.
-        place: String,
+        /// Which record.
+        place: Place,
         /// What is wrong with it.
-        problem: String,
+        #[source]
+        fault: RecordFault,
     },
-    /// A parquet file that does not hold what its reader needs.
-    #[error("{}: {problem}\nhint: {hint}", path.display())]
+    /// A `.json` file that cannot be read further.
+    #[error("{}, record {record}, is not JSON", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The record that it breaks off in, from 1.
+        record: u64,
+        /// Why, with the place counted from the beginning of the record.
+        source: serde_json::Error,
+    },
+    /// A table that has no column of text by the name asked for.
+    #[error("{} has no text column `{column}`, only {}", path.display(), List(present))]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column asked for.
+        column: String,
+        /// Its text columns.
+        present: Vec<String>,
+    },
+    /// A parquet file that is damaged or incomplete.
+    #[error("{} is not a readable parquet file", path.display())]
     Parquet {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-        /// What to do about it.
-        hint: String,
+        /// What the reader says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A parquet file in a compression that this build lacks.
+    #[error("{} is compressed with {codec}, which this program was built without", path.display())]
+    Codec {
+        /// The file.
+        path: PathBuf,
+        /// Name of the compression: `ZSTD`.
+        codec: String,
+    },
+    /// A parquet file in a program that was compiled without the feature.
+    #[error("{} needs the feature `parquet`, which this program was built without", path.display())]
+    NoParquet {
+        /// The file.
+        path: PathBuf,
     },
     /// Something about a data set of the hub.
     #[error(transparent)]
     Hub(#[from] Box<HubError>),
     /// A hub source in a program that was compiled without hub access.
-    #[error(
-        "`{item}` needs the hub, but this program was built without it\nhint: build with `--features hub`, or name local files"
-    )]
+    #[error("`{item}` needs the feature `hub`, which this program was built without")]
     NoHub {
         /// The entry of `data.source`.
         item: String,
     },
     /// No training document is left.
     #[error(
-        "no training text is left of {documents} documents ({duplicates} dropped as copies, `data.max_bytes` = {max_bytes})\n\
-         hint: raise `data.max_bytes`, and see that `data.valid_source` is not the training text itself"
+        "no training text is left of {documents} documents: {held_out} are held out, {copies} copies, {blank} blank{}",
+        if *max_bytes > 0 { format!(", and at most {max_bytes} bytes are used") } else { String::new() }
     )]
     NoTraining {
         /// Documents that were read.
         documents: u64,
         /// Copies that were dropped.
-        duplicates: u64,
-        /// The cap, 0 for none.
+        copies: u64,
+        /// Documents of nothing but white space.
+        blank: u64,
+        /// Documents kept to be scored.
+        held_out: u64,
+        /// The cap, `data.max_bytes`; 0 for none.
         max_bytes: u64,
+    },
+    /// There is nothing to score.
+    #[error("no document holds text ({blank} are blank)")]
+    NoDocuments {
+        /// Documents of nothing but white space.
+        blank: u64,
     },
     /// Nothing can be held out.
     #[error(
-        "the corpus is one single document, so nothing can be held out for validation\n\
-         hint: name held-out text in `data.valid_source`, or set `data.separator` to the line that ends a document \
-         (\"\" splits at blank lines)"
+        "nothing can be held out: the corpus is one document{}{}",
+        if *copies > 0 { format!(" and {copies} copies of it") } else { String::new() },
+        if *holds_separator { ", which holds the separator, but not as a line of its own" } else { "" }
     )]
-    NothingHeldOut,
+    NothingHeldOut {
+        /// Copies of the document that were dropped.
+        copies: u64,
+        /// Whether the separator stands within its lines.
+        holds_separator: bool,
+    },
     /// A split that does not fill one sequence.
-    #[error(
-        "the {split} split has {tokens} tokens, but one sequence needs {needed} (`train.seq_len` + 1)\n\
-         hint: use more text, raise `data.valid_fraction`, or lower `train.seq_len`"
-    )]
+    #[error("the {split} split has {tokens} tokens, but one sequence needs {needed} (`train.seq_len` + 1)")]
     TooShort {
         /// `training` or `validation`.
         split: &'static str,
@@ -119,14 +190,20 @@ pub enum DataError {
         needed: usize,
     },
     /// A tokenizer with more tokens than the model has rows.
-    #[error(
-        "the tokenizer has {tokens} tokens, but `model.vocab_size` is {vocab_size}\nhint: set `model.vocab_size` to at least {tokens}"
-    )]
+    #[error("the tokenizer has {tokens} tokens, but `model.vocab_size` is {vocab_size}")]
     Vocabulary {
         /// Tokens of the tokenizer.
         tokens: usize,
         /// Entries of the model's vocabulary.
         vocab_size: usize,
+    },
+    /// The tokens of a corpus could not be stored.
+    #[error("cannot keep tokens in {}", directory.display())]
+    Cache {
+        /// The directory, within `data.cache_dir`.
+        directory: PathBuf,
+        /// What failed.
+        source: Box<DataError>,
     },
     /// A stored shard that is not what was written.
     #[error("{} is damaged: {problem}", path.display())]
@@ -139,4 +216,73 @@ pub enum DataError {
     /// The tokenizer could not be trained, loaded or stored.
     #[error(transparent)]
     Tokenizer(#[from] itera_tokenizer::TokenizerError),
+}
+
+/// Which record of a file, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A line of text, or the line that a row of a table begins in.
+    Line(u64),
+    /// A row of a table without lines.
+    Row(u64),
+    /// A record of a JSON file.
+    Record(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+            Self::Record(record) => write!(f, "record {record}"),
+        }
+    }
+}
+
+/// What is wrong with a record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordFault {
+    /// It does not parse: it may be cut.
+    #[error("not JSON")]
+    Json(#[source] serde_json::Error),
+    /// It is a list, a string or a number.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// It lacks the field of the text.
+    #[error("no field `{field}` among {}", List(present))]
+    NoField {
+        /// The field asked for.
+        field: String,
+        /// The fields it has.
+        present: Vec<String>,
+    },
+    /// The field holds something else.
+    #[error("field `{field}` is not a string")]
+    NotText {
+        /// The field asked for.
+        field: String,
+    },
+    /// Its bytes are no text.
+    #[error("it is not UTF-8")]
+    NotUtf8,
+    /// A row that is longer or shorter than the first one.
+    #[error("{found} fields, where the first row has {expected}")]
+    Fields {
+        /// Fields of the row.
+        found: u64,
+        /// Fields of the first row.
+        expected: u64,
+    },
+}
+
+/// Names as they stand in a message.
+struct List<'a>(&'a [String]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("none"),
+            names => f.write_str(&names.join(", ")),
+        }
+    }
 }

@@ -13,8 +13,8 @@
 use std::ops::Range;
 
 use crate::{
-    Shard,
     permutation::{Permutation, mix},
+    shard::Shard,
 };
 
 /// Sequences of equal length, `targets[i]` being the token that follows `inputs[i]`.

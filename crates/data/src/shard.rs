@@ -15,7 +15,7 @@ use std::{ops::Range, path::Path};
 use itera_files::{MappedFile, Sha256Digest, write_atomic};
 use itera_tokenizer::TokenId;
 
-use crate::DataError;
+use crate::error::DataError;
 
 const MAGIC: &[u8; 8] = b"ITERASHD";
 const VERSION: u32 = 1;

@@ -6,7 +6,7 @@ use itera_config::DataConfig;
 
 #[cfg(feature = "hub")]
 use crate::hub::HubDataset;
-use crate::{DataError, Document, HubEnv, files, stories::StoryAuthor};
+use crate::{document::Document, error::DataError, files, hub::HubEnv, stories::StoryAuthor};
 
 /// First story of the held-out range; no corpus has as many stories to train on.
 const FIRST_VALID_STORY: u64 = 1 << 40;

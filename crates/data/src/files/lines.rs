@@ -1,58 +1,65 @@
-//! file → UTF-8 lines, with the place of each
+//! bytes → UTF-8 lines, with the place of each
 
 use std::{
-    fs::File,
-    io::{BufRead, BufReader},
+    io::BufRead,
     path::{Path, PathBuf},
 };
 
-use crate::DataError;
 use itera_files::failed_to;
 
-const CONVERT: &str = "convert it, for example with `iconv -f LATIN1 -t UTF-8`";
-const CONVERT_UTF16: &str = "it begins like UTF-16; convert it with `iconv -f UTF-16 -t UTF-8`";
-const BYTE_ORDER_MARK: &str = "\u{feff}";
+use super::input::Input;
+use crate::error::DataError;
 
-/// Lines of a text file, their endings included, checked to be UTF-8; a byte order mark is dropped.
+/// Lines of a text file, their endings included, checked to be UTF-8. `\n`, `\r\n` and a bare `\r` end a line.
 pub(super) struct Lines {
-    path: PathBuf,
-    reader: BufReader<File>,
-    line: Vec<u8>,
+    input: Input,
+    /// What was read up to `\n`; it holds several lines if there are bare `\r`.
+    bytes: Vec<u8>,
+    /// Bytes of it that were given out.
+    taken: usize,
     number: u64,
-    /// Bytes before the current line.
+    /// Bytes of the file before `bytes`.
     offset: u64,
 }
 
 impl Lines {
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(failed_to("read", path))?;
-        let reader = BufReader::with_capacity(1 << 20, file);
-        Ok(Self { path: path.into(), reader, line: Vec::new(), number: 0, offset: 0 })
+        let input = Input::open(path)?;
+        Ok(Self { offset: input.mark_bytes, input, bytes: Vec::new(), taken: 0, number: 0 })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn path(&self) -> PathBuf {
+        self.input.path.clone()
     }
 
-    /// The next line and its number from 1, or `None` at the end of the file.
-    pub(super) fn next_line(&mut self) -> Result<Option<(u64, &str)>, DataError> {
-        self.offset += self.line.len() as u64;
-        self.number += 1;
-        self.line.clear();
-        self.reader.read_until(b'\n', &mut self.line).map_err(failed_to("read", &self.path))?;
-        if self.line.is_empty() {
-            return Ok(None);
+    /// Number of the line last taken, from 1.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next line, or `None` at the end of the file. After a line that is not UTF-8 they go on.
+    pub(super) fn next_line(&mut self) -> Result<Option<&str>, DataError> {
+        if self.taken == self.bytes.len() {
+            self.offset += self.bytes.len() as u64;
+            self.bytes.clear();
+            self.taken = 0;
+            let read = self.input.reader.read_until(b'\n', &mut self.bytes);
+            read.map_err(failed_to(self.input.action, &self.input.path))?;
+            if self.bytes.is_empty() {
+                return Ok(None);
+            }
         }
-        let line = std::str::from_utf8(&self.line).map_err(|error| DataError::NotUtf8 {
-            path: self.path.clone(),
-            offset: self.offset + error.valid_up_to() as u64,
-            hint: if self.number == 1 && matches!(self.line[..], [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
-                CONVERT_UTF16
-            } else {
-                CONVERT
-            },
+        let line = &self.bytes[self.taken..];
+        let content = line.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
+        let len = line[..content].iter().position(|byte| *byte == b'\r').map_or(line.len(), |at| at + 1);
+        let offset = self.offset + self.taken as u64;
+        self.taken += len;
+        self.number += 1;
+        let line = std::str::from_utf8(&line[..len]).map_err(|error| DataError::NotUtf8 {
+            path: self.input.path.clone(),
+            offset: offset + error.valid_up_to() as u64,
+            is_utf16: false,
         })?;
-        let line = if self.number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line };
-        Ok(Some((self.number, line)))
+        Ok(Some(line))
     }
 }

@@ -1,50 +1,64 @@
-//! paths and globs → files → texts
+//! paths, globs and directories → files → texts
 //!
-//! | ending     | a document is                                                                          |
-//! |------------|----------------------------------------------------------------------------------------|
-//! | `.txt`     | what stands between lines equal to `data.separator`, or an article of WikiText         |
-//! | `.jsonl`   | the string in field `data.text_field` of a line                                        |
-//! | `.parquet` | the value in column `data.text_field` of a row, or an article of WikiText              |
+//! | ending     | a document is                                                                            |
+//! |------------|------------------------------------------------------------------------------------------|
+//! | `.txt`     | what stands between separators, which `data.separator` says, or an article of WikiText   |
+//! | `.jsonl`   | the string in field `data.text_field` of the record of a line (`.ndjson` too)            |
+//! | `.json`    | that of each record of an array, or of records one after the other                       |
+//! | `.csv`     | the value in column `data.text_field` of a row; the first row names the columns          |
+//! | `.parquet` | the value in column `data.text_field` of a row, or an article of WikiText                |
 //!
-//! Files are read as a stream, in the order of their names within a glob.
+//! All but parquet may be compressed by gzip or zstd, with or without `.gz` or `.zst` behind the ending. `-` is standard
+//! input, read as `.txt`. Files are read in the order of their names; text, lines and rows as a stream.
 
+mod find;
+mod input;
 mod lines;
+#[cfg(feature = "parquet")]
 mod parquet;
+mod records;
 mod splitter;
 mod text;
+mod zstd;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use itera_config::DataConfig;
-use itera_files::failed_to;
+pub(crate) use find::find;
+use itera_config::{DataConfig, Separator};
 
-use crate::DataError;
+use crate::error::DataError;
+
+/// The source that is standard input.
+const STDIN: &str = "-";
 
 /// A stream of texts that may break off with an error.
 pub(crate) type Texts<'a> = Box<dyn Iterator<Item = Result<String, DataError>> + 'a>;
 
-/// The files that a path or glob names, sorted by name.
-///
-/// A path that exists is taken literally, whatever characters it contains.
-pub(crate) fn find(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
-    let literal = Path::new(pattern);
-    if literal.exists() {
-        return Ok(vec![literal.into()]);
+/// How a file holds its documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    JsonLines,
+    Json,
+    Csv,
+    Parquet,
+}
+
+/// What the ending of a name says.
+pub(crate) fn kind_of(path: &Path) -> Option<Kind> {
+    if path == Path::new(STDIN) {
+        return Some(Kind::Text);
     }
-    let matches = glob::glob(pattern).map_err(|error| DataError::Source {
-        item: pattern.into(),
-        problem: format!("a glob with an error: {error}"),
-    })?;
-    let mut paths =
-        matches // in alphabetical order
-            .map(|entry| entry.map_err(|error| failed_to("read", error.path().to_owned())(error.into())))
-            .collect::<Result<Vec<_>, _>>()?;
-    paths.retain(|path| path.is_file());
-    if paths.is_empty() {
-        let cwd = std::env::current_dir().unwrap_or_default();
-        return Err(DataError::NoMatch { pattern: pattern.into(), cwd });
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let inner = [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending));
+    match (inner.unwrap_or(&name).rsplit_once('.')?.1, inner.is_some()) {
+        ("txt", _) => Some(Kind::Text),
+        ("jsonl" | "ndjson", _) => Some(Kind::JsonLines),
+        ("json", _) => Some(Kind::Json),
+        ("csv", _) => Some(Kind::Csv),
+        ("parquet", false) => Some(Kind::Parquet),
+        _ => None,
     }
-    Ok(paths)
 }
 
 /// The texts of one file.
@@ -52,14 +66,21 @@ pub(crate) fn find(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
 /// # Errors
 ///
 /// If the file cannot be read, is of an unknown kind, or holds no text at all; later items report what only shows
-/// in the middle of the file.
+/// in the middle of the file. After [`DataError::Record`] the texts go on.
 pub(crate) fn read<'a>(path: &Path, config: &'a DataConfig) -> Result<Texts<'a>, DataError> {
-    let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let texts: Texts<'a> = match kind.to_ascii_lowercase().as_str() {
-        "txt" => Box::new(text::text(path, &config.separator)?),
-        "jsonl" => Box::new(text::jsonl(path, &config.text_field)?),
-        "parquet" => parquet::parquet(path, &config.text_field, &config.separator)?,
-        _ => return Err(DataError::FileKind { path: path.into() }),
+    let separator =
+        || Separator::of(&config.separator).ok_or_else(|| DataError::Separator { separator: config.separator.clone() });
+    let field = &config.text_field;
+    let texts: Texts<'a> = match kind_of(path) {
+        Some(Kind::Text) => Box::new(text::text(path, separator()?)?),
+        Some(Kind::JsonLines) => Box::new(records::json_lines(path, field)?),
+        Some(Kind::Json) => Box::new(records::json(path, field)?),
+        Some(Kind::Csv) => Box::new(records::csv(path, field)?),
+        #[cfg(feature = "parquet")]
+        Some(Kind::Parquet) => parquet::parquet(path, field, separator()?)?,
+        #[cfg(not(feature = "parquet"))]
+        Some(Kind::Parquet) => return Err(DataError::NoParquet { path: path.into() }),
+        None => return Err(DataError::FileKind { path: path.into() }),
     };
     let mut texts = texts.peekable();
     match texts.peek() {

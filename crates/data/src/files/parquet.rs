@@ -2,11 +2,11 @@
 
 use std::{
     fs::File,
+    io::{Read, Seek},
     path::{Path, PathBuf},
     vec,
 };
 
-use itera_files::failed_to;
 use parquet::{
     basic::{Compression, Type as PhysicalType},
     column::reader::{ColumnReader, ColumnReaderImpl},
@@ -15,8 +15,14 @@ use parquet::{
     file::reader::{FileReader, SerializedFileReader},
 };
 
-use super::splitter::{Splitter, is_article_heading};
-use crate::DataError;
+use itera_config::Separator;
+use itera_files::failed_to;
+
+use super::{
+    input,
+    splitter::{Splitter, is_article_heading},
+};
+use crate::error::{DataError, Place, RecordFault};
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 1024;
@@ -28,7 +34,7 @@ const BATCH_ROWS: usize = 1024;
 pub(super) fn parquet<'a>(
     path: &Path,
     column: &str,
-    separator: &'a str,
+    separator: Separator,
 ) -> Result<Box<dyn Iterator<Item = Result<String, DataError>> + 'a>, DataError> {
     let mut rows = Rows::open(path, column)?;
     let mut head = Vec::new();
@@ -75,8 +81,14 @@ struct Rows {
 
 impl Rows {
     fn open(path: &Path, column: &str) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(failed_to("read", path))?;
-        let file = SerializedFileReader::new(file).map_err(|error| damaged(path, &error))?;
+        let mut file = File::open(path).map_err(failed_to("read", path))?;
+        let mut head = Vec::new();
+        let looked = file.by_ref().take(input::HEAD_BYTES).read_to_end(&mut head).and_then(|_| file.rewind());
+        looked.map_err(failed_to("read", path))?;
+        if input::is_lfs_pointer(&head) {
+            return Err(DataError::LfsPointer { path: path.into() });
+        }
+        let file = SerializedFileReader::new(file).map_err(|error| damaged(path, error))?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let is_text = |i: &usize| {
             let column = schema.column(*i);
@@ -85,14 +97,8 @@ impl Rows {
         let names: Vec<_> =
             (0..schema.num_columns()).filter(is_text).map(|i| schema.column(i).path().string()).collect();
         let index = (0..schema.num_columns()).filter(is_text).find(|&i| schema.column(i).path().string() == column);
-        let index = index.ok_or_else(|| DataError::Parquet {
-            path: path.into(),
-            problem: format!("no text column `{column}`"),
-            hint: match names.as_slice() {
-                [] => "it has no text column at all".into(),
-                names => format!("set `data.text_field` to one of its text columns: {}", names.join(", ")),
-            },
-        })?;
+        let index =
+            index.ok_or_else(|| DataError::NoColumn { path: path.into(), column: column.into(), present: names })?;
         if let Some(group) = file.metadata().row_groups().first() {
             readable_codec(path, group.column(index).compression())?;
         }
@@ -142,7 +148,7 @@ impl Iterator for Rows {
             match self.fill_batch() {
                 Ok(true) => {}
                 Ok(false) => return None,
-                Err(error) => return Some(Err(damaged(&self.path, &error))),
+                Err(error) => return Some(Err(damaged(&self.path, error))),
             }
         }
         let value = self.batch.next()?;
@@ -150,35 +156,26 @@ impl Iterator for Rows {
         let bytes = value.as_ref().map_or(&[][..], ByteArray::data);
         Some(String::from_utf8(bytes.to_vec()).map_err(|_| DataError::Record {
             path: self.path.clone(),
-            place: format!("row {}", self.row),
-            problem: "its text is not UTF-8".into(),
+            place: Place::Row(self.row),
+            fault: RecordFault::NotUtf8,
         }))
     }
 }
 
-fn damaged(path: &Path, error: &ParquetError) -> DataError {
-    DataError::Parquet {
-        path: path.into(),
-        problem: format!("not a readable parquet file: {error}"),
-        hint: "it may be incomplete; fetch or write it again".into(),
-    }
+fn damaged(path: &Path, error: ParquetError) -> DataError {
+    DataError::Parquet { path: path.into(), source: error.into() }
 }
 
 /// Refuse a codec that is not compiled in, by name, before the first page fails on it.
 fn readable_codec(path: &Path, codec: Compression) -> Result<(), DataError> {
-    let hint = match codec {
-        Compression::ZSTD(_) if cfg!(feature = "hub") => return Ok(()),
-        Compression::ZSTD(_) => "build with `--features hub`, or rewrite it with compression SNAPPY",
-        Compression::BROTLI(_) | Compression::LZO => "rewrite it with compression SNAPPY or ZSTD",
-        _ => return Ok(()),
+    let is_missing = match codec {
+        Compression::ZSTD(_) => !cfg!(feature = "hub"),
+        Compression::BROTLI(_) | Compression::LZO => true,
+        _ => false,
     };
     let name = format!("{codec:?}");
-    let name = name.split('(').next().unwrap_or_default();
-    Err(DataError::Parquet {
-        path: path.into(),
-        problem: format!("compressed with {name}, which this program was built without"),
-        hint: hint.into(),
-    })
+    let codec = name.split('(').next().unwrap_or_default().into();
+    if is_missing { Err(DataError::Codec { path: path.into(), codec }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -189,7 +186,7 @@ mod tests {
     fn a_missing_codec_is_named() {
         let error =
             readable_codec(Path::new("a.parquet"), Compression::BROTLI(Default::default())).expect_err("no brotli");
-        assert!(error.to_string().contains("compressed with BROTLI"), "{error}");
+        assert!(matches!(&error, DataError::Codec { codec, .. } if codec == "BROTLI"), "{error}");
         let is_readable = |codec| readable_codec(Path::new("a.parquet"), codec).is_ok();
         assert!(is_readable(Compression::SNAPPY) && is_readable(Compression::UNCOMPRESSED));
         assert_eq!(is_readable(Compression::ZSTD(Default::default())), cfg!(feature = "hub"));

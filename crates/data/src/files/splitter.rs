@@ -1,26 +1,36 @@
 //! lines → documents
 //!
-//! A document ends at a line that equals the separator. In a file whose first text is a top-level heading of
+//! A document ends at a separator: a line of its own, a blank line, or the end of each line. In a file whose first text is a top-level heading of
 //! WikiText (` = Robert Boulter = `), one begins at each such heading too, because that collection stores articles
 //! line by line and marks their limits in no other way.
 
+use itera_config::Separator;
+
 /// Gathers lines into documents.
-pub(super) struct Splitter<'a> {
-    separator: &'a str,
+pub(super) struct Splitter {
+    separator: Separator,
     /// Whether headings begin documents; settled by the first line that is not blank.
     splits_at_headings: Option<bool>,
     gathered: String,
 }
 
-impl<'a> Splitter<'a> {
-    pub(super) fn new(separator: &'a str) -> Self {
+impl Splitter {
+    pub(super) fn new(separator: Separator) -> Self {
         Self { separator, splits_at_headings: None, gathered: String::new() }
     }
 
     /// Take the next line, its ending included; returns the document that it completes, which may be blank.
     pub(super) fn push(&mut self, line: &str) -> Option<String> {
         let content = line.trim_end_matches(['\r', '\n']);
-        if content == self.separator {
+        let ends = match &self.separator {
+            Separator::Line(text) => content.trim_end() == text,
+            Separator::BlankLine => content.trim_end().is_empty(),
+            Separator::LineEnd => {
+                self.gathered.push_str(line);
+                true
+            }
+        };
+        if ends {
             return Some(self.take());
         }
         if self.splits_at_headings.is_none() && !content.trim().is_empty() {
@@ -58,7 +68,7 @@ mod tests {
     use super::*;
 
     fn split(separator: &str, text: &str) -> Vec<String> {
-        let mut splitter = Splitter::new(separator);
+        let mut splitter = Splitter::new(Separator::of(separator).expect("one line"));
         let mut documents: Vec<_> = text.split_inclusive('\n').filter_map(|line| splitter.push(line)).collect();
         documents.extend(splitter.finish());
         documents
@@ -74,6 +84,18 @@ mod tests {
     }
 
     #[test]
+    fn white_space_behind_a_separator_does_not_count() {
+        assert_eq!(split("<end>", "a\n<end> \nb\n<end>\t\r\n"), ["a", "b"]);
+        assert_eq!(split("<end> ", "a\n<end>\nb"), ["a", "b"]);
+        assert_eq!(split("\n<end>\n", "a\n<end>\nb"), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_line_end_separates_every_line() {
+        assert_eq!(split("\n", "one\ntwo \r\n three\n"), ["one", "two ", " three"]);
+    }
+
+    #[test]
     fn only_a_whole_line_separates() {
         assert_eq!(split("<end>", "a <end>\n<end> b\n <end>\n"), ["a <end>\n<end> b\n <end>"]);
     }
@@ -85,8 +107,10 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_separator_splits_at_blank_lines() {
-        assert_eq!(split("", "one\nmore\n\ntwo\n"), ["one\nmore", "two"]);
+    fn blank_lines_separate() {
+        for separator in ["", "\n\n", r"\n\n"] {
+            assert_eq!(split(separator, "one\nmore\n\ntwo\n \t\nthree"), ["one\nmore", "two", "three"]);
+        }
     }
 
     #[test]

@@ -12,10 +12,11 @@ use hf_hub::{
 };
 
 use super::{
-    HubEnv, HubError,
+    env::HubEnv,
+    error::{HubError, HubFault},
     select::{SplitFiles, first_gap, select},
 };
-use crate::{DataError, source::Split};
+use crate::{error::DataError, source::Split};
 
 /// Attempts at a file before giving up; each continues where the last one broke off.
 const ATTEMPTS: u32 = 4;
@@ -64,7 +65,7 @@ impl HubDataset {
         } else {
             dataset.remote_listing(cache, handle)?
         };
-        dataset.files = select(&names, config).map_err(|choice| dataset.error(None, choice.problem, choice.hint))?;
+        dataset.files = select(&names, config).map_err(|fault| dataset.error(None, fault))?;
         Ok(dataset)
     }
 
@@ -80,10 +81,7 @@ impl HubDataset {
             _ => &self.files.train,
         };
         let gap = first_gap(names);
-        let missing = gap.map(|(at, total)| {
-            let problem = format!("only {at} of {total} files in a row are there");
-            Err(self.error(names.first(), problem, COLD_CACHE))
-        });
+        let missing = gap.map(|(present, total)| Err(self.error(names.first(), HubFault::Gap { present, total })));
         let present = names.iter().take(gap.map_or(names.len(), |(at, _)| at));
         present.map(|name| self.fetch(name)).chain(missing)
     }
@@ -110,7 +108,7 @@ impl HubDataset {
         let mut names = Vec::new();
         match list(&snapshot, "", &mut names) {
             Ok(()) if !names.is_empty() => Ok(names),
-            _ => Err(self.error(None, "offline, and the cache does not hold it".into(), COLD_CACHE)),
+            _ => Err(self.error(None, HubFault::NotCached)),
         }
     }
 
@@ -121,7 +119,7 @@ impl HubDataset {
             return Ok(path);
         }
         let Some((api, remote)) = &self.remote else {
-            return Err(self.error(Some(name), "offline, and the cache does not hold it".into(), COLD_CACHE));
+            return Err(self.error(Some(name), HubFault::NotCached));
         };
         let mut pause = self.env.retry_pause;
         for attempt in 1.. {
@@ -132,9 +130,8 @@ impl HubDataset {
                     thread::sleep(pause);
                     pause *= 2;
                 }
-                Err(Failure::Transient(problem)) => {
-                    let hint = "run the command again to continue where the download broke off";
-                    return Err(self.error(Some(name), format!("{problem}, after {ATTEMPTS} attempts"), hint));
+                Err(Failure::Transient(last)) => {
+                    return Err(self.error(Some(name), HubFault::BrokeOff { last, attempts: ATTEMPTS }));
                 }
                 Err(Failure::Final(error)) => return Err(self.explain(Some(name), &error)),
                 Ok(path) => return Ok(path),
@@ -164,42 +161,28 @@ impl HubDataset {
         Err(Failure::Transient(format!("the download broke off: {found} of {expected} bytes arrived")))
     }
 
-    fn error(&self, file: Option<&String>, problem: String, hint: impl Into<String>) -> DataError {
+    fn error(&self, file: Option<&String>, fault: HubFault) -> DataError {
         let cache = self.env.cache.display();
         let error = HubError {
             repo: self.repo.clone(),
             revision: self.revision.clone(),
             endpoint: if self.env.is_offline { format!("offline, cache {cache}") } else { self.env.endpoint.clone() },
             file: file.cloned(),
-            problem,
-            hint: hint.into(),
+            fault,
         };
         Box::new(error).into()
     }
 
     fn explain(&self, file: Option<&String>, error: &ApiError) -> DataError {
-        let (problem, hint) = match status(error) {
-            Some(404) => (
-                "not found (HTTP 404)".into(),
-                "check the name and `data.hub_revision`, and HF_ENDPOINT if it names a mirror",
-            ),
-            Some(status @ (401 | 403)) => (
-                format!("access denied (HTTP {status})"),
-                "check the spelling; for a private or gated data set accept its terms on its page and set HF_TOKEN",
-            ),
-            Some(status) => (format!("the hub answered HTTP {status}"), "try again later"),
-            None => (
-                error.to_string(),
-                "without a network, fetch the data set on a connected machine, copy its HF_HOME, and set \
-                 HF_HUB_OFFLINE=1; HF_ENDPOINT names a mirror; `data.source` takes local files too",
-            ),
+        let fault = match status(error) {
+            Some(404) => HubFault::NotFound,
+            Some(status @ (401 | 403)) => HubFault::Denied { status },
+            Some(status) => HubFault::Status { status },
+            None => HubFault::Transfer(error.to_string()),
         };
-        self.error(file, problem, hint)
+        self.error(file, fault)
     }
 }
-
-const COLD_CACHE: &str =
-    "run once without HF_HUB_OFFLINE on a connected machine, with HF_HOME on storage that this machine sees";
 
 /// Why an attempt failed.
 enum Failure {

@@ -16,4 +16,4 @@ mod select;
 #[cfg(feature = "hub")]
 pub(crate) use dataset::HubDataset;
 pub use env::HubEnv;
-pub use error::HubError;
+pub use error::{HubError, HubFault};

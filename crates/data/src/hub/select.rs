@@ -8,21 +8,22 @@
 //! TinyStoriesV2-GPT4-valid.txt                          configuration - split
 //! ```
 //!
-//! Of the files of the wanted configuration those of one kind are taken: parquet, else jsonl, else txt. `test` splits
+//! Of the files of the wanted configuration those of one kind are taken, the first of `KINDS` that there is. `test` splits
 //! are never touched. Where no file names a split, all of them are training files.
+
+use std::path::Path;
+
+use super::error::HubFault;
+use crate::files::{Kind, kind_of};
+
+/// Kinds of files, the best told apart from what else a repository holds first.
+const KINDS: [Kind; 5] = [Kind::Parquet, Kind::JsonLines, Kind::Text, Kind::Csv, Kind::Json];
 
 /// Files of the splits, each list sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SplitFiles {
     pub(super) train: Vec<String>,
     pub(super) valid: Vec<String>,
-}
-
-/// Why no files could be chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NoChoice {
-    pub(super) problem: String,
-    pub(super) hint: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +45,13 @@ struct Named<'a> {
 const USUAL: [&str; 3] = ["data", "default", ""];
 
 /// Choose the files of configuration `wanted`, or of the only or usual one.
-pub(super) fn select(names: &[String], wanted: Option<&str>) -> Result<SplitFiles, NoChoice> {
-    let of_kind = |kind: &str| -> Vec<Named> {
-        let is_kind = |name: &&String| name.rsplit_once('.').is_some_and(|(_, ending)| ending == kind);
+pub(super) fn select(names: &[String], wanted: Option<&str>) -> Result<SplitFiles, HubFault> {
+    let of_kind = |kind: Kind| -> Vec<Named> {
+        let is_kind = |name: &&String| kind_of(Path::new(name)) == Some(kind);
         let named = names.iter().filter(is_kind).filter(|name| is_relative(name)).map(|name| read_name(name));
         named.filter(|file| wanted.is_none_or(|wanted| is_in(file.config, wanted))).collect()
     };
-    let kinds = ["parquet", "jsonl", "txt"].map(of_kind);
+    let kinds = KINDS.map(of_kind);
     let names_a_split = |files: &&Vec<Named>| files.iter().any(|file| file.role == Role::Train);
     let files = kinds.iter().find(names_a_split).or_else(|| kinds.iter().find(|files| !files.is_empty()));
     let mut files: Vec<&Named> = files.ok_or_else(|| nothing_found(names, wanted))?.iter().collect();
@@ -60,10 +61,8 @@ pub(super) fn select(names: &[String], wanted: Option<&str>) -> Result<SplitFile
     configs.dedup();
     if wanted.is_none() && configs.len() > 1 {
         let usual = USUAL.into_iter().find(|usual| configs.contains(usual));
-        let usual = usual.ok_or_else(|| NoChoice {
-            problem: format!("it has several configurations: {}", configs.join(", ")),
-            hint: format!("choose one, for example `hub:owner/name:{}`", configs[0]),
-        })?;
+        let all = || configs.iter().map(|&config| config.into()).collect();
+        let usual = usual.ok_or_else(|| HubFault::SeveralConfigs { configs: all() })?;
         files.retain(|file| file.config == usual);
     }
     let of_role = |role: Role| -> Vec<String> {
@@ -128,25 +127,15 @@ fn is_relative(name: &str) -> bool {
     !name.is_empty() && !name.contains('\\') && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-fn nothing_found(names: &[String], wanted: Option<&str>) -> NoChoice {
-    let is_data = |name: &&String| [".parquet", ".jsonl", ".txt"].iter().any(|ending| name.ends_with(ending));
-    let mut configs: Vec<&str> = names.iter().filter(is_data).map(|name| read_name(name).config).collect();
+fn nothing_found(names: &[String], wanted: Option<&str>) -> HubFault {
+    let is_data = |name: &&String| kind_of(Path::new(name)).is_some_and(|kind| kind != Kind::Json);
+    let mut configs: Vec<String> = names.iter().filter(is_data).map(|name| read_name(name).config.into()).collect();
     configs.sort_unstable();
     configs.dedup();
     configs.retain(|config| !config.is_empty());
     match wanted {
-        Some(wanted) if !configs.is_empty() => NoChoice {
-            problem: format!("it has no configuration `{wanted}` with training files"),
-            hint: format!("its configurations are {}", configs.join(", ")),
-        },
-        _ => NoChoice {
-            problem: format!(
-                "none of its {} files is a .parquet, .jsonl or .txt file of a training split",
-                names.len()
-            ),
-            hint: "look at its page; for data kept in another form try data.hub_revision = \"refs/convert/parquet\""
-                .into(),
-        },
+        Some(wanted) if !configs.is_empty() => HubFault::NoConfig { wanted: wanted.into(), configs },
+        _ => HubFault::NoDataFiles { files: names.len() },
     }
 }
 
@@ -204,7 +193,7 @@ mod tests {
     #[test]
     fn wikitext_asks_for_a_configuration() {
         let error = select(&wikitext(), None).expect_err("several");
-        assert!(error.problem.contains("wikitext-103-raw-v1, wikitext-2-raw-v1"), "{error:?}");
+        assert!(error.to_string().contains("wikitext-103-raw-v1, wikitext-2-raw-v1"), "{error:?}");
         let files = select(&wikitext(), Some("wikitext-2-raw-v1")).expect("a choice");
         assert_eq!(files.train, ["wikitext-2-raw-v1/train-00000-of-00001.parquet"]);
         assert_eq!(files.valid, ["wikitext-2-raw-v1/validation-00000-of-00001.parquet"]);
@@ -213,13 +202,21 @@ mod tests {
     #[test]
     fn an_unknown_configuration_is_answered_with_those_there_are() {
         let error = select(&wikitext(), Some("wikitext-3")).expect_err("none");
-        assert!(error.hint.contains("wikitext-2-raw-v1"), "{error:?}");
+        assert!(error.to_string().contains("wikitext-2-raw-v1"), "{error:?}");
     }
 
     #[test]
     fn files_that_name_no_split_are_for_training() {
         let files = select(&names(&["b.jsonl", "a.jsonl", "README.md"]), None).expect("a choice");
         assert_eq!(files, SplitFiles { train: names(&["a.jsonl", "b.jsonl"]), valid: vec![] });
+    }
+
+    #[test]
+    fn compressed_files_and_tables_are_data_too() {
+        let files = select(&names(&["c4-train.00001.json.gz", "c4-train.00000.json.gz", "README.md"]), None);
+        assert_eq!(files.expect("a choice").train, ["c4-train.00000.json.gz", "c4-train.00001.json.gz"]);
+        let files = select(&names(&["dataset_infos.json", "data.csv"]), None).expect("a choice");
+        assert_eq!(files.train, ["data.csv"]);
     }
 
     #[test]

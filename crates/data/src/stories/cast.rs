@@ -1,6 +1,6 @@
 //! Who lives in the stories: names, kinds, family, strangers, feelings and what everybody likes to do.
 
-use super::lexicon::Class;
+use super::class::Class;
 
 /// Names of children and of animals; a name tells who "he" or "she" is.
 pub(super) static NAMES: Class = Class::table(&["", "group", "world", "he"], &[

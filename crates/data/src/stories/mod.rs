@@ -26,6 +26,7 @@ mod author;
 // Word lists are packed by hand.
 #[rustfmt::skip]
 mod cast;
+mod class;
 mod lexicon;
 mod plot;
 mod reader;

@@ -15,7 +15,8 @@
 //! A cell may be a template too; one that is mentioned twice must have no options, or its mentions would differ.
 
 use super::author::Author;
-use super::lexicon::{Class, VARIABLES};
+use super::class::Class;
+use super::lexicon::VARIABLES;
 use super::scene::{Scene, variable};
 use super::template::{article_of, group, is_special, lead, options, starts_like};
 

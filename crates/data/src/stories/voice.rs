@@ -1,6 +1,6 @@
 //! How things are said, done and described: words chosen afresh at each mention.
 
-use super::lexicon::Class;
+use super::class::Class;
 
 /// Verbs of calm speech.
 pub(super) static SAID: Class = Class::plain(&[

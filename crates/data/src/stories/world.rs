@@ -1,6 +1,6 @@
 //! What there is in the world of the stories: places, things, plants, food and weather.
 
-use super::lexicon::Class;
+use super::class::Class;
 
 /// Places to go, with what lies about there (`land`, see [`SPOTS`]).
 pub(super) static PLACES: Class = Class::table(&["", "at", "land"], &[

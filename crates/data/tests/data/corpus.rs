@@ -62,7 +62,7 @@ fn the_seed_chooses_other_documents() {
     let dir = tempdir().unwrap();
     write_documents(&dir.path().join("a.txt"), &numbered(400));
     let config = reading(&[source(dir.path(), "a.txt")]);
-    let valid = |seed| texts(&load_corpus_from(&config, seed, &no_hub()).unwrap().valid).join(",");
+    let valid = |seed| texts(&load_corpus_from(&config, seed, &no_hub(), &mut |_| {}).unwrap().valid).join(",");
     assert_eq!(valid(1), valid(1));
     assert_ne!(valid(1), valid(2));
 }
@@ -74,13 +74,52 @@ fn a_corpus_of_two_holds_one_out() {
 }
 
 #[test]
-fn a_corpus_of_one_says_what_to_do() {
+fn a_corpus_of_one_document_can_hold_nothing_out() {
     let dir = tempdir().unwrap();
     fs::write(dir.path().join("a.txt"), "one long text\n\nof two paragraphs\n").unwrap();
     let mut config = reading(&[source(dir.path(), "a.txt")]);
-    assert!(matches!(load(&config).unwrap_err(), DataError::NothingHeldOut));
-    config.separator = String::new();
-    assert_eq!(load(&config).unwrap().train.len(), 1);
+    assert!(matches!(load(&config).unwrap_err(), DataError::NothingHeldOut { copies: 0, holds_separator: false }));
+    for separator in ["", "\n\n"] {
+        config.separator = separator.into();
+        assert_eq!(load(&config).unwrap().train.len(), 1, "{separator:?}");
+    }
+}
+
+#[test]
+fn a_separator_within_lines_is_told_from_none() {
+    let dir = tempdir().unwrap();
+    fs::write(dir.path().join("a.txt"), "one<|endoftext|>two<|endoftext|>\nthree<|endoftext|>").unwrap();
+    let error = load(&reading(&[source(dir.path(), "a.txt")])).unwrap_err();
+    assert!(matches!(error, DataError::NothingHeldOut { copies: 0, holds_separator: true }), "{error}");
+}
+
+#[test]
+fn copies_are_named_where_they_leave_nothing() {
+    let none_held_out = load_documents(&["the same"; 50], 1e-9).unwrap_err();
+    assert!(matches!(none_held_out, DataError::NothingHeldOut { copies: 49, .. }), "{none_held_out}");
+    let all_held_out = load_documents(&["the same"; 50], 1.0 - 1e-9).unwrap_err();
+    let counts = DataError::NoTraining { documents: 50, copies: 49, blank: 0, held_out: 1, max_bytes: 0 };
+    assert_eq!(all_held_out.to_string(), counts.to_string());
+}
+
+/// `valid_source = F` in training and `eval --data F` afterwards score the same documents.
+#[test]
+fn what_is_scored_is_what_is_held_out() {
+    let dir = tempdir().unwrap();
+    write_documents(&dir.path().join("train.txt"), &["a", "b", "held"]);
+    write_documents(&dir.path().join("valid.txt"), &["held", " ", "held", "other", "", "a"]);
+    let mut config = reading(&[source(dir.path(), "train.txt")]);
+    config.valid_source = vec![source(dir.path(), "valid.txt")];
+    let trained = load(&config).unwrap();
+    let scored = itera_data::load_documents(&config.valid_source, &config).unwrap();
+    assert_eq!(texts(&scored.valid), ["held", "other", "a"]);
+    assert_eq!(scored.valid, trained.valid);
+    assert_eq!(scored.summary.valid, trained.summary.valid);
+    assert_eq!((scored.summary.blank_dropped, scored.summary.duplicates_dropped), (2, 1));
+
+    fs::write(dir.path().join("blank.jsonl"), "{\"text\": null}\n{\"text\": \" \"}\n").unwrap();
+    let error = itera_data::load_documents(&[source(dir.path(), "blank.jsonl")], &config).unwrap_err();
+    assert!(matches!(error, DataError::NoDocuments { blank: 2 }), "{error}");
 }
 
 #[test]
@@ -144,7 +183,7 @@ fn training_text_is_capped_before_the_document_that_does_not_fit() {
         assert_eq!(corpus.summary.is_capped, kept < 4);
     }
     config.max_bytes = 3;
-    assert!(load(&config).unwrap_err().to_string().contains("max_bytes"));
+    assert!(matches!(load(&config).unwrap_err(), DataError::NoTraining { max_bytes: 3, .. }));
 }
 
 #[test]
@@ -174,9 +213,11 @@ fn texts_of_unknown_authors_have_no_floor() {
 }
 
 #[test]
-fn an_unknown_source_names_the_forms_there_are() {
+fn an_unknown_source_is_named() {
     for item in ["builtin:tales", "hub:a/b/c", "hub:", "[", "nowhere.txt"] {
-        let error = load(&reading(&[item])).unwrap_err().to_string();
-        assert!(error.contains("hint:"), "{item}: {error}");
+        let error = load(&reading(&[item])).unwrap_err();
+        assert!(error.to_string().contains(item), "{item}: {error}");
+        #[cfg(feature = "hub")]
+        assert!(matches!(error, DataError::Source { .. } | DataError::NoMatch { .. }), "{item}: {error}");
     }
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use itera_config::{Config, TokenizerKind};
-use itera_data::{DataError, Dataset, prepare_from};
-use itera_files::Sha256Digest;
+use itera_data::{DataError, Dataset, Progress, prepare_from};
+use itera_files::{FileError, Sha256Digest};
 use itera_tokenizer::Tokenizer;
 use tempfile::{TempDir, tempdir};
 
@@ -36,7 +36,7 @@ impl Fixture {
     }
 
     fn prepare(&self) -> Result<Dataset, DataError> {
-        prepare_from(&self.config, &no_hub())
+        prepare_from(&self.config, &no_hub(), &mut |_| {})
     }
 
     fn stored(&self, dataset: &Dataset) -> PathBuf {
@@ -181,4 +181,40 @@ fn a_split_shorter_than_a_sequence_is_refused() {
     fixture.config.train.seq_len = longest + 1;
     let error = fixture.prepare().unwrap_err();
     assert!(matches!(error, DataError::TooShort { split: "validation", .. }), "{error}");
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named() {
+    let mut fixture = Fixture::new();
+    fixture.config.data.cache_dir = source(fixture.dir.path(), "train.txt/cache");
+    let error = fixture.prepare().unwrap_err();
+    let DataError::Cache { directory, source } = &error else { panic!("{error}") };
+    assert!(directory.starts_with(&fixture.config.data.cache_dir), "{error}");
+    assert!(matches!(**source, DataError::Io(FileError { action: "create", .. })), "{source}");
+}
+
+#[test]
+fn who_watches_sees_the_vocabulary_grow() {
+    let fixture = Fixture::new();
+    let mut seen = vec![];
+    prepare_from(&fixture.config, &no_hub(), &mut |progress| seen.push(progress)).unwrap();
+    for expected in [
+        Progress::Vocabulary { entries: 258, of: 300 },
+        Progress::Vocabulary { entries: 300, of: 300 },
+        Progress::Tokenising { documents: 0, of: 200 },
+        Progress::Tokenising { documents: 0, of: 2 },
+    ] {
+        assert!(seen.contains(&expected), "{expected:?} in {seen:?}");
+    }
+}
+
+/// A run names its data by this hash, so that it stays as it was in the first release.
+#[test]
+fn the_content_hash_is_that_of_earlier_releases() {
+    let mut fixture = Fixture::new();
+    fixture.config.tokenizer.kind = TokenizerKind::Byte;
+    assert_eq!(
+        fixture.prepare().unwrap().summary.content_hash(),
+        "67a2a895fe5ceb220a9a3de59c2c35ab5365e79ff139565e642ed7cad2784d2d"
+    );
 }

@@ -9,6 +9,8 @@ mod files;
 mod hub;
 #[cfg(feature = "hub")]
 mod hub_server;
+mod records;
 mod sampler;
 mod shard;
+mod sources;
 mod support;

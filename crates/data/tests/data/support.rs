@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use itera_config::DataConfig;
-use itera_data::{Corpus, DataError, Document, HubEnv, load_corpus_from};
+use itera_data::{Corpus, DataError, Document, HubEnv, HubFault, load_corpus_from};
 use parquet::{
     basic::Compression,
     data_type::{ByteArray, ByteArrayType},
@@ -34,7 +34,16 @@ pub fn no_hub() -> HubEnv {
 
 /// Load without a hub.
 pub fn load(config: &DataConfig) -> Result<Corpus, DataError> {
-    load_corpus_from(config, 0, &no_hub())
+    load_corpus_from(config, 0, &no_hub(), &mut |_| {})
+}
+
+/// The error that loading leads to, and what the hub said if it is one of the hub.
+#[cfg(feature = "hub")]
+pub fn hub_fault(config: &DataConfig, hub: &HubEnv) -> (String, HubFault) {
+    match load_corpus_from(config, 0, hub, &mut |_| {}).unwrap_err() {
+        DataError::Hub(error) => (error.to_string(), error.fault),
+        other => panic!("{other}"),
+    }
 }
 
 /// Texts of documents.

@@ -1,7 +1,7 @@
 //! Whatever a template mentions exists, in every template and every word class.
 
-use super::super::lexicon::{Class, VARIABLES};
 use super::super::template::{article_of, group, options};
+use super::super::{class::Class, lexicon::VARIABLES};
 use super::helper::HELPERS;
 use super::*;
 
