@@ -18,6 +18,7 @@ use itera_runtime::{Batch, RuntimeError, Sampler, SamplingConfig, Text, Windows}
 use serde::Serialize;
 
 use crate::{
+    documents::{DataArgs, Documents, Found, Split},
     eval,
     opened::{self, Opened, RunArgs},
     output, setup,
@@ -35,9 +36,8 @@ pub struct Args {
     /// Runs, checkpoints, Hugging Face directories or GGUF files; the first is the baseline.
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
-    /// Documents to score on; without, the held-out split of the first model's run.
-    #[arg(long, value_name = "SOURCE")]
-    pub data: Vec<String>,
+    #[command(flatten)]
+    pub data: DataArgs,
     /// What the samples begin with.
     #[arg(long, value_name = "TEXT", default_value = "Once upon a time", allow_hyphen_values = true)]
     pub prompt: String,
@@ -58,6 +58,8 @@ const SAMPLE_TOKENS: usize = 60;
 #[derive(Serialize)]
 struct Comparison {
     documents: usize,
+    /// Absent for the split of a run's own corpus.
+    data: Option<Found>,
     models: Vec<Row>,
 }
 
@@ -82,8 +84,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     setup::threads(args.run.threads)?;
     let paths: Vec<PathBuf> = args.paths.iter().map(|path| find_model(path)).collect::<Result<_, _>>()?;
     let Some(first) = paths.first() else { bail!("there is nothing to compare") };
-    let documents = eval::documents(&args.data, eval::Split::Valid, first)?;
-    let texts: Vec<&str> = documents.iter().map(|document| document.text()).collect();
+    let documents = Documents::load(&args.data, Split::Valid, first)?;
+    let texts = documents.texts();
 
     let mut rows: Vec<Row> = vec![];
     for path in &paths {
@@ -110,7 +112,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
             samples: samples(&opened, &args)?,
         });
     }
-    output::show(&Comparison { documents: texts.len(), models: rows }, args.json, Comparison::print)
+    let comparison = Comparison { documents: texts.len(), data: documents.found, models: rows };
+    output::show(&comparison, args.json, Comparison::print)
 }
 
 /// Bytes of a model file, or of the weights of a directory.
@@ -166,6 +169,9 @@ impl Comparison {
                 out,
                 "{path:width$} {size_bytes:>10} {times_smaller:>7.2}× {bits_per_byte:>10.4} {loss_percent:>+7.2} % {tokens_per_s:>10.0} {resident:>9}"
             )?;
+        }
+        if let Some(found) = &self.data {
+            writeln!(out, "{} documents: {found}", self.documents)?;
         }
         for (row, windows) in rows.iter().filter_map(|row| Some((row, row.windows?))) {
             writeln!(out, "{}: {}", row.path, eval::told(&windows))?;

@@ -82,7 +82,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let documents = match args.data.as_slice() {
         [] => itera_data::load_corpus(&baseline.config.data).context("cannot load the run's corpus")?.valid,
-        sources => itera_data::load_documents(sources, &baseline.config.data)?,
+        sources => itera_data::load_documents(sources, &baseline.config.data)?.valid,
     };
     let documents: Vec<&str> = documents.iter().map(|document| document.text()).collect();
     let job = Job {

@@ -3,12 +3,15 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
-use itera_data::{SplitSummary, TokenSummary};
+use indicatif::ProgressBar;
+use itera_config::Config;
+use itera_data::{Dataset, HubEnv, Progress, SplitSummary, TokenSummary};
 
-use crate::{args::ConfigArgs, setup};
+use crate::{args::ConfigArgs, documents::LeftOut, setup, talk::say};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  itera data --config configs/quickstart.toml --samples 3")]
@@ -25,8 +28,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let config = setup::config(&args.config)?;
-    eprintln!("preparing {} …", config.data.source.join(", "));
-    let data = itera_data::prepare(&config)?;
+    let data = prepare(&config)?;
     let samples = data.samples(args.samples);
     let mut out = io::stdout().lock();
     if args.json {
@@ -44,6 +46,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
         "dropped     {} copies within a split, {} shared between splits, {} blank",
         corpus.duplicates_dropped, corpus.shared_dropped, corpus.blank_dropped
     )?;
+    if corpus.bad_records_skipped + corpus.empty_files_dropped > 0 {
+        writeln!(
+            out,
+            "            {} records without a text, {} files without any",
+            corpus.bad_records_skipped, corpus.empty_files_dropped
+        )?;
+    }
     if corpus.is_capped {
         writeln!(out, "            training text ends at data.max_bytes")?;
     }
@@ -65,4 +74,47 @@ fn print_split(out: &mut impl Write, name: &str, split: &SplitSummary, tokens: &
         "{name:10}  {} documents, {} bytes, {} tokens, {:.3} bytes a token",
         split.documents, split.bytes, tokens.tokens, tokens.bytes_per_token
     )
+}
+
+/// The data of a configuration; what takes long is told on standard error.
+pub fn prepare(config: &Config) -> Result<Dataset> {
+    say!("preparing {} …", config.data.source.join(", "));
+    let mut teller = Teller { bar: ProgressBar::new_spinner(), told: Instant::now() };
+    let data = itera_data::prepare_from(config, &HubEnv::from_env(), &mut |progress| teller.tell(progress));
+    teller.bar.finish_and_clear();
+    let data = data?;
+    let left_out = LeftOut::of(&data.summary.corpus);
+    if !left_out.is_nothing() {
+        say!("left out: {left_out}");
+    }
+    Ok(data)
+}
+
+/// Tells how far the preparation is: a line that changes on a terminal, now and then a new one in a log.
+struct Teller {
+    /// Hidden unless standard error is a terminal.
+    bar: ProgressBar,
+    told: Instant,
+}
+
+impl Teller {
+    fn tell(&mut self, progress: Progress) {
+        let pause = if self.bar.is_hidden() { Duration::from_secs(10) } else { Duration::from_millis(200) };
+        if self.told.elapsed() < pause {
+            return;
+        }
+        self.told = Instant::now();
+        let text = match progress {
+            Progress::Reading { documents, bytes } => format!("read {documents} documents, {} MB", bytes / 1_000_000),
+            Progress::Vocabulary { entries, of } => format!("vocabulary: {entries} of {of} entries"),
+            Progress::Tokenising { documents, of } => format!("tokenised {documents} of {of} documents"),
+            _ => return,
+        };
+        if self.bar.is_hidden() {
+            say!("{text}");
+        } else {
+            self.bar.set_message(text);
+            self.bar.tick();
+        }
+    }
 }

@@ -6,8 +6,10 @@ use anyhow::Error;
 use itera_checkpoint::CheckpointError;
 use itera_compress::CompressError;
 use itera_config::ConfigError;
+use itera_data::{DataError, HubFault, RecordFault};
 use itera_formats::FormatError;
 use itera_runtime::RuntimeError;
+use itera_tokenizer::TokenizerError;
 use itera_trainer::TrainError;
 
 /// What to do about `error`, if there is something to say that its text does not.
@@ -19,7 +21,10 @@ pub fn hint(error: &Error) -> Option<String> {
         let config = || cause.downcast_ref().and_then(config);
         let format = || cause.downcast_ref().and_then(format);
         let runtime = || cause.downcast_ref().and_then(runtime);
-        checkpoint().or_else(train).or_else(compress).or_else(config).or_else(format).or_else(runtime)
+        let data = || cause.downcast_ref().and_then(data);
+        let tokenizer = || cause.downcast_ref().and_then(tokenizer);
+        let run = || checkpoint().or_else(train).or_else(compress).or_else(config);
+        run().or_else(format).or_else(runtime).or_else(data).or_else(tokenizer)
     })
 }
 
@@ -33,6 +38,7 @@ fn config(error: &ConfigError) -> Option<String> {
 fn runtime(error: &RuntimeError) -> Option<String> {
     Some(match error {
         RuntimeError::Format(error) => return format(error),
+        RuntimeError::Tokenizer(error) => return tokenizer(error),
         RuntimeError::ContextFull { .. } => "shorten the prompt or text".into(),
         RuntimeError::Shape { .. } => "the weights are another model's: put them beside their own config.json".into(),
         RuntimeError::Token { .. } => "the tokenizer is another model's: put the model's own beside its weights".into(),
@@ -58,6 +64,7 @@ fn checkpoint(error: &CheckpointError) -> Option<String> {
         }
         CheckpointError::Damaged { whole: None, .. } => "restore it, choose another checkpoint, or start anew".into(),
         CheckpointError::Format(error) => return format(error),
+        CheckpointError::Tokenizer(error) => return tokenizer(error),
         CheckpointError::Elsewhere { .. } => "set run.dir to the run it belongs to".into(),
         _ => return None,
     })
@@ -109,6 +116,97 @@ fn compress(error: &CompressError) -> Option<String> {
         CompressError::Checkpoint(error) => return checkpoint(error),
         CompressError::Config(error) => return config(error),
         CompressError::Format(error) => return format(error),
+        CompressError::Data(error) => return data(error),
+        CompressError::Tokenizer(error) => return tokenizer(error),
         _ => return None,
     })
+}
+
+fn data(error: &DataError) -> Option<String> {
+    let text = match error {
+        DataError::Source { .. } => {
+            "write builtin:stories, hub:owner/name, hub:owner/name:config, - (standard input), or a path, a directory or a \
+            glob of files"
+        }
+        DataError::Separator { .. } => "\"\" or \"\\n\\n\" parts at blank lines, \"\\n\" at every line",
+        DataError::NoMatch { .. } => "relative paths start at the working directory",
+        DataError::NothingToRead { .. } | DataError::FileKind { .. } => {
+            "read are .txt, .jsonl, .json and .csv, also with .gz or .zst behind it, and .parquet; a glob such as \
+            texts/*.txt chooses files of a directory"
+        }
+        DataError::Foreign { .. } => "unpack it, or give it the ending of what it is",
+        DataError::LfsPointer { .. } => "fetch the file itself, with `git lfs pull` where it came from",
+        DataError::NotUtf8 { is_utf16: true, .. } => "convert it with `iconv -f UTF-16 -t UTF-8`",
+        DataError::NotUtf8 { .. } => "convert it, for example with `iconv -f LATIN1 -t UTF-8`",
+        DataError::Empty { .. } => "leave it out, or see how it was written",
+        DataError::Record { fault: RecordFault::NoField { .. } | RecordFault::NotText { .. }, .. } => {
+            "data.text_field (--text-field) names the field that holds the text, meta.text one within another; \
+            data.skip_bad_records = true leaves such records out"
+        }
+        DataError::Record { .. } => "mend the record, or leave such records out with data.skip_bad_records = true",
+        DataError::Json { .. } => "it may be incomplete; a file of one record a line is a .jsonl",
+        DataError::NoColumn { .. } => "data.text_field (--text-field) names the column that holds the text",
+        DataError::Parquet { .. } => "it may be incomplete: fetch or write it again",
+        DataError::Codec { codec, .. } if codec == "ZSTD" => {
+            "build with --features hub, or rewrite it with compression SNAPPY"
+        }
+        DataError::Codec { .. } => "rewrite it with compression SNAPPY or ZSTD",
+        DataError::NoParquet { .. } => "build with --features parquet",
+        DataError::NoHub { .. } => "build with --features hub, or name local files",
+        DataError::NoTraining { copies: 0, max_bytes: 1.., .. } => "raise data.max_bytes",
+        DataError::NoTraining { .. } => "see that data.valid_source is not the training text itself, or add other text",
+        DataError::NothingHeldOut { holds_separator: true, .. } => {
+            "put each separator on a line of its own, or name held-out text in data.valid_source"
+        }
+        DataError::NothingHeldOut { copies: 1.., .. } => "give documents that differ",
+        DataError::NothingHeldOut { .. } => {
+            "name held-out text in data.valid_source, or set data.separator to the line that ends a document (\"\" parts at \
+            blank lines, \"\\n\" at every line)"
+        }
+        DataError::TooShort { .. } => "use more text, raise data.valid_fraction, or lower train.seq_len",
+        DataError::Vocabulary { tokens, .. } => return Some(format!("set model.vocab_size to at least {tokens}")),
+        DataError::Cache { .. } => "choose another place with --set data.cache_dir=…",
+        DataError::Hub(error) => return Some(hub(&error.fault)),
+        DataError::Tokenizer(error) => return tokenizer(error),
+        _ => return None,
+    };
+    Some(text.into())
+}
+
+fn hub(fault: &HubFault) -> String {
+    match fault {
+        HubFault::NotFound => "check the name and data.hub_revision, and HF_ENDPOINT if it names a mirror",
+        HubFault::Denied { .. } => {
+            "check the spelling; for a private or gated data set accept its terms on its page and set HF_TOKEN"
+        }
+        HubFault::Status { .. } => "try again later",
+        HubFault::Transfer(_) => {
+            "without a network, fetch the data set on a connected machine, copy its HF_HOME, and set HF_HUB_OFFLINE=1; \
+            HF_ENDPOINT names a mirror; data.source takes local files too"
+        }
+        HubFault::BrokeOff { .. } => "run the command again to continue where the download broke off",
+        HubFault::NotCached | HubFault::Gap { .. } => {
+            "run once without HF_HUB_OFFLINE on a connected machine, with HF_HOME on storage that this machine sees"
+        }
+        HubFault::SeveralConfigs { configs } => {
+            let first = configs.first().map_or("", String::as_str);
+            return format!("choose one, for example hub:owner/name:{first}");
+        }
+        HubFault::NoConfig { .. } => "choose one of those",
+        HubFault::NoDataFiles { .. } => {
+            "look at its page; for data kept in another form try data.hub_revision = \"refs/convert/parquet\""
+        }
+    }
+    .into()
+}
+
+fn tokenizer(error: &TokenizerError) -> Option<String> {
+    let text = match error {
+        TokenizerError::File { source, .. } => return tokenizer(source),
+        TokenizerError::LfsPointer => "fetch the file itself, with `git lfs pull` where it came from",
+        TokenizerError::NoEndOfText => "add it as a special token, or train a tokenizer: tokenizer.path = \"\"",
+        TokenizerError::NotSpecial { .. } => "the tokenizer or the configuration of the model is another model's",
+        _ => return None,
+    };
+    Some(text.into())
 }

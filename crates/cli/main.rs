@@ -7,6 +7,7 @@ mod compare;
 mod compress;
 mod data;
 mod doctor;
+mod documents;
 mod eval;
 mod export;
 mod generate;

@@ -11,6 +11,7 @@ use itera_trainer::{Job, Resume, RunEnd, train};
 
 use crate::{
     args::{ConfigArgs, DeviceArgs},
+    data,
     progress::Progress,
     report, setup, signals,
     talk::say,
@@ -51,8 +52,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
 
     resume.check(dir)?;
-    say!("preparing {} …", config.data.source.join(", "));
-    let data = itera_data::prepare(&config)?;
+    let data = data::prepare(&config)?;
     let (corpus, tokens) = (&data.summary.corpus, &data.summary.train);
     say!(
         "data: {} documents to train on ({} tokens, {:.2} bytes a token), {} held out",

@@ -12,4 +12,5 @@ mod parity;
 mod resume;
 mod support;
 mod talk;
+mod text;
 mod use_a_model;

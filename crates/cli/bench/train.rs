@@ -21,7 +21,7 @@ use serde::Serialize;
 use super::{Spread, ms};
 use crate::{
     args::{ConfigArgs, DeviceArgs},
-    output, setup,
+    data, output, setup,
     talk::say,
 };
 
@@ -99,8 +99,7 @@ pub fn run(args: BenchTrain) -> Result<ExitCode> {
     let mut config = setup::config(&args.config)?;
     setup::apply(&args.device, &mut config.run);
     let device = setup::device(&config.run)?;
-    say!("preparing {} …", config.data.source.join(", "));
-    let data = itera_data::prepare(&config)?;
+    let data = data::prepare(&config)?;
     let dir = tempfile::tempdir().context("cannot create a temporary directory")?;
 
     say!("{} steps to warm up, {} to measure …", args.warmup, args.steps);

@@ -20,6 +20,7 @@ mod progress;
 mod sampler;
 mod shard;
 mod source;
+mod splitmix;
 pub mod stories;
 
 pub use corpus::{Corpus, CorpusSummary, SplitSummary, load_corpus, load_corpus_from, load_documents};

@@ -1,5 +1,7 @@
 //! index → index, a pseudo-random bijection of `0..len` that stores nothing
 
+use crate::splitmix::mix;
+
 /// Feistel rounds; four suffice for a permutation that looks random (Luby and Rackoff 1988), more cost little.
 const ROUNDS: u64 = 6;
 
@@ -40,17 +42,6 @@ impl Permutation {
         }
         (left << self.half_bits) | right
     }
-}
-
-/// A well-mixed word of two (the finaliser of SplitMix64, Steele et al. 2014, over each in turn).
-pub(crate) fn mix(key: u64, value: u64) -> u64 {
-    let finalise = |word: u64| {
-        let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    };
-    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-    finalise(finalise(key.wrapping_add(GOLDEN)).wrapping_add(GOLDEN) ^ value)
 }
 
 #[cfg(test)]

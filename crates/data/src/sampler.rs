@@ -12,10 +12,7 @@
 
 use std::ops::Range;
 
-use crate::{
-    permutation::{Permutation, mix},
-    shard::Shard,
-};
+use crate::{permutation::Permutation, shard::Shard, splitmix::mix};
 
 /// Sequences of equal length, `targets[i]` being the token that follows `inputs[i]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,8 @@
 //! Every choice is uniform, so the probability of a derivation is the product of its `1/n` and its cost the sum
 //! of `ln n`, added in the order of the text.
 
+use crate::splitmix::{GOLDEN_GAMMA, finalise};
+
 /// Makes the choices of one telling and receives its text, left to right.
 pub(super) trait Author {
     /// One of `n` equally likely options; adds `ln n` nats to the cost of the story.
@@ -33,25 +35,15 @@ pub(super) struct Writer {
     counter: u64,
 }
 
-/// Step of the Weyl sequence under SplitMix64 (Steele, Lea and Flood 2014).
-const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// The finaliser of SplitMix64: a bijection of 64-bit words.
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 impl Writer {
     pub fn new(seed: u64, index: u64) -> Self {
-        let stream = mix(mix(seed.wrapping_add(GOLDEN_GAMMA)) ^ index);
-        Self { text: String::with_capacity(1024), nats: 0.0, counter: mix(stream.wrapping_add(GOLDEN_GAMMA)) }
+        let stream = finalise(finalise(seed.wrapping_add(GOLDEN_GAMMA)) ^ index);
+        Self { text: String::with_capacity(1024), nats: 0.0, counter: finalise(stream.wrapping_add(GOLDEN_GAMMA)) }
     }
 
     fn next_word(&mut self) -> u64 {
         self.counter = self.counter.wrapping_add(GOLDEN_GAMMA);
-        mix(self.counter)
+        finalise(self.counter)
     }
 
     /// Uniform in `0..n`, exactly: Lemire's multiply-shift with rejection (arXiv 1805.10941).

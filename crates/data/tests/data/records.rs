@@ -60,8 +60,9 @@ fn a_dotted_field_lies_within_another() {
     assert_eq!((&field[..], &present[..]), ("meta.text", &["meta".to_owned()][..]));
 }
 
-/// Lines and what is wrong with the third one.
-const BAD: [(&[u8], fn(&RecordFault) -> bool); 6] = [
+/// Lines, and what is wrong with them.
+type Fault = fn(&RecordFault) -> bool;
+const BAD: [(&[u8], Fault); 6] = [
     (b"{\"text\": 3}", |fault| matches!(fault, RecordFault::NotText { .. })),
     (b"{\"body\": \"x\"}", |fault| matches!(fault, RecordFault::NoField { .. })),
     (b"[]", |fault| matches!(fault, RecordFault::NotAnObject)),
