@@ -91,6 +91,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     for path in &paths {
         say!("measuring {} …", path.display());
         let opened = opened::load(path, &args.run)?;
+        opened.model.file().check_finite()?;
         let evaluation = opened.model.score_documents(&opened.tokenizer, &texts, &|| {})?;
         let bits_per_byte = evaluation.score.bits_per_byte();
         let (tokens_per_s, resident_mb) = bench(path, &args.run)?;

@@ -44,10 +44,12 @@ impl Opened {
     }
 }
 
-/// Open the model that `path` means, on threads as `args` say.
+/// Open the model that `path` means, on threads as `args` say. Its weights are finite.
 pub fn open(path: &Path, args: &RunArgs) -> Result<Opened> {
     setup::threads(args.threads)?;
-    load(&find_model(path)?, args)
+    let opened = load(&find_model(path)?, args)?;
+    opened.model.file().check_finite()?;
+    Ok(opened)
 }
 
 /// Open a model file or directory.

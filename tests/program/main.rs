@@ -6,6 +6,7 @@ mod compress;
 mod context;
 mod deploy;
 mod doctor;
+mod finite;
 mod generate;
 mod inspect;
 mod parity;

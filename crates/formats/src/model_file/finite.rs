@@ -4,12 +4,13 @@ use itera_kernels::quant::dequantize;
 use itera_shape::TensorSpec;
 
 use super::{Layout, Piece, pieces_of};
-use crate::finite::check_finite;
+use crate::finite::{check_finite, is_surely_finite};
 use crate::{ModelFile, Result, gguf, hf};
 
 impl ModelFile {
-    /// Looks through all weights, which takes as long as reading them does. Opening a file does not; whoever finds that a
-    /// model computes numbers that are not finite asks here whether its weights are why.
+    /// Looks through all weights, or the scales of their blocks: a model of 12 million takes a millisecond in q8_0 and five
+    /// in f32, if its file is in memory. That is little beside a text, but more than opening the file takes, which does
+    /// not look.
     ///
     /// # Errors
     ///
@@ -18,9 +19,12 @@ impl ModelFile {
         self.check_vectors()?;
         self.pieces().filter(|place| place.piece.is_matrix).try_for_each(|place| {
             let Place { tensor, piece, in_file } = place;
-            let mut rows = vec![0.0; piece.rows * piece.cols];
             in_file.first_rows().enumerate().try_for_each(|(index, first_row)| {
                 let matrix = self.matrix(&piece.name_of(index))?;
+                if is_surely_finite(matrix.kind(), matrix.bytes()) {
+                    return Ok(());
+                }
+                let mut rows = vec![0.0; piece.rows * piece.cols];
                 dequantize(matrix.kind(), matrix.bytes(), &mut rows);
                 check_finite(&self.path, &tensor, first_row * piece.cols, &rows)
             })
