@@ -36,6 +36,7 @@ OTHER_KEYS = {
     "context_length": "the converter promises 2^20, not what the model promises",
     "feed_forward_length": "llama.cpp refuses a dense model whose MLP is not as wide as this, so it is that width",
     "expert_used_count": "llama.cpp refuses any but 0 in a dense model",
+    "tokenizer.ggml.add_bos_token": "the converter leaves it away, and llama.cpp then begins a text without bos",
     "rope.scaling.finetuned": "the converter guesses from the layers, not from the configuration",
     "tokenizer.ggml.tokens": "the converter pads tokens to a multiple of 8, not the embedding",
     "tokenizer.ggml.token_type": "as above",
@@ -125,7 +126,8 @@ def continued_by_llama_cpp(server, prompt):
 def check_text(model, tokenizer, server, prompt, tolerance, checks):
     """Same continuation by falling probability. Where two tokens lie within the tolerance either is right, and what
     follows is no longer comparable."""
-    ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False).input_ids
+    # llama.cpp begins with bos by itself
+    ids = tokenizer(tokenizer.bos_token + prompt, return_tensors="pt", add_special_tokens=False).input_ids
     out = model.generate(
         ids,
         attention_mask=torch.ones_like(ids),

@@ -24,6 +24,7 @@ const PRE: &str = "tokenizer.ggml.pre";
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TOKEN_TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
+const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
 
 /// Sorts of tokens: text, one that stands for no text, and one that only fills the vocabulary up.
 const NORMAL: i32 = 1;
@@ -48,6 +49,8 @@ impl<'a> Vocabulary<'a> {
         metadata.size("tokenizer.ggml.bos_token_id", special_ids.bos as usize);
         metadata.size("tokenizer.ggml.eos_token_id", special_ids.eos as usize);
         metadata.size("tokenizer.ggml.padding_token_id", special_ids.pad as usize);
+        // without it llama.cpp begins a text without bos, as no document does in training
+        metadata.flag(ADD_BOS, true);
     }
 
     /// The tokenizer of a file.

@@ -7,7 +7,7 @@
 //!
 //! As llama.cpp's converter does it, but for what that gets wrong for small models, or loses: the context is the one that
 //! the model promises and not 2²⁰ (with which llama.cpp would size its state), the one MLP of a dense model gives its
-//! width as `feed_forward_length`, and positions are rotated where the model says so.
+//! width as `feed_forward_length`, positions are rotated where the model says so, and a text begins with bos.
 
 use std::borrow::Cow;
 use std::io::Write;

@@ -92,7 +92,9 @@ fn compare(case: &str, theirs: &Path, ours: &Path) {
         }
     }
     let keys: Vec<_> = our.metadata.iter().map(|entry| entry.key).filter(|key| their.entry(key).is_none()).collect();
-    assert_eq!(keys, ["tokenizer.ggml.merges"], "llama.cpp wants the list even where it is empty");
+    // llama.cpp wants the list even where it is empty, and begins a text with bos only if the file says so
+    assert_eq!(keys, ["tokenizer.ggml.merges", "tokenizer.ggml.add_bos_token"]);
+    assert_eq!(our.entry(keys[1]).map(|entry| entry.value), Some(Value::Flag(true)));
     assert!(matches!(our.entry(keys[0]).map(|entry| entry.value), Some(Value::Array(merges)) if merges.is_empty()));
 
     assert_eq!(our.tensors.len(), their.tensors.len());
