@@ -16,6 +16,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use itera_runtime::{Batch, Completion, Sampler, SamplingConfig, Text};
+use itera_tokenizer::TokenId;
 use serde::Serialize;
 
 use crate::{
@@ -195,13 +196,15 @@ impl Args {
                 seed
             }
         };
+        let more_eos = opened.model.file().more_eos().iter().map(|id| TokenId(*id));
+        let ends = [opened.tokenizer.eos()].into_iter().chain(more_eos);
         SamplingConfig {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,
             repetition_penalty: self.repetition_penalty,
-            logit_bias: self.ignore_eos.then(|| (opened.tokenizer.eos(), f32::NEG_INFINITY)).into_iter().collect(),
+            logit_bias: if self.ignore_eos { ends.map(|id| (id, f32::NEG_INFINITY)).collect() } else { vec![] },
             seed,
         }
     }

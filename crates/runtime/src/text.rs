@@ -65,7 +65,8 @@ pub struct Text<'m> {
     seen: usize,
     sampler: Sampler,
     max_tokens: usize,
-    eos: Option<TokenId>,
+    /// Each of these ends the text.
+    eos: Vec<TokenId>,
     stream: Option<TextStream<'m>>,
     stops: StopText,
     text: String,
@@ -133,14 +134,17 @@ pub struct Usage {
 }
 
 impl<'m> Text<'m> {
-    /// `prompt` as the beginning of a document: after bos, and until the model ends it with eos.
+    /// `prompt` as the beginning of a document: after bos, and until the model ends it with eos, or with another token that
+    /// its files list as such.
     ///
     /// # Errors
     /// If the prompt is longer than the model's context, or the tokenizer is another model's.
     pub fn new(model: &'m Model, tokenizer: &'m Tokenizer, prompt: &str) -> Result<Self> {
         let ids: Vec<TokenId> = [tokenizer.bos()].into_iter().chain(tokenizer.encode(prompt)).collect();
         let text = Self::of_ids(model, &ids)?;
-        Ok(Self { eos: Some(tokenizer.eos()), stream: Some(TextStream::new(tokenizer)), ..text })
+        let more = model.file().more_eos().iter().map(|id| TokenId(*id));
+        let eos = [tokenizer.eos()].into_iter().chain(more).collect();
+        Ok(Self { eos, stream: Some(TextStream::new(tokenizer)), ..text })
     }
 
     /// A text of ids alone, which nothing but [`Text::with_eos`], [`Text::with_max_tokens`] and the context ends.
@@ -166,7 +170,7 @@ impl<'m> Text<'m> {
             seen: 0,
             sampler: Sampler::likeliest(vec![]),
             max_tokens: usize::MAX,
-            eos: None,
+            eos: vec![],
             stream: None,
             stops: StopText::default(),
             text: String::new(),
@@ -189,7 +193,7 @@ impl<'m> Text<'m> {
 
     /// The same, ended by `eos`.
     pub fn with_eos(self, eos: TokenId) -> Self {
-        Self { eos: Some(eos), ..self }
+        Self { eos: vec![eos], ..self }
     }
 
     /// The same, ended before the first of `stops`. A text of ids alone has no characters to find them in; empty ones
@@ -275,7 +279,7 @@ impl<'m> Text<'m> {
     }
 
     fn reason_after(&mut self, id: TokenId) -> Option<FinishReason> {
-        if Some(id) == self.eos {
+        if self.eos.contains(&id) {
             return Some(FinishReason::Eos);
         }
         if let Some(stream) = &mut self.stream {

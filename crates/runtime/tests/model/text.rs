@@ -1,5 +1,7 @@
 //! Text in, text and scores out.
 
+use std::fs;
+
 use itera_runtime::{
     Batch, Completion, Evaluation, FinishReason, Model, RuntimeError, Sampler, SamplingConfig, Text, Windows,
 };
@@ -167,6 +169,28 @@ fn a_file_says_what_begins_and_ends_a_text() {
         let found = model.score_documents(&tokenizer, &["ab"], &|| ()).expect("scores");
         assert_close("nats", &[found.score.nats as f32], &[nats as f32], 1e-5);
     }
+}
+
+#[test]
+fn any_of_several_tokens_that_end_a_text_ends_it() {
+    let (_, config) = &configs()[1];
+    let tokenizer = Tokenizer::byte();
+    let dir = tempfile::tempdir().expect("a directory");
+    let [path, _] = write_both(dir.path(), config, tokenizer.special_ids(), &tokenizer);
+    let text = |model: &Model| {
+        let text = Text::new(model, &tokenizer, "ab").expect("a text").with_max_tokens(20);
+        let completion = complete(text);
+        (completion.ids, completion.finish_reason)
+    };
+    let (ids, reason) = text(&Model::open(&path).expect("opened"));
+    assert_eq!((ids.len(), reason), (20, Some(FinishReason::Length)));
+    // as `transformers` lists them
+    let settings = path.join("generation_config.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&settings).expect("read")).expect("JSON");
+    json["eos_token_id"] = serde_json::json!([tokenizer.eos().0, ids[2].0]);
+    fs::write(&settings, json.to_string()).expect("written");
+    let end = ids.iter().position(|id| *id == ids[2]).expect("it is there") + 1;
+    assert_eq!(text(&Model::open(&path).expect("opened")), (ids[..end].to_vec(), Some(FinishReason::Eos)));
 }
 
 fn nats(logits: &[f32], target: TokenId) -> f64 {
