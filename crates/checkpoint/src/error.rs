@@ -36,6 +36,26 @@ pub enum CheckpointError {
         /// The path given.
         path: PathBuf,
     },
+    /// A directory was to be written where something else is.
+    #[error("{} is no directory", path.display())]
+    NoDirectory {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A directory was to be replaced that holds more than a model.
+    #[error("{} holds {}, which is no file of a model", path.display(), entry.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// The first such entry, by name.
+        entry: PathBuf,
+    },
+    /// A directory was to be replaced that this process works in.
+    #[error("{} is the working directory, or holds it", path.display())]
+    WorkingDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A Hugging Face directory could not be written or read.
     #[error(transparent)]
     Format(#[from] itera_formats::FormatError),

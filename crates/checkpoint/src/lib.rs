@@ -13,10 +13,12 @@
 
 mod error;
 mod model_dir;
+mod place;
 mod store;
 mod trainer_files;
 mod verify;
 
 pub use error::CheckpointError;
 pub use model_dir::{export_model, export_packed, find_model, read_model, run_of};
+pub use place::Place;
 pub use store::{Checkpoint, CheckpointStore, Found, Snapshot, Tensors};

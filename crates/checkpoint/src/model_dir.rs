@@ -11,7 +11,7 @@ use itera_shape::{ModelConfig, TensorRef};
 use itera_tokenizer::Tokenizer;
 use serde::de::IgnoredAny;
 
-use crate::{error::CheckpointError, verify};
+use crate::{error::CheckpointError, place::Place, verify};
 
 /// Write the files that `transformers` opens into `dir`, which exists, with the weights as `kind`.
 ///
@@ -29,10 +29,11 @@ pub(crate) fn write_model(
     Ok(())
 }
 
-/// Write a model as a new directory with the weights as `kind`. It appears whole, in the place of what was at `path`.
+/// Write a model as a new directory with the weights as `kind`. It appears whole, in the place of a model directory that
+/// was at `path`.
 ///
 /// # Errors
-/// Tensors that are not those of `config`, or a directory that cannot be written or replaced.
+/// Those of [`Place::at`], tensors that are not those of `config`, or a directory that cannot be written.
 pub fn export_model(
     path: &Path,
     config: &ModelConfig,
@@ -40,25 +41,31 @@ pub fn export_model(
     tensors: &[TensorRef<'_>],
     kind: Kind,
 ) -> Result<(), CheckpointError> {
-    publish_dir(path, |dir| write_model(dir, config, tokenizer, tensors, kind))
+    publish_model(path, |dir| write_model(dir, config, tokenizer, tensors, kind))
 }
 
 /// Write a model whose tensors are packed as a new directory, in the layout of compressed-tensors. It appears whole, in the
-/// place of what was at `path`.
+/// place of a model directory that was at `path`.
 ///
 /// # Errors
-/// A tensor of a kind that such a directory does not hold, or a directory that cannot be written or replaced.
+/// Those of [`Place::at`], a tensor of a kind that such a directory does not hold, or a directory that cannot be written.
 pub fn export_packed(
     path: &Path,
     config: &ModelConfig,
     tokenizer: &Tokenizer,
     tensors: &[PackedTensor],
 ) -> Result<(), CheckpointError> {
-    publish_dir(path, |dir| {
+    publish_model(path, |dir| {
         hf::write_packed_dir(dir, config, &tokenizer.special_ids(), tensors)?;
         tokenizer.write_dir(dir, config.max_seq_len)?;
         Ok(())
     })
+}
+
+/// Publish a model directory where nothing else is lost.
+fn publish_model(path: &Path, fill: impl FnOnce(&Path) -> Result<(), CheckpointError>) -> Result<(), CheckpointError> {
+    Place::at(path)?;
+    publish_dir(path, fill)
 }
 
 /// Read the model in the directory that `path` means, all of it in f32.
