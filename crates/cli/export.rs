@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use itera_checkpoint::{export_model, export_packed, find_model, run_of};
+use itera_checkpoint::{Place, export_model, export_packed, find_model, run_of};
 use itera_formats::{
     Kind, ListedTensor, Listing, NumberType, PackedTensor,
     gguf::{GgufSource, Vocabulary, write_gguf},
@@ -18,7 +18,7 @@ use itera_runtime::Model;
 use itera_shape::NamedTensor;
 use itera_tokenizer::Tokenizer;
 
-use crate::listing::Sizes;
+use crate::{hints::with_hint, listing::Sizes};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -47,7 +47,7 @@ pub struct Args {
     /// Write also what llama.cpp cannot run.
     #[arg(long)]
     allow_unsupported: bool,
-    /// Replace what is there.
+    /// Replace the file, or the directory of a model, that is there.
     #[arg(long)]
     force: bool,
     /// Print one JSON object.
@@ -79,22 +79,22 @@ enum Dtype {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let path = find_model(&args.path)?;
-    let output = &args.output;
-    if output.exists() && !args.force {
-        bail!("{} is there already\nhint: replace it with --force, or choose another name", output.display());
-    }
+    check_output(&args)?;
+    // a link stays, and what it points to is replaced
+    let output = &args.output.canonicalize().unwrap_or_else(|_| args.output.clone());
     let kind = match (args.dtype, args.format) {
         (Dtype::F32, _) => Kind::F32,
         (Dtype::F16, _) => Kind::F16,
         (Dtype::Bf16, _) => Kind::Bf16,
         (Dtype::Q8_0, Format::Gguf) => Kind::Q8_0,
         (Dtype::Q8_0, Format::Hf) => {
-            bail!("a Hugging Face directory holds no q8_0\nhint: --dtype fp8, or --format gguf")
+            return Err(with_hint("a Hugging Face directory holds no q8_0", "--dtype fp8, or --format gguf"));
         }
         (Dtype::Fp8, Format::Hf) => Kind::F8E4M3,
         (Dtype::Int4, Format::Hf) => Kind::Q4_0,
         (Dtype::Fp8 | Dtype::Int4, Format::Gguf) => {
-            bail!("GGUF has no such type\nhint: --format hf; for GGUF in 4 bits, `itera compress --recipe int4`")
+            let hint = "--format hf; for GGUF in 4 bits, `itera compress --recipe int4`";
+            return Err(with_hint("GGUF has no such type", hint));
         }
     };
     let (model, tokenizer) = read(&path, kind)?;
@@ -121,12 +121,31 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let sizes = Sizes::of(&Listing::of(output)?);
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::json!({ "output": output.to_string_lossy(), "sizes": sizes }))?;
+        writeln!(out, "{}", serde_json::json!({ "output": args.output.to_string_lossy(), "sizes": sizes }))?;
     } else {
         sizes.print(&mut out)?;
-        writeln!(out, "written  {}", output.display())?;
+        writeln!(out, "written  {}", args.output.display())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuse to replace what nobody asked to replace, or what Itera did not write.
+fn check_output(args: &Args) -> Result<()> {
+    let Args { output, format, force, .. } = args;
+    let is_taken = match (format, output.metadata()) {
+        (Format::Hf, _) => Place::at(output)? == Place::Model,
+        (Format::Gguf, Ok(about)) if about.is_dir() => {
+            let problem = format!("{} is a directory, and GGUF is one file", output.display());
+            return Err(with_hint(problem, "name a file, or write a directory with --format hf"));
+        }
+        (Format::Gguf, Ok(about)) if !about.is_file() => bail!("{} is no regular file", output.display()),
+        (Format::Gguf, _) => output.symlink_metadata().is_ok(),
+    };
+    if is_taken && !force {
+        let problem = format!("{} is there already", output.display());
+        return Err(with_hint(problem, "replace it with --force, or choose another name"));
+    }
+    Ok(())
 }
 
 /// All of a model in f32, to be written as `kind`.

@@ -1,6 +1,9 @@
-//! an error of a library → what its user can do about it
+//! an error → what its user can do about it
 //!
-//! Libraries say what is wrong; they know no flag, no command and no key of a configuration. This file knows them.
+//! Libraries say what is wrong; they know no flag, no command and no key of a configuration. This file knows them. A
+//! problem that a command finds itself has its hint from there: [`with_hint`].
+
+use std::fmt;
 
 use anyhow::Error;
 use itera_checkpoint::CheckpointError;
@@ -12,9 +15,31 @@ use itera_runtime::RuntimeError;
 use itera_tokenizer::TokenizerError;
 use itera_trainer::TrainError;
 
+/// A problem that a command found, and what to do about it.
+pub fn with_hint(problem: impl Into<String>, hint: impl Into<String>) -> Error {
+    Error::new(Hinted { problem: problem.into(), hint: hint.into() })
+}
+
+#[derive(Debug)]
+struct Hinted {
+    problem: String,
+    hint: String,
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)
+    }
+}
+
+impl std::error::Error for Hinted {}
+
 /// What to do about `error`, if there is something to say that its text does not.
 pub fn hint(error: &Error) -> Option<String> {
     error.chain().find_map(|cause| {
+        if let Some(Hinted { hint, .. }) = cause.downcast_ref() {
+            return Some(hint.clone());
+        }
         let checkpoint = || cause.downcast_ref().and_then(checkpoint);
         let train = || cause.downcast_ref().and_then(train);
         let compress = || cause.downcast_ref().and_then(compress);
@@ -65,6 +90,10 @@ fn checkpoint(error: &CheckpointError) -> Option<String> {
         CheckpointError::Damaged { whole: None, .. } => "restore it, choose another checkpoint, or start anew".into(),
         CheckpointError::Format(error) => return format(error),
         CheckpointError::Tokenizer(error) => return tokenizer(error),
+        CheckpointError::NoDirectory { .. } | CheckpointError::Foreign { .. } => {
+            "choose another name with -o, or move it away".into()
+        }
+        CheckpointError::WorkingDirectory { .. } => "choose another name with -o".into(),
         CheckpointError::Elsewhere { .. } => "set run.dir to the run it belongs to".into(),
         _ => return None,
     })

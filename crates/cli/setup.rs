@@ -1,12 +1,13 @@
 //! What commands need before they start: configuration, device, threads, logging.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use burn::tensor::Device;
 use itera_config::{Config, RunConfig};
 use itera_ops::device::{COMPILED, by_name};
 
 use crate::{
     args::{ConfigArgs, DeviceArgs},
+    hints::with_hint,
     talk::Stderr,
 };
 
@@ -42,9 +43,7 @@ pub fn device(run: &RunConfig) -> Result<Device> {
     threads(run.threads)?;
     let name = &run.device;
     by_name(name).ok_or_else(|| {
-        anyhow!(
-            "device `{name}` is not in this build, which has: {}\nhint: build with --features {name}",
-            COMPILED.join(", ")
-        )
+        let problem = format!("device `{name}` is not in this build, which has: {}", COMPILED.join(", "));
+        with_hint(problem, format!("build with --features {name}"))
     })
 }

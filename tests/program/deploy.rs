@@ -100,17 +100,29 @@ fn smaller_kinds_of_number_cost_little() {
 fn what_is_there_is_kept_and_what_cannot_be_written_is_said() {
     let here = trained();
     fs::write(here.path("taken"), "mine").expect("write");
-    for format in ["gguf", "hf"] {
-        let stderr = here.fails(1, &["export", "run", "--format", format, "-o", "taken"]);
-        assert!(stderr.contains("taken") && stderr.contains("--force"), "{stderr}");
-        assert_eq!(fs::read_to_string(here.path("taken")).expect("read"), "mine");
-    }
-    here.ok(&["export", "run", "-o", "taken", "--force"]);
-    here.ok(&["export", "run", "--format", "hf", "-o", "taken", "--force"]);
+    let gguf = ["export", "run", "-o", "taken", "--force"];
+    let stderr = here.fails(1, &gguf[..4]);
+    assert!(stderr.contains("taken") && stderr.contains("--force"), "{stderr}");
+    assert_eq!(fs::read_to_string(here.path("taken")).expect("read"), "mine");
+    here.ok(&gguf);
     here.ok(&["generate", "taken", "-n", "2"]);
-    let stderr = here.fails(1, &["export", "taken", "--format", "hf", "--dtype", "q8_0", "-o", "other"]);
+
+    let hf = |output| ["export", "run", "--format", "hf", "-o", output, "--force"];
+    fs::create_dir(here.path("dir")).expect("created");
+    here.ok(&hf("dir")[..6]);
+    let stderr = here.fails(1, &hf("dir")[..6]);
+    assert!(stderr.contains("dir is there already") && stderr.contains("--force"), "{stderr}");
+    here.ok(&hf("dir"));
+    here.ok(&["generate", "dir", "-n", "2"]);
+    let stderr = here.fails(1, &["export", "dir", "--format", "hf", "--dtype", "q8_0", "-o", "other"]);
     assert!(stderr.contains("q8_0"), "{stderr}");
     assert!(!here.path("other").exists());
+
+    // a directory is never replaced by a file, nor a file by a directory
+    let stderr = here.fails(1, &["export", "run", "-o", "dir", "--force"]);
+    assert!(stderr.contains("dir is a directory"), "{stderr}");
+    let stderr = here.fails(1, &hf("taken"));
+    assert!(stderr.contains("taken is no directory"), "{stderr}");
 
     here.ok(&borrowed(&here.train("ssm", &["--set", "model.attention_layers=[]", "--set", "train.steps=5"])));
     let export = ["export", "ssm", "-o", "ssm.gguf", "--allow-unsupported"];
@@ -118,6 +130,45 @@ fn what_is_there_is_kept_and_what_cannot_be_written_is_said() {
     assert!(stderr.contains("attention") && stderr.contains("--allow-unsupported"), "{stderr}");
     here.ok(&export);
     assert_eq!(here.ok(&["generate", "ssm.gguf", "-n", "20"]), here.ok(&["generate", "ssm", "-n", "20"]));
+}
+
+#[test]
+fn nothing_that_is_not_of_a_model_is_replaced() {
+    let here = trained();
+    fs::create_dir_all(here.path("papers/old")).expect("created");
+    fs::write(here.path("papers/thesis.tex"), "years of work").expect("write");
+    for (output, entry) in [
+        ("papers", "holds old,"),
+        ("run", "holds best,"),
+        ("run/last", "holds trainer,"),
+        ("run/checkpoints", "holds step-000060,"),
+        (".", "is the working directory, or holds it"),
+        ("..", "is the working directory, or holds it"),
+    ] {
+        let stderr = here.fails(1, &["export", "run", "--format", "hf", "-o", output, "--force"]);
+        assert!(stderr.contains(entry) && stderr.contains("hint: choose another name"), "{output}: {stderr}");
+        assert!(!stderr.contains("--force"), "{output}: {stderr}");
+    }
+    assert_eq!(fs::read_to_string(here.path("papers/thesis.tex")).expect("read"), "years of work");
+    here.ok(&["generate", "run", "-n", "2"]);
+    here.ok(&borrowed(&here.train("run", &["--set", "train.steps=60", "--resume"])));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_replaced_and_a_link_stays() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let here = trained();
+    fs::write(here.path("file.gguf"), "old").expect("write");
+    symlink("file.gguf", here.path("link.gguf")).expect("linked");
+    here.ok(&["export", "run", "-o", "link.gguf", "--force"]);
+    assert!(here.path("link.gguf").is_symlink());
+    here.ok(&["generate", "file.gguf", "-n", "2"]);
+    let socket = std::os::unix::net::UnixListener::bind(here.path("socket")).expect("bound");
+    let stderr = here.fails(1, &["export", "run", "-o", "socket", "--force"]);
+    assert!(stderr.contains("no regular file"), "{stderr}");
+    assert!(here.path("socket").symlink_metadata().expect("there").file_type().is_socket());
+    drop(socket);
 }
 
 #[test]
