@@ -1,6 +1,6 @@
 //! Options that several commands take.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 /// A configuration file and changes to it.
 #[derive(Debug, clap::Args)]
@@ -20,11 +20,16 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "NAME")]
     pub device: Option<String>,
     /// Worker threads; 0 uses every core. Results do not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>)]
     pub threads: Option<usize>,
 }
 
-/// A count that is not zero.
-pub fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a whole number from 1".into())
+/// Parses a whole number.
+pub fn count<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "expected a whole number from 0".into())
+}
+
+/// Parses a whole number that is not 0.
+pub fn at_least_one<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    text.parse().ok().filter(|count| *count >= T::from(1)).ok_or_else(|| "expected a whole number from 1".into())
 }

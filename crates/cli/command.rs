@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{bench, compare, compress, data, doctor, eval, export, generate, inspect, logits, model, train};
 
@@ -24,9 +24,9 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM or SIGUSR1 stopped
 training and it is saved (130, 143, and 138 on Linux)."
 )]
-pub struct Args {
+struct Args {
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +58,13 @@ pub enum Command {
 }
 
 impl Command {
+    /// What this process is asked to do. Prints help, or what is wrong with the arguments, and ends the process if they
+    /// ask for that.
+    pub fn parse() -> Self {
+        let matches = with_negative_numbers(Args::command()).get_matches();
+        Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command
+    }
+
     /// Do what is asked. Returns the exit code of what was done, or was stopped by a signal.
     pub fn run(self) -> Result<ExitCode> {
         itera_kernels::simd::asked_level()?;
@@ -76,4 +83,13 @@ impl Command {
             Self::Logits(args) => logits::run(args),
         }
     }
+}
+
+/// A number below zero is a value, which its option may refuse, and not the name of an option.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let allow = |arg: clap::Arg| match !arg.is_positional() && arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    };
+    command.mut_args(allow).mut_subcommands(with_negative_numbers)
 }

@@ -18,6 +18,7 @@ use itera_runtime::{Batch, RuntimeError, Sampler, SamplingConfig, Text, Windows}
 use serde::Serialize;
 
 use crate::{
+    args::count,
     documents::{DataArgs, Documents, Found, Split},
     eval,
     opened::{self, Opened, RunArgs},
@@ -42,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", default_value = "Once upon a time", allow_hyphen_values = true)]
     pub prompt: String,
     /// Samples of each model, from the same seeds.
-    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::<u64>)]
     pub samples: u64,
     /// Print one JSON object.
     #[arg(long)]

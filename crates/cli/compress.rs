@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use itera_compress::{Baseline, Event, Job, Outcome, Plan, PlannedStage, Recipe, Report, Variant, compress};
 use itera_trainer::Resume;
 
-use crate::{args::DeviceArgs, eval, progress::Progress, report, setup, signals};
+use crate::{args::DeviceArgs, eval, progress::Progress, report, setup, signals, talk::say};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return list(args.json);
     };
     let recipe = Recipe::find(recipe)?;
-    eprintln!("opening {} …", path.display());
+    say!("opening {} …", path.display());
     let mut config = Baseline::config(path, &args.overrides)?;
     setup::apply(&args.device, &mut config.run);
     let device = setup::device(&config.run)?;
@@ -107,7 +107,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted(signal) => {
-            eprintln!("stopped by a signal and saved; continue with --resume");
+            say!("stopped by a signal and saved; continue with --resume");
             Ok(signals::exit_code(signal))
         }
     }
@@ -221,16 +221,16 @@ impl Shown {
 
     fn show(&mut self, event: Event<'_>) {
         match event {
-            Event::Stage { number, of, name } => eprintln!("stage {number}/{of}: {name}"),
+            Event::Stage { number, of, name } => say!("stage {number}/{of}: {name}"),
             Event::Training(event) => self.training.show(event),
             Event::Trained => {
                 self.training.finish();
                 self.training = Progress::new();
             }
-            Event::Calibrating { tokens } => eprintln!("calibrating on {tokens} tokens of training text …"),
+            Event::Calibrating { tokens } => say!("calibrating on {tokens} tokens of training text …"),
             Event::Sampling { bytes, of } => {
                 let new = || {
-                    eprintln!("the baseline writes {of} bytes of text …");
+                    say!("the baseline writes {of} bytes of text …");
                     ProgressBar::new(of).with_prefix("sampling")
                 };
                 self.bar.get_or_insert_with(new).set_position(bytes);
@@ -252,11 +252,11 @@ impl Shown {
             Event::Measured(variant) => {
                 self.end_bar();
                 let Variant { name, size_bytes, times_smaller, bits_per_byte, loss_percent, .. } = variant;
-                eprintln!(
+                say!(
                     "{name}: {size_bytes} bytes ({times_smaller:.2}× smaller), {bits_per_byte:.4} bits/byte ({loss_percent:+.2} %)"
                 );
                 if let Some(windows) = variant.windows {
-                    eprintln!("{name}: {}", eval::told(&windows));
+                    say!("{name}: {}", eval::told(&windows));
                 }
             }
         }

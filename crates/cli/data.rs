@@ -11,7 +11,12 @@ use indicatif::ProgressBar;
 use itera_config::Config;
 use itera_data::{Dataset, HubEnv, Progress, SplitSummary, TokenSummary};
 
-use crate::{args::ConfigArgs, documents::LeftOut, setup, talk::say};
+use crate::{
+    args::{ConfigArgs, count},
+    documents::LeftOut,
+    setup,
+    talk::say,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  itera data --config configs/quickstart.toml --samples 3")]
@@ -19,7 +24,7 @@ pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
     /// Documents to show.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = count::<usize>)]
     samples: usize,
     /// Print one JSON object.
     #[arg(long)]

@@ -2,13 +2,15 @@
 
 use std::{fmt, path::Path};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use itera_checkpoint::run_of;
 use itera_config::{Config, DataConfig, Separator};
 use itera_data::{CorpusSummary, Document};
 use serde::Serialize;
 
 /// Where documents come from, and how they are found in it.
+use crate::hints::with_hint;
+
 #[derive(Debug, clap::Args)]
 pub struct DataArgs {
     /// Documents to score instead of the held-out split of the (first) model's run: path, glob, directory, - or hub:…
@@ -68,10 +70,8 @@ impl Documents {
             return Ok(Self { documents: corpus.valid, found: Some(found) });
         }
         let Some(config) = config else {
-            bail!(
-                "{} is not a run, so there is no held-out split of its own\nhint: say what to score with --data FILE",
-                model.display()
-            );
+            let problem = format!("{} is not a run, so there is no held-out split of its own", model.display());
+            return Err(with_hint(problem, "say what to score with --data FILE"));
         };
         let corpus = itera_data::load_corpus(&config.data).context("cannot load the run's corpus")?;
         let documents = match split {

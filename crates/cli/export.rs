@@ -18,7 +18,7 @@ use itera_runtime::Model;
 use itera_shape::NamedTensor;
 use itera_tokenizer::Tokenizer;
 
-use crate::{hints::with_hint, listing::Sizes};
+use crate::{hints::with_hint, listing::Sizes, talk::say};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -156,7 +156,7 @@ fn read(path: &Path, kind: Kind) -> Result<(HfModel, Tokenizer)> {
     };
     if let Some(before) = Listing::of(path)?.tensors.into_iter().find_map(coded).filter(|_| kind != Kind::F32) {
         let after = kind.name();
-        eprintln!(
+        say!(
             "note: {} has {before} already; rounded again to {after} it loses more than its original would",
             path.display()
         );

@@ -20,6 +20,7 @@ use itera_tokenizer::TokenId;
 use serde::Serialize;
 
 use crate::{
+    args::count,
     opened::{self, Opened, RunArgs},
     output,
     talk::say,
@@ -49,25 +50,25 @@ pub struct Args {
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub prompts_file: Option<PathBuf>,
     /// Most tokens to write; -1 writes until the model ends the text or its context is full.
-    #[arg(short = 'n', long, default_value = "200", value_parser = max_tokens, allow_negative_numbers = true)]
+    #[arg(short = 'n', long, default_value = "200", value_parser = max_tokens)]
     pub max_tokens: usize,
     /// Divides the logits; 0 always takes the most likely token.
-    #[arg(short, long, default_value_t = 0.8, value_parser = temperature, allow_negative_numbers = true)]
+    #[arg(short, long, default_value_t = 0.8, value_parser = temperature)]
     pub temperature: f64,
     /// Keep the k most likely tokens; 0 keeps all.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = count::<usize>)]
     pub top_k: usize,
     /// Keep the fewest most likely tokens that hold this much probability.
-    #[arg(long, default_value_t = 1.0, value_parser = top_p, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.0, value_parser = top_p)]
     pub top_p: f64,
     /// Keep tokens at least this likely, relative to the most likely one; 0 keeps all.
-    #[arg(long, default_value_t = 0.0, value_parser = min_p, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.0, value_parser = min_p)]
     pub min_p: f64,
     /// Make tokens that are already in the text less likely; 1 is off.
-    #[arg(long, default_value_t = 1.0, value_parser = repetition_penalty, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.0, value_parser = repetition_penalty)]
     pub repetition_penalty: f64,
     /// Seed of the choices; -1 takes a random one and tells it.
-    #[arg(long, default_value = "42", value_parser = seed, allow_negative_numbers = true)]
+    #[arg(long, default_value = "42", value_parser = seed)]
     pub seed: Seed,
     /// Stop before this text (may be given again).
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]

@@ -1,4 +1,5 @@
 //! The `itera` program: parse → run a command → print.
+#![warn(clippy::print_stderr, clippy::print_stdout)] // they panic where nobody reads: `talk::say!`, `writeln!`
 
 mod args;
 mod bench;
@@ -27,13 +28,11 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::command::Args;
+use crate::command::Command;
 
 fn main() -> ExitCode {
     itera_kernels::memory::keep_freed();
-    let Args { command } = Args::parse();
+    let command = Command::parse();
     setup::logging();
     command.run().unwrap_or_else(|error| {
         if is_broken_pipe(&error) {

@@ -7,19 +7,22 @@ use itera_checkpoint::find_model;
 use itera_runtime::{Activations, Model, OpenOptions};
 use itera_tokenizer::Tokenizer;
 
-use crate::{args::at_least_one, setup};
+use crate::{
+    args::{at_least_one, count},
+    setup,
+};
 
 /// How a trained model is run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
     /// Worker threads; 0 uses every core. Results do not depend on it.
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = count::<usize>)]
     pub threads: usize,
     /// Multiply 8- and 4-bit weights by activations as they are, not rounded to 8 bits: slower.
     #[arg(long)]
     pub exact: bool,
     /// Tokens of a text that are read together, by exact activations; 1 reads them one by one, as they are written.
-    #[arg(long, value_name = "N", default_value_t = OpenOptions::UBATCH_SIZE, value_parser = at_least_one, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = OpenOptions::UBATCH_SIZE, value_parser = at_least_one::<usize>)]
     pub ubatch_size: usize,
 }
 

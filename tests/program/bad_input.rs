@@ -23,6 +23,31 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
+fn a_number_below_zero_is_out_of_range_and_no_unknown_option() {
+    let here = Workplace::new();
+    let options: [(&[&str], &[&str]); 9] = [
+        (&["train", "--config", "c.toml"], &["--threads"]),
+        (&["eval", "run"], &["--threads", "--ubatch-size"]),
+        (&["generate", "run"], &["--temperature", "--top-k", "--top-p", "--min-p", "--repetition-penalty"]),
+        (&["compress", "run", "--recipe", "int4"], &["--threads"]),
+        (&["compare", "run"], &["--samples"]),
+        (&["data", "--config", "c.toml"], &["--samples"]),
+        (&["bench", "run"], &["--prompt-tokens", "--tokens", "--streams", "--repeats"]),
+        (&["bench", "train", "--config", "c.toml"], &["--steps", "--warmup", "--threads"]),
+        (&["logits", "run", "--text", "a"], &["--threads", "--ubatch-size"]),
+    ];
+    for (command, options) in options {
+        for option in options {
+            for value in ["-1", "-0.5", "-1e3", "many"] {
+                let stderr = here.fails(2, &[command, &[option, value]].concat());
+                let said = format!("invalid value '{value}' for '{option}");
+                assert!(stderr.contains(&said) && stderr.contains(": expected "), "{command:?} {option}: {stderr}");
+            }
+        }
+    }
+}
+
+#[test]
 fn instructions_that_the_processor_has_not_are_refused() {
     let here = Workplace::new();
     for asked in ["avx3", ""] {

@@ -139,9 +139,9 @@ fn nothing_that_is_not_of_a_model_is_replaced() {
     fs::write(here.path("papers/thesis.tex"), "years of work").expect("write");
     for (output, entry) in [
         ("papers", "holds old,"),
-        ("run", "holds best,"),
+        ("run", "holds .lock,"),
         ("run/last", "holds trainer,"),
-        ("run/checkpoints", "holds step-000060,"),
+        ("run/checkpoints", "holds step-0000"),
         (".", "is the working directory, or holds it"),
         ("..", "is the working directory, or holds it"),
     ] {

@@ -34,16 +34,16 @@ pub struct BenchModel {
     #[arg(long, value_name = "PATH")]
     pub against: Option<PathBuf>,
     /// Tokens of the prompt; fewer where a model's context has no room for them.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one::<usize>)]
     pub prompt_tokens: usize,
     /// Tokens to write after it; fewer where a model's context has no room for them.
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one::<usize>)]
     pub tokens: usize,
     /// Texts to write at once.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one::<usize>)]
     pub streams: usize,
     /// Times that all is measured, after once that does not count.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one::<usize>)]
     pub repeats: usize,
     /// Print one JSON object.
     #[arg(long)]

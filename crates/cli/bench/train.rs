@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::{Spread, ms};
 use crate::{
-    args::{ConfigArgs, DeviceArgs},
+    args::{ConfigArgs, DeviceArgs, at_least_one, count},
     data, output, setup,
     talk::say,
 };
@@ -38,10 +38,10 @@ pub struct BenchTrain {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// Steps to measure.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = at_least_one::<u64>)]
     pub steps: u64,
     /// Steps before those, to warm up.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = count::<u64>)]
     pub warmup: u64,
     /// Print one JSON object.
     #[arg(long)]
