@@ -96,10 +96,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         let evaluation = opened.model.score_documents(&opened.tokenizer, &texts, &|| {})?;
         let bits_per_byte = evaluation.score.bits_per_byte();
         let (tokens_per_s, resident_mb) = bench(path, &args.run)?;
-        let size_bytes = match rows.is_empty() {
-            true => weights_bytes(path)?,
-            false => Listing::of(path)?.file_bytes,
-        };
+        let Listing { file_bytes, weight_bytes, .. } = Listing::of(path)?;
+        let size_bytes = if rows.is_empty() { weight_bytes } else { file_bytes };
         let (baseline_bytes, baseline_bpb) =
             rows.first().map_or((size_bytes, bits_per_byte), |first| (first.size_bytes, first.bits_per_byte));
         rows.push(Row {
@@ -116,13 +114,6 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let comparison = Comparison { documents: texts.len(), data: documents.found, models: rows };
     output::show(&comparison, args.json, Comparison::print)
-}
-
-/// Bytes of a model file, or of the weights of a directory.
-fn weights_bytes(path: &Path) -> Result<u64> {
-    let weights = path.join("model.safetensors");
-    let file = if path.is_dir() { &weights } else { path };
-    Ok(file.metadata().with_context(|| format!("cannot read {}", file.display()))?.len())
 }
 
 /// Tokens a second of one text on one thread, and the most megabytes that were resident.

@@ -29,6 +29,8 @@ pub struct Listing {
     pub tensors: Vec<ListedTensor>,
     /// Bytes of the file, or of all files directly in the directory.
     pub file_bytes: u64,
+    /// Bytes of the file, or of those in the directory that hold its weights.
+    pub weight_bytes: u64,
 }
 
 /// What a file says under one key.
@@ -118,6 +120,7 @@ impl Listing {
             metadata: gguf.metadata.iter().map(|entry| (entry.key.to_owned(), listed(&entry.value))).collect(),
             tensors: gguf.tensors.iter().map(tensor).collect(),
             file_bytes: file.bytes().len() as u64,
+            weight_bytes: file.bytes().len() as u64,
         })
     }
 
@@ -140,6 +143,7 @@ impl Listing {
             metadata: entries.map(|(key, value)| (key.clone(), MetadataValue::Whole(value.clone()))).collect(),
             tensors: placed.into_iter().map(|(_, tensor)| tensor).collect(),
             file_bytes: bytes_in(dir)?,
+            weight_bytes: shards.iter().map(|shard| shard.bytes().len() as u64).sum(),
         })
     }
 }

@@ -84,6 +84,8 @@ fn several_files_are_the_model_that_one_is() {
         };
         let in_one = listed(dir.path());
         deal_out(dir.path());
+        let bytes: u64 = (1..4).map(|number| fs::metadata(dir.path().join(shard(number))).expect("a file").len()).sum();
+        assert_eq!(Listing::of(dir.path()).expect("a listing").weight_bytes, bytes);
         assert_eq!(read_model_dir(dir.path()).expect("read"), expected);
         assert_eq!(listed(dir.path()), in_one);
         let several = ModelFile::open(dir.path()).expect("opened");

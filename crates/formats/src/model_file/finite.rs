@@ -8,9 +8,9 @@ use crate::finite::{check_finite, is_surely_finite};
 use crate::{ModelFile, Result, gguf, hf};
 
 impl ModelFile {
-    /// Looks through all weights, or the scales of their blocks: a model of 12 million takes a millisecond in q8_0 and five
-    /// in f32, if its file is in memory. That is little beside a text, but more than opening the file takes, which does
-    /// not look.
+    /// Looks through all weights, or the scales of their blocks: 12 million take less than a millisecond in q8_0, some
+    /// three in f32, if the file is in memory. That is little beside a text, but more than opening the file takes, which
+    /// does not look.
     ///
     /// # Errors
     ///
