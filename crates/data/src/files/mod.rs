@@ -88,3 +88,34 @@ pub(crate) fn read<'a>(path: &Path, config: &'a DataConfig) -> Result<Texts<'a>,
         None => Err(DataError::Empty { path: path.into() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_tell_kinds() {
+        for (name, kind) in [
+            ("a.txt", Some(Kind::Text)),
+            ("A.TXT.GZ", Some(Kind::Text)),
+            ("-", Some(Kind::Text)),
+            ("x/a.jsonl.zst", Some(Kind::JsonLines)),
+            ("a.ndjson", Some(Kind::JsonLines)),
+            ("a.json.gz", Some(Kind::Json)),
+            ("a.csv", Some(Kind::Csv)),
+            ("a.parquet", Some(Kind::Parquet)),
+            ("a.parquet.zst", None),
+            ("a.gz", None),
+            ("txt", None),
+        ] {
+            assert_eq!(kind_of(Path::new(name)), kind, "{name}");
+        }
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    #[test]
+    fn a_build_without_parquet_names_the_feature() {
+        let error = read(Path::new("a.parquet"), &DataConfig::default()).err().expect("it cannot be read");
+        assert!(matches!(error, DataError::NoParquet { .. }) && error.to_string().contains("`parquet`"), "{error}");
+    }
+}

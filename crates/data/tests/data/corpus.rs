@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fs};
 
-use itera_data::{Corpus, DataError, load_corpus_from};
+use itera_data::{Corpus, DataError, Progress, load_corpus_from};
 use proptest::prelude::*;
 use tempfile::tempdir;
 
@@ -100,6 +100,19 @@ fn copies_are_named_where_they_leave_nothing() {
     let all_held_out = load_documents(&["the same"; 50], 1.0 - 1e-9).unwrap_err();
     let counts = DataError::NoTraining { documents: 50, copies: 49, blank: 0, held_out: 1, max_bytes: 0 };
     assert_eq!(all_held_out.to_string(), counts.to_string());
+}
+
+#[test]
+fn who_watches_sees_documents_being_read() {
+    let dir = tempdir().unwrap();
+    let documents = numbered(2500);
+    write_documents(&dir.path().join("a.txt"), &documents);
+    let mut seen = vec![];
+    let config = reading(&[source(dir.path(), "a.txt")]);
+    load_corpus_from(&config, 0, &no_hub(), &mut |progress| seen.push(progress)).unwrap();
+    let bytes = |count: usize| documents[..count].iter().map(|text| text.len() as u64).sum();
+    let expected = [1024, 2048].map(|count| Progress::Reading { documents: count as u64, bytes: bytes(count) });
+    assert_eq!(seen, expected);
 }
 
 /// `valid_source = F` in training and `eval --data F` afterwards score the same documents.
