@@ -20,8 +20,8 @@ use itera_runtime::Batch;
 use serde::Serialize;
 
 use super::{
-    Spread, ms,
     roofline::Roofline,
+    spread::{Spread, ms},
     timing::{Lengths, Round, Subject},
 };
 use crate::{args::at_least_one, opened::RunArgs, output, setup, talk::say};

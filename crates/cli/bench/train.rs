@@ -18,7 +18,7 @@ use itera_shape::Precision;
 use itera_trainer::{Job, StepTimes, time_steps};
 use serde::Serialize;
 
-use super::{Spread, ms};
+use super::spread::{Spread, ms};
 use crate::{
     args::{ConfigArgs, DeviceArgs, at_least_one, count},
     data, output, setup,

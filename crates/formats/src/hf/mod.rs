@@ -9,6 +9,7 @@
 mod compressed;
 mod config;
 mod int4;
+mod json;
 mod model_dir;
 pub mod names;
 mod open;

@@ -2,19 +2,18 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
-use itera_files::{failed_to, write_atomic};
+use itera_files::failed_to;
 use itera_kernels::quant::{Kind, dequantize};
 use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef, TensorSpec};
 use serde_json::Value;
 
 use super::config::eos_ids;
+use super::json::{in_file, read_json, write_json};
 use super::shards::{Shard, WEIGHTS, open_weights};
 use super::{Stored, config_json, generation_config_json, names, parse_config, stored};
 use crate::finite::{check_finite, check_storable};
-use crate::lfs::refuse_pointer;
 use crate::{FormatError, Result, write_safetensors};
 
 pub(crate) const CONFIG: &str = "config.json";
@@ -170,14 +169,6 @@ pub(crate) fn in_order<T>(
     }
 }
 
-fn write_json(path: &Path, value: &Value) -> Result<()> {
-    Ok(write_atomic(path, &json_text(value))?)
-}
-
-pub(super) fn json_text(value: &Value) -> Vec<u8> {
-    format!("{value:#}\n").into_bytes()
-}
-
 /// What a directory says of its model besides the weights.
 pub(super) struct Described {
     pub(super) config: ModelConfig,
@@ -203,24 +194,7 @@ pub(super) fn read_described(dir: &Path) -> Result<Described> {
     Ok(Described { config, special_ids, more_eos })
 }
 
-/// Adds the file to an error about what it says.
-pub(super) fn in_file(path: &Path) -> impl Fn(FormatError) -> FormatError {
-    move |source| FormatError::File { path: path.to_owned(), source: source.into() }
-}
-
 /// What a `config.json` says, whatever that is.
 pub(crate) fn read_config_json(path: &Path) -> Result<Value> {
     read_json(path, MAX_CONFIG_BYTES)
-}
-
-/// What a file of JSON says that is no longer than files of its sort are.
-pub(super) fn read_json(path: &Path, max_bytes: u64) -> Result<Value> {
-    let file = fs::File::open(path).map_err(failed_to("read", path))?;
-    let mut text = Vec::new();
-    file.take(max_bytes + 1).read_to_end(&mut text).map_err(failed_to("read", path))?;
-    if text.len() as u64 > max_bytes {
-        return Err(FormatError::TooLarge { path: path.to_owned(), max_bytes });
-    }
-    refuse_pointer(path, &text)?;
-    serde_json::from_slice(&text).map_err(|error| in_file(path)(error.into()))
 }

@@ -19,7 +19,8 @@ use safetensors::Dtype;
 use serde_json::Value;
 
 use super::compressed::{QUANTIZATION, Scheme};
-use super::model_dir::{CONFIG, GENERATION_CONFIG, hf_name_and_shape, in_order, json_text, own_name_and_shape};
+use super::json::json_text;
+use super::model_dir::{CONFIG, GENERATION_CONFIG, hf_name_and_shape, in_order, own_name_and_shape};
 use super::shards::WEIGHTS;
 use super::stored::CODES_A_WORD;
 use super::{config_json, generation_config_json, int4};

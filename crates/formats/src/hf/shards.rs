@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use itera_files::MappedFile;
 use serde::Deserialize;
 
-use super::model_dir::{in_file, read_json};
+use super::json::{in_file, read_json};
 use super::settings::unsupported;
 use crate::tensors::{Indexed, index};
 use crate::{FormatError, Result};
