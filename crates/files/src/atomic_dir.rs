@@ -1,7 +1,7 @@
 //! A directory appears whole or not at all.
 //!
 //! ```text
-//! fill → .name.tmp → fsync → what is in the way → .name.replaced → rename → fsync of the parent → replaced is removed
+//! fill → .name.tmp → fsync → it and what is in the way exchange names → fsync of the parent → what was there is removed
 //! ```
 
 use std::{
@@ -42,19 +42,38 @@ fn fill_and_rename<E: From<FileError>>(
 }
 
 /// Give the durable file or directory `from` the name `path`, which is on the same file system, in the place of what was
-/// there. That stays whole until `from` has its place.
+/// there. At every moment `path` is the old or the new, whole; only where the system cannot exchange two names, and a
+/// directory is concerned, is there nothing at `path` for an instant, and the old is beside it until `from` has its place.
 ///
 /// # Errors
 /// [`FileError`] if a name cannot be changed.
 pub fn publish(from: &Path, path: &Path) -> Result<(), FileError> {
+    let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|about| about.is_dir());
     let replaced = beside(path, "replaced");
-    remove(&replaced)?;
-    if path.exists() {
+    if fs::symlink_metadata(path).is_ok() && (is_dir(path) || is_dir(from)) {
+        if exchange(from, path).is_ok() {
+            sync_dir(parent_of(path))?;
+            return remove(from);
+        }
+        remove(&replaced)?;
         fs::rename(path, &replaced).map_err(failed_to("replace", path))?;
     }
     fs::rename(from, path).map_err(failed_to("publish", path))?;
     sync_dir(parent_of(path))?;
     remove(&replaced)
+}
+
+/// Let two names change places in one step.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
+}
+
+/// This system has no such call.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// `.name.ending` in the same directory.
@@ -120,6 +139,45 @@ mod tests {
             publish_dir(&path, fill_with(text)).expect("published");
             assert_eq!(fs::read_to_string(path.join("file")).expect("read"), text);
         }
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+    }
+
+    /// So a program that is killed at any moment leaves one of them.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_reader_finds_the_old_or_the_new_at_every_moment() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("model");
+        publish_dir(&path, fill_with("0")).expect("published");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert!(path.is_dir(), "nothing is there");
+                }
+            });
+            for _ in 0..300 {
+                let next = dir.path().join("next");
+                fs::create_dir(&next).expect("created");
+                publish(&next, &path).expect("published");
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            reader.join().expect("a whole directory every time");
+        });
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+    }
+
+    #[test]
+    fn a_file_and_a_directory_replace_each_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, from) = (dir.path().join("model"), dir.path().join("next"));
+        fs::write(&path, "old").expect("written");
+        fs::create_dir(&from).expect("created");
+        publish(&from, &path).expect("published");
+        assert!(path.is_dir() && !from.exists());
+        fs::write(&from, "new").expect("written");
+        publish(&from, &path).expect("published");
+        assert_eq!(fs::read_to_string(&path).expect("read"), "new");
         assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
     }
 
