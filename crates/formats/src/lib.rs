@@ -28,7 +28,7 @@ pub use error::{FormatError, LlamaCppLimit};
 pub use itera_kernels::quant::Kind;
 pub use listing::{ListedTensor, Listing, MetadataValue, NumberType};
 pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
-pub use packed::{PackedTensor, pack_model, packed_kind, rows_and_cols};
+pub use packed::{PackedTensor, TensorLayout, pack_model, packed_kind, rows_and_cols};
 pub use printable::printable;
 pub use tensors::{read_safetensors, write_safetensors};
 

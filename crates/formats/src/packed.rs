@@ -5,19 +5,62 @@
 //! codes and scales chosen elsewhere ─┘
 //! ```
 
+use std::borrow::Borrow;
+
 use itera_kernels::quant::{self, Kind, MatrixError, QuantMatrix};
 use itera_shape::{ModelConfig, TensorRef};
 
 use crate::finite::{check_blocks, check_storable};
 use crate::{FormatError, Result};
 
-/// A tensor whose numbers are rounded: rows, one after the other, each whole blocks of one kind.
+/// A packed tensor but for its numbers: what decides how many bytes a file has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PackedTensor {
+pub struct TensorLayout {
     name: String,
     shape: Vec<usize>,
     kind: Kind,
+}
+
+impl TensorLayout {
+    /// The layout of a tensor whose rows run along the last dimension.
+    ///
+    /// # Errors
+    /// If a row is not whole blocks.
+    pub fn new(name: &str, shape: &[usize], kind: Kind) -> Result<Self> {
+        let (rows, cols) = rows_and_cols(shape);
+        match kind.row_bytes(cols) {
+            Some(_) => Ok(Self { name: name.into(), shape: shape.into(), kind }),
+            None => Err(unpackable(name, MatrixError::Shape { kind, rows, cols })),
+        }
+    }
+
+    /// The tensor's name in the tensor table.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sizes of the dimensions; the last varies fastest.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// How each number is stored.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+/// A tensor whose numbers are rounded: rows, one after the other, each whole blocks of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedTensor {
+    layout: TensorLayout,
     bytes: Vec<u8>,
+}
+
+impl Borrow<TensorLayout> for PackedTensor {
+    fn borrow(&self) -> &TensorLayout {
+        &self.layout
+    }
 }
 
 impl PackedTensor {
@@ -29,7 +72,7 @@ impl PackedTensor {
         let (rows, cols) = rows_and_cols(shape);
         QuantMatrix::new(kind, rows, cols, &bytes).map_err(|source| unpackable(name, source))?;
         check_blocks(name, kind, &bytes, None)?;
-        Ok(Self { name: name.into(), shape: shape.into(), kind, bytes })
+        Ok(Self { layout: TensorLayout::new(name, shape, kind)?, bytes })
     }
 
     /// `tensor` rounded as [`quantize`](quant::quantize) rounds.
@@ -48,22 +91,22 @@ impl PackedTensor {
         if kind.block_len() > 1 {
             check_blocks(name, kind, &bytes, Some(data))?;
         }
-        Ok(Self { name: name.into(), shape: shape.into(), kind, bytes })
+        Ok(Self { layout: TensorLayout::new(name, shape, kind)?, bytes })
     }
 
-    /// Its name in the tensor table.
+    /// As [`TensorLayout::name`].
     pub fn name(&self) -> &str {
-        &self.name
+        self.layout.name()
     }
 
-    /// Sizes of its dimensions; the last varies fastest.
+    /// As [`TensorLayout::shape`].
     pub fn shape(&self) -> &[usize] {
-        &self.shape
+        self.layout.shape()
     }
 
-    /// How each number is stored.
+    /// As [`TensorLayout::kind`].
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.layout.kind()
     }
 
     /// The blocks.
@@ -73,8 +116,8 @@ impl PackedTensor {
 
     /// The number that each element stands for.
     pub fn numbers(&self) -> Vec<f32> {
-        let mut numbers = vec![0.0; self.shape.iter().product()];
-        quant::dequantize(self.kind, &self.bytes, &mut numbers);
+        let mut numbers = vec![0.0; self.shape().iter().product()];
+        quant::dequantize(self.kind(), &self.bytes, &mut numbers);
         numbers
     }
 }

@@ -88,15 +88,15 @@ pub(crate) fn encode(path: &Path, mut tensors: Vec<Encoded<'_>>) -> Result<Vec<u
 }
 
 /// What a header says of a tensor.
-struct Described<'a> {
-    name: &'a str,
-    dtype: Dtype,
-    shape: &'a [usize],
-    size_bytes: usize,
+pub(crate) struct Described<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: &'a [usize],
+    pub(crate) size_bytes: usize,
 }
 
 /// All that is before the numbers of tensors in order of name.
-fn header_of<'a>(path: &Path, tensors: impl Iterator<Item = Described<'a>>) -> Result<Vec<u8>> {
+pub(crate) fn header_of<'a>(path: &Path, tensors: impl Iterator<Item = Described<'a>>) -> Result<Vec<u8>> {
     let invalid = |problem: String| FormatError::Header { path: path.to_owned(), problem };
     let mut end = 0;
     let mut infos: Vec<(String, TensorInfo)> = Vec::new();

@@ -9,13 +9,13 @@
 //! the model promises and not 2²⁰ (with which llama.cpp would size its state), the one MLP of a dense model gives its
 //! width as `feed_forward_length`, positions are rotated where the model says so, and a text begins with bos.
 
-use std::borrow::Cow;
+use std::borrow::Borrow;
 use std::io::Write;
 use std::path::Path;
 
 use itera_files::write_atomic_with;
 use itera_kernels::quant::Kind;
-use itera_shape::{LayerKind, ModelConfig, SpecialIds, TensorSpec};
+use itera_shape::{LayerKind, ModelConfig, SpecialIds};
 
 use super::config::{architecture, describe};
 use super::file::{ALIGNMENT, MAGIC};
@@ -25,7 +25,8 @@ use super::vocabulary::Vocabulary;
 use super::{rotary, tensor_type};
 use crate::finite::check_storable;
 use crate::hf::{in_order, own_name_and_shape};
-use crate::{FormatError, LlamaCppLimit, PackedTensor, Result};
+use crate::model_file::Piece;
+use crate::{FormatError, LlamaCppLimit, PackedTensor, Result, TensorLayout};
 
 /// Version of the format that is written.
 const VERSION: u32 = 3;
@@ -39,7 +40,7 @@ const MAX_EXPERTS: usize = 512;
 
 /// A model to be written.
 #[derive(Clone, Copy, Debug)]
-pub struct GgufSource<'a> {
+pub struct GgufSource<'a, T = PackedTensor> {
     /// What people call it.
     pub name: &'a str,
     /// Its shape.
@@ -48,8 +49,9 @@ pub struct GgufSource<'a> {
     pub special_ids: SpecialIds,
     /// Its tokenizer, of at most as many tokens as the model has.
     pub vocabulary: &'a Vocabulary<'a>,
-    /// Its weights by the names of [`ModelConfig::tensors`], in any order. Those that are no matrices are F32.
-    pub tensors: &'a [PackedTensor],
+    /// Its weights, or their [layouts](TensorLayout) where only the size is asked for, by the names of
+    /// [`ModelConfig::tensors`], in any order. Those that are no matrices are F32.
+    pub tensors: &'a [T],
 }
 
 /// A tensor that was written.
@@ -74,10 +76,14 @@ pub struct WrittenTensor {
 /// the file cannot be written.
 pub fn write_gguf(path: &Path, source: &GgufSource<'_>, allow_unsupported: bool) -> Result<Vec<WrittenTensor>> {
     let parts = parts(path, source, allow_unsupported)?;
+    for tensor in source.tensors.iter().filter(|tensor| tensor.name().ends_with(".a_log")) {
+        let decays: Vec<f32> = tensor.numbers().into_iter().map(decay).collect();
+        check_storable(tensor.name(), Kind::F32, &decays)?;
+    }
     let header = header(source, &parts);
     write_atomic_with(path, |file| {
         file.write_all(&header)?;
-        parts.iter().try_for_each(|part| part.write(file))
+        parts.iter().try_for_each(|part| part.write(source.config, file))
     })?;
     Ok(parts.into_iter().map(|part| part.written).collect())
 }
@@ -86,41 +92,42 @@ pub fn write_gguf(path: &Path, source: &GgufSource<'_>, allow_unsupported: bool)
 ///
 /// # Errors
 ///
-/// As [`write_gguf`], but for those of writing.
-pub fn gguf_size_bytes(source: &GgufSource<'_>, allow_unsupported: bool) -> Result<usize> {
+/// As [`write_gguf`], but for those of numbers and of writing.
+pub fn gguf_size_bytes<T: Borrow<TensorLayout>>(source: &GgufSource<'_, T>, allow_unsupported: bool) -> Result<usize> {
     let parts = parts("the file to be".as_ref(), source, allow_unsupported)?;
     let data = parts.iter().map(|part| part.written.size_bytes.next_multiple_of(ALIGNMENT)).sum::<usize>();
     Ok(header(source, &parts).len() + data)
 }
 
-/// The tensors of the file, everything about `source` checked.
-fn parts<'a>(path: &Path, source: &GgufSource<'a>, allow_unsupported: bool) -> Result<Vec<Part<'a>>> {
+/// The tensors of the file, everything about `source` checked but its numbers.
+fn parts<'a, T: Borrow<TensorLayout>>(
+    path: &Path,
+    source: &GgufSource<'a, T>,
+    allow_unsupported: bool,
+) -> Result<Vec<Part<'a, T>>> {
     let config = source.config;
     config.validate()?;
-    let given = source.tensors.iter().map(|tensor| (tensor.name().to_owned(), tensor));
-    let tensors = in_order(path, config, given, own_name_and_shape, |tensor| tensor.shape().to_vec())?;
+    let given = source.tensors.iter().map(|tensor| (tensor.borrow().name().to_owned(), tensor));
+    let shape_of = |tensor: &&T| (*tensor).borrow().shape().to_vec();
+    let tensors = in_order(path, config, given, own_name_and_shape, shape_of)?;
     if !allow_unsupported {
         check_for_llama_cpp(config)?;
     }
     check_tokens(source)?;
     let specs = config.tensors();
-    let wrong = |(spec, tensor): &(&TensorSpec, &&PackedTensor)| !spec.role.is_matrix() && tensor.kind() != Kind::F32;
-    if let Some((spec, tensor)) = specs.iter().zip(&tensors).find(wrong) {
-        let (key, found) = (spec.name.clone(), tensor.kind().name().to_owned());
-        return Err(FormatError::Key { key, found, supported: "f32".to_owned() });
-    }
-    if let Some(tensor) = tensors.iter().find(|tensor| tensor_type::codes(tensor.kind()).is_none()) {
-        let (key, found) = (tensor.name().to_owned(), tensor.kind().name().to_owned());
-        return Err(FormatError::Key { key, found, supported: format!("in GGUF {}", tensor_type::names()) });
-    }
-    for tensor in tensors.iter().filter(|tensor| tensor.name().ends_with(".a_log")) {
-        let decays: Vec<f32> = tensor.numbers().into_iter().map(decay).collect();
-        check_storable(tensor.name(), Kind::F32, &decays)?;
+    for (spec, tensor) in specs.iter().zip(&tensors) {
+        let kind = (*tensor).borrow().kind();
+        let supported = match tensor_type::codes(kind) {
+            _ if !spec.role.is_matrix() && kind != Kind::F32 => "f32".to_owned(),
+            None => format!("in GGUF {}", tensor_type::names()),
+            Some(_) => continue,
+        };
+        return Err(FormatError::Key { key: spec.name.clone(), found: kind.name().to_owned(), supported });
     }
     let parts = specs
         .iter()
-        .zip(&tensors)
-        .flat_map(|(spec, tensor)| stored(config, spec).into_iter().map(|stored| Part::new(config, stored, tensor)));
+        .zip(tensors)
+        .flat_map(|(spec, tensor)| stored(config, spec).into_iter().map(move |stored| Part::new(stored, tensor)));
     Ok(parts.collect())
 }
 
@@ -138,7 +145,7 @@ fn check_for_llama_cpp(config: &ModelConfig) -> Result<()> {
     Err(FormatError::NotForLlamaCpp(limit))
 }
 
-fn check_tokens(source: &GgufSource<'_>) -> Result<()> {
+fn check_tokens<T>(source: &GgufSource<'_, T>) -> Result<()> {
     let GgufSource { config: &ModelConfig { vocab_size, .. }, vocabulary, special_ids, .. } = *source;
     let n_tokens = vocabulary.tokens.len();
     let unsupported =
@@ -158,7 +165,7 @@ fn check_tokens(source: &GgufSource<'_>) -> Result<()> {
 }
 
 /// All that comes before the data, padding included.
-fn header(source: &GgufSource<'_>, parts: &[Part<'_>]) -> Vec<u8> {
+fn header<T: Borrow<TensorLayout>>(source: &GgufSource<'_, T>, parts: &[Part<'_, T>]) -> Vec<u8> {
     let codes = |kind| tensor_type::codes(kind).expect("kinds were checked along with the parts");
     let config = source.config;
     let mut metadata = Metadata::default();
@@ -189,42 +196,47 @@ fn header(source: &GgufSource<'_>, parts: &[Part<'_>]) -> Vec<u8> {
 }
 
 /// The kind of most numbers.
-fn main_kind(tensors: &[PackedTensor]) -> Kind {
+fn main_kind<T: Borrow<TensorLayout>>(tensors: &[T]) -> Kind {
     let n_params = |kind| {
-        let of_kind = tensors.iter().filter(|tensor| tensor.kind() == kind);
+        let of_kind = tensors.iter().map(Borrow::borrow).filter(|tensor| tensor.kind() == kind);
         of_kind.map(|tensor| tensor.shape().iter().product::<usize>()).sum::<usize>()
     };
     // the first of equals
     Kind::all().into_iter().rev().max_by_key(|kind| n_params(*kind)).expect("there are kinds")
 }
 
-/// A tensor of the file and its blocks.
-struct Part<'a> {
+/// A tensor of the file: a piece of one of the model.
+struct Part<'a, T> {
+    tensor: &'a T,
+    piece: Piece,
     shape: Vec<usize>,
-    blocks: Vec<Cow<'a, [u8]>>,
     written: WrittenTensor,
 }
 
-impl<'a> Part<'a> {
-    fn new(config: &ModelConfig, stored: Stored, tensor: &'a PackedTensor) -> Self {
+impl<'a, T: Borrow<TensorLayout>> Part<'a, T> {
+    fn new(stored: Stored, tensor: &'a T) -> Self {
         let Stored { name, shape, piece } = stored;
-        let kind = tensor.kind();
-        let row_bytes = kind.row_bytes(piece.cols).expect("a packed tensor has whole blocks");
-        let blocks_from = |first_row: usize| {
-            let rows = &tensor.bytes()[first_row * row_bytes..][..piece.rows * row_bytes];
-            match tensor.name().rsplit_once('.') {
-                Some((_, "a_log")) => decays(rows).into(),
-                Some((_, "q_proj" | "k_proj")) => rotary::neighbours(rows, config.d_attention_head(), row_bytes).into(),
-                _ => Cow::Borrowed(rows),
-            }
-        };
-        let blocks: Vec<_> = piece.first_rows().map(blocks_from).collect();
-        let (n_params, size_bytes) = (shape.iter().product(), blocks.iter().map(|blocks| blocks.len()).sum());
-        Self { shape, blocks, written: WrittenTensor { name, kind, n_params, size_bytes } }
+        let kind = tensor.borrow().kind();
+        let n_params = shape.iter().product();
+        // rows are whole blocks
+        let size_bytes = n_params / kind.block_len() * kind.block_bytes();
+        Self { tensor, piece, shape, written: WrittenTensor { name, kind, n_params, size_bytes } }
     }
+}
 
-    fn write(&self, file: &mut dyn Write) -> std::io::Result<()> {
-        self.blocks.iter().try_for_each(|blocks| file.write_all(blocks))?;
+impl Part<'_, PackedTensor> {
+    fn write(&self, config: &ModelConfig, file: &mut dyn Write) -> std::io::Result<()> {
+        let row_bytes = self.tensor.kind().row_bytes(self.piece.cols).expect("a packed tensor has whole blocks");
+        for first_row in self.piece.first_rows() {
+            let rows = &self.tensor.bytes()[first_row * row_bytes..][..self.piece.rows * row_bytes];
+            match self.tensor.name().rsplit_once('.') {
+                Some((_, "a_log")) => file.write_all(&decays(rows))?,
+                Some((_, "q_proj" | "k_proj")) => {
+                    file.write_all(&rotary::neighbours(rows, config.d_attention_head(), row_bytes))?;
+                }
+                _ => file.write_all(rows)?,
+            }
+        }
         let size_bytes = self.written.size_bytes;
         file.write_all(&[0; ALIGNMENT][..size_bytes.next_multiple_of(ALIGNMENT) - size_bytes])
     }

@@ -9,6 +9,7 @@
 //! `transformers` (5.23) decompresses modules alone. The embedding, which the head is tied to, the experts and the router
 //! are parameters to it: it loads their numbers, of any type, and knows no scale for them.
 
+use std::borrow::Borrow;
 use std::fs;
 use std::path::Path;
 
@@ -24,8 +25,8 @@ use super::model_dir::{CONFIG, GENERATION_CONFIG, hf_name_and_shape, in_order, o
 use super::shards::WEIGHTS;
 use super::stored::CODES_A_WORD;
 use super::{config_json, generation_config_json, int4};
-use crate::tensors::{Encoded, dtype_of, encode};
-use crate::{FormatError, PackedTensor, Result};
+use crate::tensors::{Described, Encoded, dtype_of, encode, header_of};
+use crate::{FormatError, PackedTensor, Result, TensorLayout};
 
 /// The kind that a tensor gets in a directory whose matrices are to be `kind`: q4_0 is for modules with whole blocks, and
 /// f8_e4m3 stands in for it elsewhere; what is no matrix is F32.
@@ -51,22 +52,29 @@ pub fn write_packed_dir(
     special_ids: &SpecialIds,
     tensors: &[PackedTensor],
 ) -> Result<()> {
-    let files = files(config, special_ids, tensors)?;
+    let Planned { entries, texts } = plan(config, special_ids, tensors)?;
+    let weights = encode(WEIGHTS.as_ref(), entries.into_iter().map(Entry::encoded).collect())?;
     fs::create_dir_all(dir).map_err(failed_to("create", dir))?;
-    Ok(files.iter().try_for_each(|(name, bytes)| write_atomic(&dir.join(name), bytes))?)
+    write_atomic(&dir.join(WEIGHTS), &weights)?;
+    Ok(texts.iter().try_for_each(|(name, bytes)| write_atomic(&dir.join(name), bytes))?)
 }
 
-/// The bytes of the files that [`write_packed_dir`] would write.
+/// The bytes of the files that [`write_packed_dir`] would write for tensors of these layouts.
 ///
 /// # Errors
 ///
 /// As [`write_packed_dir`], but for those of writing.
-pub fn packed_dir_size_bytes(
+pub fn packed_dir_size_bytes<T: Borrow<TensorLayout>>(
     config: &ModelConfig,
     special_ids: &SpecialIds,
-    tensors: &[PackedTensor],
+    tensors: &[T],
 ) -> Result<usize> {
-    Ok(files(config, special_ids, tensors)?.iter().map(|(_, bytes)| bytes.len()).sum())
+    let Planned { entries, texts } = plan(config, special_ids, tensors)?;
+    let mut described: Vec<Described<'_>> = entries.iter().map(Entry::described).collect();
+    described.sort_by_key(|entry| entry.name);
+    let numbers: usize = described.iter().map(|entry| entry.size_bytes).sum();
+    let header = header_of(WEIGHTS.as_ref(), described.into_iter())?;
+    Ok(header.len() + numbers + texts.iter().map(|(_, bytes)| bytes.len()).sum::<usize>())
 }
 
 /// Whether `transformers` has the tensor as the weight of an `nn.Linear`.
@@ -75,41 +83,98 @@ fn is_module(spec: &TensorSpec) -> bool {
     matches!(spec.role, InProj | OutProj | Attention | Shared | Head)
 }
 
-fn files(
+/// What will be in the files.
+struct Planned<'a, T> {
+    /// Tensors of the weights' file.
+    entries: Vec<Entry<'a, T>>,
+    /// The other files, whole.
+    texts: [(&'static str, Vec<u8>); 2],
+}
+
+/// A tensor of the weights' file.
+struct Entry<'a, T> {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// The tensor of the model that it is from.
+    tensor: &'a T,
+    content: Content,
+}
+
+/// What of the model's tensor is in one of the file.
+enum Content {
+    Numbers,
+    /// 4-bit codes.
+    Words,
+    /// The scale of each group of codes.
+    GroupScales,
+    /// Rows and columns of what was packed.
+    Shape,
+    /// A scale of 1.
+    One,
+}
+
+impl<T> Entry<'_, T> {
+    fn described(&self) -> Described<'_> {
+        let size_bytes = self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8;
+        Described { name: &self.name, dtype: self.dtype, shape: &self.shape, size_bytes }
+    }
+}
+
+impl<'a> Entry<'a, PackedTensor> {
+    fn encoded(self) -> Encoded<'a> {
+        let bytes = match self.content {
+            Content::Numbers => self.tensor.bytes().into(),
+            Content::Words => int4::words_and_scales(self.tensor.bytes()).0.into(),
+            Content::GroupScales => int4::words_and_scales(self.tensor.bytes()).1.into(),
+            Content::Shape => {
+                self.tensor.shape().iter().flat_map(|size| (*size as i64).to_le_bytes()).collect::<Vec<u8>>().into()
+            }
+            Content::One => 1f32.to_le_bytes().to_vec().into(),
+        };
+        Encoded { name: self.name, dtype: self.dtype, shape: self.shape, bytes }
+    }
+}
+
+fn plan<'a, T: Borrow<TensorLayout>>(
     config: &ModelConfig,
     special_ids: &SpecialIds,
-    tensors: &[PackedTensor],
-) -> Result<[(&'static str, Vec<u8>); 3]> {
+    tensors: &'a [T],
+) -> Result<Planned<'a, T>> {
     config.validate()?;
-    let path = Path::new(WEIGHTS);
-    let given = tensors.iter().map(|tensor| (tensor.name().to_owned(), tensor));
-    let tensors = in_order(path, config, given, own_name_and_shape, |tensor| tensor.shape().to_vec())?;
+    let given = tensors.iter().map(|tensor| (tensor.borrow().name().to_owned(), tensor));
+    let shape_of = |tensor: &&T| (*tensor).borrow().shape().to_vec();
+    let tensors = in_order(WEIGHTS.as_ref(), config, given, own_name_and_shape, shape_of)?;
     let specs = config.tensors();
 
-    let any_module = |kind| specs.iter().zip(&tensors).any(|(spec, tensor)| is_module(spec) && tensor.kind() == kind);
+    let any_module =
+        |kind| specs.iter().zip(&tensors).any(|(spec, tensor)| is_module(spec) && (*tensor).borrow().kind() == kind);
     let scheme = match () {
         () if any_module(Kind::Q4_0) => Some(Scheme::Int4),
         () if any_module(Kind::F8E4M3) => Some(Scheme::Fp8),
         () => None,
     };
-    let (mut encoded, mut modules) = (Vec::new(), Vec::new());
+    let (mut entries, mut modules) = (Vec::new(), Vec::new());
     for (spec, tensor) in specs.iter().zip(tensors) {
         let (name, shape) = hf_name_and_shape(spec);
-        let with = |suffix: &str| format!("{name}{suffix}");
+        let layout: &TensorLayout = tensor.borrow();
         let scheme = scheme.filter(|_| is_module(spec));
-        if scheme.is_some_and(|scheme| tensor.kind() == scheme.kind()) {
+        if scheme.is_some_and(|scheme| layout.kind() == scheme.kind()) {
             modules.extend(name.strip_suffix(".weight").map(str::to_owned));
         }
-        match (scheme, tensor.kind(), tensor.shape()) {
-            (Some(Scheme::Int4), Kind::Q4_0, &[rows, cols]) => {
-                let (words, scales) = int4::words_and_scales(tensor.bytes());
-                let sizes: Vec<u8> = [rows, cols].iter().flat_map(|size| (*size as i64).to_le_bytes()).collect();
-                encoded.extend([
-                    part(with("_packed"), Dtype::I32, &[rows, cols / CODES_A_WORD], words),
-                    part(with("_scale"), Dtype::F16, &[rows, cols / int4::GROUP], scales),
-                    part(with("_shape"), Dtype::I64, &[2], sizes),
-                ]);
-            }
+        let entry = |suffix: &str, dtype, shape: &[usize], content| Entry {
+            name: format!("{name}{suffix}"),
+            dtype,
+            shape: shape.to_vec(),
+            tensor,
+            content,
+        };
+        match (scheme, layout.kind(), layout.shape()) {
+            (Some(Scheme::Int4), Kind::Q4_0, &[rows, cols]) => entries.extend([
+                entry("_packed", Dtype::I32, &[rows, cols / CODES_A_WORD], Content::Words),
+                entry("_scale", Dtype::F16, &[rows, cols / int4::GROUP], Content::GroupScales),
+                entry("_shape", Dtype::I64, &[2], Content::Shape),
+            ]),
             (scheme, kind, _) => {
                 let dtype = dtype_of(kind).ok_or_else(|| FormatError::Key {
                     key: spec.name.clone(),
@@ -118,9 +183,9 @@ fn files(
                         .to_owned(),
                 })?;
                 if (scheme, kind) == (Some(Scheme::Fp8), Kind::F8E4M3) {
-                    encoded.push(part(with("_scale"), Dtype::F32, &[1], 1f32.to_le_bytes().to_vec()));
+                    entries.push(entry("_scale", Dtype::F32, &[1], Content::One));
                 }
-                encoded.push(Encoded { name, dtype, shape, bytes: tensor.bytes().into() });
+                entries.push(entry("", dtype, &shape, Content::Numbers));
             }
         }
     }
@@ -128,13 +193,6 @@ fn files(
     if let (Some(scheme), Value::Object(described)) = (scheme, &mut described) {
         described.insert(QUANTIZATION.to_owned(), scheme.describe(&modules));
     }
-    Ok([
-        (WEIGHTS, encode(path, encoded)?),
-        (GENERATION_CONFIG, json_text(&generation_config_json(config, special_ids))),
-        (CONFIG, json_text(&described)),
-    ])
-}
-
-fn part(name: String, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Encoded<'static> {
-    Encoded { name, dtype, shape: shape.to_vec(), bytes: bytes.into() }
+    let generation = json_text(&generation_config_json(config, special_ids));
+    Ok(Planned { entries, texts: [(GENERATION_CONFIG, generation), (CONFIG, json_text(&described))] })
 }
