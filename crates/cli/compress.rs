@@ -10,7 +10,9 @@ use std::{
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use indicatif::ProgressBar;
-use itera_compress::{Baseline, Event, Job, Outcome, Plan, PlannedStage, Recipe, Report, Variant, compress};
+use itera_compress::{
+    Baseline, Event, Job, Outcome, Plan, Recipe, Report, TeacherChoice, Variant, compress, require_unicode,
+};
 use itera_trainer::Resume;
 
 use crate::{args::DeviceArgs, eval, progress::Progress, report, setup, signals, talk::say};
@@ -23,8 +25,8 @@ Examples:
   itera compress --recipe int4 runs/quickstart              writes runs/quickstart-int4
   itera compress --recipe mine.toml runs/tiny -o out --data valid.txt
 
-A recipe is a TOML file of stages; docs/compression.md describes them. SIGINT, SIGTERM and SIGUSR1 save a stage that
-trains; the same command with --resume goes on.")]
+A recipe is a TOML file of stages; docs/compression.md describes them. SIGINT, SIGTERM and SIGUSR1 stop at the next piece
+of work, save a stage that trains, and exit with 130, 143 or 138; the same command with --resume goes on.")]
 pub struct Args {
     /// A run, or a checkpoint of one.
     #[arg(required_unless_present = "list")]
@@ -71,14 +73,18 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return list(args.json);
     };
     let recipe = Recipe::find(recipe)?;
+    args.output.as_deref().map_or(Ok(()), require_unicode)?;
     say!("opening {} …", path.display());
     let mut config = Baseline::config(path, &args.overrides)?;
+    // how many the run was trained with says nothing of this machine
+    config.run.threads = 0;
     setup::apply(&args.device, &mut config.run);
     let device = setup::device(&config.run)?;
     let baseline = Baseline::open(path, config)?;
     let out = args.output.clone().unwrap_or_else(|| beside(&baseline, &recipe));
+    let plan = Plan::new(&recipe, &baseline, args.allow_unsupported)?;
     if args.dry_run {
-        return dry_run(&recipe, &baseline, &device, &out, &args);
+        return dry_run(&plan, &device, &out, args.json);
     }
     let documents = match args.data.as_slice() {
         [] => itera_data::load_corpus(&baseline.config.data).context("cannot load the run's corpus")?.valid,
@@ -86,8 +92,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let documents: Vec<&str> = documents.iter().map(|document| document.text()).collect();
     let job = Job {
-        recipe: &recipe,
-        baseline: &baseline,
+        plan: &plan,
         documents: &documents,
         out: &out,
         resume: match (args.resume, args.overwrite) {
@@ -95,7 +100,6 @@ pub fn run(args: Args) -> Result<ExitCode> {
             (_, true) => Resume::Overwrite,
             _ => Resume::No,
         },
-        allow_unsupported: args.allow_unsupported,
         device: &device,
         environment: report::environment(&baseline.config.run.device),
         stop: signals::stop_flag()?,
@@ -107,7 +111,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted(signal) => {
-            say!("stopped by a signal and saved; continue with --resume");
+            shown.end_bar();
+            say!("stopped by a signal; what is done is kept in {}: continue with --resume", out.display());
             Ok(signals::exit_code(signal))
         }
     }
@@ -137,11 +142,10 @@ fn list(json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn dry_run(recipe: &Recipe, baseline: &Baseline, device: &Device, to: &Path, args: &Args) -> Result<ExitCode> {
-    let plan = Plan::new(recipe, baseline, args.allow_unsupported)?;
-    let times = plan.stages.iter().map(|stage| stage_time(stage, device)).collect::<Result<Vec<_>>>()?;
+fn dry_run(plan: &Plan<'_>, device: &Device, to: &Path, json: bool) -> Result<ExitCode> {
+    let times = (0..plan.stages.len()).map(|index| stage_time(plan, index, device)).collect::<Result<Vec<_>>>()?;
     let mut out = io::stdout().lock();
-    if args.json {
+    if json {
         let object = serde_json::json!({ "output": to, "plan": plan, "stage_s": times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>() });
         writeln!(out, "{object}")?;
         return Ok(ExitCode::SUCCESS);
@@ -158,6 +162,9 @@ fn dry_run(recipe: &Recipe, baseline: &Baseline, device: &Device, to: &Path, arg
             let minutes = time.as_secs_f64() / 60.0;
             write!(out, ", {} steps of training ({} tokens), about {minutes:.0} min here", stage.steps, stage.tokens)?;
         }
+        if let Some(teacher) = &stage.teacher {
+            write!(out, ", {}", teaching(teacher))?;
+        }
         writeln!(out)?;
     }
     let most = plan.matrix_budget_bytes.map_or("", |_| "at most ");
@@ -170,14 +177,21 @@ fn dry_run(recipe: &Recipe, baseline: &Baseline, device: &Device, to: &Path, arg
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whom a stage learns from, and why.
+fn teaching(choice: &TeacherChoice) -> String {
+    let from = if choice.run_teaches { "from the run" } else { "from text alone" };
+    format!("learns {from}: {}", choice.reason)
+}
+
 /// What the training of a stage would take here, by a few steps of it.
-fn stage_time(stage: &PlannedStage, device: &Device) -> Result<Duration> {
-    if stage.steps == 0 {
+fn stage_time(plan: &Plan<'_>, index: usize, device: &Device) -> Result<Duration> {
+    let steps = plan.stages[index].steps;
+    if steps == 0 {
         return Ok(Duration::ZERO);
     }
     let dir = tempfile::tempdir().context("cannot create a temporary directory")?;
-    let times = stage.time_steps(device, dir.path(), 1 + TIMED_STEPS)?;
-    Ok(times[1..].iter().map(|step| step.total()).sum::<Duration>() / TIMED_STEPS as u32 * stage.steps as u32)
+    let times = plan.time_steps(index, device, dir.path(), 1 + TIMED_STEPS)?;
+    Ok(times[1..].iter().map(|step| step.total()).sum::<Duration>() / TIMED_STEPS as u32 * steps as u32)
 }
 
 fn print(report: &Report, to: &Path, json: bool) -> Result<()> {
@@ -221,27 +235,30 @@ impl Shown {
 
     fn show(&mut self, event: Event<'_>) {
         match event {
-            Event::Stage { number, of, name } => say!("stage {number}/{of}: {name}"),
+            Event::Stage { number, total, name, teacher } => {
+                let learns = teacher.map_or(String::new(), |teacher| format!(", {}", teaching(teacher)));
+                say!("stage {number}/{total}: {name}{learns}");
+            }
             Event::Training(event) => self.training.show(event),
             Event::Trained => {
                 self.training.finish();
                 self.training = Progress::new();
             }
             Event::Calibrating { tokens } => say!("calibrating on {tokens} tokens of training text …"),
-            Event::Sampling { bytes, of } => {
+            Event::Sampling { bytes, total } => {
                 let new = || {
-                    say!("the baseline writes {of} bytes of text …");
-                    ProgressBar::new(of).with_prefix("sampling")
+                    say!("the baseline writes {total} bytes of text …");
+                    ProgressBar::new(total).with_prefix("sampling")
                 };
                 self.bar.get_or_insert_with(new).set_position(bytes);
-                if bytes >= of {
+                if bytes >= total {
                     self.end_bar();
                 }
             }
-            Event::Weighing { what, done, of } => {
-                let new = || ProgressBar::new(of as u64).with_prefix(format!("weighing {what}"));
+            Event::Weighing { what, done, total } => {
+                let new = || ProgressBar::new(total as u64).with_prefix(format!("weighing {what}"));
                 self.bar.get_or_insert_with(new).set_position(done as u64);
-                if done == of {
+                if done == total {
                     self.end_bar();
                 }
             }

@@ -7,10 +7,10 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use itera_checkpoint::{Place, export_model, export_packed, find_model, run_of};
+use itera_checkpoint::{Place, export_model, export_packed, find_model, run_of, vocabulary};
 use itera_formats::{
     Kind, ListedTensor, Listing, NumberType, PackedTensor,
-    gguf::{GgufSource, Vocabulary, write_gguf},
+    gguf::{GgufSource, write_gguf},
     hf::{HfModel, kind_in_dir, read_model_dir},
     pack_model,
 };
@@ -174,11 +174,7 @@ fn export_gguf(
     kind: Kind,
     allow_unsupported: bool,
 ) -> Result<()> {
-    let vocabulary = Vocabulary {
-        tokens: tokenizer.spellings().collect(),
-        merges: tokenizer.merges().collect(),
-        specials: tokenizer.specials().iter().map(|id| id.0).collect(),
-    };
+    let vocabulary = vocabulary(tokenizer);
     let tensors: Vec<_> = model.tensors.iter().map(NamedTensor::as_ref).collect();
     let (config, special_ids) = (&model.config, model.special_ids);
     let tensors = &pack_model(config, &tensors, kind)?;

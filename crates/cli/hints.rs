@@ -7,7 +7,7 @@ use std::fmt;
 
 use anyhow::Error;
 use itera_checkpoint::CheckpointError;
-use itera_compress::CompressError;
+use itera_compress::{CompressError, RecipeProblem, StageProblem};
 use itera_config::ConfigError;
 use itera_data::{DataError, HubFault, RecordFault};
 use itera_formats::FormatError;
@@ -131,6 +131,11 @@ fn compress(error: &CompressError) -> Option<String> {
         }
         CompressError::Exists { .. } => {
             "continue it with --resume, replace it with --overwrite, or choose another place with -o".into()
+        }
+        CompressError::Foreign { .. } => "move it away, or choose another place with -o".into(),
+        CompressError::NotUnicode { .. } => "rename it, or choose another place with -o".into(),
+        CompressError::Recipe { problem: RecipeProblem::Stage { problem: StageProblem::TrainedGptq, .. }, .. } => {
+            "leave out train, or take rounding = \"mse\"".into()
         }
         CompressError::OtherRecipe { .. } => {
             "stages that are the same are kept if you move away what later ones left; \

@@ -19,6 +19,6 @@ mod trainer_files;
 mod verify;
 
 pub use error::CheckpointError;
-pub use model_dir::{export_model, export_packed, find_model, read_model, run_of};
+pub use model_dir::{export_model, export_packed, find_model, read_model, run_of, vocabulary};
 pub use place::Place;
 pub use store::{Checkpoint, CheckpointStore, Found, Snapshot, Tensors};

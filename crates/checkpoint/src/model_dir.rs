@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use itera_files::publish_dir;
 use itera_formats::{
     Kind, PackedTensor,
+    gguf::Vocabulary,
     hf::{self, HfModel},
 };
 use itera_shape::{ModelConfig, TensorRef};
@@ -66,6 +67,15 @@ pub fn export_packed(
 fn publish_model(path: &Path, fill: impl FnOnce(&Path) -> Result<(), CheckpointError>) -> Result<(), CheckpointError> {
     Place::at(path)?;
     publish_dir(path, fill)
+}
+
+/// A tokenizer as model files have it.
+pub fn vocabulary(tokenizer: &Tokenizer) -> Vocabulary<'_> {
+    Vocabulary {
+        tokens: tokenizer.spellings().collect(),
+        merges: tokenizer.merges().collect(),
+        specials: tokenizer.specials().iter().map(|id| id.0).collect(),
+    }
 }
 
 /// Read the model in the directory that `path` means, all of it in f32.

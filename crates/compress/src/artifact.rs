@@ -8,15 +8,16 @@
 
 use std::path::{Path, PathBuf};
 
-use itera_checkpoint::export_packed;
+use itera_checkpoint::{export_packed, vocabulary};
 use itera_formats::{
-    PackedTensor,
+    Kind, PackedTensor, TensorLayout,
     gguf::{GgufSource, Vocabulary, gguf_size_bytes, write_gguf},
     hf::packed_dir_size_bytes,
 };
+use itera_shape::TensorSpec;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, subject::Subject};
+use crate::{design::Design, error::Result};
 
 /// What a recipe leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,47 +49,53 @@ impl Format {
 }
 
 /// A model as it is deployed.
+#[derive(Clone, Copy)]
 pub(crate) struct Artifact<'a> {
+    /// What files say that it is called.
     pub name: &'a str,
-    /// Of what shape it is, and under which tokenizer.
-    pub subject: &'a Subject,
-    pub packed: &'a [PackedTensor],
+    /// Its shape and tokenizer.
+    pub design: &'a Design,
     /// Also as a file that llama.cpp cannot run.
     pub allow_unsupported: bool,
 }
 
 impl Artifact<'_> {
-    /// Write it, in the place of what is there.
+    /// Write it with the weights `packed`, in the place of what is at `path`.
     ///
     /// # Errors
-    /// If a tensor has a kind that the format has not, or it cannot be written.
-    pub(crate) fn write(&self, path: &Path, format: Format) -> Result<()> {
+    /// If a tensor is of a kind that the format does not hold, or it cannot be written.
+    pub(crate) fn write(&self, packed: &[PackedTensor], path: &Path, format: Format) -> Result<()> {
+        let Design { config, data } = self.design;
         match format {
             Format::Gguf => {
-                write_gguf(path, &self.gguf(&self.subject.vocabulary()), self.allow_unsupported)?;
+                let vocabulary = vocabulary(&data.tokenizer);
+                write_gguf(path, &self.gguf(packed, &vocabulary), self.allow_unsupported)?;
             }
-            Format::Hf => export_packed(path, self.subject.model(), &self.subject.data.tokenizer, self.packed)?,
+            Format::Hf => export_packed(path, &config.model, &data.tokenizer, packed)?,
         }
         Ok(())
     }
 
-    /// Bytes of the files that [`Artifact::write`] would write.
+    /// Bytes of the files that [`Artifact::write`] would write with tensors of these `kinds`, in the order of the tensor
+    /// table.
     ///
     /// # Errors
-    /// If a tensor has a kind that the format has not.
-    pub(crate) fn size_bytes(&self, format: Format) -> Result<usize> {
-        let (model, tokenizer) = (self.subject.model(), &self.subject.data.tokenizer);
+    /// If a tensor is of a kind that the format does not hold.
+    pub(crate) fn size_bytes(&self, kinds: &[Kind], format: Format) -> Result<usize> {
+        let (model, tokenizer) = (self.design.model(), &self.design.data.tokenizer);
+        let layout = |(spec, kind): (TensorSpec, &Kind)| TensorLayout::new(&spec.name, &spec.shape, *kind);
+        let layouts = model.tensors().into_iter().zip(kinds).map(layout).collect::<Result<Vec<_>, _>>()?;
         Ok(match format {
-            Format::Gguf => gguf_size_bytes(&self.gguf(&self.subject.vocabulary()), self.allow_unsupported)?,
+            Format::Gguf => gguf_size_bytes(&self.gguf(&layouts, &vocabulary(tokenizer)), self.allow_unsupported)?,
             Format::Hf => {
-                packed_dir_size_bytes(model, &tokenizer.special_ids(), self.packed)?
+                packed_dir_size_bytes(model, &tokenizer.special_ids(), &layouts)?
                     + tokenizer.dir_size_bytes(model.max_seq_len)
             }
         })
     }
 
-    fn gguf<'a>(&'a self, vocabulary: &'a Vocabulary<'a>) -> GgufSource<'a> {
-        let (config, special_ids) = (self.subject.model(), self.subject.data.tokenizer.special_ids());
-        GgufSource { name: self.name, config, special_ids, vocabulary, tensors: self.packed }
+    fn gguf<'a, T>(&'a self, tensors: &'a [T], vocabulary: &'a Vocabulary<'a>) -> GgufSource<'a, T> {
+        let special_ids = self.design.data.tokenizer.special_ids();
+        GgufSource { name: self.name, config: self.design.model(), special_ids, vocabulary, tensors }
     }
 }

@@ -11,25 +11,34 @@ use itera_config::Config;
 use itera_data::Dataset;
 use itera_files::{Sha256Digest, failed_to};
 use itera_formats::{Listing, hf::read_model_dir};
+use itera_metrics::read_records;
 use itera_shape::NamedTensor;
 use itera_tokenizer::Tokenizer;
 
-use crate::{CompressError, Result};
+use crate::{
+    candidate::Candidate,
+    design::Design,
+    error::{CompressError, Result},
+    maturity::Maturity,
+    out::require_unicode,
+};
 
 /// A trained run.
 pub struct Baseline {
-    /// The checkpoint.
+    /// The checkpoint whose weights are compressed.
     pub dir: PathBuf,
-    /// The run's directory.
+    /// The directory of the run, as it was given where that is the run itself.
     pub run: PathBuf,
-    /// Its name.
+    /// The last part of the run's directory.
     pub name: String,
-    /// Its configuration.
+    /// What the run was trained with, and stages train with where they do not differ.
     pub config: Config,
-    /// Its data.
+    /// What the run was trained on.
     pub data: Arc<Dataset>,
-    /// Its weights in f32, in the order of the tensor table.
-    pub parameters: Vec<NamedTensor>,
+    /// The weights in f32, in the order of the tensor table.
+    pub parameters: Arc<[NamedTensor]>,
+    /// Whether the run has learned what it can.
+    pub maturity: Maturity,
     /// sha256 of the weights' file, in hexadecimal.
     pub weights_sha256: String,
     /// Bytes of `model.safetensors` as f32, which ratios are to.
@@ -68,28 +77,41 @@ impl Baseline {
         let weights = dir.join("model.safetensors");
         let bytes = fs::read(&weights).map_err(failed_to("read", &weights))?;
         let listed = Listing::of(&dir)?.tensors;
+        let metrics = run.join("metrics.jsonl");
+        let rows = if metrics.is_file() { read_records(&metrics)? } else { vec![] };
         let stored_bytes = listed.iter().map(|tensor| tensor.size_bytes).sum::<usize>();
         let wide_bytes = listed.iter().map(|tensor| size_of::<f32>() * tensor.n_params()).sum::<usize>();
         Ok(Self {
             name: run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned(),
+            maturity: Maturity::of(&rows, &config),
             dir,
-            // as it was given, where that is the run itself
             run: if path.canonicalize().is_ok_and(|path| path == run) { path.into() } else { run },
             data: Arc::new(data),
-            parameters: model.tensors,
+            parameters: model.tensors.into(),
             weights_sha256: Sha256Digest::of(&bytes).to_string(),
             // a run in bf16 writes half of it
             weights_bytes: (bytes.len() + wide_bytes - stored_bytes) as u64,
             config,
         })
     }
+
+    /// What stages begin with.
+    pub(crate) fn design(&self) -> Design {
+        Design { config: self.config.clone(), data: self.data.clone() }
+    }
+
+    /// The run as the model before the first stage.
+    pub(crate) fn candidate(&self) -> Candidate {
+        Candidate { design: self.design(), parameters: self.parameters.clone() }
+    }
 }
 
 /// The checkpoint at `path`, and the run that it is of.
 fn locate(path: &Path) -> Result<(PathBuf, PathBuf)> {
+    require_unicode(path)?;
     let dir = find_model(path)?;
     match run_of(&dir).filter(|run| run.join("config.toml").is_file()) {
-        Some(run) => Ok((dir, run)),
+        Some(run) => require_unicode(&run).map(|()| (dir, run)),
         None => Err(CompressError::NoRun { path: path.into() }),
     }
 }

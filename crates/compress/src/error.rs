@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use itera_files::FileError;
 
+/// Result of this crate.
+pub type Result<T, E = CompressError> = std::result::Result<T, E>;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum CompressError {
@@ -18,12 +21,12 @@ pub enum CompressError {
     /// A text that is no recipe.
     #[error("recipe `{name}`: {problem}")]
     Recipe {
-        /// Its name.
+        /// Its builtin name, or the stem of its file.
         name: String,
         /// What is wrong.
-        problem: String,
+        problem: RecipeProblem,
     },
-    /// A stage asks for what the model has not, or what its tensors cannot be.
+    /// A stage asks for what the model lacks, or what its tensors cannot be.
     #[error("recipe `{recipe}`: {problem}")]
     Misfit {
         /// The recipe.
@@ -53,40 +56,46 @@ pub enum CompressError {
         /// Fingerprint of the one that was prepared.
         found: String,
     },
-    /// There is something in the output directory.
-    #[error(
-        "{} is there already",
-        path.display()
-    )]
+    /// An earlier call left something in the output directory.
+    #[error("{} is there already", path.display())]
     Exists {
-        /// The directory.
+        /// What is in the way.
         path: PathBuf,
     },
-    /// What is in the output directory was begun otherwise.
-    #[error(
-        "{} is of another recipe, or of another form of this one: see recipe.toml",
-        path.display()
-    )]
+    /// Something that no recipe wrote is where this one would write.
+    #[error("{} is in the way, and no recipe wrote it", path.display())]
+    Foreign {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// Configurations and reports are text, so they cannot name the path.
+    #[error("the path {} is not UTF-8", path.display())]
+    NotUnicode {
+        /// The path.
+        path: PathBuf,
+    },
+    /// What is in the output directory is the work of another recipe.
+    #[error("{} is of another recipe, or of another form of this one: see recipe.toml", path.display())]
     OtherRecipe {
-        /// What it left.
+        /// What that left.
         path: PathBuf,
     },
     /// A stage made the model worse than its limit.
     #[error(
         "stage {stage} ({name}) costs {loss_percent:.2} % more bits per byte than the baseline, its limit is {limit_percent} %; what was good before it is in {}",
-        kept.display()
+        before.display()
     )]
     TooLossy {
-        /// Its number, from 1.
+        /// The number of the stage, from 1.
         stage: usize,
-        /// What it does.
+        /// What recipes call its action.
         name: &'static str,
-        /// What it costs.
+        /// By how much bits per byte rose above the baseline's, in per cent.
         loss_percent: f64,
-        /// What it may cost.
+        /// By how much they may rise.
         limit_percent: f64,
-        /// The file that the stage before left.
-        kept: PathBuf,
+        /// What the stage before left, or the baseline's checkpoint.
+        before: PathBuf,
     },
     /// No text to score.
     #[error("there is no held-out document to score")]
@@ -124,7 +133,71 @@ pub enum CompressError {
     /// Rows of metrics could not be read, or a chart not be drawn.
     #[error(transparent)]
     Metrics(#[from] itera_metrics::MetricsError),
-    /// A report could not be written.
-    #[error("cannot write the report: {0}")]
-    Report(String),
+    /// A report could not be turned into JSON.
+    #[error("cannot write the report as JSON")]
+    Json(#[from] serde_json::Error),
+    /// A report could not be turned into CSV.
+    #[error("cannot write the report as CSV")]
+    Csv(#[from] csv::Error),
+    /// A recipe could not be turned into TOML.
+    #[error("cannot write the recipe as TOML")]
+    Toml(#[from] toml::ser::Error),
+}
+
+impl CompressError {
+    pub(crate) fn misfit(recipe: &str, problem: String) -> Self {
+        Self::Misfit { recipe: recipe.into(), problem }
+    }
+}
+
+/// Why a text is no recipe.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum RecipeProblem {
+    /// It is not TOML, or has other keys than recipes have.
+    #[error("{0}")]
+    Text(#[from] toml::de::Error),
+    /// It does nothing.
+    #[error("it has no [[stage]]")]
+    NoStage,
+    /// What is deployed has a kind, so the last stage gives weights one.
+    #[error("its last stage must be do = \"quantize\" or \"mixed\": what is deployed has a kind")]
+    LastDoesNotRound,
+    /// Stages that follow would train the rounding away.
+    #[error("only its last stage may round weights, and stage {stage} does: others would train the rounding away")]
+    RoundsEarly {
+        /// Its number, from 1.
+        stage: usize,
+    },
+    /// The settings of a stage break a rule.
+    #[error("stage {stage}: {problem}")]
+    Stage {
+        /// Its number, from 1.
+        stage: usize,
+        /// The rule.
+        problem: StageProblem,
+    },
+}
+
+/// A rule that the settings of a stage break.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StageProblem {
+    /// A number is out of range.
+    #[error("`{key}` = {value}: {expected}")]
+    Range {
+        /// The key within the stage.
+        key: &'static str,
+        /// Its value; of a list the length.
+        value: f64,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The action is nothing but training, and has none.
+    #[error("missing field `train`")]
+    NoTraining,
+    /// Later codes of a row depend on earlier ones, so gradients cannot pass through the rounding.
+    #[error("`rounding = \"gptq\"`: nothing can be trained through it")]
+    TrainedGptq,
+    /// Every fraction is 0 and no layer is named.
+    #[error("it says nothing of what to remove")]
+    PrunesNothing,
 }

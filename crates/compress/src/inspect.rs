@@ -1,6 +1,5 @@
 //! weights before and after → what a report shows of them: sensitivities, histograms, use of experts
 
-use burn::tensor::Device;
 use itera_data::{Sampler, TokenBatch};
 use itera_formats::Kind;
 use itera_model::LanguageModel;
@@ -8,7 +7,12 @@ use itera_tokenizer::TokenId;
 use itera_trainer::{Losses, MicroBatch, losses, validate};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Rounder, stage::role_name, subject::Subject};
+use crate::{
+    candidate::Candidate,
+    rounder::Rounder,
+    session::{Abort, Session},
+    stage::role_name,
+};
 
 /// Bars of a histogram: an odd number, so that 0, which most codes have, is in the middle of one.
 const BINS: usize = 49;
@@ -49,44 +53,59 @@ pub struct ExpertUse {
     pub after: Vec<Vec<f64>>,
 }
 
-/// Sequences of training text that models are compared on.
+/// Sequences of training text that variants of a model are compared on.
 pub(crate) struct Calibration<'a> {
-    subject: &'a Subject,
-    device: &'a Device,
+    candidate: &'a Candidate,
+    session: Session<'a>,
     batches: Vec<TokenBatch>,
 }
 
 impl<'a> Calibration<'a> {
     /// About `tokens` tokens, always the same.
-    pub(crate) fn new(subject: &'a Subject, tokens: usize, device: &'a Device) -> Self {
-        let train = &subject.config.train;
-        let sampler = Sampler::new(subject.data.train.len(), train.seq_len, subject.config.run.seed);
+    pub(crate) fn new(candidate: &'a Candidate, tokens: usize, session: Session<'a>) -> Self {
+        let (config, text) = (&candidate.design.config, &candidate.design.data.train);
+        let train = &config.train;
+        let sampler = Sampler::new(text.len(), train.seq_len, config.run.seed);
         let batches = tokens.div_ceil(train.batch_size * train.seq_len) as u64;
-        let batch = |index| sampler.batch(&subject.data.train, index, train.batch_size);
-        Self { subject, device, batches: (0..batches).map(batch).collect() }
+        let batch = |index| sampler.batch(text, index, train.batch_size);
+        Self { candidate, session, batches: (0..batches).map(batch).collect() }
     }
 
-    /// The model that is looked at.
-    pub(crate) fn subject(&self) -> &Subject {
-        self.subject
+    /// The model whose variants are compared.
+    pub(crate) fn candidate(&self) -> &Candidate {
+        self.candidate
     }
 
-    fn model(&self, values: Vec<Vec<f32>>) -> Result<LanguageModel> {
-        Ok(LanguageModel::from_values(self.subject.model(), self.device, values)?)
+    /// As [`Session::proceed`].
+    pub(crate) fn proceed(&self) -> Result<(), Abort> {
+        self.session.proceed()
+    }
+
+    fn model(&self, values: Vec<Vec<f32>>) -> Result<LanguageModel, Abort> {
+        Ok(LanguageModel::from_values(self.candidate.model(), self.session.device, values)?)
     }
 
     /// Bits per byte of a model with these weights.
-    pub(crate) fn bits_per_byte(&self, values: Vec<Vec<f32>>) -> Result<f64> {
-        let tokenizer = &self.subject.data.tokenizer;
+    ///
+    /// # Errors
+    /// If a signal asks to stop.
+    pub(crate) fn bits_per_byte(&self, values: Vec<Vec<f32>>) -> Result<f64, Abort> {
+        let tokenizer = &self.candidate.design.data.tokenizer;
         let bytes = |id: i32| tokenizer.token_bytes(TokenId(id as u32));
-        Ok(validate(&self.model(values)?, self.batches.iter().cloned(), bytes).bits_per_byte())
+        let batches = self.batches.iter().take_while(|_| self.proceed().is_ok());
+        let score = validate(&self.model(values)?, batches.cloned(), bytes);
+        self.proceed()?;
+        Ok(score.bits_per_byte())
     }
 
     /// What each role costs, in the order of the tensor table.
-    pub(crate) fn sensitivities(&self, rounder: &Rounder) -> Result<Vec<Sensitivity>> {
-        let specs = self.subject.model().tensors();
-        let exact = self.subject.values();
-        let rounded = rounder.computed(&self.subject.parameters);
+    ///
+    /// # Errors
+    /// If a signal asks to stop.
+    pub(crate) fn sensitivities(&self, rounder: &Rounder) -> Result<Vec<Sensitivity>, Abort> {
+        let specs = self.candidate.model().tensors();
+        let exact = self.candidate.values();
+        let rounded = rounder.computed(&self.candidate.parameters);
         let reference = self.bits_per_byte(exact.clone())?;
         let mut found: Vec<Sensitivity> = vec![];
         for (spec, kind) in specs.iter().zip(rounder.kinds()).filter(|(_, kind)| **kind != Kind::F32) {
@@ -107,11 +126,17 @@ impl<'a> Calibration<'a> {
     }
 
     /// The share of a layer's tokens that each expert takes, layer by layer; empty without experts.
-    pub(crate) fn expert_shares(&self, values: Vec<Vec<f32>>) -> Result<Vec<Vec<f64>>> {
+    ///
+    /// # Errors
+    /// If a signal asks to stop.
+    pub(crate) fn expert_shares(&self, values: Vec<Vec<f32>>) -> Result<Vec<Vec<f64>>, Abort> {
         let model = self.model(values)?;
-        let config = &self.subject.config.train;
-        let of = |tokens| losses(MicroBatch { model: &model, tokens, config, dropout: None });
-        let losses = Losses::read(&self.batches.iter().map(of).collect::<Vec<_>>());
+        let config = &self.candidate.design.config.train;
+        let of = |tokens| {
+            self.proceed()?;
+            Ok(losses(MicroBatch { model: &model, tokens, config, dropout: None }))
+        };
+        let losses = Losses::read(&self.batches.iter().map(of).collect::<Result<Vec<_>, Abort>>()?);
         let sums = losses.into_iter().reduce(|a, b| a + b).map_or(vec![], |sums| sums.tokens_per_expert);
         let share = |counts: Vec<u64>| {
             let all = counts.iter().sum::<u64>().max(1) as f64;
@@ -121,16 +146,16 @@ impl<'a> Calibration<'a> {
     }
 }
 
-/// A histogram of each role that is packed, of the weights of `first` and of `after`, which are those of `last`.
-pub(crate) fn histograms(first: &Subject, last: &Subject, after: &[Vec<f32>]) -> Vec<Histogram> {
+/// A histogram of each role that is packed: the weights of `run`, and `after`, which are those of `last` as they are packed.
+pub(crate) fn histograms(run: &Candidate, last: &Candidate, after: &[Vec<f32>]) -> Vec<Histogram> {
     let mut roles: Vec<&str> = vec![];
     for spec in last.model().tensors().iter().filter(|spec| spec.role.is_matrix()) {
         if !roles.contains(&role_name(spec.role)) {
             roles.push(role_name(spec.role));
         }
     }
-    let of_role = |role: &str, subject: &Subject, values: &[Vec<f32>]| -> Vec<f32> {
-        let specs = subject.model().tensors();
+    let of_role = |role: &str, model: &Candidate, values: &[Vec<f32>]| -> Vec<f32> {
+        let specs = model.model().tensors();
         specs
             .iter()
             .zip(values)
@@ -138,9 +163,9 @@ pub(crate) fn histograms(first: &Subject, last: &Subject, after: &[Vec<f32>]) ->
             .flat_map(|(_, of)| of.clone())
             .collect()
     };
-    let before = first.values();
+    let before = run.values();
     let histogram = |role: &str| {
-        let (before, after) = (of_role(role, first, &before), of_role(role, last, after));
+        let (before, after) = (of_role(role, run, &before), of_role(role, last, after));
         // the few that lie far out would flatten the rest
         let widest = [&before, &after].map(|of| {
             let squares = of.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! run ─▶ Baseline ─┐
-//!                  ├─▶ stage ─▶ stage … ─▶ quantize ─▶ files ─▶ runtime ─▶ bits per byte ─▶ Report
-//! Recipe ──────────┘   (each a training run, or done at once)
+//!                  ├─▶ Plan: a Step a stage ─▶ run: act, train, pack, write, measure ─▶ artifact, Report
+//! Recipe ──────────┘
 //! ```
 //!
 //! Every number of a report was measured: sizes are of files on disk, bits per byte are the runtime's on the same
@@ -11,40 +11,48 @@
 
 mod artifact;
 mod baseline;
+mod candidate;
+mod checks;
+mod design;
 mod error;
 mod fisher;
 mod inspect;
 mod job;
+mod maturity;
+mod measure;
 mod method;
 mod mixed;
+mod out;
 mod page;
 mod plan;
 mod prune;
 mod recipe;
 mod report;
 mod rounder;
+mod run;
 mod sampled;
+mod session;
 mod stage;
-mod subject;
+mod steps;
 mod teacher;
+mod train;
 mod variant;
 
 pub use artifact::Format;
 pub use baseline::Baseline;
-pub use error::CompressError;
+pub use error::{CompressError, RecipeProblem, Result, StageProblem};
 pub use inspect::{ExpertUse, Histogram, Sensitivity};
 pub use job::{Event, Job, OnEvent, Outcome, compress};
-pub use mixed::Weighed;
+pub use maturity::Maturity;
+pub use mixed::KindLosses;
+pub use out::require_unicode;
 pub use plan::{Plan, PlannedStage};
 pub use recipe::{Expectation, Recipe};
 pub use report::{Metadata, Report, StageReport, TensorReport};
 pub use rounder::{Measure, Rounder};
 pub use stage::{
-    Budget, Distill, Finetune, Importance, KindName, Mixed, Prune, Quantize, Rounding, Sampled, Stage, TeacherWeight,
+    Action, Budget, Distill, Importance, KindName, Mixed, Prune, Quantize, Rounding, Sampled, Stage, TeacherWeight,
     Training,
 };
-use teacher::Teacher;
+pub use steps::TeacherChoice;
 pub use variant::Variant;
-
-/// Result of this crate.
-pub type Result<T, E = CompressError> = std::result::Result<T, E>;

@@ -3,7 +3,7 @@
 use itera_shape::NamedTensor;
 use itera_trainer::{LossParts, Method, MicroBatch, losses_with};
 
-use crate::{Rounder, Teacher};
+use crate::{rounder::Rounder, teacher::Teacher};
 
 /// Training of one stage.
 pub(crate) struct StageMethod<'a> {

@@ -10,28 +10,28 @@
 //! loss the choice is exact: a multiple-choice knapsack, by dynamic programming over the bytes spent (doi
 //! 10.1016/0377-2217(94)90145-7).
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::collections::BTreeMap;
 
 use itera_formats::Kind;
 use itera_shape::{ModelConfig, TensorSpec};
-use itera_trainer::StopFlag;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CompressError, Result, Rounder,
+    error::{CompressError, Result},
     inspect::Calibration,
-    rounder::Measure,
+    rounder::{Measure, Rounder},
+    session::Abort,
     stage::{Budget, KindName, Mixed, Quantize},
 };
 
-/// What was weighed for one matrix.
+/// What one matrix loses by each kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Weighed {
-    /// Its name.
+pub struct KindLosses {
+    /// The matrix, as the tensor table has it.
     pub tensor: String,
     /// The kind that it got.
     pub chosen: String,
-    /// By how much bits per byte of calibration text rise if it alone has a kind, in per cent, for each.
+    /// By how much bits per byte of calibration text rise, in per cent, if this matrix alone is rounded to a kind.
     pub loss_percent: BTreeMap<String, f64>,
 }
 
@@ -59,62 +59,62 @@ pub(crate) fn budget_bytes(recipe: &str, stage: &Mixed, config: &ModelConfig) ->
     if least > budget {
         let problem =
             format!("its budget is {budget} bytes for matrices, and {least} is the least that its kinds take");
-        return Err(CompressError::Misfit { recipe: recipe.into(), problem });
+        return Err(CompressError::misfit(recipe, problem));
     }
     Ok(budget)
 }
 
-fn bytes_of(spec: &TensorSpec, kind: Kind) -> usize {
+/// Bytes of a tensor in `kind`, of which its rows are whole blocks.
+pub(crate) fn bytes_of(spec: &TensorSpec, kind: Kind) -> usize {
     spec.n_params() / kind.block_len() * kind.block_bytes()
 }
 
-/// The stage that stores each matrix in the kind that is best for all, each rounded by `measure`, and what was weighed; or
-/// the signal that asked to stop. `on_done` is told how many losses of how many are measured.
+/// The stage that stores each matrix in the kind that is best for all, each rounded by `measure`, and what the choice was
+/// made from. `on_done` is told how many losses of how many are measured.
+///
+/// # Errors
+/// If the budget is too small, or a signal asks to stop.
 pub(crate) fn choose(
     recipe: &str,
     stage: &Mixed,
     calibration: &Calibration<'_>,
     measure: &Measure,
-    stop: &StopFlag,
     on_done: &mut dyn FnMut(usize, usize),
-) -> Result<ControlFlow<usize, (Quantize, Vec<Weighed>)>> {
-    let subject = calibration.subject();
-    let (config, parameters) = (subject.model(), &subject.parameters);
+) -> Result<(Quantize, Vec<KindLosses>), Abort> {
+    let candidate = calibration.candidate();
+    let (config, parameters) = (candidate.model(), &candidate.parameters);
     let budget = budget_bytes(recipe, stage, config)?;
     let specs = config.tensors();
     let matrices: Vec<usize> = (0..specs.len()).filter(|index| specs[*index].role.is_matrix()).collect();
-    let exact = subject.values();
+    let exact = candidate.values();
     let reference = calibration.bits_per_byte(exact.clone())?;
     let mut choices: Vec<Vec<Choice>> = vec![vec![]; matrices.len()];
-    let (mut done, of) = (0, stage.kinds.len() * matrices.len());
+    let (mut done, total) = (0, stage.kinds.len() * matrices.len());
     for KindName(kind) in &stage.kinds {
         let rounder = Rounder::new(recipe, &stage.in_kind(*kind), config, measure.clone())?;
-        let rounded = rounder.computed(parameters);
         for (choices, index) in choices.iter_mut().zip(&matrices) {
-            if let Some(signal) = stop.signal() {
-                return Ok(ControlFlow::Break(signal));
-            }
+            calibration.proceed()?;
             let mut values = exact.clone();
-            values[*index].clone_from(&rounded[*index]);
+            values[*index] = rounder.computed_tensor(*index, &parameters[*index]);
             let loss = calibration.bits_per_byte(values)? - reference;
             choices.push(Choice { kind: *kind, size_bytes: bytes_of(&specs[*index], *kind), loss });
             done += 1;
-            on_done(done, of);
+            on_done(done, total);
         }
     }
     let picked = knapsack(&choices, budget).expect("the least that kinds take is within the budget");
-    let weighed = matrices.iter().zip(&choices).zip(&picked).map(|((index, choices), picked)| Weighed {
+    let losses = matrices.iter().zip(&choices).zip(&picked).map(|((index, choices), picked)| KindLosses {
         tensor: specs[*index].name.clone(),
         chosen: picked.kind.name().into(),
-        loss_percent: choices.iter().map(|of| (of.kind.name().into(), 100.0 * of.loss / reference)).collect(),
+        loss_percent: choices.iter().map(|one| (one.kind.name().into(), 100.0 * one.loss / reference)).collect(),
     });
-    let kinds = matrices.iter().zip(&picked).map(|(index, of)| (specs[*index].name.clone(), KindName(of.kind)));
+    let kinds = matrices.iter().zip(&picked).map(|(index, one)| (specs[*index].name.clone(), KindName(one.kind)));
     let quantize = Quantize { kinds: kinds.collect(), ..stage.in_kind(Kind::F32) };
-    Ok(ControlFlow::Continue((quantize, weighed.collect())))
+    Ok((quantize, losses.collect()))
 }
 
-/// Of each list one choice, so that the bytes are at most `budget` and the sum of losses is the least there is; of equal
-/// sums the one of fewest bytes. `None` if nothing fits.
+/// One choice of each list, so that the bytes are at most `budget` and the sum of losses is least; among equal sums the one
+/// of fewest bytes. `None` if nothing fits.
 fn knapsack(choices: &[Vec<Choice>], budget: usize) -> Option<Vec<Choice>> {
     // after some lists: the least loss for so many bytes, and the choice of the last list that led there
     let mut stages: Vec<BTreeMap<usize, (f64, Choice)>> = vec![];

@@ -2,7 +2,12 @@
 
 use itera_metrics::html::{Bars, Chart, Series, bars, details, document, figures, section, table};
 
-use crate::{Report, Result, StageReport, Variant};
+use crate::{
+    error::Result,
+    inspect::{Histogram, Sensitivity},
+    report::{Report, StageReport},
+    variant::Variant,
+};
 
 pub(crate) fn render(report: &Report) -> Result<String> {
     let json = serde_json::to_value(report).unwrap_or_default();
@@ -34,9 +39,9 @@ fn headline(report: &Report) -> Vec<(&str, String)> {
     };
     let mut rows = vec![("Baseline", line(&report.baseline))];
     rows.extend(report.stages.iter().map(|stage| (stage.variant.name.as_str(), line(&stage.variant))));
-    if !report.weighed.is_empty() {
-        let single = report.weighed.iter().filter_map(|weighed| weighed.loss_percent.get(&weighed.chosen));
-        let sum: f64 = single.sum();
+    if !report.kind_losses.is_empty() {
+        let of_chosen = report.kind_losses.iter().filter_map(|losses| losses.loss_percent.get(&losses.chosen));
+        let sum: f64 = of_chosen.sum();
         let text =
             format!("{sum:+.2} % of calibration text, as the sum of what each matrix costs alone, before training");
         rows.push(("Expected of the kinds", text));
@@ -70,7 +75,7 @@ fn sensitivity_bars(report: &Report) -> Bars {
 }
 
 fn sensitivities(report: &Report) -> Vec<(&str, String)> {
-    let line = |found: &crate::Sensitivity| {
+    let line = |found: &Sensitivity| {
         format!("{:+.3} % ({}, {} parameters)", found.loss_percent, found.kinds.join(" and "), found.params)
     };
     report.sensitivities.iter().map(|found| (found.role.as_str(), line(found))).collect()
@@ -84,7 +89,7 @@ fn curve(stage: &StageReport) -> Chart {
 }
 
 fn histograms(report: &Report) -> Vec<Chart> {
-    let chart = |histogram: &crate::Histogram| {
+    let chart = |histogram: &Histogram| {
         let bins = histogram.before.len() as f64;
         let middle = |bin: usize| histogram.limit * (2.0 * (bin as f64 + 0.5) / bins - 1.0);
         let series = |name: &str, shares: &[f64]| {

@@ -5,25 +5,36 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use itera_config::Config;
-use itera_shape::{NamedTensor, TensorSpec};
+use itera_formats::Kind;
 use itera_trainer::{Job, StepTimes, time_steps};
 use serde::Serialize;
 
 use crate::{
-    Baseline, CompressError, Measure, Recipe, Result, Rounder, Teacher, TensorReport,
     artifact::Artifact,
+    baseline::Baseline,
+    error::Result,
     method::StageMethod,
     mixed::budget_bytes,
-    prune::pruned_model,
-    stage::{KindName, Stage, TeacherWeight},
-    subject::Subject,
+    recipe::Recipe,
+    report::TensorReport,
+    rounder::kinds_of,
+    stage::{Action, KindName, Quantize},
+    steps::{Step, TeacherChoice, steps},
+    teacher::Teacher,
 };
 
 /// What a recipe would do to a run.
 #[derive(Debug, Serialize)]
-pub struct Plan {
-    /// The stages.
+pub struct Plan<'a> {
+    #[serde(skip)]
+    pub(crate) recipe: &'a Recipe,
+    #[serde(skip)]
+    pub(crate) baseline: &'a Baseline,
+    #[serde(skip)]
+    pub(crate) allow_unsupported: bool,
+    #[serde(skip)]
+    pub(crate) steps: Vec<Step<'a>>,
+    /// The stages, in order.
     pub stages: Vec<PlannedStage>,
     /// The tensors of the file whose kind is known beforehand.
     pub tensors: Vec<TensorReport>,
@@ -38,120 +49,107 @@ pub struct Plan {
 /// What a stage would do.
 #[derive(Debug, Serialize)]
 pub struct PlannedStage {
-    /// In a word.
+    /// What recipes call it.
     pub name: &'static str,
-    /// Optimiser steps.
+    /// Optimiser steps; 0 if it does not train.
     pub steps: u64,
     /// Training tokens.
     pub tokens: u64,
-    /// What it trains.
-    #[serde(skip)]
-    training: Option<PlannedTraining>,
+    /// Whether the run teaches it, where the recipe names a teacher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherChoice>,
 }
 
-/// What a stage would train, on what and from whom.
-#[derive(Debug)]
-struct PlannedTraining {
-    config: Config,
-    student: Subject,
-    teacher: Option<(Subject, TeacherWeight)>,
-}
+impl<'a> Plan<'a> {
+    /// Look ahead. With `allow_unsupported` also to a file that llama.cpp cannot run.
+    ///
+    /// # Errors
+    /// If the recipe does not fit the model, or data cannot be prepared for a smaller vocabulary.
+    pub fn new(recipe: &'a Recipe, baseline: &'a Baseline, allow_unsupported: bool) -> Result<Self> {
+        let steps = steps(recipe, baseline)?;
+        let stages = steps.iter().map(PlannedStage::new).collect();
+        let last = steps.last().expect("a valid recipe has stages");
+        let name = artifact_name(baseline, recipe);
+        let artifact = |stage: &Quantize| -> Result<(Vec<Kind>, u64)> {
+            let kinds = kinds_of(&recipe.name, stage, last.design.model())?;
+            let artifact = Artifact { name: &name, design: &last.design, allow_unsupported };
+            let bytes = artifact.size_bytes(&kinds, stage.format)?;
+            Ok((kinds, bytes as u64))
+        };
+        let (tensors, size_bytes, matrix_budget_bytes) = match &last.stage.action {
+            Action::Mixed(mixed) => {
+                // any of them may be asked for, so the file must be able to have each
+                let all = mixed.kinds.iter().map(|KindName(kind)| artifact(&mixed.in_kind(*kind)));
+                let (kinds, bytes) = all.collect::<Result<Vec<_>>>()?.swap_remove(0);
+                let (matrices, others): (Vec<_>, Vec<_>) = last
+                    .design
+                    .model()
+                    .tensors()
+                    .into_iter()
+                    .zip(TensorReport::of(last.design.model(), &kinds))
+                    .partition(|(spec, _)| spec.role.is_matrix());
+                // which of the kinds a matrix gets is not known before losses are measured
+                let of_matrices: usize = matrices.iter().map(|(_, tensor)| tensor.size_bytes).sum();
+                let budget = budget_bytes(&recipe.name, mixed, last.design.model())? as u64;
+                let tensors = others.into_iter().map(|(_, tensor)| tensor).collect();
+                (tensors, bytes - of_matrices as u64 + budget, Some(budget))
+            }
+            Action::Quantize(quantize) => {
+                let (kinds, bytes) = artifact(quantize)?;
+                (TensorReport::of(last.design.model(), &kinds), bytes, None)
+            }
+            _ => unreachable!("the last stage of a valid recipe rounds"),
+        };
+        let times_smaller = baseline.weights_bytes as f64 / size_bytes as f64;
+        Ok(Self {
+            recipe,
+            baseline,
+            allow_unsupported,
+            steps,
+            stages,
+            tensors,
+            matrix_budget_bytes,
+            size_bytes,
+            times_smaller,
+        })
+    }
 
-impl PlannedStage {
-    /// Do `steps` steps of its training in the empty directory `dir`, on weights that are not those it would find and
-    /// without rounding them, and tell what each took.
+    /// Do `steps` steps of the training of the stage at `index` in the empty directory `dir`, on weights that are not those
+    /// it would find and without rounding them, and tell what each took.
     ///
     /// # Errors
     /// Files that cannot be written, or too many non-finite steps in a row.
     ///
     /// # Panics
-    /// If it does not train.
-    pub fn time_steps(&self, device: &Device, dir: &Path, steps: u64) -> Result<Vec<StepTimes>> {
-        let PlannedTraining { config, student, teacher } = self.training.as_ref().expect("a stage that trains");
-        let teacher = teacher.as_ref().map(|(run, weight)| Teacher::new(run, student, *weight, device)).transpose()?;
+    /// If there is no such stage, or it does not train.
+    pub fn time_steps(&self, index: usize, device: &Device, dir: &Path, steps: u64) -> Result<Vec<StepTimes>> {
+        let step = &self.steps[index];
+        let training = step.training.as_ref().expect("a stage that trains");
+        let run = self.baseline.candidate();
+        let teacher = training.teacher.map(|weight| Teacher::new(&run, &step.design, weight, device)).transpose()?;
         let method = StageMethod { identity: String::new(), rounder: None, teacher };
-        Ok(time_steps(Job { method: &method, ..Job::new(config, &student.data, device) }, dir, steps)?)
+        let job = Job { method: &method, ..Job::new(&training.config, &step.design.data, device) };
+        Ok(time_steps(job, dir, steps)?)
+    }
+
+    /// What the model of the recipe is called.
+    pub(crate) fn artifact_name(&self) -> String {
+        artifact_name(self.baseline, self.recipe)
     }
 }
 
-impl Plan {
-    /// Look ahead.
-    ///
-    /// # Errors
-    /// If the recipe does not fit the model.
-    pub fn new(recipe: &Recipe, baseline: &Baseline, allow_unsupported: bool) -> Result<Self> {
-        let first = Subject::new(baseline);
-        let mut subject = first.clone();
-        let misfit = |problem: &str| CompressError::Misfit { recipe: recipe.name.clone(), problem: problem.into() };
-        let mut stages = vec![];
-        for stage in &recipe.stages {
-            match stage {
-                Stage::Distill(distill) => subject = subject.student(&recipe.name, distill)?,
-                Stage::Prune(prune) => {
-                    subject = subject.with_model(&recipe.name, pruned_model(&recipe.name, prune, subject.model())?)?;
-                }
-                _ => {}
-            }
-            let (mut steps, mut tokens, mut training) = (0, 0, None);
-            if let Some(wanted) = stage.training() {
-                if wanted.teacher.is_some() && !Teacher::fits(&first, &subject) {
-                    return Err(misfit(
-                        "a model can learn from the run if its tokens are the first of the run's, so `vocab_size` must not \
-                         be larger and the run's tokenizer one that was trained on its text",
-                    ));
-                }
-                let config = subject.training_config(wanted, Path::new("."))?;
-                (steps, tokens) = (config.train.steps, config.train.steps * config.train.tokens_per_step());
-                let teacher = wanted.teacher.map(|weight| (first.clone(), weight));
-                training = Some(PlannedTraining { config, student: subject.clone(), teacher });
-            }
-            stages.push(PlannedStage { name: stage.name(), steps, tokens, training });
+impl PlannedStage {
+    fn new(step: &Step<'_>) -> Self {
+        let (mut steps, mut tokens, mut teacher) = (0, 0, None);
+        if let Some(training) = &step.training {
+            steps = training.config.train.steps;
+            tokens = steps * training.config.train.tokens_per_step();
+            teacher = training.choice.clone();
         }
-        if subject.parameters.is_empty() {
-            let zeros =
-                |spec: TensorSpec| NamedTensor { data: vec![0.0; spec.n_params()], name: spec.name, shape: spec.shape };
-            subject.parameters = subject.model().tensors().into_iter().map(zeros).collect();
-        }
-        let quantize = match recipe.stages.last() {
-            Some(Stage::Quantize(quantize)) => quantize.clone(),
-            Some(Stage::Mixed(mixed)) => mixed.in_kind(mixed.kinds[0].0),
-            _ => unreachable!("a valid recipe ends so"),
-        };
-        // any rounding has the same size, so the fastest will do
-        let rounder = Rounder::new(&recipe.name, &quantize, subject.model(), Measure::MinMax)?;
-        let packed = rounder.pack(&subject.parameters);
-        let name = artifact_name(baseline, recipe);
-        let artifact = Artifact { name: &name, subject: &subject, packed: &packed, allow_unsupported };
-        let mut size_bytes = artifact.size_bytes(quantize.format)? as u64;
-        let mut tensors = TensorReport::of(subject.model(), &packed);
-        let mut matrix_budget_bytes = None;
-        if let Some(Stage::Mixed(mixed)) = recipe.stages.last() {
-            for KindName(kind) in &mixed.kinds {
-                let rounder = Rounder::new(&recipe.name, &mixed.in_kind(*kind), subject.model(), Measure::MinMax)?;
-                let packed = rounder.pack(&subject.parameters);
-                Artifact { packed: &packed, ..artifact }.size_bytes(quantize.format)?;
-            }
-            // which of them a matrix gets is not known before losses are measured
-            let matrices = subject.model().tensors().into_iter().filter(|spec| spec.role.is_matrix());
-            let matrices: Vec<String> = matrices.map(|spec| spec.name).collect();
-            let of_matrices = |tensor: &TensorReport| matrices.contains(&tensor.name);
-            let bytes = tensors.iter().filter(|tensor| of_matrices(tensor)).map(|tensor| tensor.size_bytes as u64);
-            let most = budget_bytes(&recipe.name, mixed, subject.model())? as u64;
-            size_bytes = size_bytes - bytes.sum::<u64>() + most;
-            tensors.retain(|tensor| !of_matrices(tensor));
-            matrix_budget_bytes = Some(most);
-        }
-        Ok(Self {
-            stages,
-            tensors,
-            matrix_budget_bytes,
-            size_bytes,
-            times_smaller: baseline.weights_bytes as f64 / size_bytes as f64,
-        })
+        Self { name: step.stage.action.name(), steps, tokens, teacher }
     }
 }
 
-/// What the model of a recipe is called.
-pub(crate) fn artifact_name(baseline: &Baseline, recipe: &Recipe) -> String {
+fn artifact_name(baseline: &Baseline, recipe: &Recipe) -> String {
     format!("{}-{}", baseline.name, recipe.name)
 }

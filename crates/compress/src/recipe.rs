@@ -15,7 +15,10 @@ use std::{fs::File, io::Read, path::Path};
 use itera_files::failed_to;
 use serde::{Deserialize, Serialize};
 
-use crate::{CompressError, Result, stage::Stage};
+use crate::{
+    error::{CompressError, RecipeProblem, Result},
+    stage::Stage,
+};
 
 /// Recipes that need no file: name, text.
 const BUILTIN: [(&str, &str); 16] = [
@@ -44,7 +47,7 @@ const MAX_RECIPE_BYTES: u64 = 1 << 16;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Its builtin name, or the stem of its file.
+    /// Builtin name, or stem of the file.
     #[serde(default)]
     pub name: String,
     /// What it does, in a line.
@@ -52,7 +55,7 @@ pub struct Recipe {
     /// What it aims at on the reference model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expectation>,
-    /// The stages.
+    /// In order. The last one rounds, and no other.
     #[serde(rename = "stage")]
     pub stages: Vec<Stage>,
 }
@@ -96,27 +99,30 @@ impl Recipe {
 
     /// Whether any stage trains.
     pub fn trains(&self) -> bool {
-        self.stages.iter().any(|stage| stage.training().is_some())
+        self.stages.iter().any(|stage| stage.train.is_some())
     }
 
     fn parse(name: &str, text: &str) -> Result<Self> {
-        let invalid = |problem: String| CompressError::Recipe { name: name.into(), problem };
-        let recipe: Self = toml::from_str(text).map_err(|error| invalid(error.to_string()))?;
-        let Some((last, earlier)) = recipe.stages.split_last() else {
-            return Err(invalid("it has no [[stage]]".into()));
-        };
-        if !last.rounds() {
-            return Err(invalid(
-                "its last stage must be do = \"quantize\" or \"mixed\": what is deployed has a kind".into(),
-            ));
+        match Self::parse_unnamed(text) {
+            Ok(recipe) => Ok(Self { name: name.into(), ..recipe }),
+            Err(problem) => Err(CompressError::Recipe { name: name.into(), problem }),
         }
-        if earlier.iter().any(Stage::rounds) {
-            return Err(invalid("only its last stage may round weights: others would train the rounding away".into()));
+    }
+
+    fn parse_unnamed(text: &str) -> Result<Self, RecipeProblem> {
+        let recipe: Self = toml::from_str(text)?;
+        let rounds = |stage: &Stage| stage.action.rounding().is_some();
+        let (last, earlier) = recipe.stages.split_last().ok_or(RecipeProblem::NoStage)?;
+        if !rounds(last) {
+            return Err(RecipeProblem::LastDoesNotRound);
         }
-        for (index, stage) in recipe.stages.iter().enumerate() {
-            stage.check().map_err(|problem| invalid(format!("stage {}: {problem}", index + 1)))?;
+        if let Some(index) = earlier.iter().position(rounds) {
+            return Err(RecipeProblem::RoundsEarly { stage: index + 1 });
         }
-        Ok(Self { name: name.into(), ..recipe })
+        for (stage, settings) in (1..).zip(&recipe.stages) {
+            settings.check().map_err(|problem| RecipeProblem::Stage { stage, problem })?;
+        }
+        Ok(recipe)
     }
 }
 
@@ -149,6 +155,8 @@ mod tests {
             (format!("{quantize}{finetune}"), "last stage must be"),
             (format!("{quantize}[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\""), "only its last stage may round"),
             ("about = \"x\"\nstage = []".into(), "no [[stage]]"),
+            (format!("{}{quantize_stage}", finetune.replace("[[", "about = \"x\"\n[[") + "lr = 1.0\n"), "lr"),
+            (format!("about = \"x\"\n[[stage]]\ndo = \"finetune\"\n{quantize_stage}"), "`train`"),
             (quantize.replace("q4_0", "q4_k"), "q4_k"),
             (quantize.replace("quantize", "squeeze"), "squeeze"),
             (format!("{quantize}train = {{ steps = 0, lr = 1e-3 }}"), "train.steps"),

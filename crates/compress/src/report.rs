@@ -3,13 +3,20 @@
 use std::path::Path;
 
 use itera_files::write_atomic;
-use itera_formats::PackedTensor;
+use itera_formats::{Kind, PackedTensor};
 use itera_metrics::Environment;
-use itera_shape::{ModelConfig, NamedTensor};
+use itera_shape::{ModelConfig, NamedTensor, TensorSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CompressError, ExpertUse, Histogram, Recipe, Result, Sensitivity, Variant, Weighed, page, stage::role_name,
+    error::Result,
+    inspect::{ExpertUse, Histogram, Sensitivity},
+    mixed::{KindLosses, bytes_of},
+    page,
+    recipe::Recipe,
+    stage::role_name,
+    steps::TeacherChoice,
+    variant::Variant,
 };
 
 /// Everything that a recipe has to say at its end.
@@ -27,9 +34,9 @@ pub struct Report {
     pub tensors: Vec<TensorReport>,
     /// What rounding each group alone costs.
     pub sensitivities: Vec<Sensitivity>,
-    /// What was weighed for each matrix, if kinds were chosen by measured losses.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub weighed: Vec<Weighed>,
+    /// What each matrix loses by each kind, where kinds were chosen by measured losses; `weighed` in JSON.
+    #[serde(default, rename = "weighed", skip_serializing_if = "Vec::is_empty")]
+    pub kind_losses: Vec<KindLosses>,
     /// How weights were spread, and are.
     pub histograms: Vec<Histogram>,
     /// Where tokens went, and go.
@@ -48,8 +55,11 @@ pub struct StageReport {
     /// The model.
     #[serde(flatten)]
     pub variant: Variant,
-    /// Steps that it trained.
+    /// Optimiser steps; 0 if it does not train.
     pub steps: u64,
+    /// Whether the run taught it, where the recipe names a teacher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherChoice>,
     /// Seconds that it took, over all its interruptions.
     pub elapsed_s: f64,
     /// Validation while it trained: step and bits per byte.
@@ -96,16 +106,17 @@ pub struct Metadata {
 }
 
 impl TensorReport {
-    pub(crate) fn of(config: &ModelConfig, packed: &[PackedTensor]) -> Vec<Self> {
-        let of = |(spec, packed): (itera_shape::TensorSpec, &PackedTensor)| Self {
+    /// Tensors of these `kinds`, before there is a file.
+    pub(crate) fn of(config: &ModelConfig, kinds: &[Kind]) -> Vec<Self> {
+        let planned = |(spec, kind): (TensorSpec, &Kind)| Self {
             role: role_name(spec.role).into(),
-            kind: packed.kind().name().into(),
+            kind: kind.name().into(),
             params: spec.n_params(),
-            size_bytes: packed.bytes().len(),
+            size_bytes: bytes_of(&spec, *kind),
             name: spec.name,
             relative_error: None,
         };
-        config.tensors().into_iter().zip(packed).map(of).collect()
+        config.tensors().into_iter().zip(kinds).map(planned).collect()
     }
 
     /// With the distances of `packed` to what it was made of.
@@ -118,7 +129,8 @@ impl TensorReport {
             let relative_error = if size > 0.0 { (distance / size).sqrt() } else { 0.0 };
             Self { relative_error: Some(relative_error), ..report }
         };
-        Self::of(config, packed).into_iter().zip(packed.iter().zip(parameters)).map(with_error).collect()
+        let kinds: Vec<Kind> = packed.iter().map(PackedTensor::kind).collect();
+        Self::of(config, &kinds).into_iter().zip(packed.iter().zip(parameters)).map(with_error).collect()
     }
 }
 
@@ -128,15 +140,13 @@ impl Report {
     /// # Errors
     /// If a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let failed = |error: &dyn std::fmt::Display| CompressError::Report(error.to_string());
-        let json = serde_json::to_string_pretty(self).map_err(|error| failed(&error))?;
-        write_atomic(&dir.join("report.json"), json.as_bytes())?;
+        write_atomic(&dir.join("report.json"), serde_json::to_string_pretty(self)?.as_bytes())?;
         write_atomic(&dir.join("report.html"), page::render(self)?.as_bytes())?;
         let mut table = csv::Writer::from_writer(vec![]);
         for variant in [&self.baseline].into_iter().chain(self.stages.iter().map(|stage| &stage.variant)) {
-            table.serialize(variant).map_err(|error| failed(&error))?;
+            table.serialize(variant)?;
         }
-        let table = table.into_inner().map_err(|error| failed(&error))?;
+        let table = table.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
         Ok(write_atomic(&dir.join("report.csv"), &table)?)
     }
 }
@@ -147,7 +157,7 @@ impl Metadata {
     /// # Errors
     /// If the file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(self).map_err(|error| CompressError::Report(error.to_string()))?;
+        let json = serde_json::to_string_pretty(self)?;
         Ok(write_atomic(&dir.join("compression_metadata.json"), json.as_bytes())?)
     }
 }

@@ -1,9 +1,9 @@
 //! weights → blocks → the numbers that they stand for
 //!
 //! ```text
-//!              ┌─ pack ──────▶ PackedTensor ─▶ the file
-//! NamedTensor ───┤
-//!              └─ computed ──▶ numbers ──────▶ the model while it trains (QAT)
+//!               ┌─ pack_tensor ─▶ PackedTensor ─▶ the file
+//! NamedTensor ──┤
+//!               └─ computed ────▶ numbers ──────▶ the model while it trains (QAT)
 //! ```
 //!
 //! Both are one rounding, so that training sees what the file will hold, bit for bit.
@@ -14,12 +14,13 @@ use itera_shape::{ModelConfig, NamedTensor, TensorSpec};
 use rayon::prelude::*;
 
 use crate::{
-    CompressError, Format, Result,
+    artifact::Format,
+    error::{CompressError, Result},
     stage::{Quantize, role_name},
 };
 
 /// Numbers that are rounded at a time where each block is rounded by itself: some blocks of any kind.
-const CHUNK_LEN: usize = 4096;
+const TASK_LEN: usize = 4096;
 
 /// What rounding is to keep small: a [`Rounding`](crate::Rounding), with what was measured for it, tensor by tensor.
 #[derive(Clone, Debug)]
@@ -41,53 +42,54 @@ pub struct Rounder {
     measure: Measure,
 }
 
+/// The kind of each tensor of `config` that `stage` of `recipe` asks for, in the order of the tensor table.
+///
+/// # Errors
+/// [`CompressError::Misfit`] if the stage names what the model lacks, or a kind that a tensor cannot have.
+pub(crate) fn kinds_of(recipe: &str, stage: &Quantize, config: &ModelConfig) -> Result<Vec<Kind>> {
+    let specs = config.tensors();
+    let is_meant = |key: &str, spec: &TensorSpec| key == spec.name || key == role_name(spec.role);
+    for key in stage.kinds.keys() {
+        if !specs.iter().any(|spec| is_meant(key, spec)) {
+            let mut roles: Vec<&str> = specs.iter().map(|spec| role_name(spec.role)).collect();
+            roles.sort();
+            roles.dedup();
+            let problem = format!("the model has no tensor `{key}`; its roles are {}", roles.join(", "));
+            return Err(CompressError::misfit(recipe, problem));
+        }
+    }
+    let kind_of = |spec: &TensorSpec| {
+        let named = stage.kinds.get(&spec.name).or_else(|| stage.kinds.get(role_name(spec.role)));
+        let kind = match named {
+            Some(kind) => kind.0,
+            None if stage.format == Format::Hf => kind_in_dir(spec, stage.kind.0),
+            None if spec.role.is_matrix() => stage.kind.0,
+            None => Kind::F32,
+        };
+        let cols = spec.shape.last().copied().unwrap_or(1);
+        let (tensor, kind_name) = (&spec.name, kind.name());
+        if !spec.role.is_matrix() && kind != Kind::F32 {
+            let problem = format!("`{tensor}` stays f32: GGUF has it in no other kind, it cannot be {kind_name}");
+            return Err(CompressError::misfit(recipe, problem));
+        }
+        if kind.row_bytes(cols).is_none() {
+            let block = kind.block_len();
+            let problem =
+                format!("`{tensor}` has rows of {cols} numbers, which are no whole blocks of {block} of {kind_name}");
+            return Err(CompressError::misfit(recipe, problem));
+        }
+        Ok(kind)
+    };
+    specs.iter().map(kind_of).collect()
+}
+
 impl Rounder {
     /// What `stage` of `recipe` asks for, with the measure of its rounding.
     ///
     /// # Errors
-    /// [`CompressError::Misfit`] if the stage names what the model has not, or a kind that a tensor cannot have.
+    /// [`CompressError::Misfit`] if the stage names what the model lacks, or a kind that a tensor cannot have.
     pub fn new(recipe: &str, stage: &Quantize, config: &ModelConfig, measure: Measure) -> Result<Self> {
-        let specs = config.tensors();
-        let misfit = |problem: String| CompressError::Misfit { recipe: recipe.into(), problem };
-        let is_meant = |key: &str, spec: &TensorSpec| key == spec.name || key == role_name(spec.role);
-        for key in stage.kinds.keys() {
-            if !specs.iter().any(|spec| is_meant(key, spec)) {
-                let mut roles: Vec<&str> = specs.iter().map(|spec| role_name(spec.role)).collect();
-                roles.sort();
-                roles.dedup();
-                let roles = roles.join(", ");
-                return Err(misfit(format!(
-                    "the model has no tensor `{key}`; roles are {roles}, and `itera model` lists names"
-                )));
-            }
-        }
-        let kind_of = |spec: &TensorSpec| {
-            let named = stage.kinds.get(&spec.name).or_else(|| stage.kinds.get(role_name(spec.role)));
-            let kind = match named {
-                Some(kind) => kind.0,
-                None if stage.format == Format::Hf => kind_in_dir(spec, stage.kind.0),
-                None if spec.role.is_matrix() => stage.kind.0,
-                None => Kind::F32,
-            };
-            let cols = spec.shape.last().copied().unwrap_or(1);
-            let name = &spec.name;
-            if !spec.role.is_matrix() && kind != Kind::F32 {
-                return Err(misfit(format!(
-                    "`{name}` stays f32: GGUF has it in no other kind, it cannot be {}",
-                    kind.name()
-                )));
-            }
-            match kind.row_bytes(cols) {
-                Some(_) => Ok(kind),
-                None => Err(misfit(format!(
-                    "`{name}` has rows of {cols} numbers, which are no whole blocks of {} of {}; give it another kind under `kinds`",
-                    kind.block_len(),
-                    kind.name()
-                ))),
-            }
-        };
-        let kinds = specs.iter().map(kind_of).collect::<Result<_>>()?;
-        Ok(Self { kinds, measure })
+        Ok(Self { kinds: kinds_of(recipe, stage, config)?, measure })
     }
 
     /// The kind of each tensor, in the order of the tensor table.
@@ -95,44 +97,46 @@ impl Rounder {
         &self.kinds
     }
 
-    /// The tensors as the file holds them. `parameters` are those of the model, in the order of the tensor table.
-    pub fn pack(&self, parameters: &[NamedTensor]) -> Vec<PackedTensor> {
-        let pack = |(index, parameter): (usize, &NamedTensor)| {
-            let NamedTensor { name, shape, data: values } = parameter;
-            let kind = self.kinds[index];
-            let len = self.part_len(index, values.len());
-            let bytes_of = |len: usize| len / kind.block_len() * kind.block_bytes();
-            let mut bytes = vec![0; bytes_of(values.len())];
-            let parts = values.par_chunks(len).zip(bytes.par_chunks_mut(bytes_of(len)));
-            parts.enumerate().for_each(|(part, (values, bytes))| self.round(index, part * len, values, bytes));
-            PackedTensor::new(name, shape, kind, bytes).expect("whole blocks, as was found when the rounder was made")
-        };
-        parameters.iter().enumerate().map(pack).collect()
+    /// The tensor at `index` of the tensor table as the file holds it.
+    ///
+    /// # Errors
+    /// If it cannot be packed.
+    pub fn pack_tensor(&self, index: usize, parameter: &NamedTensor) -> Result<PackedTensor> {
+        let NamedTensor { name, shape, data: values } = parameter;
+        let kind = self.kinds[index];
+        let len = self.part_len(index, values.len());
+        let bytes_of = |len: usize| len / kind.block_len() * kind.block_bytes();
+        let mut bytes = vec![0; bytes_of(values.len())];
+        let parts = values.par_chunks(len).zip(bytes.par_chunks_mut(bytes_of(len)));
+        parts.enumerate().for_each(|(part, (values, bytes))| self.round(index, part * len, values, bytes));
+        Ok(PackedTensor::new(name, shape, kind, bytes)?)
     }
 
-    /// What the packed tensors stand for.
+    /// What the packed tensors stand for. `parameters` are those of the model, in the order of the tensor table.
     pub fn computed(&self, parameters: &[NamedTensor]) -> Vec<Vec<f32>> {
-        let compute = |(index, parameter): (usize, &NamedTensor)| {
-            let kind = self.kinds[index];
-            let mut numbers = parameter.data.clone();
-            if kind != Kind::F32 {
-                let len = self.part_len(index, numbers.len());
-                numbers.par_chunks_mut(len).enumerate().for_each(|(part, numbers)| {
-                    let mut bytes = vec![0; numbers.len() / kind.block_len() * kind.block_bytes()];
-                    self.round(index, part * len, numbers, &mut bytes);
-                    dequantize(kind, &bytes, numbers);
-                });
-            }
-            numbers
-        };
-        parameters.iter().enumerate().map(compute).collect()
+        parameters.iter().enumerate().map(|(index, parameter)| self.computed_tensor(index, parameter)).collect()
+    }
+
+    /// What the packed tensor at `index` of the tensor table stands for.
+    pub(crate) fn computed_tensor(&self, index: usize, parameter: &NamedTensor) -> Vec<f32> {
+        let kind = self.kinds[index];
+        let mut numbers = parameter.data.clone();
+        if kind != Kind::F32 {
+            let len = self.part_len(index, numbers.len());
+            numbers.par_chunks_mut(len).enumerate().for_each(|(part, numbers)| {
+                let mut bytes = vec![0; numbers.len() / kind.block_len() * kind.block_bytes()];
+                self.round(index, part * len, numbers, &mut bytes);
+                dequantize(kind, &bytes, numbers);
+            });
+        }
+        numbers
     }
 
     /// Numbers of a tensor of `len` that are rounded without regard to the others.
     fn part_len(&self, tensor: usize, len: usize) -> usize {
         match &self.measure {
             Measure::Gptq(feedback) => len / feedback[tensor].len().max(1),
-            _ => CHUNK_LEN,
+            _ => TASK_LEN,
         }
     }
 
@@ -175,15 +179,7 @@ mod tests {
     fn stage(kind: Kind, kinds: &[(&str, Kind)]) -> Quantize {
         let kinds: BTreeMap<_, _> = kinds.iter().map(|(key, kind)| (key.to_string(), KindName(*kind))).collect();
         let (format, rounding, calibration_tokens) = (Format::Gguf, Rounding::MinMax, 1);
-        Quantize {
-            kind: KindName(kind),
-            format,
-            kinds,
-            rounding,
-            calibration_tokens,
-            train: None,
-            max_loss_percent: None,
-        }
+        Quantize { kind: KindName(kind), format, kinds, rounding, calibration_tokens }
     }
 
     #[test]
@@ -202,9 +198,9 @@ mod tests {
         for measure in [Measure::MinMax, Measure::Mse, Measure::Fisher(importance), Measure::Gptq(feedback)] {
             for kind in [F16, F8E4M3, Q8_0, Q4_0, Iq4Nl, Mxfp4, Nvfp4, Q2_0] {
                 let rounder = Rounder::new("r", &stage(kind, &[]), &config, measure.clone()).expect("fits");
-                let packed = rounder.pack(&parameters);
                 let computed = rounder.computed(&parameters);
-                for ((packed, computed), parameter) in packed.iter().zip(&computed).zip(&parameters) {
+                for (index, (computed, parameter)) in computed.iter().zip(&parameters).enumerate() {
+                    let packed = rounder.pack_tensor(index, parameter).expect("whole blocks");
                     assert_eq!(packed.numbers(), *computed, "{kind:?} {}", parameter.name);
                     assert_eq!(packed.name(), parameter.name);
                 }

@@ -9,30 +9,33 @@ use std::{collections::BTreeMap, path::Path};
 use itera_config::Config;
 use itera_files::write_atomic;
 use itera_runtime::{Batch, Model, RuntimeError, Sampler, SamplingConfig, Text};
-use itera_trainer::StopFlag;
 
-use crate::{Baseline, Result, stage::Sampled};
+use crate::{
+    baseline::Baseline,
+    session::{Abort, Session},
+    stage::Sampled,
+};
 
 /// Documents under way at once.
 const TEXTS: usize = 64;
 /// Tokens after which a document ends though its author did not end it.
 const MAX_TOKENS: usize = 1024;
 
-/// Write documents by the baseline to `path`, as JSON lines, until they have as many bytes as are wanted. `on_bytes` is
-/// told how many there are. Returns the signal that asked to stop before it was done, if one did; nothing is written then.
+/// Write documents by the baseline to `path`, as JSON lines, until they have as many bytes as `settings` ask for. `on_bytes`
+/// is told how many there are.
 ///
 /// # Errors
-/// If the model cannot be opened or run, or the file cannot be written.
+/// If the model cannot be opened or run, the file cannot be written, or a signal asks to stop; nothing is written then.
 pub(crate) fn write_documents(
     path: &Path,
     baseline: &Baseline,
-    wanted: &Sampled,
-    stop: &StopFlag,
+    settings: &Sampled,
+    session: Session<'_>,
     on_bytes: &mut dyn FnMut(u64),
-) -> Result<Option<usize>> {
+) -> Result<(), Abort> {
     let (model, tokenizer) = (Model::open(&baseline.dir)?, &baseline.data.tokenizer);
     let Config { run, data, .. } = &baseline.config;
-    let config = SamplingConfig { temperature: wanted.temperature, seed: run.seed, ..SamplingConfig::default() };
+    let config = SamplingConfig { temperature: settings.temperature, seed: run.seed, ..SamplingConfig::default() };
     let mut begun = 0;
     let mut begin = || {
         let text = Text::new(&model, tokenizer, "")?.with_sampler(Sampler::new(&config, begun));
@@ -44,16 +47,14 @@ pub(crate) fn write_documents(
     // finished before one that was begun earlier
     let mut waiting = BTreeMap::new();
     let (mut lines, mut next, mut bytes) = (String::new(), 0, 0);
-    while bytes < wanted.bytes {
-        if let Some(signal) = stop.signal() {
-            return Ok(Some(signal));
-        }
+    while bytes < settings.bytes {
+        session.proceed()?;
         batch.step(texts.iter_mut().map(|(_, text)| text));
         for text in texts.iter_mut().filter(|(_, text)| text.finish_reason().is_some()) {
             let (index, finished) = std::mem::replace(text, begin()?);
             waiting.insert(index, finished.into_completion().text);
         }
-        while bytes < wanted.bytes
+        while bytes < settings.bytes
             && let Some(text) = waiting.remove(&next)
         {
             next += 1;
@@ -63,6 +64,5 @@ pub(crate) fn write_documents(
             on_bytes(bytes);
         }
     }
-    write_atomic(path, lines.as_bytes())?;
-    Ok(None)
+    Ok(write_atomic(path, lines.as_bytes())?)
 }

@@ -1,4 +1,4 @@
-//! What a stage of a recipe does: each sort, and its settings
+//! The schema of a stage: each action, and its settings
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,35 @@ use itera_formats::Kind;
 use itera_shape::{Precision, TensorRole};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::Format;
+use crate::artifact::Format;
 
-/// One stage.
+/// One stage: what it does, how it trains, and what it may cost.
+///
+/// In TOML all its keys stand side by side, those of the action behind `do`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "lowercase")]
-pub enum Stage {
+pub struct Stage {
+    /// What is done before training.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Training after it, through the rounding if the action rounds (QAT). [`Action::Finetune`] and [`Action::Distill`]
+    /// have some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<Training>,
+    /// Most that bits per byte may rise above the baseline's, in per cent; beyond, the recipe stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_loss_percent: Option<f64>,
+}
+
+/// What a stage does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Action {
     /// Store numbers in fewer bits.
     Quantize(Quantize),
     /// Store numbers in fewer bits, in the kinds that are best for a size.
     Mixed(Mixed),
     /// Train on as before.
-    Finetune(Finetune),
+    Finetune {},
     /// Train another model, a smaller one, in its place.
     Distill(Distill),
     /// Take away what matters least.
@@ -42,16 +59,10 @@ pub struct Quantize {
     /// Tokens of training text that say how much each weight matters; for `rounding = "fisher"`.
     #[serde(default = "calibration_tokens")]
     pub calibration_tokens: usize,
-    /// Train through the rounding (QAT).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub train: Option<Training>,
-    /// Most that bits per byte may rise above the baseline's, in per cent; beyond, the recipe stops.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_loss_percent: Option<f64>,
 }
 
-fn is_default(format: &Format) -> bool {
-    *format == Format::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn calibration_tokens() -> usize {
@@ -72,30 +83,23 @@ pub struct Mixed {
     /// Tokens of training text that losses are measured on.
     #[serde(default = "calibration_tokens")]
     pub calibration_tokens: usize,
-    /// Train through the rounding (QAT).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub train: Option<Training>,
-    /// Most that bits per byte may rise above the baseline's, in per cent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_loss_percent: Option<f64>,
 }
 
 /// Bytes for the matrices of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a number of bytes or the name of a kind")]
 pub enum Budget {
-    /// So many.
+    /// Their number.
     Bytes(u64),
-    /// As many as all of them take in this kind.
+    /// As many as all matrices take in this kind.
     Like(KindName),
 }
 
 impl Mixed {
     /// The stage that stores every matrix in `kind`.
     pub(crate) fn in_kind(&self, kind: Kind) -> Quantize {
-        let Self { rounding, calibration_tokens, train, max_loss_percent, .. } = self.clone();
-        let (format, kinds) = (Format::Gguf, BTreeMap::new());
-        Quantize { kind: KindName(kind), format, kinds, rounding, calibration_tokens, train, max_loss_percent }
+        let Self { rounding, calibration_tokens, .. } = *self;
+        Quantize { kind: KindName(kind), format: Format::Gguf, kinds: BTreeMap::new(), rounding, calibration_tokens }
     }
 }
 
@@ -111,20 +115,9 @@ pub enum Rounding {
     /// The scale that leaves the least error weighted by the squared gradients of calibration text: the diagonal of the
     /// empirical Fisher information (SqueezeLLM, arXiv 2306.07629).
     Fisher,
-    /// Column by column, the error of each made good by those that follow (GPTQ, arXiv 2210.17323). Weights that are
-    /// trained through their rounding cannot have it.
+    /// Column by column, where later columns make up for the errors of earlier ones (GPTQ, arXiv 2210.17323). Not for
+    /// weights that are trained through their rounding.
     Gptq,
-}
-
-/// `do = "finetune"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Finetune {
-    /// For how long, and how fast.
-    pub train: Training,
-    /// Most that bits per byte may rise above the baseline's, in per cent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_loss_percent: Option<f64>,
 }
 
 /// `do = "distill"`: a model of another shape, with fresh weights, that learns from the baseline.
@@ -134,11 +127,6 @@ pub struct Distill {
     /// Keys of `[model]` that differ from the model before. Another `vocab_size` is another tokenizer, under which the run
     /// can teach if it is the beginning of the run's.
     pub model: toml::Table,
-    /// For how long, and how fast.
-    pub train: Training,
-    /// Most that bits per byte may rise above the baseline's, in per cent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_loss_percent: Option<f64>,
 }
 
 /// Documents drawn from the baseline: sequence-level distillation (arXiv 1606.07947).
@@ -152,12 +140,12 @@ pub struct Sampled {
     pub temperature: f64,
 }
 
-/// `do = "prune"`: whole units go, those that matter least. Each number is the fraction removed.
+/// `do = "prune"`: the units that matter least are removed. Each number is the fraction removed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prune {
-    /// Of all parameters: expert channels, shared channels and dimensions of the state go at one fraction, the least that
-    /// reaches it, where none larger is given for them.
+    /// Of all parameters: expert channels, shared channels and dimensions of the state lose one common fraction, the least
+    /// that reaches this one, or their own where that is larger.
     #[serde(default)]
     pub parameters: f64,
     /// Of the experts of each layer.
@@ -181,51 +169,30 @@ pub struct Prune {
     /// Of the entries of the vocabulary: those that were merged last.
     #[serde(default)]
     pub vocabulary: f64,
-    /// Layers that go, by their index.
+    /// Indices of layers to remove, from 0.
     #[serde(default)]
     pub layers: Vec<usize>,
-    /// What says which units matter.
+    /// How it is measured how much a unit matters.
     #[serde(default)]
     pub importance: Importance,
-    /// Tokens of training text that it is measured on.
+    /// Tokens of training text for that measurement.
     #[serde(default = "calibration_tokens")]
     pub calibration_tokens: usize,
-    /// Train what is left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub train: Option<Training>,
-    /// Most that bits per byte may rise above the baseline's, in per cent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_loss_percent: Option<f64>,
 }
 
 /// How much a unit matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Importance {
-    /// Its weights' squares, each times the squared gradients of calibration text: what they add to the loss, by estimate
-    /// (Optimal Brain Damage, LeCun et al. 1990).
+    /// An estimate of what the unit's weights do for the loss: their squares times the squared gradients of calibration
+    /// text (Optimal Brain Damage, LeCun et al. 1990).
     #[default]
     Saliency,
-    /// The loss on calibration text without it, measured unit by unit.
+    /// The loss on calibration text without the unit, measured for each.
     Loss,
 }
 
-impl Prune {
-    fn fractions(&self) -> [(&'static str, f64); 8] {
-        [
-            ("parameters", self.parameters),
-            ("experts", self.experts),
-            ("expert_channels", self.expert_channels),
-            ("shared_channels", self.shared_channels),
-            ("state", self.state),
-            ("ssm_heads", self.ssm_heads),
-            ("attention_heads", self.attention_heads),
-            ("vocabulary", self.vocabulary),
-        ]
-    }
-}
-
-/// Training within a stage. What is not said here is as in the run that is compressed.
+/// Training within a stage. Other settings are those of the run that is compressed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
@@ -251,7 +218,7 @@ pub struct Training {
     /// Text by the baseline to learn from beside that of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled: Option<Sampled>,
-    /// Of matrix products.
+    /// Precision of matrix products.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
     /// Learn from what the baseline predicts too. Its vocabulary may be longer.
@@ -263,11 +230,14 @@ pub struct Training {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherWeight {
-    /// From 0 to 1.
+    /// Above 0 and at most 1.
     pub weight: f64,
     /// Temperature T of both distributions.
     #[serde(default = "one")]
     pub temperature: f64,
+    /// Learn from the run only if that has [learned what it can](crate::Maturity::is_ripe), else from text alone.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub auto: bool,
 }
 
 fn one() -> f64 {
@@ -313,103 +283,29 @@ pub(crate) fn role_name(role: TensorRole) -> &'static str {
     }
 }
 
-impl Stage {
-    /// What it does, in a word.
+impl Action {
+    /// What recipes call it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Quantize(_) => "quantize",
             Self::Mixed(_) => "mixed",
-            Self::Finetune(_) => "finetune",
+            Self::Finetune {} => "finetune",
             Self::Distill(_) => "distill",
             Self::Prune(_) => "prune",
         }
     }
 
-    /// The training that it asks for.
-    pub fn training(&self) -> Option<&Training> {
-        match self {
-            Self::Quantize(quantize) => quantize.train.as_ref(),
-            Self::Mixed(mixed) => mixed.train.as_ref(),
-            Self::Finetune(finetune) => Some(&finetune.train),
-            Self::Distill(distill) => Some(&distill.train),
-            Self::Prune(prune) => prune.train.as_ref(),
-        }
-    }
-
-    /// How it rounds.
-    fn rounding(&self) -> Option<Rounding> {
+    /// How it rounds; `None` if it leaves weights in f32.
+    pub(crate) fn rounding(&self) -> Option<Rounding> {
         match self {
             Self::Quantize(quantize) => Some(quantize.rounding),
             Self::Mixed(mixed) => Some(mixed.rounding),
-            Self::Finetune(_) | Self::Distill(_) | Self::Prune(_) => None,
+            Self::Finetune {} | Self::Distill(_) | Self::Prune(_) => None,
         }
     }
 
     /// What it writes.
-    pub fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> Format {
         if let Self::Quantize(quantize) = self { quantize.format } else { Format::Gguf }
-    }
-
-    /// Whether it leaves weights in the kinds that are deployed.
-    pub(crate) fn rounds(&self) -> bool {
-        self.rounding().is_some()
-    }
-
-    /// Most that bits per byte may rise, in per cent.
-    pub fn max_loss_percent(&self) -> Option<f64> {
-        match self {
-            Self::Quantize(quantize) => quantize.max_loss_percent,
-            Self::Mixed(mixed) => mixed.max_loss_percent,
-            Self::Finetune(finetune) => finetune.max_loss_percent,
-            Self::Distill(distill) => distill.max_loss_percent,
-            Self::Prune(prune) => prune.max_loss_percent,
-        }
-    }
-
-    /// What is wrong with its settings, whatever the model.
-    pub(crate) fn check(&self) -> std::result::Result<(), String> {
-        let positive = |key: &str, value: f64| match value.is_finite() && value > 0.0 {
-            true => Ok(()),
-            false => Err(format!("`{key}` = {value}: must be above 0")),
-        };
-        if let Some(training) = self.training() {
-            positive("train.steps", training.steps as f64)?;
-            positive("train.lr", training.lr)?;
-            if let Some(sampled) = &training.sampled {
-                positive("train.sampled.bytes", sampled.bytes as f64)?;
-                positive("train.sampled.temperature", sampled.temperature)?;
-            }
-            if let Some(TeacherWeight { weight, temperature }) = training.teacher {
-                positive("train.teacher.temperature", temperature)?;
-                if !(weight > 0.0 && weight <= 1.0) {
-                    return Err(format!("`train.teacher.weight` = {weight}: must be above 0 and at most 1"));
-                }
-            }
-            if self.rounding() == Some(Rounding::Gptq) {
-                let wish = "nothing can be trained through it; leave out `train`, or take \"mse\"";
-                return Err(format!("`rounding = \"gptq\"`: {wish}"));
-            }
-        }
-        self.max_loss_percent().map_or(Ok(()), |limit| positive("max_loss_percent", limit))?;
-        match self {
-            Self::Quantize(quantize) => positive("calibration_tokens", quantize.calibration_tokens as f64),
-            Self::Mixed(mixed) => {
-                positive("calibration_tokens", mixed.calibration_tokens as f64)?;
-                positive("kinds", mixed.kinds.len() as f64)
-            }
-            Self::Prune(prune) => {
-                positive("calibration_tokens", prune.calibration_tokens as f64)?;
-                match prune.fractions().into_iter().find(|(_, fraction)| !(0.0..1.0).contains(fraction)) {
-                    Some((key, fraction)) => Err(format!("`{key}` = {fraction}: must be from 0 to below 1")),
-                    None if prune.layers.is_empty()
-                        && prune.fractions().iter().all(|(_, fraction)| *fraction == 0.0) =>
-                    {
-                        Err("it says nothing of what to remove".into())
-                    }
-                    None => Ok(()),
-                }
-            }
-            Self::Finetune(_) | Self::Distill(_) => Ok(()),
-        }
     }
 }

@@ -19,7 +19,7 @@ use itera_model::LanguageModel;
 use itera_tokenizer::{TokenId, Tokenizer};
 use itera_trainer::ids;
 
-use crate::{Result, stage::TeacherWeight, subject::Subject};
+use crate::{candidate::Candidate, design::Design, error::Result, stage::TeacherWeight};
 
 /// A model that shows another what to predict.
 pub(crate) struct Teacher {
@@ -90,17 +90,17 @@ struct Shown {
 
 impl Teacher {
     /// The model of `run`, as it is, for `student`.
-    pub(crate) fn new(run: &Subject, student: &Subject, weight: TeacherWeight, device: &Device) -> Result<Self> {
+    pub(crate) fn new(run: &Candidate, student: &Design, weight: TeacherWeight, device: &Device) -> Result<Self> {
         let model = LanguageModel::from_values(run.model(), device, run.values())?;
-        let TeacherWeight { weight, temperature } = weight;
-        let (tokenizer, shorter) = (&run.data.tokenizer, &student.data.tokenizer);
+        let TeacherWeight { weight, temperature, auto: _ } = weight;
+        let (tokenizer, shorter) = (&run.design.data.tokenizer, &student.data.tokenizer);
         let longer = (tokenizer.vocab_size() > shorter.vocab_size()).then(|| Longer::new(tokenizer, shorter));
         Ok(Self { model, weight, temperature, longer })
     }
 
-    /// Whether `run` can teach `student`.
-    pub(crate) fn fits(run: &Subject, student: &Subject) -> bool {
-        run.data.tokenizer.begins_with(&student.data.tokenizer)
+    /// Whether a model under the tokenizer `run` can teach one under `student`.
+    pub(crate) fn fits(run: &Tokenizer, student: &Tokenizer) -> bool {
+        run.begins_with(student)
     }
 
     /// Mean over the positions of a batch: `(1 − weight)·nats + weight·T²·KL(teacher ‖ model)`, or `nats` where the teacher

@@ -12,6 +12,8 @@
 //! The windows of long documents are the strided ones of Hugging Face's guide to perplexity, with a stride of half the
 //! context: each prediction counts once, and is given at least L − L/2 tokens of its document. A window begins a new state.
 
+use std::ops::ControlFlow;
+
 use itera_kernels::decode::nats;
 use itera_tokenizer::{TokenId, Tokenizer};
 use rayon::prelude::*;
@@ -108,15 +110,32 @@ impl Model {
         documents: &[&str],
         on_done: &(dyn Fn() + Sync),
     ) -> Result<Evaluation> {
+        let go_on = || {
+            on_done();
+            ControlFlow::Continue(())
+        };
+        Ok(self.score_documents_while(tokenizer, documents, &go_on)?.expect("nothing breaks it off"))
+    }
+
+    /// As [`Model::score_documents`], until `on_done` breaks it off: `None` then, soon after.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn score_documents_while(
+        &self,
+        tokenizer: &Tokenizer,
+        documents: &[&str],
+        on_done: &(dyn Fn() -> ControlFlow<()> + Sync),
+    ) -> Result<Option<Evaluation>> {
         let scores = documents.par_iter().map_init(
             || (self.new_state(), self.workspace()),
             |(state, work), document| {
                 let score = self.score_document(tokenizer, document, state, work);
-                on_done();
-                score
+                on_done().is_continue().then_some(score)
             },
         );
-        let scores: Vec<(Score, bool)> = scores.collect::<Result<_>>()?;
+        let Some(scores) = scores.collect::<Option<Result<Vec<(Score, bool)>>>>() else { return Ok(None) };
+        let scores = scores?;
         let mut score = Score::default();
         scores.iter().for_each(|(one, _)| score += *one);
         let windows = self.context_len().zip(scores.iter().position(|(_, is_long)| *is_long));
@@ -126,7 +145,7 @@ impl Model {
             tokens,
             stride: stride(tokens),
         });
-        Ok(Evaluation { documents: documents.len(), score, windows })
+        Ok(Some(Evaluation { documents: documents.len(), score, windows }))
     }
 
     /// The score of a document, and whether it is longer than the context.

@@ -1,58 +1,41 @@
 //! a model, how much of each part to keep → a smaller model of the same kind
 //!
 //! ```text
-//! fractions ─▶ shape that is left ─┐
-//!                                  ├▶ ranking: in each layer the units that matter least go ─▶ the weights but theirs
-//! units: what goes with what ──────┘
+//! units: what is removed together ─┐
+//!                                  ├▶ ranking: in each layer the units that matter least ─▶ all weights but theirs
+//! fractions ─▶ shape that is left ─┘
 //! ```
 //!
-//! The result is an ordinary checkpoint, so every layer keeps as many units as every other.
+//! Read `units`, `shape`, `ranking`, in this order. The result is an ordinary checkpoint, so every layer keeps as many units as every other.
 
 mod ranking;
 mod shape;
 mod units;
 
-use itera_config::Config;
-use itera_shape::{ModelConfig, NamedTensor, TensorSpec};
+use itera_shape::{NamedTensor, TensorSpec};
 
-use crate::{CompressError, Result, stage::Prune, subject::Subject};
+use crate::{candidate::Candidate, design::Design, session::Abort, stage::Prune};
 
 use ranking::Ranker;
-pub(crate) use ranking::{Halt, Ranking};
+pub(crate) use ranking::Ranking;
 pub(crate) use shape::pruned_model;
 
-impl Subject {
-    /// The model that is left, with fresh data where tokens are gone.
+impl Candidate {
+    /// The weights that are left in a model of the shape [`pruned_model`], which `left` has.
     ///
     /// # Errors
-    /// As [`pruned_model`], if the tokens that are left are not the first of those there were, or if a signal asks to stop.
-    pub(crate) fn pruned(&self, recipe: &str, stage: &Prune, ranking: Ranking<'_>) -> Result<Self, Halt> {
-        let model = pruned_model(recipe, stage, self.model())?;
-        let mut left = self.with_model(recipe, model)?;
-        let stays: Vec<usize> = (0..self.model().n_layers).filter(|layer| !stage.layers.contains(layer)).collect();
-        let gone = Ranker::new(self, left.model(), ranking, &stays).gone()?;
+    /// If a loss cannot be measured, or a signal asks to stop.
+    pub(crate) fn pruned(&self, stage: &Prune, left: &Design, ranking: Ranking<'_>) -> Result<Vec<NamedTensor>, Abort> {
+        let layers: Vec<usize> = (0..self.model().n_layers).filter(|layer| !stage.layers.contains(layer)).collect();
+        let masks = Ranker::new(self, left.model(), ranking, &layers).masks()?;
         let values = |spec: &TensorSpec| -> Vec<f32> {
-            let index = self.index_of(&name_before(&spec.name, &stays));
-            let stay = self.parameters[index].data.iter().zip(&gone[index]).filter(|(_, gone)| !**gone);
+            let index = self.index_of(&name_before(&spec.name, &layers));
+            let weights = self.parameters[index].data.iter().zip(&masks[index]).filter(|(_, removed)| !**removed);
             // the tokens that are left are the first
-            stay.map(|(value, _)| *value).take(spec.n_params()).collect()
+            weights.map(|(value, _)| *value).take(spec.n_params()).collect()
         };
         let cut = |spec: TensorSpec| NamedTensor { data: values(&spec), name: spec.name, shape: spec.shape };
-        left.parameters = left.model().tensors().into_iter().map(cut).collect();
-        Ok(left)
-    }
-
-    /// Another shape, without weights yet, and data under its tokenizer.
-    pub(crate) fn with_model(&self, recipe: &str, model: ModelConfig) -> Result<Self> {
-        let misfit = |problem: String| CompressError::Misfit { recipe: recipe.into(), problem };
-        let config = Config { model, ..self.config.clone() };
-        config.validate().map_err(|error| misfit(error.to_string()))?;
-        let data = self.data_for(&config)?;
-        // merges are learned in order, so a smaller vocabulary of the same text is the beginning of a larger one
-        if !self.data.tokenizer.begins_with(&data.tokenizer) {
-            return Err(misfit("prune vocabulary: the tokenizer is not one that was trained on the run's text".into()));
-        }
-        Ok(Self { config, data, parameters: vec![] })
+        Ok(left.model().tensors().into_iter().map(cut).collect())
     }
 
     /// Which parameter has this name.
@@ -62,10 +45,10 @@ impl Subject {
     }
 }
 
-/// What a tensor was called before the layers went that `stays` does not have.
-fn name_before(name: &str, stays: &[usize]) -> String {
+/// What a tensor was called before all layers but `layers` were removed.
+fn name_before(name: &str, layers: &[usize]) -> String {
     match name.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
-        Some((layer, part)) => format!("layers.{}.{part}", stays[layer.parse::<usize>().expect("layers are numbered")]),
+        Some((layer, part)) => format!("layers.{}.{part}", layers[layer.parse::<usize>().expect("a number")]),
         None => name.into(),
     }
 }
@@ -75,25 +58,30 @@ mod tests {
     use std::{path::Path, sync::Arc};
 
     use burn::tensor::Device;
+    use itera_config::Config;
     use itera_model::LanguageModel;
     use itera_runtime::Model;
-    use itera_shape::{LayerKind, TensorRef};
+    use itera_shape::{LayerKind, ModelConfig, TensorRef};
     use itera_tokenizer::TokenId;
-
     use itera_trainer::StopFlag;
 
     use super::{units::Unit, *};
-    use crate::{inspect::Calibration, stage::Stage};
+    use crate::{
+        error::Result,
+        inspect::Calibration,
+        session::Session,
+        stage::{Action, Stage},
+    };
 
     fn stage(settings: &str) -> Prune {
-        let text = format!("do = \"prune\"\n{settings}");
-        match toml::from_str(&text).expect("a stage") {
-            Stage::Prune(prune) => prune,
+        let stage: Stage = toml::from_str(&format!("do = \"prune\"\n{settings}")).expect("a stage");
+        match stage.action {
+            Action::Prune(prune) => prune,
             other => panic!("{other:?}"),
         }
     }
 
-    fn subject(changes: &[&str]) -> (tempfile::TempDir, Subject) {
+    fn candidate(changes: &[&str]) -> (tempfile::TempDir, Candidate) {
         let dir = tempfile::tempdir().expect("a directory");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
         let mut overrides = vec![format!("data.cache_dir={}", dir.path().display()), "data.builtin_bytes=50000".into()];
@@ -101,26 +89,33 @@ mod tests {
         let config = Config::load(&path, &overrides).expect("a valid configuration");
         let data = Arc::new(itera_data::prepare(&config).expect("data"));
         let parameters = LanguageModel::init(&config.model, 1, &Device::flex()).parameters();
-        (dir, Subject { config, data, parameters })
+        (dir, Candidate { design: Design { config, data }, parameters: parameters.into() })
     }
 
     /// Every weight matters by its square.
-    fn pruned(subject: &Subject, settings: &str) -> Result<Subject> {
-        let ones = subject.parameters.iter().map(|parameter| vec![1.0; parameter.data.len()]).collect();
-        ranked(subject, settings, Ranking::Saliency(ones))
+    fn pruned(candidate: &Candidate, settings: &str) -> Result<Candidate> {
+        let ones = candidate.parameters.iter().map(|parameter| vec![1.0; parameter.data.len()]).collect();
+        ranked(candidate, settings, Ranking::Saliency(ones))
     }
 
-    fn ranked(subject: &Subject, settings: &str, ranking: Ranking<'_>) -> Result<Subject> {
-        subject.pruned("r", &stage(settings), ranking).map_err(|halt| match halt {
-            Halt::Failed(error) => error,
-            Halt::Signal(signal) => panic!("signal {signal}"),
+    fn ranked(candidate: &Candidate, settings: &str, ranking: Ranking<'_>) -> Result<Candidate> {
+        try_ranked(candidate, settings, ranking).map_err(|abort| match abort {
+            Abort::Failure(error) => error,
+            Abort::Signal(signal) => panic!("signal {signal}"),
         })
     }
 
-    fn logits(subject: &Subject) -> Vec<f32> {
-        let tensors: Vec<TensorRef<'_>> = subject.parameters.iter().map(NamedTensor::as_ref).collect();
-        let model =
-            Model::from_tensors(subject.model(), subject.data.tokenizer.special_ids(), &tensors).expect("a model");
+    fn try_ranked(candidate: &Candidate, settings: &str, ranking: Ranking<'_>) -> Result<Candidate, Abort> {
+        let stage = stage(settings);
+        let design = candidate.design.with_model("r", pruned_model("r", &stage, candidate.model())?)?;
+        let parameters = candidate.pruned(&stage, &design, ranking)?.into();
+        Ok(Candidate { design, parameters })
+    }
+
+    fn logits(candidate: &Candidate) -> Vec<f32> {
+        let tensors: Vec<TensorRef<'_>> = candidate.parameters.iter().map(NamedTensor::as_ref).collect();
+        let special_ids = candidate.design.data.tokenizer.special_ids();
+        let model = Model::from_tensors(candidate.model(), special_ids, &tensors).expect("a model");
         let tokens: Vec<TokenId> = (0..40).map(|i| TokenId(i * 7 % 250)).collect();
         let mut all = vec![];
         let mut work = model.workspace();
@@ -131,81 +126,81 @@ mod tests {
     }
 
     /// Let `units` of a layer do nothing.
-    fn kill<'a>(subject: &mut Subject, layer: usize, units: impl Iterator<Item = &'a Unit>) {
+    fn kill<'a>(candidate: &mut Candidate, layer: usize, units: impl Iterator<Item = &'a Unit>) {
         for block in units.flatten() {
             let name = format!("layers.{layer}.{}", block.tensor);
-            let index = subject.index_of(&name);
-            let parameter = &mut subject.parameters[index];
+            let index = candidate.index_of(&name);
+            let parameter = &mut Arc::make_mut(&mut candidate.parameters)[index];
             block.indices(&parameter.shape).for_each(|at| parameter.data[at] = 0.0);
         }
     }
 
-    fn values<'a>(subject: &'a Subject, name: &str) -> &'a [f32] {
-        &subject.parameters[subject.index_of(name)].data
+    fn values<'a>(candidate: &'a Candidate, name: &str) -> &'a [f32] {
+        &candidate.parameters[candidate.index_of(name)].data
     }
 
     #[test]
     fn a_model_without_its_dead_units_says_the_same() {
         let heads = ["model.n_attention_heads=6", "model.n_kv_heads=3", "model.attention_head_dim=8"];
         let changes = ["model.d_expert=30", "model.d_shared=30", "model.d_state=15"];
-        let (_dir, mut subject) = subject(&[&changes[..], &heads].concat());
-        let model = subject.model().clone();
+        let (_dir, mut candidate) = candidate(&[&changes[..], &heads].concat());
+        let model = candidate.model().clone();
         for (layer, kind) in model.layer_kinds().into_iter().enumerate() {
             let mixer = if kind == LayerKind::Mamba { units::state(&model) } else { units::attention_heads(&model) };
             let experts = (0..model.n_experts).map(|x| units::expert_channels(&model, x));
             for units in experts.chain([units::shared_channels(&model), mixer]) {
-                kill(&mut subject, layer, units.iter().skip(1).step_by(3));
+                kill(&mut candidate, layer, units.iter().skip(1).step_by(3));
             }
         }
         let third = "expert_channels = 0.3333\nshared_channels = 0.3333\nstate = 0.3333\nattention_heads = 0.3333";
-        let left = pruned(&subject, third).expect("it fits");
+        let left = pruned(&candidate, third).expect("it fits");
         let model = left.model();
         assert_eq!((model.d_expert, model.d_shared, model.d_state), (20, 20, 10));
         assert_eq!((model.n_attention_heads, model.n_kv_heads, model.d_attention_head()), (4, 2, 8));
-        itera_testkit::assert_close("logits", &logits(&left), &logits(&subject), 1e-5);
+        itera_testkit::assert_close("logits", &logits(&left), &logits(&candidate), 1e-5);
 
         // the units that are kept matter
         for settings in ["state = 0.5", "attention_heads = 0.66"] {
-            let more = pruned(&subject, settings).expect("it fits");
-            let off = itera_testkit::max_difference(&logits(&more), &logits(&subject));
+            let more = pruned(&candidate, settings).expect("it fits");
+            let off = itera_testkit::max_difference(&logits(&more), &logits(&candidate));
             assert!(off > 1e-5, "{settings}: {off}");
         }
     }
 
     #[test]
     fn the_units_stay_without_which_the_loss_is_largest() {
-        let (_dir, subject) = subject(&["model.n_layers=2"]);
-        let device = Device::flex();
-        let calibration = || Calibration::new(&subject, 1000, &device);
+        let (_dir, candidate) = candidate(&["model.n_layers=2"]);
+        let session = Session { device: &Device::flex(), stop: &StopFlag::default() };
+        let calibration = || Calibration::new(&candidate, 1000, session);
         // by another way than units: what a head or an expert gives is made 0
         let without = |name: &str, each: usize, unit: usize| {
-            let mut values = subject.values();
-            let index = subject.index_of(name);
+            let mut values = candidate.values();
+            let index = candidate.index_of(name);
             values[index][unit * each..][..each].fill(0.0);
             calibration().bits_per_byte(values).expect("a loss")
         };
-        let model = subject.model();
+        let model = candidate.model();
         let d = model.d_model;
         for (settings, name, each, n_units) in [
             ("attention_heads = 0.5", "layers.1.attention.v_proj", model.d_attention_head() * d, 2),
             ("experts = 0.75", "layers.0.moe.w_out", d * model.d_expert, 4),
             ("experts = 0.75", "layers.1.moe.w_out", d * model.d_expert, 4),
         ] {
-            let (mut seen, stop) = (vec![], StopFlag::default());
-            let mut on_done = |done, of| seen.push((done, of));
-            let ranking = Ranking::Loss { calibration: calibration(), stop: &stop, on_done: &mut on_done };
-            let left = ranked(&subject, settings, ranking).expect("it fits");
+            let mut seen = vec![];
+            let mut on_done = |done, total| seen.push((done, total));
+            let ranking = Ranking::Loss { calibration: calibration(), on_done: &mut on_done };
+            let left = ranked(&candidate, settings, ranking).expect("it fits");
             let losses: Vec<f64> = (0..n_units).map(|unit| without(name, each, unit)).collect();
             let most = (0..n_units).max_by(|a, b| losses[*a].total_cmp(&losses[*b])).expect("units");
-            assert_eq!(values(&left, name), &values(&subject, name)[most * each..][..each], "{name}: {losses:?}");
-            let of = if settings.starts_with("experts") { 2 * n_units } else { n_units };
-            assert_eq!(seen, (1..=of).map(|done| (done, of)).collect::<Vec<_>>());
+            assert_eq!(values(&left, name), &values(&candidate, name)[most * each..][..each], "{name}: {losses:?}");
+            let total = if settings.starts_with("experts") { 2 * n_units } else { n_units };
+            assert_eq!(seen, (1..=total).map(|done| (done, total)).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn ranking_by_loss_stops_when_it_is_asked_to() {
-        let (_dir, subject) = subject(&[]);
+        let (_dir, candidate) = candidate(&[]);
         let device = Device::flex();
         let stop = StopFlag::default();
         let cell = stop.cell();
@@ -215,15 +210,15 @@ mod tests {
             }
             assert!(done <= 5);
         };
-        let calibration = Calibration::new(&subject, 100, &device);
-        let ranking = Ranking::Loss { calibration, stop: &stop, on_done: &mut on_done };
-        let halt = subject.pruned("r", &stage("state = 0.5"), ranking).map(|_| ());
-        assert!(matches!(halt, Err(Halt::Signal(15))));
+        let calibration = Calibration::new(&candidate, 100, Session { device: &device, stop: &stop });
+        let ranking = Ranking::Loss { calibration, on_done: &mut on_done };
+        let abort = try_ranked(&candidate, "state = 0.5", ranking).map(|_| ());
+        assert!(matches!(abort, Err(Abort::Signal(15))));
     }
 
     #[test]
     fn every_part_can_go_and_what_is_left_is_a_model() {
-        let (_dir, subject) = subject(&["tokenizer.kind=bpe", "model.vocab_size=400", "model.n_layers=3"]);
+        let (_dir, candidate) = candidate(&["tokenizer.kind=bpe", "model.vocab_size=400", "model.n_layers=3"]);
         for (settings, vocab_size, n_layers, n_experts, expand) in [
             ("experts = 0.5", 400, 3, 2, 2),
             ("vocabulary = 0.25", 300, 3, 4, 2),
@@ -232,27 +227,27 @@ mod tests {
             ("ssm_heads = 0.5", 400, 3, 4, 1),
             ("attention_heads = 0.5", 400, 3, 4, 2),
         ] {
-            let left = pruned(&subject, settings).expect(settings);
+            let left = pruned(&candidate, settings).expect(settings);
             let model = left.model();
             assert_eq!(
                 (model.vocab_size, model.n_layers, model.n_experts, model.expand),
                 (vocab_size, n_layers, n_experts, expand),
                 "{settings}"
             );
-            assert_eq!(left.data.tokenizer.vocab_size(), vocab_size);
+            assert_eq!(left.design.data.tokenizer.vocab_size(), vocab_size);
             assert!(logits(&left).iter().all(|x| x.is_finite()), "{settings}");
         }
-        let kinds = |settings: &str| pruned(&subject, settings).expect("fits").model().layer_kinds();
+        let kinds = |settings: &str| pruned(&candidate, settings).expect("fits").model().layer_kinds();
         assert_eq!(kinds("layers = [0]"), [LayerKind::Attention, LayerKind::Mamba]);
         assert_eq!(kinds("layers = [1]"), [LayerKind::Mamba, LayerKind::Mamba]);
     }
 
     #[test]
     fn so_much_of_all_goes_and_not_much_more() {
-        let (_dir, subject) = subject(&["model.d_expert=96", "model.d_shared=96", "model.d_state=16"]);
-        let of = |settings: &str| pruned_model("r", &stage(settings), subject.model()).expect(settings);
-        let share = |left: &ModelConfig| left.total_params() as f64 / subject.model().total_params() as f64;
-        assert_eq!(&of("parameters = 0.0"), subject.model());
+        let (_dir, candidate) = candidate(&["model.d_expert=96", "model.d_shared=96", "model.d_state=16"]);
+        let of = |settings: &str| pruned_model("r", &stage(settings), candidate.model()).expect(settings);
+        let share = |left: &ModelConfig| left.total_params() as f64 / candidate.model().total_params() as f64;
+        assert_eq!(&of("parameters = 0.0"), candidate.model());
         let some = of("parameters = 0.25");
         assert!((0.65..=0.75).contains(&share(&some)), "{}", share(&some));
         assert_eq!((some.d_expert, some.d_shared, some.d_state), (64, 64, 13));
@@ -266,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_cannot_go_is_refused() {
-        let (_dir, subject) = subject(&[]);
+        let (_dir, candidate) = candidate(&[]);
         for (settings, named) in [
             ("experts = 0.9", "none of 4"),
             ("layers = [7]", "no layer 7"),
@@ -279,7 +274,7 @@ mod tests {
             ("state = 0.01", "takes none of"),
             ("shared_channels = 0.1", "takes none of 32, in multiples of 32"),
         ] {
-            let error = pruned(&subject, settings).map(|_| ()).expect_err(settings);
+            let error = pruned(&candidate, settings).map(|_| ()).expect_err(settings);
             let error = error.to_string();
             assert!(error.contains(named) && error.contains("recipe `r`"), "{settings}: {error}");
         }

@@ -2,7 +2,10 @@
 
 use itera_shape::ModelConfig;
 
-use crate::{CompressError, Result, stage::Prune};
+use crate::{
+    error::{CompressError, Result},
+    stage::Prune,
+};
 
 /// Multiples that sizes are kept to, so that rows stay whole blocks of every kind of 32.
 const BLOCK: usize = 32;
@@ -36,7 +39,7 @@ pub(crate) fn pruned_model(recipe: &str, stage: &Prune, model: &ModelConfig) -> 
             of_all(FINENESS).total_params(),
             model.total_params()
         );
-        CompressError::Misfit { recipe: recipe.into(), problem }
+        CompressError::misfit(recipe, problem)
     })
 }
 
@@ -52,7 +55,7 @@ fn less(of: usize, fraction: f64, unit: usize) -> usize {
 
 /// [`pruned_model`] by the fractions of each sort alone.
 fn without_named(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<ModelConfig> {
-    let misfit = |problem: String| CompressError::Misfit { recipe: recipe.into(), problem };
+    let misfit = |problem: String| CompressError::misfit(recipe, problem);
     let kept = |what: &str, of: usize, fraction: f64, unit: usize| {
         let left = less(of, fraction, unit);
         match left {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use itera_compress::{KindName, Metadata, Mixed, Outcome, Plan, Recipe, Report, Stage};
+use itera_compress::{Action, KindName, Metadata, Mixed, Outcome, Plan, Recipe, Report, Stage};
 use itera_formats::{Kind, ModelFile};
 use itera_kernels::quant::dequantize;
 use itera_trainer::{Resume, StopFlag};
@@ -11,12 +11,10 @@ use crate::support::{Fixture, QAT};
 
 /// The last stage of a `mixed` recipe with other kinds to choose from.
 fn with_kinds(recipe: &Recipe, kinds: &[Kind]) -> Stage {
-    match recipe.stages.last() {
-        Some(Stage::Mixed(mixed)) => {
-            Stage::Mixed(Mixed { kinds: kinds.iter().map(|kind| KindName(*kind)).collect(), ..mixed.clone() })
-        }
-        other => panic!("{other:?}"),
-    }
+    let stage = recipe.stages.last().expect("a stage");
+    let Action::Mixed(mixed) = &stage.action else { panic!("{stage:?}") };
+    let kinds = kinds.iter().map(|kind| KindName(*kind)).collect();
+    Stage { action: Action::Mixed(Mixed { kinds, ..mixed.clone() }), ..stage.clone() }
 }
 
 /// The kinds of matrices of the artifact.
@@ -205,10 +203,10 @@ fn a_budget_is_kept_and_spent_where_it_helps() {
 
     // what was weighed is told: each matrix in each kind, and the one that it got
     let matrices: Vec<_> = report.tensors.iter().filter(|tensor| tensor.kind != "f32").collect();
-    assert_eq!(report.weighed.len(), matrices.len());
-    for (weighed, tensor) in report.weighed.iter().zip(matrices) {
-        assert_eq!((&weighed.tensor, &weighed.chosen), (&tensor.name, &tensor.kind));
-        let kinds: Vec<&str> = weighed.loss_percent.keys().map(String::as_str).collect();
+    assert_eq!(report.kind_losses.len(), matrices.len());
+    for (losses, tensor) in report.kind_losses.iter().zip(matrices) {
+        assert_eq!((&losses.tensor, &losses.chosen), (&tensor.name, &tensor.kind));
+        let kinds: Vec<&str> = losses.loss_percent.keys().map(String::as_str).collect();
         assert_eq!(kinds, ["f16", "mxfp4", "q4_0", "q8_0"]);
     }
 
@@ -216,14 +214,14 @@ fn a_budget_is_kept_and_spent_where_it_helps() {
     let wide = recipe("wide", "\"f32\"");
     let wide = Recipe { stages: vec![with_kinds(&wide, &[Kind::F32, Kind::Q4_0])], ..wide };
     let plan = Plan::new(&wide, &fixture.baseline, true).expect("it fits");
-    let f32_file =
-        Plan::new(&fixture.recipe("f32", "about='x'\n[[stage]]\ndo='quantize'\nkind='f32'"), &fixture.baseline, true);
+    let all_f32 = fixture.recipe("f32", "about='x'\n[[stage]]\ndo='quantize'\nkind='f32'");
+    let f32_file = Plan::new(&all_f32, &fixture.baseline, true);
     assert_eq!(plan.size_bytes, f32_file.expect("it fits").size_bytes);
     let eight = Recipe { stages: vec![with_kinds(&wide, &[Kind::F8E4M3])], ..wide };
     let error = Plan::new(&eight, &fixture.baseline, true).expect_err("GGUF has it not").to_string();
     assert!(error.contains("f8_e4m3"), "{error}");
 
-    let least = Plan::new(&recipe("least", "1000"), &fixture.baseline, true);
-    let error = least.expect_err("nothing is so small").to_string();
+    let least = recipe("least", "1000");
+    let error = Plan::new(&least, &fixture.baseline, true).expect_err("nothing is so small").to_string();
     assert!(error.contains("1000 bytes") && error.contains("least"), "{error}");
 }

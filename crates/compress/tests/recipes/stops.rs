@@ -1,8 +1,8 @@
 //! What ends a recipe before its end, and that nothing is lost by it.
 
-use std::fs;
+use std::{fs, sync::atomic::Ordering};
 
-use itera_compress::{CompressError, Outcome, Recipe, Report};
+use itera_compress::{CompressError, Event, Outcome, Report};
 use itera_trainer::{Resume, StopFlag};
 
 use crate::support::{Fixture, QAT, open};
@@ -75,17 +75,45 @@ fn stages_that_a_changed_recipe_still_has_are_kept() {
 }
 
 #[test]
-fn what_others_have_put_in_the_place_of_an_artifact_stays() {
+fn a_signal_stops_at_the_next_piece_of_work_whatever_that_is() {
     let fixture = Fixture::new();
-    for (name, artifact) in [("int8", "run-int8.gguf"), ("fp8", "run-fp8")] {
-        let out = fixture.out(&format!("out-{name}"));
-        let mine = out.join(artifact).join("mine.txt");
-        fs::create_dir_all(out.join(artifact)).expect("a directory");
-        fs::write(&mine, "mine").expect("written");
-        let recipe = Recipe::find(name).expect("builtin");
-        let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("something is there");
-        assert!(error.to_string().contains(artifact), "{error}");
-        assert!(mine.is_file());
+    let quantize = |settings: &str| format!("about = 'x'\n[[stage]]\ndo = 'quantize'\nkind = 'q4_0'\n{settings}\n");
+    let mixed =
+        "about = 'x'\n[[stage]]\ndo = 'mixed'\nkinds = ['q4_0', 'q8_0']\nbudget = 'q8_0'\ncalibration_tokens = 512\n";
+    let prune = |importance: &str| {
+        let stage = format!("do = 'prune'\nexperts = 0.5\nimportance = '{importance}'\ncalibration_tokens = 512");
+        format!("about = 'x'\n[[stage]]\n{stage}\n[[stage]]\ndo = 'quantize'\nkind = 'q8_0'\n")
+    };
+    type At = fn(&Event<'_>) -> bool;
+    let scoring: At = |event| matches!(event, Event::Scoring { .. });
+    let calibrating: At = |event| matches!(event, Event::Calibrating { tokens: 512 });
+    let weighing: At = |event| matches!(event, Event::Weighing { .. });
+    let reporting: At = |event| matches!(event, Event::Calibrating { tokens } if *tokens > 512);
+    let measured: At = |event| matches!(event, Event::Measured(variant) if variant.name == "baseline");
+    for (name, text, at) in [
+        ("scores", quantize(""), scoring),
+        ("rounds", quantize(""), measured),
+        ("fisher", quantize("rounding = 'fisher'\ncalibration_tokens = 512"), calibrating),
+        ("gptq", quantize("rounding = 'gptq'\ncalibration_tokens = 512"), calibrating),
+        ("kinds", mixed.into(), weighing),
+        ("saliency", prune("saliency"), calibrating),
+        ("units", prune("loss"), weighing),
+        ("reports", quantize(""), reporting),
+    ] {
+        let recipe = fixture.recipe(name, &text);
+        let (stop, mut later) = (StopFlag::default(), 0);
+        let cell = stop.cell();
+        let outcome = fixture.compress_telling(&recipe, Resume::No, stop, &mut |event| {
+            later += usize::from(cell.load(Ordering::Relaxed) != 0 && !matches!(event, Event::Stage { .. }));
+            if at(&event) {
+                cell.store(15, Ordering::Relaxed);
+            }
+        });
+        assert!(matches!(outcome, Ok(Outcome::Interrupted(15))), "{name}: {outcome:?}");
+        // documents that other threads had begun
+        assert!(later == 0 || name == "scores", "{name}: {later} more");
+        let outcome = fixture.compress(&recipe, Resume::Last, StopFlag::default());
+        assert!(matches!(outcome, Ok(Outcome::Finished(_))), "{name}: {outcome:?}");
     }
 }
 
@@ -104,8 +132,8 @@ fn a_stage_that_costs_more_than_its_limit_stops_the_recipe() {
     "#;
     let recipe = fixture.recipe("strict", text);
     let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("too lossy");
-    let CompressError::TooLossy { stage: 2, kept, .. } = &error else { panic!("{error}") };
-    assert!(kept.ends_with("stages/1-finetune.gguf") && kept.is_file());
+    let CompressError::TooLossy { stage: 2, before, .. } = &error else { panic!("{error}") };
+    assert!(before.ends_with("stages/1-finetune.gguf") && before.is_file());
     assert!(!fixture.out("out-strict").join("report.json").exists());
     assert!(!fixture.out("out-strict/run-strict.gguf").exists(), "what costs too much is no artifact");
 }

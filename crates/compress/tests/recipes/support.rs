@@ -7,7 +7,7 @@ use std::{
 };
 
 use burn::tensor::Device;
-use itera_compress::{Baseline, CompressError, Event, Job, OnEvent, Outcome, Recipe, Report, compress};
+use itera_compress::{Baseline, CompressError, Event, Job, OnEvent, Outcome, Plan, Recipe, Report, compress};
 use itera_config::Config;
 use itera_metrics::Environment;
 use itera_trainer::{self as trainer, Resume, StopFlag, train};
@@ -60,6 +60,11 @@ impl Fixture {
         Self { dir, baseline, documents }
     }
 
+    /// Read the run again.
+    pub fn reopen(&mut self) {
+        self.baseline = open(&self.out("run"), &[]).expect("a run");
+    }
+
     pub fn out(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -86,21 +91,35 @@ impl Fixture {
         assert!(matches!(outcome, Ok(Outcome::Interrupted(15))), "{outcome:?}");
     }
 
-    fn compress_telling(
+    pub fn compress_telling(
         &self,
         recipe: &Recipe,
         resume: Resume,
         stop: StopFlag,
         on_event: &mut OnEvent<'_>,
     ) -> Result<Outcome, CompressError> {
+        self.carry_out(recipe, &self.out(&format!("out-{}", recipe.name)), resume, stop, on_event)
+    }
+
+    /// Compress into another directory than the recipe's own.
+    pub fn compress_into(&self, out: &Path, recipe: &Recipe) -> Result<Outcome, CompressError> {
+        self.carry_out(recipe, out, Resume::No, StopFlag::default(), &mut |_| {})
+    }
+
+    fn carry_out(
+        &self,
+        recipe: &Recipe,
+        out: &Path,
+        resume: Resume,
+        stop: StopFlag,
+        on_event: &mut OnEvent<'_>,
+    ) -> Result<Outcome, CompressError> {
         let documents: Vec<&str> = self.documents.iter().map(String::as_str).collect();
         let job = Job {
-            recipe,
-            baseline: &self.baseline,
+            plan: &Plan::new(recipe, &self.baseline, true)?,
             documents: &documents,
-            out: &self.out(&format!("out-{}", recipe.name)),
+            out,
             resume,
-            allow_unsupported: true,
             device: &Device::flex(),
             environment: Environment::detect("flex", 1, "0"),
             stop,

@@ -50,7 +50,8 @@ fn a_student_has_its_own_shape_and_its_own_tokenizer_if_it_asks_for_one() {
     }
     assert!(found[1] != found[2], "what the teacher says counts");
 
-    let error = Plan::new(&recipe("longer", "vocab_size = 340", taught), &fixture.baseline, true);
+    let longer = recipe("longer", "vocab_size = 340", taught);
+    let error = Plan::new(&longer, &fixture.baseline, true);
     assert!(error.expect_err("the run's tokens are not those").to_string().contains("the first of the run's"));
     let error = fixture.compress(&recipe("typo", "d_modell = 16", ""), Resume::No, StopFlag::default());
     assert!(error.expect_err("no such key").to_string().contains("d_model"));
@@ -120,4 +121,42 @@ fn what_a_teacher_says_counts() {
     let alone = bpb("self", ", weight_decay = 0.0, teacher = { weight = 1.0 }");
     let text = bpb("text", ", weight_decay = 0.0");
     assert!(alone < text / 4.0, "{alone} % and {text} %");
+}
+
+#[test]
+fn a_run_that_still_learns_is_no_teacher_unless_the_recipe_insists() {
+    let mut fixture = Fixture::new();
+    let text = |teacher: &str| {
+        format!(
+            "about = \"x\"\n[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\"\ntrain = {{ steps = 4, lr = 1e-2 {teacher} }}\n"
+        )
+    };
+    let auto = fixture.recipe("auto", &text(", teacher = { weight = 1.0, auto = true }"));
+    let [by_run, by_text] = [("run", ", teacher = { weight = 1.0 }"), ("text", "")]
+        .map(|(name, teacher)| fixture.finish(&fixture.recipe(name, &text(teacher))).stages[0].variant.bits_per_byte);
+    assert_ne!(by_run, by_text);
+
+    let metrics = fixture.out("run/metrics.jsonl");
+    let rows = itera_metrics::read_records(&metrics).expect("rows");
+    for (curve, run_teaches, reason) in [
+        (Some([2.0, 1.99]), true, "at most 10 %"),
+        (Some([4.0, 2.0]), false, "more than 10 %"),
+        (None, true, "no record"),
+    ] {
+        let mut rows = rows.clone();
+        let mut values = curve.into_iter().flatten();
+        for row in rows.iter_mut().filter(|row| row.val_bpb.is_some()) {
+            row.val_bpb = values.next();
+        }
+        let lines: Vec<String> = rows.iter().map(|row| serde_json::to_string(row).expect("JSON") + "\n").collect();
+        fs::write(&metrics, lines.concat()).expect("written");
+        fixture.reopen();
+        let plan = Plan::new(&auto, &fixture.baseline, true).expect("it fits");
+        let choice = plan.stages[0].teacher.clone().expect("the recipe names one");
+        assert!(choice.run_teaches == run_teaches && choice.reason.contains(reason), "{choice:?}");
+        let outcome = fixture.compress(&auto, Resume::Overwrite, StopFlag::default()).expect("done");
+        let Outcome::Finished(report) = outcome else { panic!("interrupted") };
+        assert_eq!(report.stages[0].teacher, Some(choice));
+        assert_eq!(report.stages[0].variant.bits_per_byte, if run_teaches { by_run } else { by_text });
+    }
 }

@@ -1,0 +1,82 @@
+//! The rules that TOML cannot say: ranges of a stage's settings, and what its action needs
+
+use crate::{
+    error::StageProblem,
+    stage::{Action, Prune, Rounding, Stage, Training},
+};
+
+type Checked = std::result::Result<(), StageProblem>;
+
+impl Stage {
+    /// Hold the settings to their rules, whatever the model.
+    pub(crate) fn check(&self) -> Checked {
+        match &self.train {
+            Some(training) => training.check()?,
+            None if matches!(self.action, Action::Finetune {} | Action::Distill(_)) => {
+                return Err(StageProblem::NoTraining);
+            }
+            None => {}
+        }
+        if self.train.is_some() && self.action.rounding() == Some(Rounding::Gptq) {
+            return Err(StageProblem::TrainedGptq);
+        }
+        self.max_loss_percent.map_or(Ok(()), |limit| positive("max_loss_percent", limit))?;
+        match &self.action {
+            Action::Quantize(quantize) => positive("calibration_tokens", quantize.calibration_tokens as f64),
+            Action::Mixed(mixed) => {
+                positive("calibration_tokens", mixed.calibration_tokens as f64)?;
+                positive("kinds", mixed.kinds.len() as f64)
+            }
+            Action::Prune(prune) => prune.check(),
+            Action::Finetune {} | Action::Distill(_) => Ok(()),
+        }
+    }
+}
+
+impl Training {
+    fn check(&self) -> Checked {
+        positive("train.steps", self.steps as f64)?;
+        positive("train.lr", self.lr)?;
+        if let Some(sampled) = &self.sampled {
+            positive("train.sampled.bytes", sampled.bytes as f64)?;
+            positive("train.sampled.temperature", sampled.temperature)?;
+        }
+        if let Some(teacher) = &self.teacher {
+            positive("train.teacher.temperature", teacher.temperature)?;
+            let in_range = teacher.weight > 0.0 && teacher.weight <= 1.0;
+            check("train.teacher.weight", teacher.weight, in_range, "must be above 0 and at most 1")?;
+        }
+        Ok(())
+    }
+}
+
+impl Prune {
+    fn check(&self) -> Checked {
+        positive("calibration_tokens", self.calibration_tokens as f64)?;
+        let fractions = [
+            ("parameters", self.parameters),
+            ("experts", self.experts),
+            ("expert_channels", self.expert_channels),
+            ("shared_channels", self.shared_channels),
+            ("state", self.state),
+            ("ssm_heads", self.ssm_heads),
+            ("attention_heads", self.attention_heads),
+            ("vocabulary", self.vocabulary),
+        ];
+        for (key, fraction) in fractions {
+            check(key, fraction, (0.0..1.0).contains(&fraction), "must be from 0 to below 1")?;
+        }
+        match self.layers.is_empty() && fractions.iter().all(|(_, fraction)| *fraction == 0.0) {
+            true => Err(StageProblem::PrunesNothing),
+            false => Ok(()),
+        }
+    }
+}
+
+fn positive(key: &'static str, value: f64) -> Checked {
+    check(key, value, value.is_finite() && value > 0.0, "must be above 0")
+}
+
+fn check(key: &'static str, value: f64, in_range: bool, expected: &'static str) -> Checked {
+    if in_range { Ok(()) } else { Err(StageProblem::Range { key, value, expected }) }
+}

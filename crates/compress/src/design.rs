@@ -1,0 +1,108 @@
+//! A model without its weights: its configuration, and its data under its tokenizer.
+//!
+//! ```text
+//!                   ┌─ student ──────▶ another shape, perhaps another vocabulary
+//! Design of the run ┼─ with_model ───▶ the shape that pruning leaves
+//!                   └─ with_text ────▶ the same shape, more text
+//! ```
+
+use std::{path::Path, sync::Arc};
+
+use itera_config::Config;
+use itera_data::Dataset;
+use itera_files::write_atomic;
+use itera_shape::ModelConfig;
+
+use crate::{
+    error::{CompressError, Result},
+    stage::{Distill, Training},
+};
+
+/// All that a model is before it has weights. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Design {
+    /// The configuration to train it with; what stages leave alone is the run's.
+    pub config: Config,
+    /// Text and tokenizer.
+    pub data: Arc<Dataset>,
+}
+
+impl Design {
+    /// Its shape.
+    pub(crate) fn model(&self) -> &ModelConfig {
+        &self.config.model
+    }
+
+    /// The model that a stage trains in its place.
+    ///
+    /// # Errors
+    /// If the configuration that the stage asks for is not valid, or the data cannot be prepared for it.
+    pub(crate) fn student(&self, recipe: &str, stage: &Distill) -> Result<Self> {
+        // the keys go through the same checks as those of a command line
+        let overrides: Vec<String> = stage.model.iter().map(|(key, value)| format!("model.{key}={value}")).collect();
+        let config = Config::from_toml(&self.config.to_toml(), "the run", &overrides);
+        let config = config.map_err(|error| CompressError::misfit(recipe, error.to_string()))?;
+        Ok(Self { data: self.data_for(&config)?, config })
+    }
+
+    /// Another shape, and data under its tokenizer, of which the run's is a continuation.
+    ///
+    /// # Errors
+    /// If the shape is not valid, or the smaller tokenizer is not the beginning of the larger one.
+    pub(crate) fn with_model(&self, recipe: &str, model: ModelConfig) -> Result<Self> {
+        let config = Config { model, ..self.config.clone() };
+        config.validate().map_err(|error| CompressError::misfit(recipe, error.to_string()))?;
+        let data = self.data_for(&config)?;
+        // merges are learned in order, so a smaller vocabulary of the same text is the beginning of a larger one
+        if !self.data.tokenizer.begins_with(&data.tokenizer) {
+            let problem = "prune vocabulary: the tokenizer is not one that was trained on the run's text";
+            return Err(CompressError::misfit(recipe, problem.into()));
+        }
+        Ok(Self { config, data })
+    }
+
+    /// The same, to be trained on the `documents` too. Its tokenizer does not depend on them: it goes to `tokenizer`.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written.
+    pub(crate) fn with_text(&self, documents: &Path, tokenizer: &Path) -> Result<Self> {
+        write_atomic(tokenizer, self.data.tokenizer.to_json().as_bytes())?;
+        let mut config = self.config.clone();
+        config.tokenizer.path = tokenizer.to_string_lossy().into_owned();
+        config.data.extra_source.push(documents.to_string_lossy().into_owned());
+        Ok(Self { data: Arc::new(itera_data::prepare(&config)?), config })
+    }
+
+    /// The data under the vocabulary of `config`.
+    fn data_for(&self, config: &Config) -> Result<Arc<Dataset>> {
+        Ok(match config.model.vocab_size == self.config.model.vocab_size {
+            true => self.data.clone(),
+            false => Arc::new(itera_data::prepare(config)?),
+        })
+    }
+
+    /// The configuration that a stage trains with, in `dir`.
+    ///
+    /// # Errors
+    /// If it is not valid.
+    pub(crate) fn training_config(&self, training: &Training, dir: &Path) -> Result<Config> {
+        let mut config = self.config.clone();
+        config.run.dir = dir.to_string_lossy().into_owned();
+        config.train.steps = training.steps;
+        config.train.lr = training.lr;
+        config.train.warmup_steps = training.warmup_steps;
+        config.train.min_lr_ratio = training.min_lr_ratio;
+        config.train.weight_decay = training.weight_decay.unwrap_or(config.train.weight_decay);
+        config.train.batch_size = training.batch_size.unwrap_or(config.train.batch_size);
+        config.train.precision = training.precision.unwrap_or(config.train.precision);
+        config.model.dropout = training.dropout.unwrap_or(config.model.dropout);
+        // ten looks at the curve
+        let every = (training.steps / 10).max(1);
+        config.eval.every_steps = every;
+        config.eval.patience = 0;
+        config.checkpoint.every_steps = every;
+        config.log.tensorboard = false;
+        config.validate()?;
+        Ok(config)
+    }
+}

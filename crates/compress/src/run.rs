@@ -1,0 +1,170 @@
+//! baseline → stage by stage → artifact, each scored as it lies on disk
+//!
+//! ```text
+//! Step ─▶ act ─▶ train ─▶ pack ─▶ write ─▶ measure ─▶ within its limit? ─▶ next step, or the artifact
+//! ```
+
+use std::time::Instant;
+
+use itera_files::publish;
+use itera_formats::PackedTensor;
+
+use crate::{
+    artifact::Artifact,
+    candidate::Candidate,
+    error::CompressError,
+    fisher,
+    inspect::Calibration,
+    job::{Event, Job, OnEvent},
+    measure::{Finished, measure},
+    mixed::{self, KindLosses},
+    out::Output,
+    prune::Ranking,
+    report::{Report, StageReport},
+    rounder::{Measure, Rounder},
+    session::{Abort, Session},
+    stage::{Action, Importance, Rounding},
+    steps::Step,
+    train::{Trained, train},
+};
+
+/// Do all that the job asks for.
+///
+/// # Errors
+/// If a stage fails or costs more than its limit, a file cannot be written, or a signal asks to stop.
+pub(crate) fn run(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Report, Abort> {
+    let plan = job.plan;
+    let out = Output::new(job.out, plan)?;
+    out.prepare(&job.resume)?;
+    let baseline = measure(job, "baseline", &plan.baseline.dir, None, on_event)?;
+
+    let mut candidate = plan.baseline.candidate();
+    let mut before = plan.baseline.dir.clone();
+    let (mut stages, mut packing) = (vec![], None);
+    for step in &plan.steps {
+        on_event(Event::Stage {
+            number: step.number,
+            total: plan.steps.len(),
+            name: step.stage.action.name(),
+            teacher: step.training.as_ref().and_then(|training| training.choice.as_ref()),
+        });
+        let started = Instant::now();
+        let acted = act(job, step, candidate, on_event)?;
+        candidate = acted.candidate;
+        let mut trained = Trained { steps: 0, elapsed_s: started.elapsed().as_secs_f64(), curve: vec![] };
+        if let Some(training) = &step.training {
+            (candidate.parameters, trained) =
+                train(job, step, training, &out, acted.rounder.as_ref(), &candidate, on_event)?;
+        }
+        let packed = match &acted.rounder {
+            Some(rounder) => pack(rounder, &candidate, job.session())?,
+            None => candidate.unpacked()?,
+        };
+        let (action, format) = (&step.stage.action, step.stage.action.format());
+        let mut path = format.staging(&out.stage_dir(step.number));
+        let name = plan.artifact_name();
+        let artifact = Artifact { name: &name, design: &step.design, allow_unsupported: plan.allow_unsupported };
+        artifact.write(&packed, &path, format)?;
+        let mut variant = measure(job, action.name(), &path, Some(&baseline), on_event)?;
+        let loss_percent = variant.loss_percent;
+        let too_lossy = |limit: &f64| loss_percent > *limit || loss_percent.is_nan();
+        if let Some(limit_percent) = step.stage.max_loss_percent.filter(too_lossy) {
+            let (stage, name) = (step.number, action.name());
+            return Err(CompressError::TooLossy { stage, name, loss_percent, limit_percent, before }.into());
+        }
+        if let Some(rounder) = acted.rounder {
+            let artifact = out.artifact();
+            publish(&path, &artifact)?;
+            (path, variant.path) = (artifact.clone(), artifact);
+            packing = Some((rounder, packed, acted.kind_losses));
+        }
+        before = path;
+        let Trained { steps, elapsed_s, curve } = trained;
+        let teacher = step.training.as_ref().and_then(|training| training.choice.clone());
+        stages.push(StageReport { variant, steps, teacher, elapsed_s, curve });
+    }
+    let (rounder, packed, kind_losses) = packing.expect("the last stage of a valid recipe rounds");
+    let finished = Finished { candidate: &candidate, rounder: &rounder, packed: &packed };
+    let report = Report { kind_losses, ..finished.report(job, baseline, stages, on_event)? };
+    report.write(job.out)?;
+    report.metadata(plan.baseline).write(job.out)?;
+    Ok(report)
+}
+
+/// A model after the action of a stage, before it trains.
+struct Acted {
+    /// Weights are those before the action where that only says how to round; none of a student.
+    candidate: Candidate,
+    /// How to round, if the stage does.
+    rounder: Option<Rounder>,
+    /// What the kinds of matrices were chosen from; empty unless they were.
+    kind_losses: Vec<KindLosses>,
+}
+
+/// Do what a stage does before it trains.
+fn act(job: &Job<'_>, step: &Step<'_>, candidate: Candidate, on_event: &mut OnEvent<'_>) -> Result<Acted, Abort> {
+    let (recipe, session) = (&job.plan.recipe.name, job.session());
+    let (mut parameters, mut rounder, mut kind_losses) = (candidate.parameters.clone(), None, vec![]);
+    match &step.stage.action {
+        Action::Finetune {} => {}
+        Action::Distill(_) => parameters = [].into(),
+        Action::Prune(prune) => {
+            let tokens = prune.calibration_tokens;
+            on_event(Event::Calibrating { tokens });
+            let mut on_done = |done, total| on_event(Event::Weighing { what: "units", done, total });
+            let ranking = match prune.importance {
+                Importance::Saliency => Ranking::Saliency(fisher::importance(&candidate, tokens, session)?),
+                Importance::Loss => {
+                    let calibration = Calibration::new(&candidate, tokens, session);
+                    Ranking::Loss { calibration, on_done: &mut on_done }
+                }
+            };
+            parameters = candidate.pruned(prune, &step.design, ranking)?.into();
+        }
+        Action::Quantize(quantize) => {
+            let tokens = quantize.calibration_tokens;
+            let measure = rounding_measure(quantize.rounding, tokens, &candidate, session, on_event)?;
+            rounder = Some(Rounder::new(recipe, quantize, candidate.model(), measure)?);
+        }
+        Action::Mixed(mixed) => {
+            let tokens = mixed.calibration_tokens;
+            let measure = rounding_measure(mixed.rounding, tokens, &candidate, session, on_event)?;
+            on_event(Event::Calibrating { tokens });
+            let calibration = Calibration::new(&candidate, tokens, session);
+            let mut on_done = |done, total| on_event(Event::Weighing { what: "kinds", done, total });
+            let (quantize, losses) = mixed::choose(recipe, mixed, &calibration, &measure, &mut on_done)?;
+            kind_losses = losses;
+            rounder = Some(Rounder::new(recipe, &quantize, candidate.model(), measure)?);
+        }
+    }
+    Ok(Acted { candidate: Candidate { design: step.design.clone(), parameters }, rounder, kind_losses })
+}
+
+/// What a rounding keeps small, measured where the rounding asks for that.
+fn rounding_measure(
+    rounding: Rounding,
+    tokens: usize,
+    candidate: &Candidate,
+    session: Session<'_>,
+    on_event: &mut OnEvent<'_>,
+) -> Result<Measure, Abort> {
+    let mut calibrating = || on_event(Event::Calibrating { tokens });
+    Ok(match rounding {
+        Rounding::MinMax => Measure::MinMax,
+        Rounding::Mse => Measure::Mse,
+        Rounding::Fisher => {
+            calibrating();
+            Measure::Fisher(fisher::importance(candidate, tokens, session)?)
+        }
+        Rounding::Gptq => {
+            calibrating();
+            Measure::Gptq(fisher::feedback(candidate, tokens, session)?)
+        }
+    })
+}
+
+/// The weights as the file holds them.
+fn pack(rounder: &Rounder, candidate: &Candidate, session: Session<'_>) -> Result<Vec<PackedTensor>, Abort> {
+    let pack = |(index, parameter)| session.proceed().and_then(|()| Ok(rounder.pack_tensor(index, parameter)?));
+    candidate.parameters.iter().enumerate().map(pack).collect()
+}
