@@ -6,7 +6,10 @@ use std::path::Path;
 use itera_files::failed_to;
 use serde_json::{Value, json};
 
-use crate::{Result, TokenId, Tokenizer, TokenizerError};
+use crate::Result;
+use crate::error::TokenizerError;
+use crate::token::TokenId;
+use crate::tokenizer::Tokenizer;
 
 const TOKENIZER: &str = "tokenizer.json";
 const SETTINGS: &str = "tokenizer_config.json";

@@ -11,7 +11,8 @@ use std::{cmp::Reverse, collections::BinaryHeap, hash::BuildHasher};
 use hashbrown::HashTable;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use crate::{TokenId, texts::Texts, words::words};
+use crate::token::TokenId;
+use crate::{texts::Texts, words::words};
 
 /// What encoding needs of a vocabulary.
 #[derive(Clone)]

@@ -16,8 +16,11 @@ use tokenizers::AddedToken;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
+use crate::Result;
+use crate::error::TokenizerError;
 use crate::parts::Parts;
-use crate::{Result, TokenId, Tokenizer, TokenizerError};
+use crate::token::TokenId;
+use crate::tokenizer::Tokenizer;
 
 /// Longest `tokenizer.json` that is read, in bytes: those of the largest vocabularies in use have some 20 MB.
 const MAX_JSON_BYTES: usize = 64 << 20;

@@ -7,8 +7,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::alphabet::{Alphabet, letters};
 use crate::encoder::Encoder;
+use crate::error::TokenizerError;
 use crate::texts::Texts;
-use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result, TokenId, TokenizerError};
+use crate::token::TokenId;
+use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result};
 
 /// What makes one byte-level BPE different from another.
 #[derive(Clone)]

@@ -2,7 +2,8 @@
 
 use std::mem;
 
-use crate::{TokenId, Tokenizer};
+use crate::token::TokenId;
+use crate::tokenizer::Tokenizer;
 
 /// Decodes one token at a time. A character whose bytes are spread over tokens is held back until it is whole.
 ///

@@ -6,10 +6,11 @@ use itera_files::Sha256Digest;
 use itera_shape::SpecialIds;
 use rayon::prelude::*;
 
+use crate::Result;
 use crate::encoder::Encoder;
 use crate::parts::Parts;
+use crate::token::TokenId;
 use crate::words::{PIECE_LEN, pieces};
-use crate::{Result, TokenId};
 
 /// A byte-level BPE tokenizer. Any UTF-8 text round-trips: `decode(encode(text)) == text`.
 ///

@@ -4,10 +4,13 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use crate::alphabet::letters;
+use crate::error::TokenizerError;
 use crate::learner::{Learner, Learnt};
 use crate::parts::Parts;
+use crate::token::TokenId;
+use crate::tokenizer::Tokenizer;
 use crate::words::{PIECE_LEN, pieces, words};
-use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result, TokenId, Tokenizer, TokenizerError};
+use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result};
 
 /// The tokens that every vocabulary begins with.
 const SPECIALS: [&str; 2] = [END_OF_TEXT, PAD];
