@@ -14,6 +14,7 @@
 //! # Ok::<(), itera_config::ConfigError>(())
 //! ```
 
+mod aliases;
 mod config;
 mod data;
 mod error;

@@ -17,6 +17,7 @@ use strsim::osa_distance;
 use toml::{Table, Value, de::DeTable};
 
 use crate::{
+    aliases,
     config::{Config, Tables},
     error::{ConfigError, Fault, Problem},
 };
@@ -120,12 +121,15 @@ impl Draft {
         self.known.iter().map(|key| split(key).0)
     }
 
-    /// The table or key whose name takes the fewest edits.
+    /// The key that other programs call so, else the table or key whose name takes the fewest edits.
     fn nearest(&self, key: &str, is_table: bool) -> String {
         if is_table && !key.contains('.') {
             return self.tables().min_by_key(|table| osa_distance(table, key)).unwrap_or_default().into();
         }
         let (table, name) = split(key);
+        if let Some(meant) = aliases::meant(table, name) {
+            return meant.into();
+        }
         let distance = |known: &&String| {
             let (known_table, known_name) = split(known);
             let edits = osa_distance(known_name, name) + osa_distance(known_table, table).min(MAX_TABLE_EDITS);

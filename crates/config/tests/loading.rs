@@ -105,7 +105,7 @@ fn messages_say_where_what_and_what_instead() {
         "tensorboard = 1",
     ];
     assert_eq!(
-        messages(&text.join("\n"), &["lr=2", "evla.tokens=1", "run=3"]),
+        messages(&text.join("\n"), &["lr=2", "evla.tokens=1", "run=3", "train.learning_rate=1", "train.hidden_size=2"]),
         [
             "run.toml:1: unknown key `stride`; the nearest is `train.steps`",
             "run.toml:3: `train.lr` = \"fast\": expected a number",
@@ -118,6 +118,8 @@ fn messages_say_where_what_and_what_instead() {
             "override lr=2: unknown key `lr`; the nearest is `train.lr`",
             "override evla.tokens=1: unknown key `evla.tokens`; the nearest is `eval.tokens`",
             "override run=3: `run` = 3: expected a table",
+            "override train.learning_rate=1: unknown key `train.learning_rate`; the nearest is `train.lr`",
+            "override train.hidden_size=2: unknown key `train.hidden_size`; the nearest is `model.d_model`",
         ]
     );
     assert_eq!(
