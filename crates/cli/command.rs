@@ -21,8 +21,8 @@ Examples:
   itera compress --recipe int4 runs/quickstart
   itera generate quickstart.gguf --prompt \"Once upon a time\"
 
-Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM or SIGUSR1 stopped
-training and it is saved (130, 143, and 138 on Linux)."
+Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM, SIGUSR1 or SIGHUP stopped
+training and it is saved (130, 143, and on Linux 138 and 129)."
 )]
 struct Args {
     #[command(subcommand)]

@@ -107,6 +107,16 @@ fn train(error: &TrainError) -> Option<String> {
                 .into()
         }
         TrainError::RunBusy { .. } => "wait for it, or choose another place with --set run.dir=…".into(),
+        TrainError::NotOfARun { .. } => "choose another place with --set run.dir=…, or move it away".into(),
+        TrainError::PastRates { before: Some(before), .. } => {
+            format!("continue from where they are the same: --resume {}", before.display())
+        }
+        TrainError::PastRates { before: None, .. } => {
+            "no checkpoint is left from where they are the same; train.schedule = \"wsd\" keeps one, \
+            from which a run can be trained longer"
+                .into()
+        }
+        TrainError::LongPrompt { .. } => "shorten it in eval.prompts, or raise model.max_seq_len".into(),
         TrainError::RunDir { .. } => "choose another place with --set run.dir=…".into(),
         TrainError::Foreign { .. } => {
             "resume with what made it (config.toml of the run), or start anew in another run.dir".into()

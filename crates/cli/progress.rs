@@ -1,6 +1,6 @@
 //! Events of a run → a progress bar on a terminal, plain lines in a log
 
-use std::{io::IsTerminal, time::Duration};
+use std::{error::Error, io::IsTerminal, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use itera_trainer::Event;
@@ -40,6 +40,15 @@ impl Progress {
                     self.line(&format!("  > {}{}", sample.prompt, sample.text.trim_end()).replace('\n', "\n    "));
                 }
             }
+            Event::NoSamples { step, error } => {
+                let causes = std::iter::successors(error.source(), |&error| error.source());
+                let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+                self.line(&format!("step {step}: no samples: {error}{causes}"));
+            }
+            Event::Unlocked { dir, reason } => self.line(&format!(
+                "warning: {} cannot be locked ({reason}): see to it that no other process trains there",
+                dir.display()
+            )),
             Event::Saved { path } => {
                 if self.bar.is_none() {
                     self.line(&format!("saved {}", path.display()));

@@ -1,18 +1,19 @@
-//! SIGINT, SIGTERM, SIGUSR1 → save and stop
+//! SIGINT, SIGTERM, SIGUSR1, SIGHUP → save and stop
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use itera_trainer::StopFlag;
+use anyhow::Result;
+use itera_trainer::{Signal, StopFlag};
 
 /// A flag that the signals raise. A second SIGINT ends the program at once; job managers send SIGTERM twice as a matter
-/// of course, so a second one of those does not.
+/// of course, so a second one of those does not. A program that was started to outlive its terminal (`nohup`) does.
 #[cfg(unix)]
 pub fn stop_flag() -> Result<StopFlag> {
     use std::sync::{Arc, atomic::AtomicBool};
 
+    use anyhow::Context;
     use signal_hook::{
-        consts::{SIGINT, SIGTERM, SIGUSR1},
+        consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1},
         flag,
     };
     let stop = StopFlag::default();
@@ -20,10 +21,21 @@ pub fn stop_flag() -> Result<StopFlag> {
     // registered first, so that it sees the flag as the signal before left it
     flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, interrupted.clone()).context("cannot handle signals")?;
     flag::register(SIGINT, interrupted).context("cannot handle signals")?;
-    for signal in [SIGINT, SIGTERM, SIGUSR1] {
+    let hangup = Some(SIGHUP).filter(|signal| !is_ignored(*signal));
+    for signal in [SIGINT, SIGTERM, SIGUSR1].into_iter().chain(hangup) {
         flag::register_usize(signal, stop.cell(), signal as usize).context("cannot handle signals")?;
     }
     Ok(stop)
+}
+
+/// Whether whoever started this process made it ignore a signal. Linux alone says so without unsafe code; elsewhere the
+/// signal is taken for one that was asked not to be handled.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    mask.is_none_or(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// No signals to handle on this system.
@@ -33,6 +45,6 @@ pub fn stop_flag() -> Result<StopFlag> {
 }
 
 /// 128 + the signal's number, as a shell reports it.
-pub fn exit_code(signal: usize) -> ExitCode {
-    ExitCode::from(128u8.saturating_add(signal as u8))
+pub fn exit_code(signal: Signal) -> ExitCode {
+    ExitCode::from(128 + signal.number())
 }

@@ -24,7 +24,7 @@ Examples:
   itera train --config configs/tinystories.toml --set data.source=stories.txt --set run.dir=runs/mine
   itera train --config configs/tiny.toml --resume       go on where the last checkpoint was saved
 
-SIGINT (Ctrl-C), SIGTERM and SIGUSR1 finish the step, save, and exit with 130, 143 or 138;
+SIGINT (Ctrl-C), SIGTERM, SIGUSR1 and SIGHUP finish the step, save, and exit with 130, 143, 138 or 129;
 the same command with --resume then continues to the same bytes as an uninterrupted run.")]
 pub struct Args {
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub struct Args {
     /// Continue from the run's last checkpoint, or from CHECKPOINT; starts at step 0 if there is none yet.
     #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, conflicts_with = "overwrite")]
     resume: Option<Option<PathBuf>>,
-    /// Remove the checkpoints that the run directory already holds and start anew.
+    /// Remove the checkpoints that a run left in its directory, and no other file, and start anew.
     #[arg(long)]
     overwrite: bool,
 }
@@ -92,8 +92,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         writeln!(out, "floor of this corpus: {floor:.4} bits/byte (what its author spent)")?;
     }
     writeln!(out, "trained {} steps, {} tokens in {:.0} s", state.step, state.tokens, state.elapsed_s)?;
-    let best = dir.join("best");
-    writeln!(out, "model: {}", if best.exists() { best } else { dir.join("last") }.display())?;
+    let links = ["best", "last"].map(|link| dir.join(link));
+    writeln!(out, "model: {}", links.iter().find(|link| link.is_dir()).map_or(dir, |link| link).display())?;
     writeln!(out, "next:  itera generate {} --prompt \"Once upon a time\"", dir.display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,12 @@
 //! However a run is interrupted, it ends with the same bytes.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Workplace, borrowed, metrics, sha256};
 
@@ -40,6 +44,7 @@ fn an_interrupted_run_ends_with_the_bytes_and_rows_of_an_uninterrupted_one() {
         (1, Signal::INT, Some(130)),
         (2, Signal::TERM, Some(143)),
         (1, Signal::USR1, Some(128 + Signal::USR1.as_raw())),
+        (1, Signal::HUP, Some(129)),
         (4, Signal::KILL, None),
     ];
     for (index, (rows, signal, code)) in cuts.into_iter().enumerate() {
@@ -60,6 +65,86 @@ fn an_interrupted_run_ends_with_the_bytes_and_rows_of_an_uninterrupted_one() {
         fs::read_link(here.path("cut").join("best")).expect("best"),
         fs::read_link(here.path("whole").join("best")).expect("best")
     );
+}
+
+/// `nohup` and its like start a program with SIGHUP ignored.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_was_started_to_outlive_its_terminal_does() {
+    let here = Workplace::new();
+    let args = here.train("run", &["--set", "log.every_steps=1", "--set", "train.steps=30"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_itera")]).args(&args);
+    shell.current_dir(here.path(".")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = shell.spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    lines.find(|line| line.contains(" loss ")).expect("a step");
+    kill_process(Pid::from_child(&child), Signal::HUP).expect("it is still there");
+    lines.for_each(drop);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(metrics(&here.path("run")).len(), 30);
+}
+
+/// A limit on the size of files stops a save as a full disk does, in the middle of a file.
+#[cfg(unix)]
+#[test]
+fn a_save_that_finds_no_space_ends_the_run_and_leaves_the_checkpoint_before_it_whole() {
+    let here = Workplace::new();
+    let changes = ["--set", "checkpoint.every_steps=5", "--set", "checkpoint.keep_last=1", "--set", "train.steps=15"];
+    here.ok(&borrowed(&here.train("whole", &changes)));
+    here.train_until(&here.train("run", &[&changes[..], &["--set", "log.every_steps=1"]].concat()), 7, Signal::INT);
+    let resume = here.train("run", &[&changes[..], &["--resume"]].concat());
+
+    let model_bytes = fs::metadata(here.path("run/last/model.safetensors")).expect("a file").len();
+    let limit = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", model_bytes / 512 / 2);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &limit, env!("CARGO_BIN_EXE_itera")]).args(&resume).current_dir(here.path("."));
+    let output = shell.output().expect("it starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: cannot write") && stderr.contains("model.safetensors"), "{stderr}");
+    assert!(
+        !here
+            .path("run/checkpoints")
+            .read_dir()
+            .expect("a list")
+            .any(|entry| { entry.expect("an entry").file_name().to_string_lossy().starts_with('.') })
+    );
+
+    here.ok(&borrowed(&resume));
+    let hash = |run: &str| sha256(&here.path(run).join("last/model.safetensors"));
+    assert_eq!(hash("run"), hash("whole"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_copied_without_its_links_is_used_and_goes_on() {
+    let here = Workplace::new();
+    let steps = |n: &'static str| ["--set", n, "--set", "train.schedule=wsd", "--set", "train.decay_fraction=0.1"];
+    here.ok(&borrowed(&here.train("run", &steps("train.steps=20"))));
+    let model = |run: &str| here.ok(&["logits", run, "--text", "Once", "--json"]);
+    let whole = model("run");
+    for (copy, options) in [("followed", "-rL"), ("lost", "-r")] {
+        let copied = Command::new("cp").args([options, "run", copy]).current_dir(here.path(".")).status();
+        assert!(copied.expect("cp").success());
+        if copy == "lost" {
+            for link in ["best", "last"] {
+                fs::remove_file(here.path(copy).join(link)).expect("a link");
+            }
+        }
+        assert_eq!(model(copy), whole, "{copy}");
+        here.ok(&["eval", copy]);
+        here.ok(&borrowed(&here.train(copy, &[&steps("train.steps=20")[..], &["--resume"]].concat())));
+        assert!(here.path(copy).join("last").is_symlink());
+
+        let longer = here.train(copy, &[&steps("train.steps=25")[..], &["--resume"]].concat());
+        let stderr = here.fails(1, &borrowed(&longer));
+        let before = format!("{copy}/checkpoints/step-000018");
+        assert!(stderr.contains("changes the learning rate from step 18 on"), "{stderr}");
+        assert!(stderr.contains(&format!("--resume {before}")), "{stderr}");
+        here.ok(&borrowed(&here.train(copy, &[&steps("train.steps=25")[..], &["--resume", &before]].concat())));
+        assert_eq!(metrics(&here.path(copy)).last().expect("a row")["step"], 25);
+    }
 }
 
 #[test]

@@ -44,7 +44,9 @@ fn a_run_that_is_interrupted_after_its_reader_is_saved() {
 #[test]
 fn an_error_and_its_hint_that_nobody_reads_are_still_a_failure() {
     let here = Workplace::new();
-    std::fs::create_dir_all(here.path("run/checkpoints/step-000001")).expect("created");
+    let seal = here.path("run/checkpoints/step-000001/trainer/state.json");
+    std::fs::create_dir_all(seal.parent().expect("a parent")).expect("created");
+    std::fs::write(seal, "{}").expect("written");
     let args = here.train("run", &[]);
     let mut child = here.command(&borrowed(&args)).stderr(Stdio::piped()).spawn().expect("it starts");
     drop(child.stderr.take());

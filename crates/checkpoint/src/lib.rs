@@ -5,15 +5,18 @@
 //!                                trainer/optimizer.safetensors                    moments m.*, v.*
 //!                                trainer/weights.safetensors                      f32, where model.safetensors is bf16
 //!                                trainer/state.json                               step, counters, sha256 of all
-//! run/last, run/best  →  checkpoints/step-…
+//! run/last, run/best  →  checkpoints/step-…                                        links, text files where there are none
 //! ```
 //!
 //! A checkpoint appears whole or not at all: it is written beside its place, synced, and renamed into it. It is read
-//! back only if every byte is the one written, and only into the run it belongs to.
+//! back only if every byte is the one written, and only into the run it belongs to. What Itera did not write is neither
+//! removed nor replaced.
 
+mod contents;
 mod error;
 mod model_dir;
 mod place;
+mod pointer;
 mod store;
 mod trainer_files;
 mod verify;

@@ -12,7 +12,13 @@ use itera_shape::{ModelConfig, TensorRef};
 use itera_tokenizer::Tokenizer;
 use serde::de::IgnoredAny;
 
-use crate::{error::CheckpointError, place::Place, verify};
+use crate::{
+    error::CheckpointError,
+    place::Place,
+    pointer::{BEST, CHECKPOINTS, LAST},
+    store::CheckpointStore,
+    verify,
+};
 
 /// Write the files that `transformers` opens into `dir`, which exists, with the weights as `kind`.
 ///
@@ -87,7 +93,7 @@ pub fn read_model(path: &Path) -> Result<HfModel, CheckpointError> {
 }
 
 /// The model that `path` means: a file, a Hugging Face directory of the family, or the best (else the last) checkpoint of
-/// a run. A checkpoint is what was written, byte for byte.
+/// a run, whose links may be lost or have become directories. A checkpoint is what was written, byte for byte.
 ///
 /// # Errors
 /// [`CheckpointError::NotFound`] if there is none of these, [`CheckpointError::Damaged`] with the file's name.
@@ -95,18 +101,24 @@ pub fn find_model(path: &Path) -> Result<PathBuf, CheckpointError> {
     if path.is_file() {
         return Ok(path.into());
     }
-    let dir = [path.to_path_buf(), path.join("best"), path.join("last")]
-        .into_iter()
-        .find(|dir| dir.join("config.json").is_file())
-        .ok_or_else(|| CheckpointError::NotFound { path: path.into() })?;
+    let dir = match path.join("config.json").is_file() {
+        true => path.into(),
+        false => CheckpointStore::new(path).model()?.ok_or_else(|| CheckpointError::NotFound { path: path.into() })?,
+    };
     if verify::is_sealed(&dir) {
         verify::verify::<IgnoredAny, IgnoredAny>(&dir)?;
     }
     Ok(dir)
 }
 
-/// The run that a checkpoint lies in: `run/checkpoints/step-…` → `run`.
+/// The run that a checkpoint lies in: `run/checkpoints/step-…` → `run`, and `run/best` → `run` where a copy has made a
+/// directory of the link.
 pub fn run_of(model: &Path) -> Option<PathBuf> {
     let dir = model.canonicalize().ok()?;
-    dir.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent).map(Path::to_path_buf)
+    let parent = dir.parent()?;
+    if parent.ends_with(CHECKPOINTS) {
+        return parent.parent().map(Path::to_path_buf);
+    }
+    let is_pointer = [BEST, LAST].iter().any(|link| dir.ends_with(link));
+    (is_pointer && verify::is_sealed(&dir)).then(|| parent.to_path_buf())
 }

@@ -10,7 +10,7 @@ use itera_files::failed_to;
 use crate::error::CheckpointError;
 
 /// All files that a model directory of Itera holds. A checkpoint has `trainer/` besides.
-const MODEL_FILES: [&str; 5] =
+pub(crate) const MODEL_FILES: [&str; 5] =
     ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
 
 /// What is at a path that a model directory may be written to.

@@ -5,24 +5,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use itera_files::{failed_to, publish_dir, remove, sync_dir};
+use itera_files::{STAGING_ENDINGS, failed_to, publish_dir, sync_dir};
 use itera_formats::{Kind, hf::read_model_dir};
 use itera_shape::{ModelConfig, NamedTensor, Precision, TensorRef};
 use itera_tokenizer::Tokenizer;
 use serde::{
-    Serialize,
+    Deserialize, Serialize,
     de::{DeserializeOwned, IgnoredAny},
 };
 
 use crate::{
+    contents::{is_checkpoint, is_checkpoint_alone, remove_checkpoint},
     error::CheckpointError,
     model_dir::write_model,
+    pointer::{BEST, CHECKPOINTS, LAST, name, point, step_of, target},
     trainer_files::{read_master_weights, read_moments, write_master_weights, write_moments},
     verify::{self, Body, TRAINER_DIR},
 };
-
-/// Begins the name of what is not published yet, or no longer.
-const STAGING_PREFIX: &str = ".step-";
 
 /// Everything that a checkpoint holds.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ pub struct Snapshot<'a, I, S> {
     /// The shape of the model.
     pub config: &'a ModelConfig,
     /// The weights that the run goes on from, in the order of [`ModelConfig::tensors`].
-    pub weights: &'a [NamedTensor],
+    pub weights: &'a [TensorRef<'a>],
     /// How others get the weights.
     pub published_as: Precision,
     /// The tokenizer of the model.
@@ -108,7 +107,7 @@ impl CheckpointStore {
         Self { run_dir: run_dir.into() }
     }
 
-    /// Publish a checkpoint and return its directory.
+    /// Publish a checkpoint and return its directory. What has its name and is not a checkpoint alone is given another.
     ///
     /// # Errors
     /// A full disk or any other failure to write; what was there before stays.
@@ -116,6 +115,7 @@ impl CheckpointStore {
         let parent = self.dir();
         fs::create_dir_all(&parent).map_err(failed_to("create", &parent))?;
         let path = self.path(snapshot.step);
+        set_aside(&path)?;
         publish_dir(&path, |dir| write(dir, snapshot))?;
         Ok(path)
     }
@@ -151,68 +151,86 @@ impl CheckpointStore {
     /// The directory cannot be listed.
     pub fn last(&self) -> Result<Option<Found>, CheckpointError> {
         let all = self.list()?;
-        let pointed = fs::canonicalize(self.run_dir.join("last")).ok();
-        let pointed = pointed.and_then(|target| all.iter().find(|found| target.ends_with(name(found.step))).cloned());
-        Ok(pointed.or_else(|| all.last().cloned()))
+        Ok(self.pointed(LAST, &all).or_else(|| all.last().cloned()))
     }
 
-    /// All checkpoints of the run, oldest first.
+    /// The checkpoint of the lowest validation: what `best` points to or, without it, what the last checkpoint says;
+    /// `None` if nothing was validated or it is not kept.
+    ///
+    /// # Errors
+    /// The directory cannot be listed.
+    pub fn best(&self) -> Result<Option<Found>, CheckpointError> {
+        let all = self.list()?;
+        if let Some(best) = self.pointed(BEST, &all) {
+            return Ok(Some(best));
+        }
+        let Some(last) = self.pointed(LAST, &all).or_else(|| all.last().cloned()) else { return Ok(None) };
+        let step = verify::read_seal::<IgnoredAny, Validated>(&last.path).ok().and_then(|body| body.state.best);
+        Ok(step.and_then(|best| all.into_iter().find(|found| found.step == best.step)))
+    }
+
+    /// What the run is opened as: its best checkpoint, else its last one, else a copy of either that is all there is.
+    pub(crate) fn model(&self) -> Result<Option<PathBuf>, CheckpointError> {
+        let links = [BEST, LAST].map(|link| self.run_dir.join(link));
+        let is_model = |dir: &&PathBuf| dir.join("config.json").is_file();
+        if let Some(link) = links.iter().filter(|link| link.is_symlink()).find(is_model) {
+            return Ok(Some(link.clone()));
+        }
+        let found = self.best()?.or(self.last()?).map(|found| found.path);
+        Ok(found.or_else(|| links.iter().find(is_model).cloned()))
+    }
+
+    /// All checkpoints of the run, oldest first. Directories of other programs are none.
     ///
     /// # Errors
     /// The directory cannot be listed.
     pub fn list(&self) -> Result<Vec<Found>, CheckpointError> {
-        let dir = self.dir();
-        if !dir.exists() {
-            return Ok(Vec::new());
-        }
-        let mut all = Vec::new();
-        for entry in fs::read_dir(&dir).map_err(failed_to("list", &dir))? {
-            let entry = entry.map_err(failed_to("list", &dir))?;
-            let step = entry.file_name().to_string_lossy().strip_prefix("step-").and_then(|step| step.parse().ok());
-            if let Some(step) = step {
-                all.push(Found { step, path: entry.path() });
-            }
-        }
+        let found = |path: PathBuf| step_of(path.file_name()?.to_str()?).map(|step| Found { step, path });
+        let mut all: Vec<Found> = self.entries()?.into_iter().filter_map(found).collect();
+        all.retain(|found| is_checkpoint(&found.path));
         all.sort_by_key(|found| found.step);
         Ok(all)
     }
 
     /// Make the checkpoint of `step` the last one, point `best` at the first of the steps in `best` (or nowhere), and
-    /// remove all checkpoints up to `step` but the newest `keep_last` and those in `best`. May be repeated at will.
+    /// remove all checkpoints up to `step` but the newest `keep_last`, those in `best` and those in `keep`. May be
+    /// repeated at will.
+    ///
+    /// What stands in the place of a pointer and is none stays there. Files beside those of a checkpoint stay when it is
+    /// removed.
     ///
     /// # Errors
-    /// A link cannot be replaced, or a directory not removed.
-    pub fn settle(&self, step: u64, best: &[u64], keep_last: usize) -> Result<(), CheckpointError> {
-        self.point("last", Some(step))?;
-        self.point("best", best.iter().copied().find(|&step| self.path(step).is_dir()))?;
-        let all: Vec<Found> = self.list()?.into_iter().filter(|found| found.step <= step).collect();
+    /// A pointer cannot be replaced, or a file not removed.
+    pub fn settle(&self, step: u64, best: &[u64], keep: &[u64], keep_last: usize) -> Result<(), CheckpointError> {
+        let all = self.list()?;
+        let steps: Vec<u64> = all.iter().map(|found| found.step).collect();
+        point(&self.run_dir, LAST, Some(step), &steps)?;
+        point(&self.run_dir, BEST, best.iter().copied().find(|step| steps.contains(step)), &steps)?;
+        let all: Vec<Found> = all.into_iter().filter(|found| found.step <= step).collect();
         let old = all.len().saturating_sub(keep_last);
-        for found in all.iter().take(old).filter(|found| !best.contains(&found.step)) {
-            remove(&found.path)?;
+        let is_kept = |found: &&Found| best.contains(&found.step) || keep.contains(&found.step);
+        for found in all.iter().take(old).filter(|found| !is_kept(found)) {
+            remove_checkpoint(&found.path)?;
         }
         self.sweep()
     }
 
     /// Remove what an interrupted save left behind.
     fn sweep(&self) -> Result<(), CheckpointError> {
-        let dir = self.dir();
-        for entry in fs::read_dir(&dir).map_err(failed_to("list", &dir))? {
-            let entry = entry.map_err(failed_to("list", &dir))?;
-            if entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX) {
-                remove(&entry.path())?;
-            }
-        }
-        Ok(())
+        let is_staging = |path: &&PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(is_staging);
+        self.entries()?.iter().filter(is_staging).try_for_each(|path| Ok(remove_checkpoint(path)?))
     }
 
-    /// Remove every checkpoint and link of the run.
+    /// Remove every checkpoint and pointer of the run. What else is there stays.
     ///
     /// # Errors
-    /// A directory cannot be removed.
+    /// A file cannot be removed.
     pub fn clear(&self) -> Result<(), CheckpointError> {
-        self.point("last", None)?;
-        self.point("best", None)?;
-        Ok(remove(&self.dir())?)
+        let all = self.list()?;
+        let steps: Vec<u64> = all.iter().map(|found| found.step).collect();
+        [LAST, BEST].into_iter().try_for_each(|link| point(&self.run_dir, link, None, &steps))?;
+        all.iter().try_for_each(|found| remove_checkpoint(&found.path))?;
+        self.sweep()
     }
 
     /// The newest checkpoint besides `damaged` that is whole.
@@ -222,32 +240,61 @@ impl CheckpointStore {
         others.find(|found| verify::verify::<IgnoredAny, IgnoredAny>(&found.path).is_ok()).map(|found| found.path)
     }
 
+    /// The checkpoint that a pointer of the run means, if it is there.
+    fn pointed(&self, link: &str, all: &[Found]) -> Option<Found> {
+        let steps: Vec<u64> = all.iter().map(|found| found.step).collect();
+        let step = target(&self.run_dir, link, &steps)?;
+        all.iter().find(|found| found.step == step).cloned()
+    }
+
+    /// Paths of all that is in the directory of the checkpoints, in no order.
+    fn entries(&self) -> Result<Vec<PathBuf>, CheckpointError> {
+        let dir = self.dir();
+        if !dir.is_dir() {
+            return Ok(vec![]);
+        }
+        let entries = fs::read_dir(&dir).map_err(failed_to("list", &dir))?;
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed_to("list", &dir)));
+        Ok(paths.collect::<Result<_, _>>()?)
+    }
+
     fn dir(&self) -> PathBuf {
-        self.run_dir.join("checkpoints")
+        self.run_dir.join(CHECKPOINTS)
     }
 
     fn path(&self, step: u64) -> PathBuf {
         self.dir().join(name(step))
     }
-
-    /// Point a link of the run at the checkpoint of `step`, or remove it.
-    fn point(&self, link: &str, step: Option<u64>) -> Result<(), CheckpointError> {
-        let link = self.run_dir.join(link);
-        let staging = link.with_extension("tmp");
-        for old in [Some(&staging), step.is_none().then_some(&link)].into_iter().flatten() {
-            if old.is_symlink() {
-                fs::remove_file(old).map_err(failed_to("remove", old))?;
-            }
-        }
-        let Some(step) = step else { return Ok(()) };
-        symlink(&Path::new("checkpoints").join(name(step)), &staging).map_err(failed_to("link", &staging))?;
-        fs::rename(&staging, &link).map_err(failed_to("link", &link))?;
-        Ok(sync_dir(&self.run_dir)?)
-    }
 }
 
-fn name(step: u64) -> String {
-    format!("step-{step:06}")
+/// What the state of a trainer says of its validations. The rest of it is the trainer's own.
+#[derive(Deserialize)]
+struct Validated {
+    best: Option<ValidatedAt>,
+}
+
+#[derive(Deserialize)]
+struct ValidatedAt {
+    step: u64,
+}
+
+/// Whether a name is one under which a checkpoint is made or replaced, of this program or an earlier one of it.
+fn is_staging(file_name: &str) -> bool {
+    let parts = file_name.strip_prefix('.').and_then(|name| name.split_once('.'));
+    let is_ending = |ending: &str| STAGING_ENDINGS.contains(&ending) || ["tmp", "replaced"].contains(&ending);
+    parts.is_some_and(|(step, ending)| step_of(step).is_some() && is_ending(ending))
+}
+
+/// Give what is at `path`, unless it is nothing or a checkpoint alone, another name: `step-000010.kept`.
+fn set_aside(path: &Path) -> Result<(), CheckpointError> {
+    if fs::symlink_metadata(path).is_err() || is_checkpoint_alone(path)? {
+        return Ok(());
+    }
+    let mut endings = (1..).map(|number| if number == 1 { "kept".into() } else { format!("kept-{number}") });
+    let free =
+        endings.find_map(|ending| Some(path.with_extension(ending)).filter(|to| fs::symlink_metadata(to).is_err()));
+    let to = free.expect("there is always another number");
+    Ok(fs::rename(path, &to).map_err(failed_to("move away", path))?)
 }
 
 /// Write all files of a checkpoint into an empty directory.
@@ -258,22 +305,11 @@ fn write(dir: &Path, snapshot: &Snapshot<'_, impl Serialize, impl Serialize>) ->
         Precision::F32 => Kind::F32,
         Precision::Bf16 => Kind::Bf16,
     };
-    let weights: Vec<TensorRef<'_>> = snapshot.weights.iter().map(NamedTensor::as_ref).collect();
-    write_model(dir, snapshot.config, snapshot.tokenizer, &weights, kind)?;
+    write_model(dir, snapshot.config, snapshot.tokenizer, snapshot.weights, kind)?;
     if kind != Kind::F32 {
-        write_master_weights(dir, &weights)?;
+        write_master_weights(dir, snapshot.weights)?;
     }
     write_moments(dir, snapshot.weights, snapshot.first_moments, snapshot.second_moments)?;
     verify::seal(dir, snapshot.identity, snapshot.state)?;
     Ok(sync_dir(&trainer)?)
-}
-
-#[cfg(unix)]
-fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
-    std::os::unix::fs::symlink(target, link)
-}
-
-#[cfg(windows)]
-fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
-    std::os::windows::fs::symlink_dir(target, link)
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use itera_formats::{Kind, read_safetensors, write_safetensors};
-use itera_shape::{NamedTensor, TensorRef, TensorSpec};
+use itera_shape::{TensorRef, TensorSpec};
 
 use crate::{error::CheckpointError, verify::damaged};
 
@@ -19,15 +19,15 @@ type Values = Vec<Vec<f32>>;
 /// Write the moments of each weight as `m.name` and `v.name`.
 pub(crate) fn write_moments(
     dir: &Path,
-    weights: &[NamedTensor],
+    weights: &[TensorRef<'_>],
     first: &[&[f32]],
     second: &[&[f32]],
 ) -> Result<(), CheckpointError> {
     let names: Vec<[String; 2]> = weights.iter().map(|w| ["m", "v"].map(|part| format!("{part}.{}", w.name))).collect();
     let mut tensors = Vec::new();
     for ((weight, [m, v]), (first, second)) in weights.iter().zip(&names).zip(first.iter().zip(second)) {
-        tensors.push(TensorRef { name: m, shape: &weight.shape, data: first });
-        tensors.push(TensorRef { name: v, shape: &weight.shape, data: second });
+        tensors.push(TensorRef { name: m, shape: weight.shape, data: first });
+        tensors.push(TensorRef { name: v, shape: weight.shape, data: second });
     }
     Ok(write_safetensors(&dir.join(OPTIMIZER_FILE), &tensors, Kind::F32)?)
 }

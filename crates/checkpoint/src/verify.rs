@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Read,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -39,11 +39,10 @@ pub(crate) fn seal(dir: &Path, identity: &impl Serialize, state: &impl Serialize
     let mut files = BTreeMap::new();
     for name in file_names(dir)? {
         let path = dir.join(&name);
-        let mut bytes = Vec::new();
-        let mut file = File::open(&path).map_err(failed_to("open", &path))?;
-        file.read_to_end(&mut bytes).map_err(failed_to("read", &path))?;
+        let file = File::open(&path).map_err(failed_to("open", &path))?;
+        let (digest, _) = Sha256Digest::of_reader(&file).map_err(failed_to("read", &path))?;
         file.sync_all().map_err(failed_to("sync", &path))?;
-        files.insert(name, Sha256Digest::of(&bytes).to_string());
+        files.insert(name, digest.to_string());
     }
     let body = to_json(&Body { files, identity, state });
     let text = to_json(&StateFile { body_sha256: Sha256Digest::of(body.as_bytes()).to_string(), body });
@@ -52,17 +51,29 @@ pub(crate) fn seal(dir: &Path, identity: &impl Serialize, state: &impl Serialize
 
 /// Check every byte of the checkpoint in `dir` and return what it is sealed with.
 pub(crate) fn verify<I: DeserializeOwned, S: DeserializeOwned>(dir: &Path) -> Result<Body<I, S>, CheckpointError> {
+    let body: Body<I, S> = read_seal(dir)?;
+    for (name, expected) in &body.files {
+        let path = dir.join(name);
+        let unreadable = |error: io::Error| damaged(&path, format!("it cannot be read: {error}"));
+        let (found, size_bytes) = File::open(&path).and_then(Sha256Digest::of_reader).map_err(unreadable)?;
+        expect_hash(&path, (found, size_bytes), expected)?;
+    }
+    Ok(body)
+}
+
+/// What the checkpoint in `dir` is sealed with. The seal itself is whole; nothing is said of the other files.
+pub(crate) fn read_seal<I: DeserializeOwned, S: DeserializeOwned>(dir: &Path) -> Result<Body<I, S>, CheckpointError> {
     let path = dir.join(STATE_FILE);
     let text = fs::read_to_string(&path).map_err(|error| damaged(&path, format!("it cannot be read: {error}")))?;
     let file: StateFile = serde_json::from_str(&text).map_err(|error| damaged(&path, error.to_string()))?;
-    expect_hash(&path, file.body.as_bytes(), &file.body_sha256)?;
-    let body: Body<I, S> = serde_json::from_str(&file.body).map_err(|error| damaged(&path, error.to_string()))?;
-    for (name, expected) in &body.files {
-        let path = dir.join(name);
-        let bytes = fs::read(&path).map_err(|error| damaged(&path, format!("it cannot be read: {error}")))?;
-        expect_hash(&path, &bytes, expected)?;
-    }
-    Ok(body)
+    let body = file.body.as_bytes();
+    expect_hash(&path, (Sha256Digest::of(body), body.len() as u64), &file.body_sha256)?;
+    serde_json::from_str(&file.body).map_err(|error| damaged(&path, error.to_string()))
+}
+
+/// The text of the seal of `dir`, if it has one. Two checkpoints with the same have the same files.
+pub(crate) fn seal_text(dir: &Path) -> Option<String> {
+    fs::read_to_string(dir.join(STATE_FILE)).ok()
 }
 
 /// Whether `dir` carries a seal at all.
@@ -70,12 +81,11 @@ pub(crate) fn is_sealed(dir: &Path) -> bool {
     dir.join(STATE_FILE).is_file()
 }
 
-fn expect_hash(path: &Path, bytes: &[u8], expected: &str) -> Result<(), CheckpointError> {
-    let found = Sha256Digest::of(bytes).to_string();
-    if found == expected {
+fn expect_hash(path: &Path, (found, size_bytes): (Sha256Digest, u64), expected: &str) -> Result<(), CheckpointError> {
+    if found.to_string() == expected {
         return Ok(());
     }
-    Err(damaged(path, format!("its sha256 should be {expected}, but its {} bytes have {found}", bytes.len())))
+    Err(damaged(path, format!("its sha256 should be {expected}, but its {size_bytes} bytes have {found}")))
 }
 
 pub(crate) fn damaged(path: &Path, reason: String) -> CheckpointError {

@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use itera_checkpoint::{CheckpointError, CheckpointStore, Snapshot};
+use itera_checkpoint::{CheckpointError, CheckpointStore, Snapshot, find_model, run_of};
 use itera_formats::hf::read_model_dir;
-use itera_shape::{ModelConfig, NamedTensor, Precision};
+use itera_shape::{ModelConfig, NamedTensor, Precision, TensorRef};
 use itera_tokenizer::Tokenizer;
 
 struct Run {
@@ -43,18 +43,23 @@ impl Run {
 
     /// Save `state` as the checkpoint of `step`.
     fn save(&self, step: u64, state: &str) {
+        self.save_with(step, &state);
+    }
+
+    fn save_with(&self, step: u64, state: &impl serde::Serialize) {
         let moments: Vec<Vec<f32>> = self.weights.iter().map(|weight| vec![0.5; weight.data.len()]).collect();
         let moments: Vec<&[f32]> = moments.iter().map(Vec::as_slice).collect();
+        let weights: Vec<TensorRef<'_>> = self.weights.iter().map(NamedTensor::as_ref).collect();
         let snapshot = Snapshot {
             step,
             config: &self.config,
-            weights: &self.weights,
+            weights: &weights,
             published_as: self.published_as,
             tokenizer: &Tokenizer::byte(),
             first_moments: &moments,
             second_moments: &moments,
             identity: &"this run",
-            state: &state,
+            state,
         };
         self.store().save(&snapshot).expect("saved");
     }
@@ -122,12 +127,12 @@ fn settling_keeps_the_newest_and_the_best_and_can_be_repeated() {
         run.save(step, "");
     }
     for _ in 0..2 {
-        run.store().settle(6, &[2, 9, 4], 2).expect("settled");
-        assert_eq!(run.steps(), [2, 4, 5, 6]);
+        run.store().settle(6, &[2, 9, 4], &[1], 2).expect("settled");
+        assert_eq!(run.steps(), [1, 2, 4, 5, 6]);
         assert!(run.dir.path().join("best").canonicalize().expect("best").ends_with("step-000002"));
         assert!(run.dir.path().join("last").canonicalize().expect("last").ends_with("step-000006"));
     }
-    run.store().settle(6, &[], 1).expect("settled");
+    run.store().settle(6, &[], &[], 1).expect("settled");
     assert_eq!(run.steps(), [6]);
     assert!(!run.dir.path().join("best").is_symlink(), "no best, no link");
     run.store().clear().expect("cleared");
@@ -138,7 +143,7 @@ fn settling_keeps_the_newest_and_the_best_and_can_be_repeated() {
 fn an_interrupted_save_is_never_taken_for_a_checkpoint() {
     let run = Run::new();
     run.save(1, "whole");
-    run.store().settle(1, &[1], 1).expect("settled");
+    run.store().settle(1, &[1], &[], 1).expect("settled");
     // killed while writing
     fs::create_dir(run.checkpoints().join(".step-000002.tmp")).expect("a directory");
     fs::write(run.checkpoints().join(".step-000002.tmp/config.json"), "{").expect("a file");
@@ -152,7 +157,7 @@ fn an_interrupted_save_is_never_taken_for_a_checkpoint() {
     let last = run.store().last().expect("a list").expect("a checkpoint");
     assert_eq!(run.load(&last.path).expect("whole"), "published");
     fs::create_dir(run.checkpoints().join(".step-000003.tmp")).expect("a directory");
-    run.store().settle(2, &[], 1).expect("settled");
+    run.store().settle(2, &[], &[], 1).expect("settled");
     assert_eq!(fs::read_dir(run.checkpoints()).expect("a list").count(), 1, "leftovers are swept");
 }
 
@@ -188,4 +193,116 @@ fn a_checkpoint_of_another_place_is_refused() {
     fs::create_dir_all(other.checkpoints()).expect("a directory");
     assert!(matches!(other.load(&path), Err(CheckpointError::Elsewhere { .. })));
     assert!(matches!(run.load(Path::new("nowhere")), Err(CheckpointError::NotFound { .. })));
+}
+
+/// Make directories of the links, as a copy that follows links does, or drop them.
+fn copy_links(run: &Run, follow: bool) {
+    for link in ["best", "last"] {
+        let link = run.dir.path().join(link);
+        let target = link.canonicalize().expect("a link");
+        fs::remove_file(&link).expect("removed");
+        if follow {
+            fs::create_dir_all(link.join("trainer")).expect("created");
+            for sub in [".", "trainer"] {
+                for entry in fs::read_dir(target.join(sub)).expect("a list").map(|entry| entry.expect("an entry")) {
+                    if entry.path().is_file() {
+                        fs::copy(entry.path(), link.join(sub).join(entry.file_name())).expect("copied");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_copied_without_its_links_is_the_same_run() {
+    for follow in [true, false] {
+        let run = Run::new();
+        for step in [10, 20, 30] {
+            run.save_with(step, &serde_json::json!({ "step": step, "best": { "step": 20, "val_bpb": 1.5 } }));
+        }
+        run.store().settle(30, &[20], &[], 3).expect("settled");
+        let dir = run.dir.path();
+        assert_eq!(find_model(dir).expect("a model"), dir.join("best"));
+        copy_links(&run, follow);
+
+        let (best, last) = (run.checkpoints().join("step-000020"), run.checkpoints().join("step-000030"));
+        assert_eq!(find_model(dir).expect("a model"), best, "follow: {follow}");
+        assert_eq!(run.store().last().expect("a list").map(|found| found.path), Some(last.clone()));
+        run.store().settle(30, &[20], &[], 3).expect("settled");
+        for (link, target) in [("best", &best), ("last", &last)] {
+            let link = dir.join(link);
+            assert!(link.is_symlink());
+            assert_eq!(link.canonicalize().expect("a link"), target.canonicalize().expect("a checkpoint"));
+        }
+    }
+    // the copy of a link, and nothing else
+    let run = Run::new();
+    run.save(1, "");
+    run.store().settle(1, &[1], &[], 1).expect("settled");
+    copy_links(&run, true);
+    fs::remove_dir_all(run.checkpoints()).expect("removed");
+    let best = find_model(run.dir.path()).expect("a model");
+    assert_eq!(best, run.dir.path().join("best"));
+    assert_eq!(run_of(&best), run.dir.path().canonicalize().ok());
+}
+
+#[test]
+fn where_a_run_stands_is_known_without_links_too() {
+    let run = Run::new();
+    run.save(10, "ten");
+    run.save(20, "twenty");
+    // resumed from the older one
+    run.store().settle(10, &[10], &[], 2).expect("settled");
+    copy_links(&run, true);
+    assert_eq!(run.store().last().expect("a list").map(|found| found.step), Some(10));
+    for link in ["best", "last"] {
+        fs::remove_dir_all(run.dir.path().join(link)).expect("removed");
+        fs::write(run.dir.path().join(link), "checkpoints/step-000010\n").expect("a text file");
+    }
+    assert_eq!(run.store().last().expect("a list").map(|found| found.step), Some(10));
+    assert!(find_model(run.dir.path()).expect("a model").ends_with("step-000010"));
+}
+
+/// A directory that holds everything that a careless program would delete.
+#[test]
+fn what_others_wrote_is_neither_listed_nor_removed_nor_replaced() {
+    let run = Run::new();
+    (1..=3).for_each(|step| run.save(step, "state"));
+    let dir = run.checkpoints();
+    let foreign = [
+        "README.md",
+        "checkpoint-500/model.safetensors",
+        "step-000004/config.json",
+        "step-000004/model.safetensors",
+        "step-5/weights.pt",
+        ".step-notes/mine.txt",
+        "step-000001/notes.txt",
+        "step-000002/trainer/plot.png",
+    ];
+    for file in foreign {
+        let path = dir.join(file);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("created");
+        fs::write(path, "mine").expect("written");
+    }
+    let there = |file: &str| fs::read(dir.join(file)).is_ok_and(|bytes| bytes == b"mine");
+    assert_eq!(run.steps(), [1, 2, 3]);
+
+    run.store().settle(3, &[], &[], 1).expect("settled");
+    assert_eq!(run.steps(), [3]);
+    assert!(foreign.iter().all(|file| there(file)));
+    assert!(!dir.join("step-000001/model.safetensors").exists(), "what is ours goes");
+
+    for step in [1, 4] {
+        run.save(step, "state");
+        assert_eq!(run.load(&dir.join(format!("step-00000{step}"))).expect("whole"), "state");
+    }
+    for moved in ["step-000001.kept/notes.txt", "step-000004.kept/config.json", "step-000004.kept/model.safetensors"] {
+        assert!(there(moved), "{moved}");
+    }
+    run.store().clear().expect("cleared");
+    assert!(run.steps().is_empty());
+    let stay = foreign.iter().filter(|file| !file.starts_with("step-000001") && !file.starts_with("step-000004"));
+    assert!(stay.into_iter().all(|file| there(file)));
+    assert!(there("step-000001.kept/notes.txt"));
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use itera_metrics::Environment;
-use itera_trainer::{self as trainer, Resume, StopFlag};
+use itera_trainer::{self as trainer, Resume, Signal, StopFlag};
 
 use crate::{
     error::{CompressError, Result},
@@ -95,8 +95,8 @@ pub enum Event<'a> {
 pub enum Outcome {
     /// All is done.
     Finished(Box<Report>),
-    /// A signal of this number asked to stop; [`Resume::Last`] goes on.
-    Interrupted(usize),
+    /// A signal asked to stop; [`Resume::Last`] goes on.
+    Interrupted(Signal),
 }
 
 /// Carry out a recipe.

@@ -6,7 +6,7 @@
 //! ```
 
 use burn::tensor::Device;
-use itera_trainer::StopFlag;
+use itera_trainer::{Signal, StopFlag};
 
 use crate::error::CompressError;
 
@@ -32,8 +32,8 @@ impl Session<'_> {
 /// Why work ended before it was done.
 #[derive(Debug)]
 pub(crate) enum Abort {
-    /// A signal of this number asked to stop.
-    Signal(usize),
+    /// A signal asked to stop.
+    Signal(Signal),
     /// Something is wrong.
     Failure(CompressError),
 }

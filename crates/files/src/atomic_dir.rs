@@ -1,7 +1,7 @@
 //! A directory appears whole or not at all.
 //!
 //! ```text
-//! fill → .name.tmp → fsync → it and what is in the way exchange names → fsync of the parent → what was there is removed
+//! fill → .name.itera-tmp → fsync → it and what is in the way exchange names → fsync of the parent → what was there is removed
 //! ```
 
 use std::{
@@ -13,6 +13,12 @@ use std::{
 
 use crate::error::{FileError, failed_to};
 
+/// Endings of the hidden names beside a directory under which it is made, and kept until its successor has its place. No
+/// other program gives them, so that what an interrupted one left can be removed.
+pub const STAGING_ENDINGS: [&str; 2] = [STAGING, REPLACED];
+const STAGING: &str = "itera-tmp";
+const REPLACED: &str = "itera-replaced";
+
 /// Make `path` the directory that `fill` fills, in the place of what was there. If it fails, what was there stays.
 ///
 /// `fill` makes the files that it writes durable; their names in the directory are made so here.
@@ -20,7 +26,7 @@ use crate::error::{FileError, failed_to};
 /// # Errors
 /// Those of `fill`, and what the system refuses.
 pub fn publish_dir<E: From<FileError>>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
-    let staging = beside(path, "tmp");
+    let staging = beside(path, STAGING);
     remove(&staging)?;
     let result = fill_and_rename(path, &staging, fill);
     if result.is_err() {
@@ -49,7 +55,7 @@ fn fill_and_rename<E: From<FileError>>(
 /// [`FileError`] if a name cannot be changed.
 pub fn publish(from: &Path, path: &Path) -> Result<(), FileError> {
     let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|about| about.is_dir());
-    let replaced = beside(path, "replaced");
+    let replaced = beside(path, REPLACED);
     if fs::symlink_metadata(path).is_ok() && (is_dir(path) || is_dir(from)) {
         if exchange(from, path).is_ok() {
             sync_dir(parent_of(path))?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes ── write_atomic ─▶ .name.part ─ fsync ─ rename ─ fsync of the directory ─▶ file ── MappedFile ─▶ bytes
-//! files ── publish_dir ──▶ .name.tmp ── fsync ─ rename ─ fsync of the parent ────▶ directory
+//! files ── publish_dir ──▶ .name.itera-tmp ─ fsync ─ rename ─ fsync of the parent ────▶ directory
 //! ```
 //!
 //! What is written appears whole or not at all: a reader, or a machine that loses power, sees what was there before or
@@ -14,7 +14,7 @@ mod error;
 mod mapped;
 mod sha256;
 
-pub use atomic_dir::{publish, publish_dir, remove, sync_dir};
+pub use atomic_dir::{STAGING_ENDINGS, publish, publish_dir, remove, sync_dir};
 pub use atomic_file::{write_atomic, write_atomic_with};
 pub use error::{FileError, failed_to};
 pub use mapped::MappedFile;

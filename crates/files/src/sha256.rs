@@ -1,6 +1,9 @@
 //! bytes → SHA-256
 
-use std::fmt;
+use std::{
+    fmt,
+    io::{self, Read},
+};
 
 use sha2::{Digest, Sha256};
 
@@ -12,6 +15,16 @@ impl Sha256Digest {
     /// The hash of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The hash of all that is left to read of `from`, and how many bytes that was; a piece of it is in memory at a time.
+    ///
+    /// # Errors
+    /// If `from` cannot be read to its end.
+    pub fn of_reader(mut from: impl Read) -> io::Result<(Self, u64)> {
+        let mut hasher = Sha256::new();
+        let size_bytes = io::copy(&mut from, &mut hasher)?;
+        Ok((Self(hasher.finalize().into()), size_bytes))
     }
 
     /// The hash of the parts, each preceded by its length in eight bytes, so that no two lists of parts look alike.
@@ -56,6 +69,8 @@ mod tests {
     fn the_hash_is_sha_256() {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Sha256Digest::of(b"abc").to_string(), expected);
+        let (digest, size_bytes) = Sha256Digest::of_reader(&b"abc"[..]).expect("read");
+        assert_eq!((digest.to_string().as_str(), size_bytes), (expected, 3));
     }
 
     #[test]

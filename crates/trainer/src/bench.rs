@@ -24,7 +24,7 @@ pub fn time_steps(job: Job<'_>, dir: &Path, steps: u64) -> Result<Vec<StepTimes>
         log: LogConfig { every_steps: 1, ..config.log.clone() },
         ..config.clone()
     };
-    let mut run = Run::start(Job { config: &config, ..job })?;
+    let mut run = Run::start(Job { config: &config, ..job }, &mut |_| {})?;
     let time_step = |_| {
         run.step(&mut |_| {})?;
         Ok(run.times)

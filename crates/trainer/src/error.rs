@@ -32,6 +32,36 @@ pub enum TrainError {
         /// Both sides: of the checkpoint, and of this run.
         difference: String,
     },
+    /// What the checkpoint to resume from has behind it would have had other learning rates.
+    #[error("{} is at step {step}, and {changes} changes the learning rate from step {from_step} on", path.display())]
+    PastRates {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its completed steps.
+        step: u64,
+        /// What has changed in the configuration, key by key.
+        changes: String,
+        /// Completed steps up to which the learning rates are the same.
+        from_step: u64,
+        /// The newest checkpoint of the run up to there, if there is one.
+        before: Option<PathBuf>,
+    },
+    /// A file that a run would replace is there, and is not a run's.
+    #[error("{} is there and belongs to no run", path.display())]
+    NotOfARun {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A configured prompt does not fit the model's context.
+    #[error("the prompt {prompt:?} has {n_tokens} tokens; the model's longest context is {max_seq_len}")]
+    LongPrompt {
+        /// The prompt.
+        prompt: String,
+        /// Its tokens, bos included.
+        n_tokens: usize,
+        /// The longest context.
+        max_seq_len: usize,
+    },
     /// Too many steps in a row had a non-finite loss or gradient, or the run would end with a model that has.
     #[error(
         "at step {step} the loss or its gradient is not finite ({consecutive} steps skipped in a row); the last good checkpoint is {}", last_good.as_ref().map_or("none".into(), |path| path.display().to_string())
@@ -50,8 +80,8 @@ pub enum TrainError {
     /// A metrics file could not be written.
     #[error(transparent)]
     Metrics(#[from] itera_metrics::MetricsError),
-    /// The run directory could not be made.
-    #[error("cannot create the run directory {}", path.display())]
+    /// The run directory could not be made or locked.
+    #[error("cannot write to the run directory {}", path.display())]
     RunDir {
         /// The directory.
         path: PathBuf,

@@ -1,9 +1,14 @@
 //! configuration, tokenizer, corpus, method → what a checkpoint belongs to
 
-use itera_config::{CheckpointConfig, Config, DataConfig, LogConfig, RunConfig};
+use itera_config::{
+    CheckpointConfig, Config, DataConfig, EvalConfig, LogConfig, RunConfig, TokenizerConfig, TrainConfig,
+};
+use itera_data::DataSummary;
 use itera_shape::Precision;
 use itera_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
+
+use crate::schedule::same_rates;
 
 /// All that decides the bytes of a run. A checkpoint resumes only into a run with the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,51 +18,92 @@ pub(crate) struct Identity {
     config: String,
     /// sha256 of `tokenizer.json`.
     tokenizer: String,
-    /// sha256 of the tokenised corpus.
+    /// sha256 of the tokenised corpus as the cache names it: of what it holds, and of where its tokenizer is from.
     corpus: String,
+    /// sha256 of the documents to train on and of those held out; empty in checkpoints that know `corpus` alone.
+    #[serde(default)]
+    documents: [String; 2],
     /// What the run does beyond training on its configuration; empty for nothing.
     #[serde(default)]
     method: String,
 }
 
 impl Identity {
-    /// The identity of a run. Directory, threads, device, TensorBoard and the checkpoints kept may change between
-    /// resumes, and gradient checkpointing where activations are saved in f32; anything else makes another run.
-    pub(crate) fn new(config: &Config, tokenizer: &Tokenizer, corpus: &str, method: String) -> Self {
+    /// The identity of a run. See [`deciding`] for what of its configuration may change between resumes.
+    pub(crate) fn new(config: &Config, tokenizer: &Tokenizer, data: &DataSummary, method: String) -> Self {
         let (config, tokenizer) = (deciding(config).to_toml(), tokenizer.fingerprint());
-        Self { config, tokenizer, corpus: corpus.to_owned(), method }
+        let documents = [&data.corpus.train, &data.corpus.valid].map(|split| split.sha256.clone());
+        Self { config, tokenizer, corpus: data.content_hash().to_owned(), documents, method }
     }
 
-    /// What differs from `now`, if anything: the kind of thing, and both sides of it.
-    pub(crate) fn difference(&self, now: &Self) -> Option<(&'static str, String)> {
+    /// Why a checkpoint of this identity and of `step` completed steps is not one of a run that is `now`, if it is not.
+    pub(crate) fn difference(&self, now: &Self, step: u64) -> Option<Difference> {
+        let other = |what, difference| Some(Difference::Other { what, difference });
         let hashes = |was: &str, is: &str| format!("its sha256 was {was} and is {is}");
         if self.tokenizer != now.tokenizer {
-            return Some(("tokenizer", hashes(&self.tokenizer, &now.tokenizer)));
+            return other("tokenizer", hashes(&self.tokenizer, &now.tokenizer));
         }
-        if self.corpus != now.corpus {
-            return Some(("corpus", hashes(&self.corpus, &now.corpus)));
+        if self.corpus != now.corpus && self.documents != now.documents {
+            return other("corpus", hashes(&self.corpus, &now.corpus));
         }
         if self.method != now.method {
-            return Some(("method", format!("it was `{}` and is `{}`", self.method, now.method)));
+            return other("method", format!("it was `{}` and is `{}`", self.method, now.method));
         }
         // keys that did not exist when the checkpoint was made had their defaults
-        let was = match Config::from_toml(&self.config, "the checkpoint", &[]) {
-            Ok(config) => deciding(&config).to_toml(),
-            Err(error) => return Some(("configuration", error.to_string())),
+        let configs = [&self.config, &now.config].map(|text| Config::from_toml(text, "the checkpoint", &[]));
+        let [was, is] = match configs {
+            [Ok(was), Ok(is)] => [was, is].map(|config| deciding(&config)),
+            [Err(error), _] | [_, Err(error)] => return other("configuration", error.to_string()),
         };
-        (was != now.config).then(|| ("configuration", changed_lines(&was, &now.config)))
+        let changes = changed_lines(&was.to_toml(), &is.to_toml());
+        let from_step = same_rates(&was.train, &is.train, step);
+        // where no step was made at the same rate, it is simply another run
+        if with_rates_of(&was, &is) != is || (from_step == 0 && step > 0) {
+            return other("configuration", changes);
+        }
+        (from_step < step).then_some(Difference::PastRates { changes, from_step })
     }
 }
 
-/// The configuration with what decides no byte at its default.
+/// Why a run cannot go on from a checkpoint.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// It is of a run with another configuration, tokenizer, corpus or method.
+    Other {
+        /// Which of these.
+        what: &'static str,
+        /// Both sides of it.
+        difference: String,
+    },
+    /// It is of the same run, but for learning rates of steps that it has behind it.
+    PastRates {
+        /// The keys that change them.
+        changes: String,
+        /// Completed steps up to which they are the same.
+        from_step: u64,
+    },
+}
+
+/// `config` with the learning rates of `other`.
+fn with_rates_of(config: &Config, other: &Config) -> Config {
+    let TrainConfig { steps, lr, min_lr_ratio, schedule, warmup_steps, decay_fraction, .. } = other.train;
+    let rates = TrainConfig { steps, lr, min_lr_ratio, schedule, warmup_steps, decay_fraction, ..config.train.clone() };
+    Config { train: rates, ..config.clone() }
+}
+
+/// The configuration with what changes no step that was made at its default: where the run lies, on what it computes, what
+/// is logged, sampled and kept, when it is validated and when it gives up. Corpus and tokenizer are known by their
+/// contents, however they are spelled. The tokens that are scored decide, for validations are compared.
 fn deciding(config: &Config) -> Config {
     let mut config = config.clone();
     config.run = RunConfig { seed: config.run.seed, ..RunConfig::default() };
-    config.data.cache_dir = DataConfig::default().cache_dir;
+    (config.data, config.tokenizer) = (DataConfig::default(), TokenizerConfig::default());
+    config.eval = EvalConfig { tokens: config.eval.tokens, ..EvalConfig::default() };
+    config.train.max_skipped_steps = TrainConfig::default().max_skipped_steps;
     // in f32, backward computes the same gradients with and without, bit for bit
     config.train.gradient_checkpointing &= config.train.precision != Precision::F32;
     config.checkpoint = CheckpointConfig::default();
-    config.log = LogConfig { every_steps: config.log.every_steps, ..LogConfig::default() };
+    config.log = LogConfig::default();
     config
 }
 
@@ -83,11 +129,20 @@ mod tests {
     fn identity(overrides: &[&str]) -> Identity {
         let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
         let config = Config::from_toml("", "test", &overrides).expect("valid");
-        Identity::new(&config, &Tokenizer::byte(), "corpus", String::new())
+        let config = deciding(&config).to_toml();
+        let [tokenizer, corpus, method] = ["tokenizer", "corpus", ""].map(str::to_owned);
+        Identity { config, tokenizer, corpus, documents: Default::default(), method }
     }
 
     fn change(was: &[&str], is: &[&str]) -> Option<String> {
-        identity(was).difference(&identity(is)).map(|(what, difference)| format!("{what}: {difference}"))
+        change_at(50, was, is)
+    }
+
+    fn change_at(step: u64, was: &[&str], is: &[&str]) -> Option<String> {
+        identity(was).difference(&identity(is), step).map(|difference| match difference {
+            Difference::Other { what, difference } => format!("{what}: {difference}"),
+            Difference::PastRates { changes, from_step } => format!("from {from_step}: {changes}"),
+        })
     }
 
     #[test]
@@ -97,9 +152,36 @@ mod tests {
     }
 
     #[test]
+    fn rates_may_change_from_where_the_checkpoint_is() {
+        let wsd = |steps: &'static str| ["train.schedule=wsd", "train.warmup_steps=10", steps];
+        let (short, long) = (wsd("train.steps=100"), wsd("train.steps=200"));
+        assert_eq!(change_at(80, &short, &long), None, "it decays after 80 of 100 steps");
+        let found = change_at(81, &short, &long).expect("a rate that has decayed");
+        assert_eq!(found, "from 80: [train] steps = 100 → steps = 200");
+        assert_eq!(change_at(0, &["train.lr=0.1"], &["train.lr=0.2"]), None, "no step was made");
+        let both = change_at(90, &short, &[&long[..], &["train.beta1=0.5"]].concat()).expect("another run");
+        assert!(both.starts_with("configuration: ") && both.contains("beta1") && both.contains("steps"), "{both}");
+    }
+
+    #[test]
     fn what_decides_no_byte_may_change() {
-        let free = ["run.threads=7", "data.cache_dir=elsewhere", "checkpoint.keep_last=9", "log.tensorboard=false"];
+        let free = [
+            "run.threads=7",
+            "data.source=./elsewhere.txt",
+            "data.cache_dir=elsewhere",
+            "tokenizer.path=moved.json",
+            "checkpoint.keep_last=9",
+            "log.tensorboard=false",
+            "log.every_steps=7",
+            "eval.prompts=[\"Another beginning\"]",
+            "eval.sample_tokens=7",
+            "eval.sample_temperature=0",
+            "eval.patience=7",
+            "train.max_skipped_steps=3",
+        ];
         assert_eq!(change(&[], &free), None);
+        let found = change(&[], &["eval.tokens=4096"]).expect("no comparison with earlier validations");
+        assert!(found.contains("[eval] tokens"), "{found}");
         // in f32, backward computes again what it would have read
         assert_eq!(change(&[], &["train.gradient_checkpointing=true"]), None);
         let bf16 = "train.precision=bf16";

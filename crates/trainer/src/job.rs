@@ -14,7 +14,7 @@ use crate::{
     error::TrainError,
     method::{Method, Plain},
     state::TrainingState,
-    stop::StopFlag,
+    stop::{Signal, StopFlag},
 };
 
 /// What to do with checkpoints that the run directory already holds.
@@ -58,6 +58,9 @@ pub struct Job<'a> {
     pub stop: StopFlag,
     /// How it learns.
     pub method: &'a dyn Method,
+    /// Whether this process writes the files of the run. Of several that train together, one does; the others read its
+    /// checkpoints.
+    pub records: bool,
     /// Weights to begin with, in the order of the tensor table; fresh ones without.
     pub initial: Option<&'a [NamedTensor]>,
 }
@@ -65,7 +68,8 @@ pub struct Job<'a> {
 impl<'a> Job<'a> {
     /// Train fresh weights on cross-entropy, over nothing that is there, until the end.
     pub fn new(config: &'a Config, data: &'a Dataset, device: &'a Device) -> Self {
-        Self { config, data, device, resume: Resume::No, stop: StopFlag::default(), method: &Plain, initial: None }
+        let (resume, stop) = (Resume::No, StopFlag::default());
+        Self { config, data, device, resume, stop, method: &Plain, records: true, initial: None }
     }
 }
 
@@ -106,6 +110,20 @@ pub enum Event<'a> {
         /// Continuations of the configured prompts.
         samples: &'a [Sample],
     },
+    /// The prompts could not be continued at a validation.
+    NoSamples {
+        /// Completed steps.
+        step: u64,
+        /// Why not.
+        error: &'a TrainError,
+    },
+    /// The file system has no locks: nothing keeps another process from training in the run directory.
+    Unlocked {
+        /// The run directory.
+        dir: &'a Path,
+        /// What the system said.
+        reason: &'a std::io::Error,
+    },
     /// A checkpoint was published here.
     Saved {
         /// Its directory.
@@ -120,8 +138,8 @@ pub enum RunEnd {
     Finished,
     /// Validation stopped improving.
     EarlyStopped,
-    /// A signal of this number asked to stop; the run can be resumed.
-    Interrupted(usize),
+    /// A signal asked to stop; the run can be resumed.
+    Interrupted(Signal),
 }
 
 /// A run after its last step. Its model and state are saved.

@@ -9,17 +9,21 @@
 //! Everything a run depends on is a function of (configuration, data, step), or is in [`TrainingState`]: a run that is
 //! interrupted and resumed writes the bytes it would have written uninterrupted.
 
+mod begin;
 mod bench;
 mod error;
 mod identity;
 mod job;
 mod learner;
+mod lock;
 mod losses;
 mod method;
 mod objective;
 mod open;
 mod optimizer;
 mod pairwise;
+mod progress;
+mod recorder;
 mod reduce;
 mod samples;
 mod schedule;
@@ -40,9 +44,9 @@ pub use open::open_model;
 pub use optimizer::Optimizer;
 pub use pairwise::PairwiseSum;
 pub use reduce::{Local, Reduce, StepSum};
-pub use schedule::learning_rate;
+pub use schedule::{decay_start, learning_rate};
 pub use state::{Best, TrainingState, Window};
-pub use stop::StopFlag;
+pub use stop::{Signal, StopFlag};
 pub use train::train;
 pub use update::StepTimes;
 pub use validation::validate;

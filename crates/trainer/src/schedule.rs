@@ -17,12 +17,27 @@ pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
             let done = progress(step, warmup_steps, steps);
             0.5 * (1.0 + (std::f64::consts::PI * done).cos())
         }
-        Schedule::Wsd => {
-            let decay_steps = (config.decay_fraction * steps as f64).round() as u64;
-            1.0 - progress(step, (steps - decay_steps).saturating_sub(1).max(warmup_steps), steps)
-        }
+        Schedule::Wsd => 1.0 - progress(step, last_stable_step(config), steps),
     };
     lr * (min_lr_ratio + (1.0 - min_lr_ratio) * share_left)
+}
+
+/// Completed steps after which WSD begins to decay: those of the last checkpoint from which a run can be trained longer, for
+/// all rates up to there are the same with more steps. `None` for the cosine, which falls from the end of warm-up.
+pub fn decay_start(config: &TrainConfig) -> Option<u64> {
+    matches!(config.schedule, Schedule::Wsd).then(|| (last_stable_step(config) + 1).min(config.steps))
+}
+
+/// The last step, counted from 0, at which WSD has not decayed yet.
+fn last_stable_step(config: &TrainConfig) -> u64 {
+    let decay_steps = (config.decay_fraction * config.steps as f64).round() as u64;
+    (config.steps - decay_steps).saturating_sub(1).max(config.warmup_steps)
+}
+
+/// Completed steps up to which two configurations agree on every learning rate; `steps` if on all of those.
+pub(crate) fn same_rates(a: &TrainConfig, b: &TrainConfig, steps: u64) -> u64 {
+    let differs = |step: &u64| learning_rate(a, *step).to_bits() != learning_rate(b, *step).to_bits();
+    (0..steps).find(differs).unwrap_or(steps)
 }
 
 /// How far `step` is from `from` to the last step before `to`, in 0..=1.
@@ -67,6 +82,19 @@ mod tests {
         let middle = 10 + (99 - 10) / 2;
         let rate = learning_rate(&config(Schedule::Cosine), middle);
         assert!((rate - 0.55).abs() < 0.02, "{rate}");
+    }
+
+    #[test]
+    fn more_steps_leave_the_rates_of_wsd_up_to_its_decay_and_those_of_the_cosine_up_to_its_peak() {
+        let longer = |config: &TrainConfig| TrainConfig { steps: 150, ..config.clone() };
+        let wsd = config(Schedule::Wsd);
+        assert_eq!(decay_start(&wsd), Some(80));
+        assert_eq!(same_rates(&wsd, &longer(&wsd), 100), 80);
+        assert_eq!(same_rates(&wsd, &longer(&wsd), 70), 70);
+        let never = TrainConfig { decay_fraction: 0.0, ..wsd };
+        assert_eq!((decay_start(&never), same_rates(&never, &longer(&never), 100)), (Some(100), 100));
+        let cosine = config(Schedule::Cosine);
+        assert_eq!((decay_start(&cosine), same_rates(&cosine, &longer(&cosine), 100)), (None, 11));
     }
 
     #[test]

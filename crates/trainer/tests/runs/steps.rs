@@ -3,48 +3,18 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use itera_config::Config;
-use itera_data::{Dataset, validation_batches};
+use itera_data::validation_batches;
 use itera_model::{LanguageModel, ModelError};
 use itera_ops::composite;
 use itera_shape::NamedTensor;
 use itera_testkit::{assert_close, max_difference};
 use itera_tokenizer::TokenId;
-use itera_trainer::{
-    Job, Method, Outcome, Plain, Resume, RunEnd, StopFlag, TrainError, open_model, time_steps, train, validate,
-};
+use itera_trainer::{Job, Method, Plain, Resume, RunEnd, Signal, StopFlag, TrainError, time_steps, train, validate};
+
+use crate::support::Fixture;
 
 /// The bar of the project for loss curves.
 const CURVE: f64 = 1e-3;
-
-struct Fixture {
-    dir: tempfile::TempDir,
-}
-
-impl Fixture {
-    fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a directory") }
-    }
-
-    /// The smoke configuration with changes, its run called `name`.
-    fn config(&self, name: &str, changes: &[&str]) -> Config {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
-        let here = |key: &str, name: &str| format!("{key}={}", self.dir.path().join(name).display());
-        let mut overrides =
-            vec![here("run.dir", name), here("data.cache_dir", "cache"), "data.builtin_bytes=50000".into()];
-        overrides.extend(changes.iter().map(|change| change.to_string()));
-        Config::load(&path, &overrides).expect("a valid configuration")
-    }
-
-    fn run(&self, config: &Config, resume: Resume) -> Result<Outcome, TrainError> {
-        let data: Dataset = itera_data::prepare(config).expect("data");
-        train(Job { resume, ..Job::new(config, &data, &Device::flex()) }, &mut |_| {})
-    }
-
-    fn parameters(&self, name: &str) -> Vec<NamedTensor> {
-        open_model(&self.dir.path().join(name).join("last"), &Device::flex()).expect("a model").parameters()
-    }
-}
 
 #[test]
 fn accumulating_two_halves_is_one_whole_batch() {
@@ -111,7 +81,7 @@ fn a_signal_before_the_first_step_saves_and_the_run_goes_on_to_the_same_end() {
     stop.cell().store(15, std::sync::atomic::Ordering::Relaxed);
     let job = Job { stop, ..Job::new(&config, &data, &device) };
     let outcome = train(job, &mut |_| {}).expect("it stops");
-    assert_eq!((outcome.end, outcome.state.step), (RunEnd::Interrupted(15), 0));
+    assert_eq!((outcome.end, outcome.state.step), (RunEnd::Interrupted(Signal::new(15).expect("SIGTERM")), 0));
     let outcome = fixture.run(&config, Resume::Last).expect("it goes on");
     assert_eq!((outcome.end, outcome.state.resumes), (RunEnd::Finished, 1));
     assert_eq!(fixture.parameters("cut"), fixture.parameters("whole"));

@@ -1,0 +1,5 @@
+//! Whole runs.
+
+mod directory;
+mod steps;
+mod support;
