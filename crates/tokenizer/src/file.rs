@@ -1,7 +1,7 @@
 //! `tokenizer.json` ⇄ [`Parts`].
 //!
 //! ```text
-//! bytes ──size──▶ File (serde) ──kind──▶ Parts ──▶ tokenizers::Tokenizer ──▶ bytes
+//! bytes ──size──▶ File (serde) ──kind──▶ Parts ──▶ JSON ──▶ bytes
 //! ```
 //!
 //! A file is untrusted, so what is supported is taken out as [`Parts`] and all else is refused. What is written is built
@@ -11,10 +11,7 @@ use std::collections::HashMap;
 
 use itera_shape::SpecialIds;
 use serde::Deserialize;
-use serde_json::Value;
-use tokenizers::AddedToken;
-use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use serde_json::{Map, Value, json};
 
 use crate::Result;
 use crate::error::TokenizerError;
@@ -57,23 +54,41 @@ fn parts(json: &[u8]) -> Result<Parts> {
 }
 
 impl Parts {
-    /// The form that is written to files.
-    pub(crate) fn to_library(&self) -> Result<tokenizers::Tokenizer> {
-        let specials: Vec<_> = self.specials.iter().map(|id| AddedToken::from(self.text(*id), true)).collect();
-        let vocab: Vocab = self.texts().map(str::to_owned).zip(0..).collect();
-        let merges = self.merge_texts().map(|merge| merge.map(str::to_owned).into()).collect();
-        let model = BPE::builder()
-            .vocab_and_merges(vocab, merges)
-            .build()
-            .map_err(|error| TokenizerError::Vocabulary(error.to_string()))?;
-
-        let byte_level = ByteLevel::new(false, false, true);
-        let mut tokenizer = tokenizers::Tokenizer::new(model);
-        tokenizer.with_pre_tokenizer(Some(byte_level));
-        tokenizer.with_decoder(Some(byte_level));
-        tokenizer.add_special_tokens(&specials);
-        tokenizer.set_encode_special_tokens(true);
-        Ok(tokenizer)
+    /// The one form that is written to files: that of `tokenizers` 0.22, to the byte.
+    pub(crate) fn to_json(&self) -> Value {
+        let byte_level =
+            json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": true });
+        let mut specials = self.specials.clone();
+        specials.sort_unstable();
+        let special = |id: &TokenId| {
+            json!({
+                "id": id.0, "content": self.text(*id), "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true,
+            })
+        };
+        let vocab: Map<String, Value> = self.texts().map(str::to_owned).zip((0..).map(Value::from)).collect();
+        json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": specials.iter().map(special).collect::<Vec<_>>(),
+            "normalizer": null,
+            "pre_tokenizer": byte_level,
+            "post_processor": null,
+            "decoder": byte_level,
+            "model": {
+                "type": "BPE",
+                "dropout": null,
+                "unk_token": null,
+                "continuing_subword_prefix": null,
+                "end_of_word_suffix": null,
+                "fuse_unk": false,
+                "byte_fallback": false,
+                "ignore_merges": false,
+                "vocab": vocab,
+                "merges": self.merge_texts().collect::<Vec<_>>(),
+            },
+        })
     }
 }
 

@@ -36,6 +36,8 @@ mod encoder;
 mod error;
 mod file;
 mod learner;
+#[cfg(test)]
+mod library;
 mod parts;
 mod stream;
 mod texts;

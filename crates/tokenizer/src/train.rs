@@ -101,7 +101,7 @@ mod tests {
             .special_tokens(SPECIALS.map(|text| AddedToken::from(text, true)).into())
             .initial_alphabet(letters().into())
             .build();
-        let mut tokenizer = Parts::bytes_only().to_library().expect("a tokenizer");
+        let mut tokenizer = Parts::bytes_only().to_library();
         tokenizer.train(&mut TrainerWrapper::from(trainer), documents.iter()).expect("it trains");
         tokenizer.to_string(false).expect("JSON")
     }
