@@ -7,7 +7,7 @@ use std::fmt;
 
 use anyhow::Error;
 use itera_checkpoint::CheckpointError;
-use itera_compress::{CompressError, RecipeProblem, StageProblem};
+use itera_compress::{CompressError, Misfit, RecipeProblem, StageProblem};
 use itera_config::ConfigError;
 use itera_data::{DataError, HubFault, RecordFault};
 use itera_formats::FormatError;
@@ -142,6 +142,8 @@ fn compress(error: &CompressError) -> Option<String> {
         CompressError::Exists { .. } => {
             "continue it with --resume, replace it with --overwrite, or choose another place with -o".into()
         }
+        CompressError::Misfit { problem: Misfit::NoTensor { .. }, .. } => "`itera model` lists names".into(),
+        CompressError::Misfit { problem: Misfit::Rows { .. }, .. } => "give it another kind under kinds".into(),
         CompressError::Foreign { .. } => "move it away, or choose another place with -o".into(),
         CompressError::NotUnicode { .. } => "rename it, or choose another place with -o".into(),
         CompressError::Recipe { problem: RecipeProblem::Stage { problem: StageProblem::TrainedGptq, .. }, .. } => {

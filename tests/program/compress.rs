@@ -1,7 +1,12 @@
 //! A run becomes small by a recipe, as a user does it.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::{Workplace, borrowed};
@@ -26,7 +31,7 @@ fn json(text: &str) -> Value {
 
 fn trained() -> Workplace {
     let here = Workplace::new();
-    here.ok(&borrowed(&here.train("run", &["--set", "train.steps=40"])));
+    here.ok(&borrowed(&here.train("run", &["--set", "train.steps=40", "--set", "run.threads=1"])));
     fs::write(here.path("text.txt"), "Once upon a time there was a cat.\n<|endoftext|>\nThe dog ran home.\n")
         .expect("write");
     fs::write(here.path("mine.toml"), RECIPE).expect("write");
@@ -43,6 +48,7 @@ fn a_recipe_is_planned_carried_out_and_compared() {
     // the text is prepared anew where it was not
     let plan = here.ok(&[&args[..], &["--dry-run", "--set", "data.cache_dir=elsewhere"]].concat());
     assert!(plan.contains("stage 2  quantize, 10 steps") && plan.contains("experts    q4_0"), "{plan}");
+    assert!(plan.contains("learns from the run: the recipe says so"), "{plan}");
     assert!(!here.path("run-mine").exists(), "a plan writes nothing");
     let planned = json(&here.ok(&[&args[..], &["--dry-run", "--json"]].concat()));
 
@@ -58,6 +64,13 @@ fn a_recipe_is_planned_carried_out_and_compared() {
     assert_eq!(report["stages"][1]["bits_per_byte"], eval["bits_per_byte"]);
     let eval = json(&here.ok(&["eval", "run", "--data", "text.txt", "--json"]));
     assert_eq!(report["baseline"]["bits_per_byte"], eval["bits_per_byte"]);
+
+    // of the machine, not of the run
+    let threads = |run: &str| {
+        let config = fs::read_to_string(here.path(run).join("config.toml")).expect("a configuration");
+        config.lines().find_map(|line| line.strip_prefix("threads = ").map(str::to_owned)).expect("a number")
+    };
+    assert_eq!((threads("run").as_str(), threads("run-mine/stages/1-finetune").as_str()), ("1", "0"));
 
     let stderr = here.fails(1, &args);
     assert!(stderr.contains("--resume") && stderr.contains("--overwrite"), "{stderr}");
@@ -109,6 +122,41 @@ fn a_directory_of_few_bits_is_a_model_to_every_command() {
     here.ok(&["compare", "run", "eight", "four", "--data", "text.txt"]);
     let stderr = here.fails(1, &["export", "run", "--dtype", "fp8", "-o", "run.gguf"]);
     assert!(stderr.contains("hint: --format hf"), "{stderr}");
+}
+
+/// It is asked to stop where it reads calibration text, of which there is enough for an hour.
+#[test]
+fn a_signal_stops_it_before_long_whatever_it_does() {
+    let here = trained();
+    let recipe =
+        "about = 'x'\n[[stage]]\ndo = 'quantize'\nkind = 'q4_0'\nrounding = 'gptq'\ncalibration_tokens = 100_000_000\n";
+    fs::write(here.path("long.toml"), recipe).expect("write");
+    let args = ["compress", "--recipe", "long.toml", "run", "--data", "text.txt"];
+    for (signal, code, more) in [(Signal::TERM, 143, "--overwrite"), (Signal::INT, 130, "--resume")] {
+        let mut command = here.command(&args);
+        let mut program = command.arg(more).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut lines = BufReader::new(program.stderr.take().expect("piped")).lines().map(|line| line.expect("text"));
+        lines.find(|line| line.starts_with("calibrating")).expect("it calibrates");
+        kill_process(Pid::from_child(&program), signal).expect("a signal");
+        let last = lines.last().expect("a line");
+        assert!(last.contains("run-long") && last.contains("--resume"), "{last}");
+        assert_eq!(program.wait().expect("it ends").code(), Some(code));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_not_unicode_is_refused_and_not_a_panic() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let here = trained();
+    let name = OsStr::from_bytes(b"r\xffn");
+    fs::rename(here.path("run"), here.path("").join(name)).expect("renamed");
+    for more in [&[][..], &["--dry-run", "--json"]] {
+        let mut command = here.command(&["compress", "--recipe", "int8"]);
+        let output = command.args(more).arg(name).output().expect("the program starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && stderr.contains("is not UTF-8"), "{stderr}");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use itera_shape::ModelConfig;
 
 use crate::{
     error::{CompressError, Result},
+    misfit::Misfit,
     stage::{Distill, Training},
 };
 
@@ -41,7 +42,7 @@ impl Design {
         // the keys go through the same checks as those of a command line
         let overrides: Vec<String> = stage.model.iter().map(|(key, value)| format!("model.{key}={value}")).collect();
         let config = Config::from_toml(&self.config.to_toml(), "the run", &overrides);
-        let config = config.map_err(|error| CompressError::misfit(recipe, error.to_string()))?;
+        let config = config.map_err(|error| CompressError::misfit(recipe, Misfit::Config(error.into())))?;
         Ok(Self { data: self.data_for(&config)?, config })
     }
 
@@ -51,12 +52,11 @@ impl Design {
     /// If the shape is not valid, or the smaller tokenizer is not the beginning of the larger one.
     pub(crate) fn with_model(&self, recipe: &str, model: ModelConfig) -> Result<Self> {
         let config = Config { model, ..self.config.clone() };
-        config.validate().map_err(|error| CompressError::misfit(recipe, error.to_string()))?;
+        config.validate().map_err(|error| CompressError::misfit(recipe, Misfit::Config(error.into())))?;
         let data = self.data_for(&config)?;
         // merges are learned in order, so a smaller vocabulary of the same text is the beginning of a larger one
         if !self.data.tokenizer.begins_with(&data.tokenizer) {
-            let problem = "prune vocabulary: the tokenizer is not one that was trained on the run's text";
-            return Err(CompressError::misfit(recipe, problem.into()));
+            return Err(CompressError::misfit(recipe, Misfit::Vocabulary));
         }
         Ok(Self { config, data })
     }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use itera_files::FileError;
 
+use crate::misfit::Misfit;
+
 /// Result of this crate.
 pub type Result<T, E = CompressError> = std::result::Result<T, E>;
 
@@ -29,10 +31,10 @@ pub enum CompressError {
     /// A stage asks for what the model lacks, or what its tensors cannot be.
     #[error("recipe `{recipe}`: {problem}")]
     Misfit {
-        /// The recipe.
+        /// Its builtin name, or the stem of its file.
         recipe: String,
         /// What does not fit.
-        problem: String,
+        problem: Misfit,
     },
     /// The path is no run, so nothing says what to calibrate and train with.
     #[error(
@@ -145,7 +147,7 @@ pub enum CompressError {
 }
 
 impl CompressError {
-    pub(crate) fn misfit(recipe: &str, problem: String) -> Self {
+    pub(crate) fn misfit(recipe: &str, problem: Misfit) -> Self {
         Self::Misfit { recipe: recipe.into(), problem }
     }
 }

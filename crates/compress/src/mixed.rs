@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{CompressError, Result},
     inspect::Calibration,
+    misfit::Misfit,
     rounder::{Measure, Rounder},
     session::Abort,
     stage::{Budget, KindName, Mixed, Quantize},
@@ -57,8 +58,7 @@ pub(crate) fn budget_bytes(recipe: &str, stage: &Mixed, config: &ModelConfig) ->
     let least_of = |spec: &TensorSpec| stage.kinds.iter().map(|kind| bytes_of(spec, kind.0)).min().unwrap_or(0);
     let least: usize = matrices.iter().map(least_of).sum();
     if least > budget {
-        let problem =
-            format!("its budget is {budget} bytes for matrices, and {least} is the least that its kinds take");
+        let problem = Misfit::Budget { budget_bytes: budget, least_bytes: least };
         return Err(CompressError::misfit(recipe, problem));
     }
     Ok(budget)

@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use itera_checkpoint::CheckpointStore;
+use itera_checkpoint::{CheckpointStore, Place};
 use itera_files::{failed_to, remove, write_atomic};
 use itera_trainer::Resume;
 
@@ -37,10 +37,6 @@ const REPORTS: [&str; 4] = ["compression_metadata.json", "report.json", "report.
 
 /// What a stage that trains writes beside its checkpoints.
 const RUN: [&str; 6] = ["config.toml", "metrics.jsonl", "metrics.csv", "report.json", "report.html", ".lock"];
-
-/// What a directory for `transformers` has.
-const MODEL: [&str; 5] =
-    ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
 
 /// The output directory of a recipe.
 pub(crate) struct Output<'a> {
@@ -87,8 +83,10 @@ impl<'a> Output<'a> {
             (Some(_), Resume::No) => return Err(CompressError::Exists { path }),
             (Some(begun), Resume::Overwrite) => {
                 let artifact = self.artifact_of(&begun);
-                [&artifact, &self.artifact()].into_iter().try_for_each(|path| require_own(path))?;
-                self.clear(&artifact)?;
+                let left = entries(&self.stages())?.into_iter().filter(|path| is_of_stage(path) && !is_run(path));
+                let models: Vec<PathBuf> = left.chain([artifact, self.artifact()]).collect();
+                models.iter().try_for_each(|path| require_own(path))?;
+                self.clear(&models)?;
             }
             (Some(begun), Resume::Last | Resume::From(_)) => {
                 if let Some(path) = self.other_stage(&begun)? {
@@ -132,19 +130,14 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Remove what a recipe wrote whose artifact is `artifact`, and nothing else.
-    fn clear(&self, artifact: &Path) -> Result<()> {
+    /// Remove what a recipe wrote, its `models` among it, and nothing else.
+    fn clear(&self, models: &[PathBuf]) -> Result<()> {
         remove_files(self.dir, &REPORTS)?;
-        remove_artifact(artifact)?;
-        remove_artifact(&self.artifact())?;
-        for path in entries(&self.stages())?.into_iter().filter(|path| is_of_stage(path)) {
-            if path.join("config.toml").is_file() {
-                CheckpointStore::new(&path).clear()?;
-                remove_files(&path, &RUN)?;
-                remove_if_empty(&path);
-            } else {
-                remove_artifact(&path)?;
-            }
+        models.iter().try_for_each(|path| remove(path))?;
+        for path in entries(&self.stages())?.iter().filter(|path| is_of_stage(path) && is_run(path)) {
+            CheckpointStore::new(path).clear()?;
+            remove_files(path, &RUN)?;
+            remove_if_empty(path);
         }
         remove_if_empty(&self.stages());
         Ok(())
@@ -176,20 +169,16 @@ fn is_of_stage(path: &Path) -> bool {
     })
 }
 
-/// A directory with a model holds nothing but that: it is replaced as a whole.
-fn require_own(artifact: &Path) -> Result<()> {
-    let is_own = |path: &PathBuf| MODEL.iter().any(|name| path.ends_with(name));
-    let stranger = if artifact.is_dir() { entries(artifact)?.into_iter().find(|path| !is_own(path)) } else { None };
-    stranger.map_or(Ok(()), |path| Err(CompressError::Foreign { path }))
+/// Whether a stage trained here.
+fn is_run(path: &Path) -> bool {
+    path.join("config.toml").is_file()
 }
 
-/// Remove a file, or a directory with a model.
-fn remove_artifact(path: &Path) -> Result<()> {
-    if !path.is_dir() {
-        return Ok(remove(path)?);
+/// If a directory is there, it holds a model and nothing else: it is replaced as a whole.
+fn require_own(artifact: &Path) -> Result<()> {
+    if artifact.is_dir() {
+        Place::at(artifact)?;
     }
-    remove_files(path, &MODEL)?;
-    remove_if_empty(path);
     Ok(())
 }
 

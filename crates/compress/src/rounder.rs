@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use crate::{
     artifact::Format,
     error::{CompressError, Result},
+    misfit::Misfit,
     stage::{Quantize, role_name},
 };
 
@@ -54,7 +55,7 @@ pub(crate) fn kinds_of(recipe: &str, stage: &Quantize, config: &ModelConfig) -> 
             let mut roles: Vec<&str> = specs.iter().map(|spec| role_name(spec.role)).collect();
             roles.sort();
             roles.dedup();
-            let problem = format!("the model has no tensor `{key}`; its roles are {}", roles.join(", "));
+            let problem = Misfit::NoTensor { key: key.clone(), roles: roles.join(", ") };
             return Err(CompressError::misfit(recipe, problem));
         }
     }
@@ -67,15 +68,12 @@ pub(crate) fn kinds_of(recipe: &str, stage: &Quantize, config: &ModelConfig) -> 
             None => Kind::F32,
         };
         let cols = spec.shape.last().copied().unwrap_or(1);
-        let (tensor, kind_name) = (&spec.name, kind.name());
+        let tensor = spec.name.clone();
         if !spec.role.is_matrix() && kind != Kind::F32 {
-            let problem = format!("`{tensor}` stays f32: GGUF has it in no other kind, it cannot be {kind_name}");
-            return Err(CompressError::misfit(recipe, problem));
+            return Err(CompressError::misfit(recipe, Misfit::StaysF32 { tensor, kind: kind.name() }));
         }
         if kind.row_bytes(cols).is_none() {
-            let block = kind.block_len();
-            let problem =
-                format!("`{tensor}` has rows of {cols} numbers, which are no whole blocks of {block} of {kind_name}");
+            let problem = Misfit::Rows { tensor, cols, block_len: kind.block_len(), kind: kind.name() };
             return Err(CompressError::misfit(recipe, problem));
         }
         Ok(kind)
@@ -228,14 +226,17 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_by_name() {
         let config = ModelConfig { d_shared: 48, ..config() };
-        for (kinds, named) in [
-            (&[("mlp", Kind::Q8_0)][..], "`mlp`"),
-            (&[("router", Kind::Q8_0)], "`layers.0.moe.router` stays f32"),
-            (&[], "`layers.0.shared.w_out` has rows of 48"),
-        ] {
-            let error = Rounder::new("mine", &stage(Kind::Q4_0, kinds), &config, Measure::MinMax);
-            let error = error.expect_err("refused").to_string();
-            assert!(error.contains(named) && error.contains("mine"), "{error}");
-        }
+        let refused =
+            |kinds: &[(&str, Kind)]| match Rounder::new("mine", &stage(Kind::Q4_0, kinds), &config, Measure::MinMax)
+                .expect_err("refused")
+            {
+                CompressError::Misfit { recipe, problem } if recipe == "mine" => problem,
+                other => panic!("{other}"),
+            };
+        assert!(matches!(refused(&[("mlp", Kind::Q8_0)]), Misfit::NoTensor { key, .. } if key == "mlp"));
+        let is_router = |tensor: &str| tensor == "layers.0.moe.router";
+        assert!(matches!(refused(&[("router", Kind::Q8_0)]), Misfit::StaysF32 { tensor, .. } if is_router(&tensor)));
+        let is_shared = |tensor: &str| tensor == "layers.0.shared.w_out";
+        assert!(matches!(refused(&[]), Misfit::Rows { tensor, cols: 48, .. } if is_shared(&tensor)));
     }
 }

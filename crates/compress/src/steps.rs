@@ -16,6 +16,7 @@ use crate::{
     baseline::Baseline,
     design::Design,
     error::{CompressError, Result},
+    misfit::Misfit,
     prune::pruned_model,
     recipe::Recipe,
     stage::{Action, Stage, TeacherWeight, Training},
@@ -84,9 +85,7 @@ impl<'a> StepTraining<'a> {
         let choice = settings.teacher.map(|teacher| TeacherChoice::new(teacher, baseline));
         let teacher = settings.teacher.filter(|_| choice.as_ref().is_some_and(|choice| choice.run_teaches));
         if teacher.is_some() && !Teacher::fits(&baseline.data.tokenizer, &design.data.tokenizer) {
-            let problem = "a model can learn from the run if its tokens are the first of the run's, so `vocab_size` must \
-                           not be larger and the run's tokenizer one that was trained on its text";
-            return Err(CompressError::misfit(&recipe.name, problem.into()));
+            return Err(CompressError::misfit(&recipe.name, Misfit::Teacher));
         }
         Ok(Self { settings, config, teacher, choice })
     }

@@ -4,6 +4,7 @@ use itera_shape::ModelConfig;
 
 use crate::{
     error::{CompressError, Result},
+    misfit::Misfit,
     stage::Prune,
 };
 
@@ -32,14 +33,8 @@ pub(crate) fn pruned_model(recipe: &str, stage: &Prune, model: &ModelConfig) -> 
     };
     let mut shapes = (0..=FINENESS).map(of_all);
     shapes.find(|left| left.total_params() as f64 <= most).ok_or_else(|| {
-        let problem = format!(
-            "prune parameters = {}: with the fewest channels {} of {} parameters are left; experts, layers or vocabulary \
-             must go too",
-            stage.parameters,
-            of_all(FINENESS).total_params(),
-            model.total_params()
-        );
-        CompressError::misfit(recipe, problem)
+        let (least, total) = (of_all(FINENESS).total_params(), model.total_params());
+        CompressError::misfit(recipe, Misfit::Parameters { fraction: stage.parameters, least, total })
     })
 }
 
@@ -55,15 +50,13 @@ fn less(of: usize, fraction: f64, unit: usize) -> usize {
 
 /// [`pruned_model`] by the fractions of each sort alone.
 fn without_named(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<ModelConfig> {
-    let misfit = |problem: String| CompressError::misfit(recipe, problem);
-    let kept = |what: &str, of: usize, fraction: f64, unit: usize| {
-        let left = less(of, fraction, unit);
+    let misfit = |problem: Misfit| CompressError::misfit(recipe, problem);
+    let kept = |units: &'static str, total: usize, fraction: f64, multiple: usize| {
+        let left = less(total, fraction, multiple);
         match left {
-            _ if fraction == 0.0 => Ok(of),
-            0 => Err(misfit(format!("prune {what} = {fraction} leaves none of {of}, in multiples of {unit}"))),
-            left if left >= of => {
-                Err(misfit(format!("prune {what} = {fraction} takes none of {of}, in multiples of {unit}")))
-            }
+            _ if fraction == 0.0 => Ok(total),
+            0 => Err(misfit(Misfit::LeavesNone { units, fraction, total, multiple })),
+            left if left >= total => Err(misfit(Misfit::TakesNone { units, fraction, total, multiple })),
             left => Ok(left),
         }
     };
@@ -72,10 +65,7 @@ fn without_named(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<Mod
     left.d_shared = kept("shared_channels", model.d_shared, stage.shared_channels, unit(model.d_shared))?;
     left.d_state = kept("state", model.d_state, stage.state, 1)?;
     if stage.ssm_heads > 0.0 && less(model.expand, stage.ssm_heads, 1) == model.expand {
-        return Err(misfit(format!(
-            "prune ssm_heads = {}: model.expand, which is {}, must stay a whole number",
-            stage.ssm_heads, model.expand
-        )));
+        return Err(misfit(Misfit::SsmHeads { fraction: stage.ssm_heads, expand: model.expand }));
     }
     left.expand = kept("ssm_heads", model.expand, stage.ssm_heads, 1)?;
     if !model.attention_layers.is_empty() {
@@ -84,22 +74,22 @@ fn without_named(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<Mod
         left.attention_head_dim = model.d_attention_head();
         left = left.with_usual_attention();
     } else if stage.attention_heads > 0.0 {
-        return Err(misfit("prune attention_heads: the model has no attention".into()));
+        return Err(misfit(Misfit::NoAttention));
     }
     if model.n_experts > 0 {
         left.n_experts = kept("experts", model.n_experts, stage.experts, 1)?;
         left.top_k = model.top_k.min(left.n_experts);
         left.d_expert = kept("expert_channels", model.d_expert, stage.expert_channels, unit(model.d_expert))?;
     } else if stage.experts > 0.0 || stage.expert_channels > 0.0 {
-        return Err(misfit("prune experts: the model has none".into()));
+        return Err(misfit(Misfit::NoExperts));
     }
     let dropped = &stage.layers;
     if let Some(layer) = dropped.iter().find(|layer| **layer >= model.n_layers) {
-        return Err(misfit(format!("prune layers: there is no layer {layer}, the last is {}", model.n_layers - 1)));
+        return Err(misfit(Misfit::NoLayer { layer: *layer, last: model.n_layers - 1 }));
     }
     let stays: Vec<usize> = (0..model.n_layers).filter(|layer| !dropped.contains(layer)).collect();
     left.n_layers = stays.len();
     left.attention_layers = (0..stays.len()).filter(|index| model.attention_layers.contains(&stays[*index])).collect();
-    left.validate().map_err(|error| misfit(error.to_string()))?;
+    left.validate().map_err(|error| misfit(Misfit::Shape(error.into())))?;
     Ok(left)
 }
