@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use itera_kernels::{
-    gemm::Precision,
+    gemm::Operands,
     probe::{Cpu, measure_bandwidth, measure_peak},
 };
 use itera_metrics::{cpu_limit, memory_limit};
@@ -141,10 +141,10 @@ fn examine() -> Result<Findings> {
                 DeviceFinding { name, compiled_in: found.is_some(), found }
             })
             .into(),
-        peak_f32_gflops_1_thread: measure_peak(Precision::F32, 1).0,
-        peak_f32_gflops_all_threads: measure_peak(Precision::F32, threads).0,
-        peak_bf16_gflops_1_thread: measure_peak(Precision::Bf16, 1).0,
-        peak_bf16_gflops_all_threads: measure_peak(Precision::Bf16, threads).0,
+        peak_f32_gflops_1_thread: measure_peak(Operands::F32, 1).0,
+        peak_f32_gflops_all_threads: measure_peak(Operands::F32, threads).0,
+        peak_bf16_gflops_1_thread: measure_peak(Operands::Bf16, 1).0,
+        peak_bf16_gflops_all_threads: measure_peak(Operands::Bf16, threads).0,
         bandwidth_gb_per_s_1_thread: measure_bandwidth(1).0,
         bandwidth_gb_per_s_all_threads: measure_bandwidth(threads).0,
     })

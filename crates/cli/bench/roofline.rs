@@ -5,7 +5,7 @@
 //! ```
 
 use itera_kernels::{
-    gemm::Precision,
+    gemm::Operands,
     probe::{measure_peak, measure_reading},
 };
 use itera_runtime::{Model, StepCost};
@@ -31,7 +31,7 @@ impl Roofline {
     pub fn of(model: &Model, position: usize, tokens_per_s: f64) -> Self {
         let StepCost { weight_bytes, state_bytes, flops } = model.step_cost(position);
         let bytes = weight_bytes + state_bytes;
-        let (reading, peak) = (measure_reading(bytes as usize).0, measure_peak(Precision::F32, 1).0);
+        let (reading, peak) = (measure_reading(bytes as usize).0, measure_peak(Operands::F32, 1).0);
         let roof = 1e9 / (bytes as f64 / reading).max(flops as f64 / peak);
         Self {
             position,

@@ -105,8 +105,8 @@ pub fn run(args: BenchTrain) -> Result<ExitCode> {
     say!("{} steps to warm up, {} to measure …", args.warmup, args.steps);
     let threads = rayon::current_num_threads();
     let products = match config.train.precision {
-        Precision::F32 => gemm::Precision::F32,
-        Precision::Bf16 => gemm::Precision::Bf16,
+        Precision::F32 => gemm::Operands::F32,
+        Precision::Bf16 => gemm::Operands::Bf16,
     };
     let peak_before = measure_peak(products, threads);
     let times = time_steps(Job::new(&config, &data, &device), dir.path(), args.warmup + args.steps)?;

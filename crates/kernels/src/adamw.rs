@@ -1,7 +1,7 @@
 //! One fused AdamW step over all parameter tensors.
 //!
 //! ```text
-//! tensors → chunks of at most CHUNK_LEN, one list → rayon
+//! tensors → parts of at most TASK_LEN, one list → rayon
 //! param, grad, m, v → param·(1 − lr·wd) − lr·m̂ / (√v̂ + ε),  m, v updated in place
 //! ```
 //!
@@ -11,7 +11,7 @@
 
 use rayon::prelude::*;
 
-use crate::{CHUNK_LEN, simd::simd};
+use crate::{TASK_LEN, simd::simd};
 
 /// Hyperparameters of one step; `lr` is the scheduled rate of that step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,16 +61,16 @@ pub struct Parameter<'a> {
 pub fn adamw_step(parameters: Vec<Parameter<'_>>, step: u64, grad_scale: f32, hyper: &AdamW) {
     let decaying = Coefficients::new(hyper, step, grad_scale);
     let still = Coefficients::new(&AdamW { weight_decay: 0.0, ..*hyper }, step, grad_scale);
-    let mut chunks = Vec::new();
+    let mut parts = Vec::new();
     for parameter in parameters {
         assert_arguments(&parameter, step);
         let Parameter { values, grad, m, v, decays } = parameter;
         let coefficients = if decays { &decaying } else { &still };
-        let moments = m.chunks_mut(CHUNK_LEN).zip(v.chunks_mut(CHUNK_LEN));
-        let tensor = values.chunks_mut(CHUNK_LEN).zip(grad.chunks(CHUNK_LEN)).zip(moments);
-        chunks.extend(tensor.map(|((values, grad), (m, v))| (coefficients, values, grad, m, v)));
+        let moments = m.chunks_mut(TASK_LEN).zip(v.chunks_mut(TASK_LEN));
+        let tensor = values.chunks_mut(TASK_LEN).zip(grad.chunks(TASK_LEN)).zip(moments);
+        parts.extend(tensor.map(|((values, grad), (m, v))| (coefficients, values, grad, m, v)));
     }
-    chunks.into_par_iter().for_each(|(coefficients, values, grad, m, v)| update(coefficients, values, grad, m, v));
+    parts.into_par_iter().for_each(|(coefficients, values, grad, m, v)| update(coefficients, values, grad, m, v));
 }
 
 /// The contract that the kernel shares with its twin.
@@ -115,7 +115,7 @@ impl Coefficients {
 }
 
 simd! {
-    /// One chunk. Nothing is fused, so that every level rounds alike.
+    /// One part. Nothing is fused, so that every level rounds alike.
     fn update<S>(by: &Coefficients, param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32]) {
         for (((param, grad), m), v) in param.iter_mut().zip(grad).zip(m).zip(v) {
             let grad = grad * by.grad_scale;
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_thread_count_gives_the_same_bits() {
-        let results = for_thread_counts(|| trained(adamw_step, 3 * CHUNK_LEN + 5, 3));
+        let results = for_thread_counts(|| trained(adamw_step, 3 * TASK_LEN + 5, 3));
         for result in &results[1..] {
             assert_eq!(result, &results[0]);
         }
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn all_tensors_at_once_get_the_bits_that_each_gets_alone() {
-        let lens = [3, CHUNK_LEN + 1, 0, 1, 2 * CHUNK_LEN];
+        let lens = [3, TASK_LEN + 1, 0, 1, 2 * TASK_LEN];
         let tensor = |i: usize| [uniform(lens[i], 1), uniform(lens[i], 2), vec![0.0; lens[i]], vec![0.0; lens[i]]];
         let (mut together, mut alone): (Vec<_>, Vec<_>) = (0..lens.len()).map(|i| (tensor(i), tensor(i))).unzip();
         let parameters = together.iter_mut().enumerate().map(|(i, [values, grad, m, v])| {

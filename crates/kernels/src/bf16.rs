@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::{CHUNK_LEN, simd::simd};
+use crate::{TASK_LEN, simd::simd};
 
 /// Round each of `x` to the nearest bfloat16, ties to even. A NaN stays one, what overflows becomes infinite.
 ///
@@ -14,7 +14,7 @@ use crate::{CHUNK_LEN, simd::simd};
 /// If the lengths differ.
 pub fn narrow(x: &[f32], y: &mut [u16]) {
     assert_eq!(x.len(), y.len(), "as many bfloat16 as f32");
-    y.par_chunks_mut(CHUNK_LEN).zip(x.par_chunks(CHUNK_LEN)).for_each(|(y, x)| narrow_chunk(x, y));
+    y.par_chunks_mut(TASK_LEN).zip(x.par_chunks(TASK_LEN)).for_each(|(y, x)| narrow_part(x, y));
 }
 
 /// The f32 that each bfloat16 of `x` stands for, exactly.
@@ -23,12 +23,12 @@ pub fn narrow(x: &[f32], y: &mut [u16]) {
 /// If the lengths differ.
 pub fn widen(x: &[u16], y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "as many f32 as bfloat16");
-    y.par_chunks_mut(CHUNK_LEN).zip(x.par_chunks(CHUNK_LEN)).for_each(|(y, x)| widen_chunk(x, y));
+    y.par_chunks_mut(TASK_LEN).zip(x.par_chunks(TASK_LEN)).for_each(|(y, x)| widen_part(x, y));
 }
 
 simd! {
     /// [`narrow`] on this thread.
-    pub(crate) fn narrow_chunk<S>(x: &[f32], y: &mut [u16]) {
+    pub(crate) fn narrow_part<S>(x: &[f32], y: &mut [u16]) {
         for (y, &x) in y.iter_mut().zip(x) {
             *y = nearest(x) as u16;
         }
@@ -47,7 +47,7 @@ pub(crate) fn nearest(x: f32) -> u32 {
 
 simd! {
     /// [`widen`] on this thread.
-    pub(crate) fn widen_chunk<S>(x: &[u16], y: &mut [f32]) {
+    pub(crate) fn widen_part<S>(x: &[u16], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
             *y = wide(x);
         }

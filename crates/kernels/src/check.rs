@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 
+use itera_testkit::max_difference;
+
 /// As f64, which is exact.
 pub(crate) fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|x| f64::from(*x)).collect()
@@ -10,10 +12,18 @@ pub(crate) fn wide(x: &[f32]) -> Vec<f64> {
 /// Fail, naming `what`, unless `|fast − slow| ≤ tolerance·max(1, |slow|)` everywhere.
 #[track_caller]
 pub(crate) fn assert_close(fast: &[f32], slow: &[f64], tolerance: f64, what: impl Debug) {
-    assert_eq!(fast.len(), slow.len(), "{what:?}");
-    for (i, (fast, slow)) in fast.iter().zip(slow).enumerate() {
-        let difference = (f64::from(*fast) - slow).abs() / slow.abs().max(1.0);
-        assert!(difference <= tolerance, "{what:?}: {fast} against {slow} at {i}, off by {difference:.1e}");
+    let difference = max_difference(fast, slow);
+    assert!(difference <= tolerance, "{what:?}: off by {difference:.1e}, allowed {tolerance:.1e}");
+}
+
+/// Fail, naming `what`, unless `|fast − slow| ≤ tolerance·magnitude` everywhere: a sum is as exact as its terms, whose
+/// absolute values add up to `magnitude`.
+#[track_caller]
+pub(crate) fn assert_close_sums(fast: &[f32], slow: &[f64], magnitudes: &[f64], tolerance: f64, what: impl Debug) {
+    assert_eq!([fast.len(), magnitudes.len()], [slow.len(); 2], "{what:?}");
+    for (i, ((fast, slow), magnitude)) in fast.iter().zip(slow).zip(magnitudes).enumerate() {
+        let difference = (f64::from(*fast) - slow).abs();
+        assert!(difference <= tolerance * magnitude, "{what:?}: {fast} against {slow} at {i}, of {magnitude}");
     }
 }
 

@@ -15,10 +15,10 @@
 use rayon::prelude::*;
 
 use crate::{
-    gemm::{Matrix, MatrixMut, Packed, Precision, Write, par_gemm, par_gemm_packed},
+    gemm::{Matrix, MatrixMut, Operands, Packed, Write, par_gemm, par_gemm_packed},
     scratch,
     simd::simd,
-    softmax::{LANES, weight},
+    softmax::{COLUMNS, weight},
 };
 
 /// Elements of the logits of one model in a slab: 4 MiB.
@@ -50,7 +50,7 @@ pub struct Distillation<'a> {
     /// What logits are divided by before they become distributions.
     pub temperature: f32,
     /// Of the products.
-    pub precision: Precision,
+    pub operands: Operands,
 }
 
 /// Where gradients of `upstream · Σ losses` go; both are overwritten.
@@ -72,16 +72,16 @@ impl Projection<'_> {
     }
 
     /// `[d, v]`: the right operand of the logits.
-    fn pack<'b>(&self, precision: Precision, packed: &'b mut [f32]) -> Packed<'b> {
+    fn pack<'b>(&self, operands: Operands, packed: &'b mut [f32]) -> Packed<'b> {
         let (_, vocab) = self.shape();
-        Packed::pack(Matrix::new(self.head, vocab, self.d_model).t().in_precision(precision), packed)
+        Packed::pack(Matrix::new(self.head, vocab, self.d_model).t().with_operands(operands), packed)
     }
 
     /// Products of the tokens from `start` with every row of the head.
-    fn products(&self, start: usize, tokens: usize, head_t: Packed<'_>, precision: Precision, z: &mut [f32]) {
+    fn products(&self, start: usize, tokens: usize, head_t: Packed<'_>, operands: Operands, z: &mut [f32]) {
         let (_, vocab) = self.shape();
         let hidden = Matrix::new(&self.hidden[start * self.d_model..][..tokens * self.d_model], tokens, self.d_model);
-        par_gemm_packed(hidden.in_precision(precision), head_t, MatrixMut::new(z, tokens, vocab), Write::Set);
+        par_gemm_packed(hidden.with_operands(operands), head_t, MatrixMut::new(z, tokens, vocab), Write::Set);
     }
 }
 
@@ -93,7 +93,7 @@ impl Projection<'_> {
 /// # Panics
 /// If lengths do not fit, an entry of `pool` is none of the student's, or the temperature is not above 0.
 pub fn distillation(input: &Distillation<'_>, losses: &mut [f32], mut gradients: Option<Gradients<'_>>) {
-    let Distillation { student, teacher, pool, temperature, precision } = *input;
+    let Distillation { student, teacher, pool, temperature, operands } = *input;
     let (tokens, vocab) = student.shape();
     let teacher_vocab = pool.map_or(vocab, <[u32]>::len);
     assert_eq!(teacher.shape(), (tokens, teacher_vocab), "tokens and vocabulary of the teacher");
@@ -109,12 +109,12 @@ pub fn distillation(input: &Distillation<'_>, losses: &mut [f32], mut gradients:
     let pooled_len = pool.map_or(0, |_| slab_tokens * vocab);
     let lens = [packed_lens[0], packed_lens[1], slab_tokens * vocab, slab_tokens * teacher_vocab, pooled_len];
     scratch::with_parts(lens, |[student_t, teacher_t, z, z_teacher, pooled]| {
-        let (student_t, teacher_t) = (student.pack(precision, student_t), teacher.pack(precision, teacher_t));
+        let (student_t, teacher_t) = (student.pack(operands, student_t), teacher.pack(operands, teacher_t));
         for (index, losses) in losses.chunks_mut(slab_tokens).enumerate() {
             let (start, tokens) = (index * slab_tokens, losses.len());
             let (z, mut z_teacher) = (&mut z[..tokens * vocab], &mut z_teacher[..tokens * teacher_vocab]);
-            student.products(start, tokens, student_t, precision, z);
-            teacher.products(start, tokens, teacher_t, precision, z_teacher);
+            student.products(start, tokens, student_t, operands, z);
+            teacher.products(start, tokens, teacher_t, operands, z_teacher);
             let mut scales = [student.scaling, teacher.scaling].map(|scaling| 1.0 / (scaling * temperature));
             if let Some(begins) = pool {
                 let rows = pooled.par_chunks_mut(vocab).zip(z_teacher.par_chunks_mut(teacher_vocab));
@@ -129,11 +129,11 @@ pub fn distillation(input: &Distillation<'_>, losses: &mut [f32], mut gradients:
                 z.iter_mut().zip(z_teacher).for_each(|(p, q)| *p = factor * (*p - *q));
             });
             if let Some(Gradients { hidden: d_hidden, head: d_head, .. }) = &mut gradients {
-                let g = Matrix::new(z, tokens, vocab).in_precision(precision);
-                let head = Matrix::new(student.head, vocab, d).in_precision(precision);
+                let g = Matrix::new(z, tokens, vocab).with_operands(operands);
+                let head = Matrix::new(student.head, vocab, d).with_operands(operands);
                 let d_hidden = MatrixMut::new(&mut d_hidden[start * d..][..tokens * d], tokens, d);
                 par_gemm(g, head, d_hidden, Write::Set);
-                let hidden = Matrix::new(&student.hidden[start * d..][..tokens * d], tokens, d).in_precision(precision);
+                let hidden = Matrix::new(&student.hidden[start * d..][..tokens * d], tokens, d).with_operands(operands);
                 par_gemm(g.t(), hidden, MatrixMut::new(d_head, vocab, d), Write::Add);
             }
         }
@@ -161,8 +161,8 @@ simd! {
         let max = |z: &[f32]| z.iter().fold(f32::NEG_INFINITY, |max, z| if *z > max { *z } else { max });
         let (max, max_teacher) = (max(z), max(z_teacher));
         // sums of p, of q, and of q·(z' − z), each lane its own
-        let mut sums = [[0.0_f32; LANES]; 3];
-        for (z, z_teacher) in z.chunks_mut(LANES).zip(z_teacher.chunks_mut(LANES)) {
+        let mut sums = [[0.0_f32; COLUMNS]; 3];
+        for (z, z_teacher) in z.chunks_mut(COLUMNS).zip(z_teacher.chunks_mut(COLUMNS)) {
             for (lane, (z, z_teacher)) in z.iter_mut().zip(z_teacher).enumerate() {
                 let (a, b) = ((*z - max) * scales[0], (*z_teacher - max_teacher) * scales[1]);
                 let (p, q) = (weight::<S>(a), weight::<S>(b));
@@ -227,7 +227,7 @@ mod tests {
                 teacher: Projection { hidden: teacher_hidden, head: teacher_head, d_model: self.d[1], scaling: 0.7 },
                 pool: self.pool.as_deref(),
                 temperature: self.temperature,
-                precision: Precision::F32,
+                operands: Operands::F32,
             }
         }
 

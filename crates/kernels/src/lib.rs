@@ -1,7 +1,7 @@
 //! CPU kernels: slices in, slices out.
 //!
 //! ```text
-//! slices → tasks of CHUNK_LEN elements → rayon → results joined in a fixed order
+//! slices → tasks of TASK_LEN elements → rayon → results joined in a fixed order
 //! ```
 //!
 //! The shape of the work depends on the length of the data alone, so every kernel returns the same bits whatever
@@ -40,29 +40,22 @@ pub mod vector;
 
 /// Elements that one task handles: 64 KiB of `f32`, small enough for a core's L2 and large enough to hide the
 /// cost of scheduling it.
-pub const CHUNK_LEN: usize = 1 << 14;
+pub const TASK_LEN: usize = 1 << 14;
 
 #[cfg(test)]
 mod test_data {
     use crate::{
-        CHUNK_LEN, bf16,
+        TASK_LEN, bf16,
         simd::{level, with_level},
     };
 
     /// Lengths around everything that a kernel cuts its work into.
     pub(crate) const AWKWARD_LENGTHS: [usize; 11] =
-        [0, 1, 7, 15, 16, 17, 4099, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 3 * CHUNK_LEN + 5];
+        [0, 1, 7, 15, 16, 17, 4099, TASK_LEN - 1, TASK_LEN, TASK_LEN + 1, 3 * TASK_LEN + 5];
 
-    /// `n` numbers spread over (−1, 1), a function of `seed` (SplitMix64).
+    /// `n` numbers spread over [−1, 1), a function of `seed`.
     pub(crate) fn uniform(n: usize, seed: u64) -> Vec<f32> {
-        (0..n as u64)
-            .map(|i| {
-                let mut z = (seed << 32).wrapping_add(i).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                ((z >> 40) as f32 + 0.5) / (1u64 << 23) as f32 - 1.0
-            })
-            .collect()
+        itera_testkit::uniform(n, -1.0, 1.0, seed)
     }
 
     /// `x` rounded to bfloat16: as it is stored, and the numbers that this stands for.

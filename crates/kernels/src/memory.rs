@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn the_system_knows_of_the_wish() {
         if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
-            return;
+            return itera_testkit::skip("this system has no transparent huge pages");
         }
         for len in [SMALLEST_BYTES / 4, 5 * SMALLEST_BYTES] {
             let mut buffer = vec![0.0; len];

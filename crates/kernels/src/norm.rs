@@ -1,14 +1,14 @@
 //! Sum of squares with a fixed shape: the global gradient norm, and the guard against non-finite numbers.
 //!
 //! ```text
-//! x → chunks of CHUNK_LEN → 16 f64 lanes each → tree over lanes → one f64 a chunk → tree over chunks → f64
+//! x → parts of TASK_LEN → 16 f64 lanes each → tree over lanes → one f64 a part → tree over parts → f64
 //! ```
 
 use rayon::prelude::*;
 
-use crate::{CHUNK_LEN, simd::simd};
+use crate::{TASK_LEN, simd::simd};
 
-/// Independent partial sums of a chunk: enough to fill vector registers and hide the latency of an addition.
+/// Independent partial sums of a part: enough to fill vector registers and hide the latency of an addition.
 const LANES: usize = 16;
 
 /// Σ xᵢ², in f64.
@@ -21,11 +21,11 @@ pub fn sum_of_squares(x: &[f32]) -> f64 {
 
 /// The sum over all `tensors` of their [`sum_of_squares`], by a [`tree_sum`], in one parallel pass.
 pub fn sum_of_all_squares(tensors: &[&[f32]]) -> f64 {
-    let chunks: Vec<&[f32]> = tensors.iter().flat_map(|x| x.chunks(CHUNK_LEN)).collect();
-    let chunk_sums: Vec<f64> = chunks.into_par_iter().map(chunk_sum_of_squares).collect();
-    let mut rest = &chunk_sums[..];
+    let parts: Vec<&[f32]> = tensors.iter().flat_map(|x| x.chunks(TASK_LEN)).collect();
+    let part_sums: Vec<f64> = parts.into_par_iter().map(part_sum_of_squares).collect();
+    let mut rest = &part_sums[..];
     let sums = tensors.iter().map(|x| {
-        let (sums, after) = rest.split_at(x.len().div_ceil(CHUNK_LEN));
+        let (sums, after) = rest.split_at(x.len().div_ceil(TASK_LEN));
         rest = after;
         tree_sum(sums)
     });
@@ -33,7 +33,7 @@ pub fn sum_of_all_squares(tensors: &[&[f32]]) -> f64 {
 }
 
 simd! {
-    fn chunk_sum_of_squares<S>(x: &[f32]) -> f64 {
+    fn part_sum_of_squares<S>(x: &[f32]) -> f64 {
         let mut lanes = [0.0; LANES];
         let (rows, rest) = x.as_chunks::<LANES>();
         for row in rows {
@@ -82,14 +82,14 @@ mod tests {
 
     #[test]
     fn every_thread_count_gives_the_same_bits() {
-        let x = uniform(20 * CHUNK_LEN + 5, 4);
+        let x = uniform(20 * TASK_LEN + 5, 4);
         let sums = for_thread_counts(|| sum_of_squares(&x).to_bits());
         assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
     }
 
     #[test]
     fn every_level_gives_the_same_bits() {
-        let x = uniform(CHUNK_LEN + 5, 4);
+        let x = uniform(TASK_LEN + 5, 4);
         let sums = Level::available().into_iter().map(|level| with_level(level, 2, || sum_of_squares(&x).to_bits()));
         let sums: Vec<u64> = sums.collect();
         assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn several_tensors_are_the_tree_over_each() {
-        let tensors = [3, CHUNK_LEN + 1, 0, 1, 2 * CHUNK_LEN].map(|n| uniform(n, n as u64));
+        let tensors = [3, TASK_LEN + 1, 0, 1, 2 * TASK_LEN].map(|n| uniform(n, n as u64));
         let sums = tensors.each_ref().map(|x| sum_of_squares(x));
         let together = sum_of_all_squares(&tensors.each_ref().map(|x| &x[..]));
         assert_eq!(together.to_bits(), tree_sum(&sums).to_bits());

@@ -75,7 +75,7 @@ impl Level {
 
 /// The environment variable `ITERA_SIMD` names a level that this processor does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("ITERA_SIMD is {asked:?}, which this processor has not; it has {}", names(&Level::available()))]
+#[error("ITERA_SIMD is {asked:?}, which this processor lacks; it has {}", names(&Level::available()))]
 pub struct NoSuchLevel {
     /// What the variable says.
     pub asked: String,
@@ -207,6 +207,9 @@ pub(crate) fn mul_add<S: Isa>(a: f32, b: f32, c: f32) -> f32 {
     if S::FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// Adding 1.5·2²³ leaves the nearest integer in the low bits of the sum, for |x| < 2²².
+pub(crate) const ROUND: f32 = 12_582_912.0;
+
 /// eˣ to 1 ulp or so; arguments below −87.33 give exactly 0, so that no result is subnormal, those above 88.37 give ∞.
 ///
 /// x = n·ln 2 + r with |r| ≤ ln 2 / 2; eʳ by its Taylor polynomial of degree 7 in Horner form, 2ⁿ by its bits.
@@ -216,8 +219,6 @@ pub(crate) fn exp<S: Isa>(x: f32) -> f32 {
     const HIGH: f32 = 88.37;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // adding 1.5·2²³ leaves the nearest integer in the low bits of the sum
-    const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(LOW, HIGH);
     let rounded = mul_add::<S>(clamped, std::f32::consts::LOG2_E, ROUND);
     let n = rounded - ROUND;

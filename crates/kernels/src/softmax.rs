@@ -1,16 +1,16 @@
-//! Softmax over the rows of a matrix of [`LANES`] columns: every column is a distribution of its own.
+//! Softmax over the rows of a matrix of [`COLUMNS`] columns: every column is a distribution of its own.
 //!
 //! ```text
-//! z [n, LANES] → max of each column → exp(z − max), sum of each column
+//! z [n, COLUMNS] → max of each column → exp(z − max), sum of each column
 //! ```
 //!
 //! What is compared stands in rows and who compares stands side by side in vector lanes (tokens for the cross-entropy,
 //! queries for attention), so that nothing is ever summed across lanes.
 
-use crate::simd::{Isa, mul_add, simd};
+use crate::simd::{Isa, ROUND, mul_add, simd};
 
 /// Columns: two AVX-512 registers, and a panel of [`gemm`](crate::gemm).
-pub(crate) const LANES: usize = 32;
+pub(crate) const COLUMNS: usize = 32;
 
 /// Exponents below this count as −∞: e⁻⁶⁰ ≈ 1e-26 changes no sum in f32, and its products with gradients stay normal.
 const NEGLIGIBLE: f32 = -60.0;
@@ -25,8 +25,6 @@ const RUN: usize = 64;
 /// fused n·ln 2 is enough: its error grows with −x, but the weight's share of any sum shrinks faster.
 #[inline(always)]
 pub(crate) fn weight<S: Isa>(x: f32) -> f32 {
-    // adding 1.5·2²³ leaves the nearest integer in the low bits of the sum
-    const ROUND: f32 = 12_582_912.0;
     // n·LN_2_HIGH is exact
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -43,9 +41,9 @@ pub(crate) fn weight<S: Isa>(x: f32) -> f32 {
 
 simd! {
     /// The largest of each column, and of what it was before.
-    pub(crate) fn max<S>(z: &[f32], before: &[f32; LANES]) -> [f32; LANES] {
+    pub(crate) fn max<S>(z: &[f32], before: &[f32; COLUMNS]) -> [f32; COLUMNS] {
         let mut max = *before;
-        for row in z.as_chunks::<LANES>().0 {
+        for row in z.as_chunks::<COLUMNS>().0 {
             for (max, z) in max.iter_mut().zip(row) {
                 *max = if *z > *max { *z } else { *max };
             }
@@ -56,9 +54,9 @@ simd! {
 
 simd! {
     /// exp(z − max) of one row.
-    pub(crate) fn weights<S>(z: &[f32; LANES], max: &[f32; LANES]) -> [f32; LANES] {
+    pub(crate) fn weights<S>(z: &[f32; COLUMNS], max: &[f32; COLUMNS]) -> [f32; COLUMNS] {
         // not by a closure, which would be compiled for the base set
-        let mut weights = [0.0; LANES];
+        let mut weights = [0.0; COLUMNS];
         for ((weight, z), max) in weights.iter_mut().zip(z).zip(max) {
             *weight = self::weight::<S>(z - max);
         }
@@ -68,7 +66,7 @@ simd! {
 
 simd! {
     /// z ← exp(z − max), and the sum of each column.
-    pub(crate) fn exp_and_sum<S>(z: &mut [f32], max: &[f32; LANES]) -> [f32; LANES] {
+    pub(crate) fn exp_and_sum<S>(z: &mut [f32], max: &[f32; COLUMNS]) -> [f32; COLUMNS] {
         exp_sum_and::<S>(z, max, |_, _| ())
     }
 }
@@ -77,12 +75,12 @@ simd! {
 #[inline(always)]
 pub(crate) fn exp_sum_and<S: Isa>(
     z: &mut [f32],
-    max: &[f32; LANES],
-    mut also: impl FnMut(usize, &[f32; LANES]),
-) -> [f32; LANES] {
-    let mut sums = [0.0; LANES];
-    for (run, rows) in z.as_chunks_mut::<LANES>().0.chunks_mut(RUN).enumerate() {
-        let mut part = [0.0; LANES];
+    max: &[f32; COLUMNS],
+    mut also: impl FnMut(usize, &[f32; COLUMNS]),
+) -> [f32; COLUMNS] {
+    let mut sums = [0.0; COLUMNS];
+    for (run, rows) in z.as_chunks_mut::<COLUMNS>().0.chunks_mut(RUN).enumerate() {
+        let mut part = [0.0; COLUMNS];
         for (row, z) in rows.iter_mut().enumerate() {
             for (lane, z) in z.iter_mut().enumerate() {
                 *z = weight::<S>(*z - max[lane]);
@@ -103,9 +101,9 @@ mod tests {
     #[test]
     fn weights_are_exact_to_two_ulp() {
         for level in Level::available() {
-            for i in 0..60_000 / LANES {
-                let x: [f32; LANES] = std::array::from_fn(|lane| -((i * LANES + lane) as f32) * 1e-3 + 1e-3);
-                let found = with_level(level, 1, || weights(&x, &[0.0; LANES]));
+            for i in 0..60_000 / COLUMNS {
+                let x: [f32; COLUMNS] = std::array::from_fn(|lane| -((i * COLUMNS + lane) as f32) * 1e-3 + 1e-3);
+                let found = with_level(level, 1, || weights(&x, &[0.0; COLUMNS]));
                 for (x, found) in x.iter().zip(found) {
                     let exact = f64::from(*x).exp();
                     // the second from the one product n·ln 2
@@ -118,10 +116,10 @@ mod tests {
 
     #[test]
     fn weights_end_cleanly() {
-        let mut x = [0.0; LANES];
+        let mut x = [0.0; COLUMNS];
         x[..6].copy_from_slice(&[-60.5, -200.0, -1e30, f32::NEG_INFINITY, -0.0, f32::NAN]);
         for level in Level::available() {
-            let found = with_level(level, 1, || weights(&x, &[0.0; LANES]));
+            let found = with_level(level, 1, || weights(&x, &[0.0; COLUMNS]));
             assert_eq!(found[..5], [0.0, 0.0, 0.0, 0.0, 1.0], "{level:?}");
             assert!(found[5].is_nan() && found[6] == 1.0, "{level:?}");
         }

@@ -66,8 +66,8 @@ impl<'a> Stored<'a> {
 
     /// Parts of `len` numbers, the last one shorter, over all threads.
     pub(crate) fn par_chunks(self, len: usize) -> impl IndexedParallelIterator<Item = Self> {
-        let chunk = move |i: usize| self.range(i * len..self.len().min((i + 1) * len));
-        (0..self.len().div_ceil(len)).into_par_iter().map(chunk)
+        let part = move |i: usize| self.range(i * len..self.len().min((i + 1) * len));
+        (0..self.len().div_ceil(len)).into_par_iter().map(part)
     }
 
     /// Elements of the buffer that [`read`](Self::read) needs for `len` numbers.
@@ -87,7 +87,7 @@ impl<'a> Stored<'a> {
             Self::F32(numbers) => numbers,
             Self::Bf16(numbers) => {
                 let wide = &mut buffer[..numbers.len()];
-                bf16::widen_chunk(numbers, wide);
+                bf16::widen_part(numbers, wide);
                 wide
             }
         }
@@ -107,7 +107,7 @@ impl<'a> Stored<'a> {
     pub(crate) fn copy_to(self, numbers: &mut [f32]) {
         match self {
             Self::F32(stored) => numbers.copy_from_slice(stored),
-            Self::Bf16(stored) => bf16::widen_chunk(stored, numbers),
+            Self::Bf16(stored) => bf16::widen_part(stored, numbers),
         }
     }
 }
@@ -166,7 +166,7 @@ impl<'a> StoredMut<'a> {
             Self::Bf16(numbers) => {
                 let wide = &mut buffer[..numbers.len()];
                 fill(wide);
-                bf16::narrow_chunk(wide, numbers);
+                bf16::narrow_part(wide, numbers);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::{CHUNK_LEN, simd::simd};
+use crate::{TASK_LEN, simd::simd};
 
 /// `out = m·x`.
 ///
@@ -10,12 +10,12 @@ use crate::{CHUNK_LEN, simd::simd};
 /// If the slices differ in length.
 pub fn scale(x: &[f32], m: f32, out: &mut [f32]) {
     assert_eq!(out.len(), x.len(), "m·x of different lengths");
-    x.par_chunks(CHUNK_LEN).zip(out.par_chunks_mut(CHUNK_LEN)).for_each(|(x, out)| scale_chunk(x, m, out));
+    x.par_chunks(TASK_LEN).zip(out.par_chunks_mut(TASK_LEN)).for_each(|(x, out)| scale_part(x, m, out));
 }
 
 simd! {
     /// [`scale`] on this thread.
-    fn scale_chunk<S>(x: &[f32], m: f32, out: &mut [f32]) {
+    fn scale_part<S>(x: &[f32], m: f32, out: &mut [f32]) {
         for (out, x) in out.iter_mut().zip(x) {
             *out = m * x;
         }
@@ -28,12 +28,12 @@ simd! {
 /// If the slices differ in length.
 pub fn add(x: &[f32], sum: &mut [f32]) {
     assert_eq!(sum.len(), x.len(), "a sum of different lengths");
-    x.par_chunks(CHUNK_LEN).zip(sum.par_chunks_mut(CHUNK_LEN)).for_each(|(x, sum)| add_chunk(x, sum));
+    x.par_chunks(TASK_LEN).zip(sum.par_chunks_mut(TASK_LEN)).for_each(|(x, sum)| add_part(x, sum));
 }
 
 simd! {
     /// [`add`] on this thread.
-    fn add_chunk<S>(x: &[f32], sum: &mut [f32]) {
+    fn add_part<S>(x: &[f32], sum: &mut [f32]) {
         for (sum, x) in sum.iter_mut().zip(x) {
             *sum += x;
         }
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn every_thread_count_gives_the_same_bits() {
-        let x = uniform(3 * CHUNK_LEN + 5, 1);
+        let x = uniform(3 * TASK_LEN + 5, 1);
         let results = for_thread_counts(|| {
             let mut out = vec![0.0; x.len()];
             scale(&x, 0.7, &mut out);

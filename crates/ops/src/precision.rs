@@ -45,9 +45,9 @@ pub(crate) fn precisions() -> Precisions {
 
 /// The precision of products in force, for kernels.
 #[cfg(feature = "flex")]
-pub(crate) fn products() -> itera_kernels::gemm::Precision {
+pub(crate) fn products() -> itera_kernels::gemm::Operands {
     match precisions().products {
-        Precision::F32 => itera_kernels::gemm::Precision::F32,
-        Precision::Bf16 => itera_kernels::gemm::Precision::Bf16,
+        Precision::F32 => itera_kernels::gemm::Operands::F32,
+        Precision::Bf16 => itera_kernels::gemm::Operands::Bf16,
     }
 }

@@ -5,7 +5,7 @@
 use itera_kernels::{
     attention::{self, attend},
     decode::{attention_step, turn},
-    gemm::Precision,
+    gemm::Operands,
 };
 
 use crate::{
@@ -81,7 +81,7 @@ fn attend_chunk(layer: &Attention<'_>, past: &KeysValues, queries: &[f32], chunk
         n_kv_heads: sizes.n_kv_heads,
         d_head: sizes.d_head,
         scale: sizes.scale,
-        precision: Precision::F32,
+        operands: Operands::F32,
     };
     let (keys, values) = (sized(&mut chunk.keys, op.keys_len()), sized(&mut chunk.values, op.keys_len()));
     past.write_by_head(sizes.d_head, keys, values);

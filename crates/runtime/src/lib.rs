@@ -47,7 +47,7 @@ mod workspace;
 
 pub use batch::Batch;
 pub use error::{Result, RuntimeError, StateError};
-pub use itera_kernels::matvec::Precision as Activations;
+pub use itera_kernels::matvec::Activations;
 pub use measure::{StepCost, Timing};
 pub use model::{Model, OpenOptions};
 pub use sampling::{Sampler, SamplingConfig};

@@ -9,7 +9,7 @@
 
 use itera_kernels::{
     gemm::{Matrix, MatrixMut, Packed, Write, par_gemm_packed},
-    matvec::{Activations, Batch, Precision, multiply},
+    matvec::{Activations, Batch, BatchMemory, multiply},
     quant::{QuantMatrix, dequantize},
 };
 
@@ -30,25 +30,25 @@ pub(crate) enum Form {
 /// Memory for the input of products, and for a panel.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    activations: Activations,
+    batches: BatchMemory,
     panel: Vec<f32>,
     packed: Vec<f32>,
 }
 
 impl Scratch {
-    pub(crate) fn new(precision: Precision) -> Self {
-        Self { activations: Activations::new(precision), panel: vec![], packed: vec![] }
+    pub(crate) fn new(activations: Activations) -> Self {
+        Self { batches: BatchMemory::new(activations), panel: vec![], packed: vec![] }
     }
 
     /// Bytes of the heap that it holds.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.activations.size_bytes() + bytes(&self.panel) + bytes(&self.packed)
+        self.batches.size_bytes() + bytes(&self.panel) + bytes(&self.packed)
     }
 
     /// Rows of `k` numbers, to be multiplied by one or several matrices.
     pub(crate) fn input<'a>(&'a mut self, form: Form, x: &'a [f32], k: usize) -> Input<'a> {
         match form {
-            Form::Steps => Input::Steps(self.activations.batch(x, k)),
+            Form::Steps => Input::Steps(self.batches.batch(x, k)),
             Form::Chunk => {
                 Input::Chunk { x: Matrix::new(x, x.len() / k, k), panel: &mut self.panel, packed: &mut self.packed }
             }

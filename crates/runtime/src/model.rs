@@ -12,7 +12,7 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use itera_formats::{ModelFile, TokenizerSource, gguf::Vocabulary};
-use itera_kernels::matvec::Precision as Activations;
+use itera_kernels::matvec::Activations;
 use itera_shape::{ModelConfig, SpecialIds, TensorRef};
 use itera_tokenizer::{TokenId, Tokenizer};
 use self_cell::self_cell;

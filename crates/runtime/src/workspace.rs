@@ -7,7 +7,7 @@
 //!
 //! Made once; nothing is allocated while tokens pass, unless more or wider rows come than ever before.
 
-use itera_kernels::matvec::Precision as Activations;
+use itera_kernels::matvec::Activations;
 use itera_shape::ModelConfig;
 
 use crate::{

@@ -27,12 +27,13 @@ pub fn uniform(len: usize, low: f32, high: f32, seed: u64) -> Vec<f32> {
 }
 
 /// Largest difference relative to the larger of 1 and the expected value. A length that differs, or a NaN, is ∞.
-pub fn max_difference(found: &[f32], expected: &[f32]) -> f64 {
+pub fn max_difference<E: Into<f64> + Copy>(found: &[f32], expected: &[E]) -> f64 {
     if found.len() != expected.len() {
         return f64::INFINITY;
     }
-    let differences = found.iter().zip(expected).map(|(&f, &e)| {
-        let difference = f64::from(f - e).abs() / f64::from(e).abs().max(1.0);
+    let differences = found.iter().zip(expected).map(|(&found, &expected)| {
+        let expected = expected.into();
+        let difference = (f64::from(found) - expected).abs() / expected.abs().max(1.0);
         if difference.is_nan() { f64::INFINITY } else { difference }
     });
     differences.fold(0.0, f64::max)
@@ -40,7 +41,7 @@ pub fn max_difference(found: &[f32], expected: &[f32]) -> f64 {
 
 /// Fail, naming `what`, if [`max_difference`] exceeds `tolerance`; how close it came is printed either way.
 #[track_caller]
-pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64) {
+pub fn assert_close<E: Into<f64> + Copy>(what: &str, found: &[f32], expected: &[E], tolerance: f64) {
     let difference = max_difference(found, expected);
     println!("{what}: off by {difference:.2e}, allowed {tolerance:.2e}");
     assert!(difference <= tolerance, "{what}: off by {difference:.2e}, allowed {tolerance:.2e}");
@@ -70,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_nan_or_a_missing_value_is_never_close() {
-        assert_eq!(max_difference(&[f32::NAN], &[0.0]), f64::INFINITY);
+        assert_eq!(max_difference(&[f32::NAN], &[0.0f32]), f64::INFINITY);
+        assert_eq!(max_difference(&[1.0], &[f32::NAN]), f64::INFINITY);
         assert_eq!(max_difference(&[1.0], &[1.0, 2.0]), f64::INFINITY);
         assert_eq!(max_difference(&[1.0, 30.0], &[1.0, 20.0]), 0.5);
     }

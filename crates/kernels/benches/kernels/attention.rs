@@ -3,7 +3,7 @@
 use divan::Bencher;
 use itera_kernels::{
     attention::{Attention, Rope, Saved, backward, forward},
-    gemm::Precision,
+    gemm::Operands,
 };
 
 use crate::support::{Shape, Work, bench, uniform};
@@ -14,10 +14,10 @@ const SHAPES: [Shape<5>; 2] = [
 ];
 
 /// The operator, its angles and its input.
-fn case(shape: &Shape<5>, precision: Precision) -> (Attention, Rope, Vec<f32>) {
+fn case(shape: &Shape<5>, operands: Operands) -> (Attention, Rope, Vec<f32>) {
     let [batch, len, n_heads, n_kv_heads, d_head] = shape.sizes();
     let scale = (d_head as f32).sqrt().recip();
-    let op = Attention { batch, len, past: 0, n_heads, n_kv_heads, d_head, scale, precision };
+    let op = Attention { batch, len, past: 0, n_heads, n_kv_heads, d_head, scale, operands };
     (op, Rope::new(1e4, d_head, len), uniform(batch * len * op.qkv_width(), -1.0, 1.0, 1))
 }
 
@@ -32,15 +32,15 @@ fn product(op: &Attention) -> usize {
     op.batch * op.n_heads * op.len * (op.len + 1) * op.d_head
 }
 
-fn bench_forward(bencher: Bencher<'_, '_>, shape: &Shape<5>, precision: Precision) {
-    let (op, rope, qkv) = case(shape, precision);
+fn bench_forward(bencher: Bencher<'_, '_>, shape: &Shape<5>, operands: Operands) {
+    let (op, rope, qkv) = case(shape, operands);
     let (mut y, mut logsumexp) = outputs(&op);
     let work = Work { floats: qkv.len() + y.len(), flops: 2 * product(&op) };
     bench(bencher, work, || forward(&op, Some(&rope), &qkv, &mut y, &mut logsumexp));
 }
 
-fn bench_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>, precision: Precision) {
-    let (op, rope, qkv) = case(shape, precision);
+fn bench_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>, operands: Operands) {
+    let (op, rope, qkv) = case(shape, operands);
     let (mut y, mut logsumexp) = outputs(&op);
     forward(&op, Some(&rope), &qkv, &mut y, &mut logsumexp);
     let (d_y, mut d_qkv) = (uniform(y.len(), -1.0, 1.0, 2), vec![0.0; qkv.len()]);
@@ -51,20 +51,20 @@ fn bench_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>, precision: Precisi
 
 #[divan::bench(args = SHAPES)]
 fn attention(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
-    bench_forward(bencher, shape, Precision::F32);
+    bench_forward(bencher, shape, Operands::F32);
 }
 
 #[divan::bench(args = SHAPES)]
 fn attention_bf16(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
-    bench_forward(bencher, shape, Precision::Bf16);
+    bench_forward(bencher, shape, Operands::Bf16);
 }
 
 #[divan::bench(args = SHAPES)]
 fn attention_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
-    bench_backward(bencher, shape, Precision::F32);
+    bench_backward(bencher, shape, Operands::F32);
 }
 
 #[divan::bench(args = SHAPES)]
 fn attention_backward_bf16(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
-    bench_backward(bencher, shape, Precision::Bf16);
+    bench_backward(bencher, shape, Operands::Bf16);
 }

@@ -3,7 +3,7 @@
 use divan::Bencher;
 use itera_kernels::{
     distillation::{Distillation, Gradients, Projection},
-    gemm::Precision,
+    gemm::Operands,
 };
 
 use crate::support::{Shape, Work, bench, uniform};
@@ -16,15 +16,15 @@ const SHAPES: [Shape<5>; 3] = [
 
 #[divan::bench(args = SHAPES)]
 fn distillation_backward(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
-    backward(bencher, shape, Precision::F32);
+    backward(bencher, shape, Operands::F32);
 }
 
 #[divan::bench(args = SHAPES)]
 fn distillation_backward_bf16(bencher: Bencher<'_, '_>, shape: &Shape<5>) {
-    backward(bencher, shape, Precision::Bf16);
+    backward(bencher, shape, Operands::Bf16);
 }
 
-fn backward(bencher: Bencher<'_, '_>, shape: &Shape<5>, precision: Precision) {
+fn backward(bencher: Bencher<'_, '_>, shape: &Shape<5>, operands: Operands) {
     let [t, d, d_teacher, v, v_teacher] = shape.sizes();
     let of = |d: usize, v: usize, seed| (uniform(t * d, -1.0, 1.0, seed), uniform(v * d, -0.5, 0.5, seed + 1));
     let (student, teacher) = (of(d, v, 1), of(d_teacher, v_teacher, 3));
@@ -35,7 +35,7 @@ fn backward(bencher: Bencher<'_, '_>, shape: &Shape<5>, precision: Precision) {
         teacher: projection((&teacher.0[..], &teacher.1[..]), d_teacher),
         pool: pool.as_deref(),
         temperature: 2.0,
-        precision,
+        operands,
     };
     let (mut losses, mut d_hidden, mut d_head) = (vec![0.0; t], vec![0.0; t * d], vec![0.0; v * d]);
     let work = Work {

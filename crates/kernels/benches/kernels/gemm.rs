@@ -1,7 +1,7 @@
 //! Products of a layer: forward, for the input, for the weight; of the numbers and of numbers rounded to bfloat16.
 
 use divan::Bencher;
-use itera_kernels::gemm::{Matrix, MatrixMut, Precision, Write, par_gemm};
+use itera_kernels::gemm::{Matrix, MatrixMut, Operands, Write, par_gemm};
 
 use crate::support::{Shape, Work, bench, uniform};
 
@@ -12,61 +12,61 @@ const SHAPES: [Shape<3>; 3] = [
     Shape([("t", 4096), ("in", 128), ("out", 768)]),
 ];
 
-fn product(bencher: Bencher<'_, '_>, [m, k, n]: [usize; 3], transposed: [bool; 2], precision: Precision) {
+fn product(bencher: Bencher<'_, '_>, [m, k, n]: [usize; 3], transposed: [bool; 2], operands: Operands) {
     let (a, b) = (uniform(m * k, -1.0, 1.0, 1), uniform(k * n, -1.0, 1.0, 2));
     let mut c = vec![0.0; m * n];
     let a = if transposed[0] { Matrix::new(&a, k, m).t() } else { Matrix::new(&a, m, k) };
     let b = if transposed[1] { Matrix::new(&b, n, k).t() } else { Matrix::new(&b, k, n) };
-    let b = b.in_precision(precision);
+    let b = b.with_operands(operands);
     bench(bencher, Work { floats: m * k + k * n + m * n, flops: 2 * m * k * n }, || {
         par_gemm(a, b, MatrixMut::new(&mut c, m, n), Write::Set);
     });
 }
 
 /// y = x·wᵀ
-fn forward(bencher: Bencher<'_, '_>, shape: &Shape<3>, precision: Precision) {
+fn forward(bencher: Bencher<'_, '_>, shape: &Shape<3>, operands: Operands) {
     let [t, d_in, out] = shape.sizes();
-    product(bencher, [t, d_in, out], [false, true], precision);
+    product(bencher, [t, d_in, out], [false, true], operands);
 }
 
 /// dx = dy·w
-fn input_gradient(bencher: Bencher<'_, '_>, shape: &Shape<3>, precision: Precision) {
+fn input_gradient(bencher: Bencher<'_, '_>, shape: &Shape<3>, operands: Operands) {
     let [t, d_in, out] = shape.sizes();
-    product(bencher, [t, out, d_in], [false, false], precision);
+    product(bencher, [t, out, d_in], [false, false], operands);
 }
 
 /// dw = dyᵀ·x
-fn weight_gradient(bencher: Bencher<'_, '_>, shape: &Shape<3>, precision: Precision) {
+fn weight_gradient(bencher: Bencher<'_, '_>, shape: &Shape<3>, operands: Operands) {
     let [t, d_in, out] = shape.sizes();
-    product(bencher, [out, t, d_in], [true, false], precision);
+    product(bencher, [out, t, d_in], [true, false], operands);
 }
 
 #[divan::bench(args = SHAPES)]
 fn linear(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
-    forward(bencher, shape, Precision::F32);
+    forward(bencher, shape, Operands::F32);
 }
 
 #[divan::bench(args = SHAPES)]
 fn linear_bf16(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
-    forward(bencher, shape, Precision::Bf16);
+    forward(bencher, shape, Operands::Bf16);
 }
 
 #[divan::bench(args = SHAPES)]
 fn linear_input_gradient(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
-    input_gradient(bencher, shape, Precision::F32);
+    input_gradient(bencher, shape, Operands::F32);
 }
 
 #[divan::bench(args = SHAPES)]
 fn linear_input_gradient_bf16(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
-    input_gradient(bencher, shape, Precision::Bf16);
+    input_gradient(bencher, shape, Operands::Bf16);
 }
 
 #[divan::bench(args = SHAPES)]
 fn linear_weight_gradient(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
-    weight_gradient(bencher, shape, Precision::F32);
+    weight_gradient(bencher, shape, Operands::F32);
 }
 
 #[divan::bench(args = SHAPES)]
 fn linear_weight_gradient_bf16(bencher: Bencher<'_, '_>, shape: &Shape<3>) {
-    weight_gradient(bencher, shape, Precision::Bf16);
+    weight_gradient(bencher, shape, Operands::Bf16);
 }

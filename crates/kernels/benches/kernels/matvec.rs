@@ -9,7 +9,7 @@ use divan::{
     counter::{BytesCount, ItemsCount},
 };
 use itera_kernels::{
-    matvec::{Activations, Precision, multiply},
+    matvec::{Activations, BatchMemory, multiply},
     quant::{Kind, QuantMatrix, quantize},
 };
 
@@ -38,13 +38,13 @@ fn cases() -> impl Iterator<Item = Case> {
     })
 }
 
-fn bench(bencher: Bencher<'_, '_>, case: Case, precision: Precision, batch: usize) {
+fn bench(bencher: Bencher<'_, '_>, case: Case, activations: Activations, batch: usize) {
     let Case { kind, rows, cols } = case;
     let mut bytes = vec![0; kind.row_bytes(rows * cols).expect("whole blocks")];
     quantize(kind, &uniform(rows * cols, -1.0, 1.0, 1), &mut bytes);
     let w = QuantMatrix::new(kind, rows, cols, &bytes).expect("whole rows");
-    let (x, mut activations) = (uniform(batch * cols, -1.0, 1.0, 2), Activations::new(precision));
-    let mut x = activations.batch(&x, cols);
+    let (x, mut memory) = (uniform(batch * cols, -1.0, 1.0, 2), BatchMemory::new(activations));
+    let mut x = memory.batch(&x, cols);
     let mut y = vec![0.0; batch * rows];
     let work = ItemsCount::new(2 * batch * rows * cols);
     bencher.counter(BytesCount::new(bytes.len())).counter(work).bench_local(|| {
@@ -55,31 +55,31 @@ fn bench(bencher: Bencher<'_, '_>, case: Case, precision: Precision, batch: usiz
 
 #[divan::bench(args = cases(), sample_size = 64)]
 fn int8(bencher: Bencher<'_, '_>, case: Case) {
-    bench(bencher, case, Precision::Int8, 1);
+    bench(bencher, case, Activations::Int8, 1);
 }
 
 #[divan::bench(args = cases(), sample_size = 64)]
 fn exact(bencher: Bencher<'_, '_>, case: Case) {
-    bench(bencher, case, Precision::Exact, 1);
+    bench(bencher, case, Activations::Exact, 1);
 }
 
 #[divan::bench(args = cases(), sample_size = 16)]
 fn int8_batch_32(bencher: Bencher<'_, '_>, case: Case) {
-    bench(bencher, case, Precision::Int8, 32);
+    bench(bencher, case, Activations::Int8, 32);
 }
 
 #[divan::bench(args = cases(), sample_size = 16)]
 fn exact_batch_32(bencher: Bencher<'_, '_>, case: Case) {
-    bench(bencher, case, Precision::Exact, 32);
+    bench(bencher, case, Activations::Exact, 32);
 }
 
 /// What a vector costs before any matrix reads it.
 #[divan::bench(args = [(1, 64), (1, 256), (32, 64)], sample_size = 64)]
 fn prepare(bencher: Bencher<'_, '_>, (batch, cols): (usize, usize)) {
     let values = uniform(batch * cols, -1.0, 1.0, 2);
-    let mut activations = Activations::new(Precision::Int8);
+    let mut memory = BatchMemory::new(Activations::Int8);
     let no_rows = QuantMatrix::new(Kind::Q8_0, 0, cols, &[]).expect("whole rows");
     bencher.counter(ItemsCount::new(values.len())).bench_local(|| {
-        multiply(no_rows, &mut activations.batch(black_box(&values), cols), &mut []);
+        multiply(no_rows, &mut memory.batch(black_box(&values), cols), &mut []);
     });
 }

@@ -2,11 +2,11 @@ use rayon::prelude::*;
 
 use super::{Attention, KEYS, Rope, keys_and_values, mask_future};
 use crate::{
-    CHUNK_LEN,
+    TASK_LEN,
     gemm::{Left, Matrix, MatrixMut, Packed, Write, gemm_packed},
     scratch,
     simd::simd,
-    softmax::{LANES, weight},
+    softmax::{COLUMNS, weight},
     sums::{self, ROWS},
 };
 
@@ -47,7 +47,7 @@ pub fn backward(op: &Attention, rope: Option<&Rope>, saved: Saved<'_>, d_y: &[f3
     let lens = (saved.y.len(), d_y.len(), saved.logsumexp.len());
     assert_eq!(lens, (positions * op.y_width(), positions * op.y_width(), positions * op.n_heads), "saved tensors");
 
-    let (units, blocks, keys_len) = (op.batch * op.n_kv_heads, op.len.div_ceil(LANES), op.keys_len());
+    let (units, blocks, keys_len) = (op.batch * op.n_kv_heads, op.len.div_ceil(COLUMNS), op.keys_len());
     let prepared_len = units * (Seen::len(op) + blocks * Queries::len(op));
     let d_q_len = units * blocks * lanes(op) * op.d_head;
     scratch::with_parts([keys_len, keys_len, prepared_len, d_q_len, keys_len, keys_len], |parts| {
@@ -59,10 +59,10 @@ pub fn backward(op: &Attention, rope: Option<&Rope>, saved: Saved<'_>, d_y: &[f3
         let heads: Vec<_> = heads.map(|((keys, values), buffer)| Seen::new(op, keys, values, buffer)).collect();
         let queries = of_queries.par_chunks_exact_mut(Queries::len(op)).enumerate();
         let queries: Vec<_> = queries
-            .map(|(i, buffer)| Queries::new(op, rope, &saved, d_y, i / blocks, i % blocks * LANES, buffer))
+            .map(|(i, buffer)| Queries::new(op, rope, &saved, d_y, i / blocks, i % blocks * COLUMNS, buffer))
             .collect();
         for gradient in [&mut *d_q, &mut *d_k, &mut *d_v] {
-            gradient.par_chunks_mut(CHUNK_LEN).for_each(|part| part.fill(0.0));
+            gradient.par_chunks_mut(TASK_LEN).for_each(|part| part.fill(0.0));
         }
         let segment = segment_len(op);
         for round in 0..op.len.div_ceil(segment) {
@@ -75,14 +75,14 @@ pub fn backward(op: &Attention, rope: Option<&Rope>, saved: Saved<'_>, d_y: &[f3
 
 /// Lanes of a block of queries: its positions in each of the heads that share keys and values.
 fn lanes(op: &Attention) -> usize {
-    op.per_kv() * LANES
+    op.per_kv() * COLUMNS
 }
 
 /// Positions of a segment, a function of the shapes alone: all of a sequence's if there are enough sequences and heads.
 fn segment_len(op: &Attention) -> usize {
     let units = op.batch * op.n_kv_heads;
     let segments = if units >= TASKS { 1 } else { (2 * TASKS).div_ceil(units).min(MAX_SEGMENTS) };
-    op.len.div_ceil(segments).next_multiple_of(LANES).max(MIN_SEGMENT)
+    op.len.div_ceil(segments).next_multiple_of(COLUMNS).max(MIN_SEGMENT)
 }
 
 /// The keys and values of one head as the products read them, each [l, w].
@@ -95,7 +95,7 @@ struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     fn len(op: &Attention) -> usize {
-        2 * Left::len(op.precision, op.len, op.d_head) + Packed::len(op.len, op.d_head)
+        2 * Left::len(op.operands, op.len, op.d_head) + Packed::len(op.len, op.d_head)
     }
 
     fn new(op: &Attention, keys: &'a [f32], values: &'a [f32], buffer: &'a mut [f32]) -> Self {
@@ -103,9 +103,9 @@ impl<'a> Seen<'a> {
         let (packed, rounded) = buffer.split_at_mut(Packed::len(op.len, op.d_head));
         let (rounded_keys, rounded_values) = rounded.split_at_mut(rounded.len() / 2);
         Self {
-            keys: Left::new(keys, op.precision, rounded_keys),
-            values: Left::new(values, op.precision, rounded_values),
-            packed: Packed::pack(keys.in_precision(op.precision), packed),
+            keys: Left::new(keys, op.operands, rounded_keys),
+            values: Left::new(values, op.operands, rounded_values),
+            packed: Packed::pack(keys.with_operands(op.operands), packed),
         }
     }
 }
@@ -141,7 +141,7 @@ impl<'a> Queries<'a> {
         start: usize,
         buffer: &'a mut [f32],
     ) -> Self {
-        let (w, lanes, count) = (op.d_head, lanes(op), LANES.min(op.len - start));
+        let (w, lanes, count) = (op.d_head, lanes(op), COLUMNS.min(op.len - start));
         let (sequence, first_head) = (unit / op.n_kv_heads, unit % op.n_kv_heads * op.per_kv());
         let qkv = &saved.qkv[sequence * op.qkv_len()..][..op.qkv_len()];
         let (statistics, packed) = buffer.split_at_mut(2 * lanes);
@@ -150,8 +150,8 @@ impl<'a> Queries<'a> {
         dots.fill(0.0);
         scratch::with_parts([lanes * w; 2], |[q, d_y_rows]| {
             d_y_rows.fill(0.0);
-            let heads = q.chunks_exact_mut(LANES * w).zip(d_y_rows.chunks_exact_mut(LANES * w));
-            let heads = heads.zip(logsumexp.chunks_exact_mut(LANES).zip(dots.chunks_exact_mut(LANES)));
+            let heads = q.chunks_exact_mut(COLUMNS * w).zip(d_y_rows.chunks_exact_mut(COLUMNS * w));
+            let heads = heads.zip(logsumexp.chunks_exact_mut(COLUMNS).zip(dots.chunks_exact_mut(COLUMNS)));
             for (head, ((q, d_y_rows), (logsumexp, dots))) in heads.enumerate() {
                 let head = first_head + head;
                 op.load_queries(rope, qkv, start, head, q);
@@ -163,7 +163,7 @@ impl<'a> Queries<'a> {
                     logsumexp[i] = saved.logsumexp[position * op.n_heads + head];
                 }
             }
-            let [q, d_y] = [q, d_y_rows].map(|rows| Matrix::new(rows, lanes, w).in_precision(op.precision));
+            let [q, d_y] = [q, d_y_rows].map(|rows| Matrix::new(rows, lanes, w).with_operands(op.operands));
             let (rows_len, columns_len) = (Packed::len(lanes, w), Packed::len(w, lanes));
             let (of_q, rest) = packed.split_at_mut(rows_len);
             let (of_d_y, rest) = rest.split_at_mut(rows_len);
@@ -205,14 +205,14 @@ fn tasks<'a>(
     round: usize,
     [d_q, d_k, d_v]: [&'a mut [f32]; 3],
 ) -> Vec<Task<'a>> {
-    let (segments, blocks) = (op.len.div_ceil(segment), op.len.div_ceil(LANES));
+    let (segments, blocks) = (op.len.div_ceil(segment), op.len.div_ceil(COLUMNS));
     let (block_len, w) = (lanes(op) * op.d_head, op.d_head);
     let units = d_k.chunks_exact_mut(op.len * w).zip(d_v.chunks_exact_mut(op.len * w));
     let units = units.zip(d_q.chunks_exact_mut(blocks * block_len)).zip(heads.iter().zip(queries.chunks_exact(blocks)));
     let mut tasks = Vec::new();
     for (((d_k, d_v), d_q), (seen, queries)) in units {
         let mut of_keys: Vec<_> = d_k.chunks_mut(segment * w).zip(d_v.chunks_mut(segment * w)).map(Some).collect();
-        let of_queries = d_q.chunks_mut(segment / LANES * block_len).zip(queries.chunks(segment / LANES));
+        let of_queries = d_q.chunks_mut(segment / COLUMNS * block_len).zip(queries.chunks(segment / COLUMNS));
         for (i, (d_q, queries)) in of_queries.enumerate() {
             let j = (segments + round - i) % segments;
             if j <= i {
@@ -227,7 +227,7 @@ fn tasks<'a>(
 impl Task<'_> {
     fn run(self, op: &Attention) {
         let (w, lanes, n_keys) = (op.d_head, lanes(op), self.d_k.len() / op.d_head);
-        let rounded_len = Left::len(op.precision, KEYS, lanes).max(Left::len(op.precision, lanes, KEYS));
+        let rounded_len = Left::len(op.operands, KEYS, lanes).max(Left::len(op.operands, lanes, KEYS));
         scratch::with_parts([KEYS * lanes, KEYS * lanes, rounded_len], |[p, d_s, rounded]| {
             for (queries, d_q) in self.queries.iter().zip(self.d_q.chunks_exact_mut(lanes * w)) {
                 let seen = n_keys.min(queries.start + queries.count - self.first_key);
@@ -243,12 +243,12 @@ impl Task<'_> {
                     let (p, d_s) = (Matrix::new(p, n, lanes), Matrix::new(d_s, n, lanes));
                     let of_keys = from * w..(from + n) * w;
                     let d_v = MatrixMut::new(&mut self.d_v[of_keys.clone()], n, w);
-                    gemm_packed(Left::new(p, op.precision, rounded), queries.d_y, d_v, Write::Add);
+                    gemm_packed(Left::new(p, op.operands, rounded), queries.d_y, d_v, Write::Add);
                     let d_k = MatrixMut::new(&mut self.d_k[of_keys], n, w);
-                    gemm_packed(Left::new(d_s, op.precision, rounded), queries.q, d_k, Write::Add);
+                    gemm_packed(Left::new(d_s, op.operands, rounded), queries.q, d_k, Write::Add);
                     let d_q = MatrixMut::new(d_q, lanes, w);
                     let keys = self.seen.packed.row_range(first, n);
-                    gemm_packed(Left::new(d_s.t(), op.precision, rounded), keys, d_q, Write::Add);
+                    gemm_packed(Left::new(d_s.t(), op.operands, rounded), keys, d_q, Write::Add);
                 }
             }
         });
@@ -277,7 +277,7 @@ simd! {
 
 /// Turn the gradients of rotated and scaled queries and keys back, and lay them out as `qkv`.
 fn collect(op: &Attention, rope: Option<&Rope>, [d_q, d_k, d_v]: [&[f32]; 3], d_qkv: &mut [f32]) {
-    let (w, width, blocks) = (op.d_head, op.qkv_width(), op.len.div_ceil(LANES));
+    let (w, width, blocks) = (op.d_head, op.qkv_width(), op.len.div_ceil(COLUMNS));
     d_qkv.par_chunks_mut(ROWS * width).enumerate().for_each(|(block, rows)| {
         for (i, row) in rows.chunks_exact_mut(width).enumerate() {
             let (sequence, position) = ((block * ROWS + i) / op.len, (block * ROWS + i) % op.len);
@@ -285,8 +285,8 @@ fn collect(op: &Attention, rope: Option<&Rope>, [d_q, d_k, d_v]: [&[f32]; 3], d_
             let (keys, values) = rest.split_at_mut(op.n_kv_heads * w);
             let unit = |kv: usize| sequence * op.n_kv_heads + kv;
             for (head, query) in queries.chunks_exact_mut(w).enumerate() {
-                let block = unit(head / op.per_kv()) * blocks + position / LANES;
-                let from = ((block * op.per_kv() + head % op.per_kv()) * LANES + position % LANES) * w;
+                let block = unit(head / op.per_kv()) * blocks + position / COLUMNS;
+                let from = ((block * op.per_kv() + head % op.per_kv()) * COLUMNS + position % COLUMNS) * w;
                 query.iter_mut().zip(&d_q[from..]).for_each(|(query, d_q)| *query = op.scale * d_q);
             }
             for (kv, (key, value)) in keys.chunks_exact_mut(w).zip(values.chunks_exact_mut(w)).enumerate() {

@@ -4,7 +4,7 @@ use super::{Attention, KEYS, Rope, keys_and_values, mask_future};
 use crate::{
     gemm::{Left, Matrix, MatrixMut, Packed, Write, gemm_packed},
     scratch,
-    softmax::{self, LANES},
+    softmax::{self, COLUMNS},
 };
 
 /// Attention of sequences without a past.
@@ -50,10 +50,10 @@ pub fn attend(
         let outputs =
             y.par_chunks_exact_mut(op.len * op.y_width()).zip(logsumexp.par_chunks_exact_mut(op.len * op.n_heads));
         sequences.zip(outputs).for_each(|((qkv, heads), (y, logsumexp))| {
-            let blocks = y.par_chunks_mut(LANES * op.y_width()).zip(logsumexp.par_chunks_mut(LANES * op.n_heads));
+            let blocks = y.par_chunks_mut(COLUMNS * op.y_width()).zip(logsumexp.par_chunks_mut(COLUMNS * op.n_heads));
             blocks.enumerate().for_each(|(block, (y, logsumexp))| {
                 for (kv, seen) in heads.iter().enumerate() {
-                    attend_block(op, rope, qkv, seen, block * LANES, kv * op.per_kv(), y, logsumexp);
+                    attend_block(op, rope, qkv, seen, block * COLUMNS, kv * op.per_kv(), y, logsumexp);
                 }
             });
         });
@@ -68,25 +68,25 @@ struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     fn len(op: &Attention) -> usize {
-        Left::len(op.precision, op.seen(), op.d_head) + Packed::len(op.seen(), op.d_head)
+        Left::len(op.operands, op.seen(), op.d_head) + Packed::len(op.seen(), op.d_head)
     }
 
     fn new(op: &Attention, keys: &'a [f32], values: &'a [f32], buffer: &'a mut [f32]) -> Self {
         let [keys, values] = [keys, values].map(|rows| Matrix::new(rows, op.seen(), op.d_head));
         let (packed, rounded) = buffer.split_at_mut(Packed::len(op.seen(), op.d_head));
         Self {
-            keys: Left::new(keys, op.precision, rounded),
-            values: Packed::pack(values.in_precision(op.precision), packed),
+            keys: Left::new(keys, op.operands, rounded),
+            values: Packed::pack(values.with_operands(op.operands), packed),
         }
     }
 }
 
 /// A head's queries, and what is known of their distributions after some keys.
 struct Queries<'a> {
-    /// [w, LANES]
+    /// [w, COLUMNS]
     transposed: Packed<'a>,
-    max: [f32; LANES],
-    sum: [f32; LANES],
+    max: [f32; COLUMNS],
+    sum: [f32; COLUMNS],
 }
 
 /// The queries from `start` of the heads from `first_head` that share `seen`.
@@ -102,20 +102,20 @@ fn attend_block(
     logsumexp: &mut [f32],
 ) {
     let (w, heads) = (op.d_head, op.per_kv());
-    let count = LANES.min(op.len - start);
+    let count = COLUMNS.min(op.len - start);
     let end = op.past + start + count;
-    let rounded_len = Left::len(op.precision, count, KEYS);
-    let lens = [LANES * w, heads * Packed::len(w, LANES), KEYS * LANES, rounded_len, heads * count * w];
+    let rounded_len = Left::len(op.operands, count, KEYS);
+    let lens = [COLUMNS * w, heads * Packed::len(w, COLUMNS), KEYS * COLUMNS, rounded_len, heads * count * w];
     scratch::with_parts(lens, |[rows, packed, z, rounded, sums_y]| {
-        let packed = packed.chunks_exact_mut(Packed::len(w, LANES)).enumerate();
+        let packed = packed.chunks_exact_mut(Packed::len(w, COLUMNS)).enumerate();
         let mut queries: Vec<_> = packed
             .map(|(head, packed)| {
                 op.load_queries(rope, qkv, start, first_head + head, rows);
-                let rows = Matrix::new(rows, LANES, w).in_precision(op.precision);
+                let rows = Matrix::new(rows, COLUMNS, w).with_operands(op.operands);
                 Queries {
                     transposed: Packed::pack(rows.t(), packed),
-                    max: [f32::NEG_INFINITY; LANES],
-                    sum: [0.0; LANES],
+                    max: [f32::NEG_INFINITY; COLUMNS],
+                    sum: [0.0; COLUMNS],
                 }
             })
             .collect();
@@ -124,8 +124,8 @@ fn attend_block(
             let (keys, values) = (seen.keys.row_range(from, n), seen.values.row_range(from, n));
             for (Queries { transposed, max, sum }, sum_y) in queries.iter_mut().zip(sums_y.chunks_exact_mut(count * w))
             {
-                let z = &mut z[..n * LANES];
-                gemm_packed(keys, *transposed, MatrixMut::new(z, n, LANES), Write::Set);
+                let z = &mut z[..n * COLUMNS];
+                gemm_packed(keys, *transposed, MatrixMut::new(z, n, COLUMNS), Write::Set);
                 mask_future(z, 1, from, op.past + start);
                 let next_max = softmax::max(z, max);
                 let part = softmax::exp_and_sum(z, &next_max);
@@ -140,7 +140,7 @@ fn attend_block(
                 }
                 sum.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
                 *max = next_max;
-                let e_t = Left::new(Matrix::strided(z, count, n, 1, LANES), op.precision, rounded);
+                let e_t = Left::new(Matrix::strided(z, count, n, 1, COLUMNS), op.operands, rounded);
                 gemm_packed(e_t, values, MatrixMut::new(sum_y, count, w), write);
             }
         }

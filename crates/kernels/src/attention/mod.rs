@@ -10,7 +10,7 @@
 //! Scores are kept transposed, a row for each key, and for a block of keys at a time: FlashAttention-2 (arXiv
 //! 2307.08691, algorithms 1 and 2), whose running maximum and sum make memory linear in the length of a sequence.
 //! Backward computes the scores again from the logsumexp that forward saved. Keys after the last query of a block are
-//! never looked at. In [`Precision::Bf16`] the operands of every product are rounded; maxima, sums and exponentials
+//! never looked at. With [`Operands::Bf16`] those of every product are rounded; maxima, sums and exponentials
 //! are in f32 either way.
 
 mod backward;
@@ -23,7 +23,7 @@ pub use backward::{Saved, backward};
 pub use forward::{attend, forward};
 pub use rope::Rope;
 
-use crate::{gemm::Precision, softmax::LANES};
+use crate::{gemm::Operands, softmax::COLUMNS};
 
 /// Keys whose scores exist at once; a block of k of the product with the values.
 const KEYS: usize = 256;
@@ -47,8 +47,8 @@ pub struct Attention {
     pub d_head: usize,
     /// Factor on the scores.
     pub scale: f32,
-    /// Of the products.
-    pub precision: Precision,
+    /// What the products multiply.
+    pub operands: Operands,
 }
 
 impl Attention {
@@ -96,9 +96,9 @@ impl Attention {
     /// Queries from `start` of one head, scaled and turned; rows past the last query are zero.
     ///
     /// # Shapes
-    /// `qkv`: [l, qkv_width] of one sequence, `queries`: [LANES, w]
+    /// `qkv`: [l, qkv_width] of one sequence, `queries`: [COLUMNS, w]
     fn load_queries(&self, rope: Option<&Rope>, qkv: &[f32], start: usize, head: usize, queries: &mut [f32]) {
-        let count = LANES.min(self.len - start);
+        let count = COLUMNS.min(self.len - start);
         let rows = qkv[start * self.qkv_width()..].chunks_exact(self.qkv_width());
         let (queries, beyond) = queries.split_at_mut(count * self.d_head);
         beyond.fill(0.0);
@@ -153,13 +153,13 @@ pub fn keys_and_values(
     });
 }
 
-/// Give −∞ to the scores `z` [keys, heads·LANES] of keys from `first_key` that lie after their query; lane i of each head
+/// Give −∞ to the scores `z` [keys, heads·COLUMNS] of keys from `first_key` that lie after their query; lane i of each head
 /// is the query at `first_query + i`.
 fn mask_future(z: &mut [f32], heads: usize, first_key: usize, first_query: usize) {
     let reached = (first_query + 1).saturating_sub(first_key);
-    for (i, row) in z.chunks_exact_mut(heads * LANES).enumerate().skip(reached) {
-        let lanes = (first_key + i - first_query).min(LANES);
-        for head in row.chunks_exact_mut(LANES) {
+    for (i, row) in z.chunks_exact_mut(heads * COLUMNS).enumerate().skip(reached) {
+        let lanes = (first_key + i - first_query).min(COLUMNS);
+        for head in row.chunks_exact_mut(COLUMNS) {
             head[..lanes].fill(f32::NEG_INFINITY);
         }
     }

@@ -34,7 +34,7 @@ struct Case {
 
 impl Case {
     fn new([batch, len, past, n_heads, n_kv_heads, d_head]: [usize; 6], rope: bool) -> Self {
-        let op = Attention { batch, len, past, n_heads, n_kv_heads, d_head, scale: 0.6, precision: Precision::F32 };
+        let op = Attention { batch, len, past, n_heads, n_kv_heads, d_head, scale: 0.6, operands: Operands::F32 };
         let past_len = batch * n_kv_heads * past * d_head;
         Self {
             op,
@@ -45,8 +45,8 @@ impl Case {
         }
     }
 
-    fn in_precision(mut self, precision: Precision) -> Self {
-        self.op.precision = precision;
+    fn with_operands(mut self, operands: Operands) -> Self {
+        self.op.operands = operands;
         self
     }
 
@@ -110,7 +110,7 @@ fn gradients_agree_with_the_twin() {
 #[test]
 fn bfloat16_rounds_the_operands_of_every_product() {
     for shape in [[1, 33, 0, 6, 2, 16], [1, 64, 256, 2, 1, 34], [2, 129, 0, 4, 2, 8], [1, 300, 0, 4, 1, 2]] {
-        let mut case = Case::new(shape, true).in_precision(Precision::Bf16);
+        let mut case = Case::new(shape, true).with_operands(Operands::Bf16);
         // a rounded score is off by 2⁻⁸ of itself, and its weight by as much as that: keep scores small
         case.qkv.iter_mut().for_each(|x| *x /= 3.0);
         let (qkv, past) = (wide(&case.qkv), (wide(&case.past[0]), wide(&case.past[1])));
@@ -144,14 +144,14 @@ fn twin_is_the_slope_of_its_forward() {
 
 #[test]
 fn threads_and_instruction_sets_do_not_change_a_bit() {
-    for precision in [Precision::F32, Precision::Bf16] {
+    for operands in [Operands::F32, Operands::Bf16] {
         for shape in [[1, 1000, 0, 4, 2, 8], [3, 70, 0, 2, 1, 16]] {
-            let case = Case::new(shape, true).in_precision(precision);
+            let case = Case::new(shape, true).with_operands(operands);
             let results = for_thread_counts(|| (case.attend(), case.backward()));
-            assert!(results.iter().all(|result| *result == results[0]), "{shape:?} in {precision:?}");
+            assert!(results.iter().all(|result| *result == results[0]), "{shape:?} in {operands:?}");
             for level in Level::available().into_iter().filter(|level| *level > Level::Portable) {
                 let result = with_level(level, 2, || (case.attend(), case.backward()));
-                assert!(result == results[0], "{shape:?} in {precision:?} at {level:?}");
+                assert!(result == results[0], "{shape:?} in {operands:?} at {level:?}");
             }
         }
     }

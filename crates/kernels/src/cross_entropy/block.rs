@@ -1,6 +1,6 @@
 //! One block of tokens against the whole vocabulary.
 
-use super::{Head, HeadCrossEntropy, LANES, PANELS, RANGE, Slab, Upstream, slab::exp_and_sum_twice};
+use super::{COLUMNS, Head, HeadCrossEntropy, PANELS, RANGE, Slab, Upstream, slab::exp_and_sum_twice};
 use crate::{
     gemm::{Matrix, MatrixMut, Packed, Write, gemm_packed},
     scratch, softmax,
@@ -12,7 +12,7 @@ pub(super) struct Outputs<'a, 'b> {
     pub nats: &'a mut [f32],
     /// [tokens, d]
     pub d_hidden: &'a mut [f32],
-    /// [panels, ranges, LANES]: what the weights of a range are to be multiplied by.
+    /// [panels, ranges, COLUMNS]: what the weights of a range are to be multiplied by.
     pub factors: &'a mut [f32],
     /// The columns for the weights of each panel.
     pub slabs: &'a mut [Slab<'b>],
@@ -20,10 +20,10 @@ pub(super) struct Outputs<'a, 'b> {
 
 /// What is known of the distributions of a block's tokens after some ranges.
 struct Distributions {
-    max: [f32; LANES],
-    sum: [f32; LANES],
+    max: [f32; COLUMNS],
+    sum: [f32; COLUMNS],
     /// The target's logit.
-    hit: [f32; LANES],
+    hit: [f32; COLUMNS],
 }
 
 impl Distributions {
@@ -37,9 +37,9 @@ impl Distributions {
 
 /// Nats of the tokens from `start`.
 pub(super) fn nats(input: &HeadCrossEntropy<'_>, head: &Head<'_>, start: usize, nats: &mut [f32]) {
-    let weigh = |_, _, e: &mut [f32], max: &[f32; LANES]| softmax::exp_and_sum(e, max);
+    let weigh = |_, _, e: &mut [f32], max: &[f32; COLUMNS]| softmax::exp_and_sum(e, max);
     let found = over_ranges(input, head, start, nats.len(), weigh, |_, _, _, _, _| ());
-    found.iter().zip(nats.chunks_mut(LANES)).for_each(|(found, nats)| found.write_nats(nats));
+    found.iter().zip(nats.chunks_mut(COLUMNS)).for_each(|(found, nats)| found.write_nats(nats));
 }
 
 /// Nats of the tokens from `start`, their weights, and the gradient of hidden.
@@ -52,7 +52,7 @@ pub(super) fn gradients(
 ) {
     let Outputs { nats, d_hidden, factors, slabs } = outputs;
     let (tokens, d, ranges) = (nats.len(), input.d_model, input.ranges());
-    let (factors, _) = factors.as_chunks_mut::<LANES>();
+    let (factors, _) = factors.as_chunks_mut::<COLUMNS>();
     let found = over_ranges(
         input,
         head,
@@ -60,23 +60,23 @@ pub(super) fn gradients(
         tokens,
         |range, panel, e, max| exp_and_sum_twice(e, max, range * RANGE, &mut slabs[panel]),
         |range, panel, e, max, fading| {
-            let count = LANES.min(tokens - panel * LANES);
-            let d_hidden = &mut d_hidden[panel * LANES * d..][..count * d];
+            let count = COLUMNS.min(tokens - panel * COLUMNS);
+            let d_hidden = &mut d_hidden[panel * COLUMNS * d..][..count * d];
             if range > 0 {
                 for (d_hidden, fading) in d_hidden.chunks_exact_mut(d).zip(fading) {
                     d_hidden.iter_mut().for_each(|g| *g *= fading);
                 }
             }
-            let e_t = Matrix::strided(e, count, e.len() / LANES, 1, LANES);
+            let e_t = Matrix::strided(e, count, e.len() / COLUMNS, 1, COLUMNS);
             let write = if range == 0 { Write::Set } else { Write::Add };
             gemm_packed(e_t, head.columns(range), MatrixMut::new(d_hidden, count, d), write);
             factors[panel * ranges + range] = *max;
         },
     );
-    let panels = found.iter().zip(nats.chunks_mut(LANES)).zip(d_hidden.chunks_mut(LANES * d));
+    let panels = found.iter().zip(nats.chunks_mut(COLUMNS)).zip(d_hidden.chunks_mut(COLUMNS * d));
     for (panel, (((found, nats), d_hidden), factors)) in panels.zip(factors.chunks_exact_mut(ranges)).enumerate() {
         found.write_nats(nats);
-        let first = start + panel * LANES;
+        let first = start + panel * COLUMNS;
         for (lane, d_hidden) in d_hidden.chunks_exact_mut(d).enumerate() {
             let per_weight = upstream.of(first + lane) / input.scaling;
             let factor = per_weight / found.sum[lane];
@@ -92,7 +92,7 @@ pub(super) fn gradients(
     }
 }
 
-/// Product 1 for the tokens from `start`, range by range and panel by panel of [`LANES`] tokens:
+/// Product 1 for the tokens from `start`, range by range and panel by panel of [`COLUMNS`] tokens:
 /// `weigh(range, panel, z, max)` turns the logits into e and sums them, `each(range, panel, e, max, fading)` sees e
 /// under the maximum `max` of this and earlier ranges, and by what e under the earlier maximum fades.
 fn over_ranges(
@@ -100,41 +100,41 @@ fn over_ranges(
     head: &Head<'_>,
     start: usize,
     tokens: usize,
-    mut weigh: impl FnMut(usize, usize, &mut [f32], &[f32; LANES]) -> [f32; LANES],
-    mut each: impl FnMut(usize, usize, &[f32], &[f32; LANES], &[f32; LANES]),
+    mut weigh: impl FnMut(usize, usize, &mut [f32], &[f32; COLUMNS]) -> [f32; COLUMNS],
+    mut each: impl FnMut(usize, usize, &[f32], &[f32; COLUMNS], &[f32; COLUMNS]),
 ) -> [Distributions; PANELS] {
     let d = input.d_model;
-    let mut found =
-        [const { Distributions { max: [f32::NEG_INFINITY; LANES], sum: [0.0; LANES], hit: [0.0; LANES] } }; PANELS];
-    let packed_len = Packed::len(d, LANES);
-    let lens = [LANES * d, PANELS * packed_len, RANGE.min(input.vocab()) * LANES];
+    let mut found = [const { Distributions { max: [f32::NEG_INFINITY; COLUMNS], sum: [0.0; COLUMNS], hit: [0.0; COLUMNS] } };
+        PANELS];
+    let packed_len = Packed::len(d, COLUMNS);
+    let lens = [COLUMNS * d, PANELS * packed_len, RANGE.min(input.vocab()) * COLUMNS];
     scratch::with_parts(lens, |[hidden, packed, e]| {
         let inverse = input.scaling.recip();
         let mut panels = Vec::with_capacity(PANELS);
-        for (panel, packed) in packed.chunks_exact_mut(packed_len).enumerate().take(tokens.div_ceil(LANES)) {
-            let first = panel * LANES;
-            let count = LANES.min(tokens - first);
+        for (panel, packed) in packed.chunks_exact_mut(packed_len).enumerate().take(tokens.div_ceil(COLUMNS)) {
+            let first = panel * COLUMNS;
+            let count = COLUMNS.min(tokens - first);
             hidden[count * d..].fill(0.0);
             let rows = hidden.iter_mut().zip(&input.hidden[(start + first) * d..][..count * d]);
             rows.for_each(|(scaled, h)| *scaled = h * inverse);
             let targets = &input.targets[start + first..][..count];
-            let hidden_t = Matrix::new(hidden, LANES, d).t().in_precision(input.precision);
+            let hidden_t = Matrix::new(hidden, COLUMNS, d).t().with_operands(input.operands);
             panels.push((Packed::pack(hidden_t, packed), targets));
         }
         for range in 0..input.ranges() {
             let (head, rows) = head.rows(range);
-            let e = &mut e[..rows * LANES];
+            let e = &mut e[..rows * COLUMNS];
             for (panel, ((hidden_t, targets), found)) in panels.iter().zip(&mut found).enumerate() {
-                gemm_packed(head, *hidden_t, MatrixMut::new(e, rows, LANES), Write::Set);
+                gemm_packed(head, *hidden_t, MatrixMut::new(e, rows, COLUMNS), Write::Set);
                 for (lane, target) in targets.iter().enumerate() {
                     if let Some(row) = (*target as usize).checked_sub(range * RANGE).filter(|row| *row < rows) {
-                        found.hit[lane] = e[row * LANES + lane];
+                        found.hit[lane] = e[row * COLUMNS + lane];
                     }
                 }
                 let max = softmax::max(e, &found.max);
                 let fading = softmax::weights(&found.max, &max);
                 let part = weigh(range, panel, e, &max);
-                for lane in 0..LANES {
+                for lane in 0..COLUMNS {
                     found.sum[lane] = found.sum[lane] * fading[lane] + part[lane];
                 }
                 found.max = max;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{HeadCrossEntropy, RANGE};
 use crate::{
-    gemm::{Left, Matrix, Packed, Precision, Rounded},
+    gemm::{Left, Matrix, Operands, Packed, Rounded},
     scratch,
 };
 
@@ -20,9 +20,9 @@ impl Head<'_> {
     pub(super) fn with_rows(input: &HeadCrossEntropy<'_>, f: impl FnOnce(&Head<'_>)) {
         let (vocab, d) = (input.vocab(), input.d_model);
         let head = Matrix::new(input.head, vocab, d);
-        match input.precision {
-            Precision::F32 => f(&Head { rows: head.into(), vocab, columns: Vec::new() }),
-            Precision::Bf16 => scratch::with(Rounded::len(vocab, d), |buffer| {
+        match input.operands {
+            Operands::F32 => f(&Head { rows: head.into(), vocab, columns: Vec::new() }),
+            Operands::Bf16 => scratch::with(Rounded::len(vocab, d), |buffer| {
                 f(&Head { rows: Rounded::par_round(head, buffer).into(), vocab, columns: Vec::new() });
             }),
         }
@@ -31,7 +31,7 @@ impl Head<'_> {
     /// For products 1 and 2.
     pub(super) fn with_both(input: &HeadCrossEntropy<'_>, f: impl FnOnce(&Head<'_>)) {
         let (vocab, d) = (input.vocab(), input.d_model);
-        let head = Matrix::new(input.head, vocab, d).in_precision(input.precision);
+        let head = Matrix::new(input.head, vocab, d).with_operands(input.operands);
         let range_len = Packed::len(RANGE.min(vocab), d).max(1);
         Self::with_rows(input, |rows| {
             scratch::with(range_len * input.ranges(), |buffer| {

@@ -28,9 +28,9 @@ use std::ops::{Range, RangeInclusive};
 use rayon::prelude::*;
 
 use crate::{
-    gemm::{Matrix, MatrixMut, Packed, Precision, Write, gemm_packed},
+    gemm::{Matrix, MatrixMut, Operands, Packed, Write, gemm_packed},
     scratch,
-    softmax::LANES,
+    softmax::COLUMNS,
 };
 use block::Outputs;
 use head::Head;
@@ -40,9 +40,9 @@ use slab::Slab;
 /// for the other panels.
 const RANGE: usize = 8 * HEAD_ROWS;
 
-/// Panels of [`LANES`] tokens that a block takes through each range, and its tokens.
+/// Panels of [`COLUMNS`] tokens that a block takes through each range, and its tokens.
 const PANELS: usize = 2;
-const BLOCK: usize = PANELS * LANES;
+const BLOCK: usize = PANELS * COLUMNS;
 
 /// Rows of the head that one task of product 3 takes.
 const HEAD_ROWS: usize = 96;
@@ -70,7 +70,7 @@ pub struct HeadCrossEntropy<'a> {
     /// Divisor of the logits.
     pub scaling: f32,
     /// Of the products.
-    pub precision: Precision,
+    pub operands: Operands,
 }
 
 /// The loss's gradient by each token's nats.
@@ -219,10 +219,10 @@ impl HeadCrossEntropy<'_> {
         scratch::with(tokens * d, |scaled| {
             let rows = scaled.chunks_exact_mut(d).zip(self.hidden[start * d..].chunks_exact(d));
             for (token, (scaled, hidden)) in rows.enumerate() {
-                let factor = factors[(token / LANES * self.ranges() + range) * LANES + token % LANES];
+                let factor = factors[(token / COLUMNS * self.ranges() + range) * COLUMNS + token % COLUMNS];
                 scaled.iter_mut().zip(hidden).for_each(|(scaled, h)| *scaled = factor * h);
             }
-            Packed::pack(Matrix::new(scaled, tokens, d).in_precision(self.precision), packed)
+            Packed::pack(Matrix::new(scaled, tokens, d).with_operands(self.operands), packed)
         })
     }
 

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::{
     simd::simd,
-    softmax::{LANES, exp_sum_and},
+    softmax::{COLUMNS, exp_sum_and},
 };
 
 /// One block's columns in every row of a slab.
@@ -23,8 +23,8 @@ impl<'a> Slab<'a> {
     /// The blocks of a slab whose rows are `stride` apart.
     pub(super) fn columns(slab: &'a mut [f32], stride: usize) -> impl Iterator<Item = Self> {
         let (rows, first) = (slab.len() / stride, slab.as_mut_ptr());
-        (0..stride / LANES).map(move |block| Self {
-            first: first.wrapping_add(block * LANES),
+        (0..stride / COLUMNS).map(move |block| Self {
+            first: first.wrapping_add(block * COLUMNS),
             stride,
             rows,
             slab: PhantomData,
@@ -33,11 +33,11 @@ impl<'a> Slab<'a> {
 
     #[inline(always)]
     #[expect(unsafe_code, reason = "see SAFETY")]
-    fn write_row(&mut self, row: usize, values: &[f32; LANES]) {
+    fn write_row(&mut self, row: usize, values: &[f32; COLUMNS]) {
         assert!(row < self.rows);
         // SAFETY: the row is one of the slab's, checked above, and this block's columns lie inside it since
-        // (block + 1)·LANES ≤ stride.
-        unsafe { self.first.add(row * self.stride).cast::<[f32; LANES]>().write(*values) }
+        // (block + 1)·COLUMNS ≤ stride.
+        unsafe { self.first.add(row * self.stride).cast::<[f32; COLUMNS]>().write(*values) }
     }
 }
 
@@ -45,10 +45,10 @@ simd! {
     /// [`exp_and_sum`](crate::softmax::exp_and_sum) that writes the exponentials into rows from `first` of `slab` too.
     pub(super) fn exp_and_sum_twice<S>(
         z: &mut [f32],
-        max: &[f32; LANES],
+        max: &[f32; COLUMNS],
         first: usize,
         slab: &mut Slab<'_>,
-    ) -> [f32; LANES] {
+    ) -> [f32; COLUMNS] {
         exp_sum_and::<S>(z, max, |row, values| slab.write_row(first + row, values))
     }
 }

@@ -30,20 +30,20 @@ struct Case {
     targets: Vec<i32>,
     scaling: f32,
     upstream: Vec<f32>,
-    precision: Precision,
+    operands: Operands,
 }
 
 impl Case {
     fn new((t, d, v): (usize, usize, usize), scaling: f32) -> Self {
         let targets = uniform(t, 4).iter().map(|x| ((x + 1.0) / 2.0 * v as f32) as i32 % v as i32).collect();
         let hidden = uniform(t * d, 1).iter().map(|x| 3.0 * x).collect();
-        let (head, upstream, precision) = (uniform(v * d, 2), uniform(t, 3), Precision::F32);
-        Self { hidden, head, d, targets, scaling, upstream, precision }
+        let (head, upstream, operands) = (uniform(v * d, 2), uniform(t, 3), Operands::F32);
+        Self { hidden, head, d, targets, scaling, upstream, operands }
     }
 
     fn input(&self) -> HeadCrossEntropy<'_> {
-        let Self { hidden, head, d, targets, scaling, precision, .. } = self;
-        HeadCrossEntropy { hidden, head, d_model: *d, targets, scaling: *scaling, precision: *precision }
+        let Self { hidden, head, d, targets, scaling, operands, .. } = self;
+        HeadCrossEntropy { hidden, head, d_model: *d, targets, scaling: *scaling, operands: *operands }
     }
 
     fn nats(&self) -> Vec<f32> {
@@ -108,7 +108,7 @@ fn gradients_agree_with_the_twin() {
 #[test]
 fn bfloat16_rounds_the_operands_of_every_product() {
     for shape in [(33, 128, 97), (64, 12, RANGE + 1), (545, 8, 40)] {
-        let case = Case { precision: Precision::Bf16, ..Case::new(shape, 0.7) };
+        let case = Case { operands: Operands::Bf16, ..Case::new(shape, 0.7) };
         let (slow_hidden, slow_head) = case.slow_gradients(&wide(&case.upstream));
         for level in Level::available() {
             let [nats, d_hidden, d_head] = with_level(level, 2, || case.gradients(Upstream::Each(&case.upstream)));
@@ -133,11 +133,11 @@ fn twin_is_the_slope_of_its_forward() {
 
 #[test]
 fn every_thread_count_gives_the_same_bits() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        let case = Case { precision, ..Case::new((300, 20, SLAB_LEN / 256 + 3), 1.0) };
+    for operands in [Operands::F32, Operands::Bf16] {
+        let case = Case { operands, ..Case::new((300, 20, SLAB_LEN / 256 + 3), 1.0) };
         let results = for_thread_counts(|| (case.nats(), case.gradients(Upstream::Same(1.0))));
-        assert!(results.iter().all(|result| *result == results[0]), "{precision:?}");
-        assert_eq!(results[0].0, results[0].1[0], "with and without gradients in {precision:?}");
+        assert!(results.iter().all(|result| *result == results[0]), "{operands:?}");
+        assert_eq!(results[0].0, results[0].1[0], "with and without gradients in {operands:?}");
     }
 }
 
@@ -155,7 +155,7 @@ fn extreme_logits_are_exact() {
         targets: vec![3, 5, v as i32 - 1],
         scaling: 1.0,
         upstream: vec![1.0; 3],
-        precision: Precision::F32,
+        operands: Operands::F32,
     };
     let ln_2 = std::f32::consts::LN_2;
     for level in Level::available() {
@@ -179,7 +179,7 @@ fn only_differences_of_logits_count() {
             targets: vec![7],
             scaling: 1.0,
             upstream: vec![],
-            precision: Precision::F32,
+            operands: Operands::F32,
         };
         for level in Level::available() {
             let nats = with_level(level, 1, || case.nats());
@@ -199,7 +199,7 @@ fn no_gradient_is_subnormal() {
         targets: vec![0; t],
         scaling: 1e-3,
         upstream: vec![1e-3; t],
-        precision: Precision::F32,
+        operands: Operands::F32,
     };
     let [_, d_hidden, d_head] = case.gradients(Upstream::Each(&case.upstream));
     assert!(d_hidden.iter().chain(&d_head).all(|g| *g == 0.0 || g.is_normal()));

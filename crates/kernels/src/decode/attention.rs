@@ -194,7 +194,7 @@ mod tests {
     use crate::{
         attention::Attention,
         check::{assert_close, wide},
-        gemm::Precision,
+        gemm::Operands,
         reference,
         simd::{Level, with_level},
         test_data::uniform,
@@ -204,7 +204,7 @@ mod tests {
     fn case(op: &AttentionStep, seen: usize) -> (Attention, Vec<f32>) {
         let AttentionStep { n_heads, n_kv_heads, d_head, scale } = *op;
         let op =
-            Attention { batch: 1, len: seen, past: 0, n_heads, n_kv_heads, d_head, scale, precision: Precision::F32 };
+            Attention { batch: 1, len: seen, past: 0, n_heads, n_kv_heads, d_head, scale, operands: Operands::F32 };
         (op, uniform(seen * op.qkv_width(), seen as u64).iter().map(|x| 4.0 * x).collect())
     }
 

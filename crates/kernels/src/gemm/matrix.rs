@@ -4,7 +4,7 @@ use crate::stored::Stored;
 
 /// What a product sees of its operands. Sums are in f32 either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
+pub enum Operands {
     /// The numbers themselves.
     #[default]
     F32,
@@ -16,7 +16,7 @@ pub enum Precision {
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     pub(super) data: &'a [f32],
-    pub(super) precision: Precision,
+    pub(super) operands: Operands,
     pub(super) rows: usize,
     pub(super) cols: usize,
     pub(super) row_stride: usize,
@@ -38,12 +38,12 @@ impl<'a> Matrix<'a> {
     /// If `data` ends before the last element.
     pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Self {
         assert_inside(data.len(), rows, cols, row_stride, col_stride);
-        Self { data, precision: Precision::F32, rows, cols, row_stride, col_stride }
+        Self { data, operands: Operands::F32, rows, cols, row_stride, col_stride }
     }
 
-    /// The same, to be multiplied in `precision`; that of the right operand counts.
-    pub fn in_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+    /// The same, to be multiplied as `operands` says; what the right operand says counts.
+    pub fn with_operands(self, operands: Operands) -> Self {
+        Self { operands, ..self }
     }
 
     /// (rows, columns)
@@ -87,9 +87,9 @@ impl<'a> Matrix<'a> {
 /// A right operand: numbers, or dense rows of numbers that were rounded before.
 #[derive(Clone, Copy, Debug)]
 pub enum Right<'a> {
-    /// Numbers, seen in the precision of the matrix.
+    /// Numbers, read as the matrix says.
     Matrix(Matrix<'a>),
-    /// Rows of bfloat16, which are multiplied in [`Precision::Bf16`].
+    /// Rows of bfloat16, which are multiplied as [`Operands::Bf16`].
     Rounded {
         /// [rows, cols]
         numbers: &'a [u16],
@@ -107,13 +107,13 @@ impl<'a> From<Matrix<'a>> for Right<'a> {
 }
 
 impl<'a> Right<'a> {
-    /// Dense rows of stored numbers, to be multiplied in `precision`, or in [`Precision::Bf16`] if they were rounded.
+    /// Dense rows of stored numbers, to be multiplied as `operands` says, or as [`Operands::Bf16`] if they were rounded.
     ///
     /// # Panics
     /// If there are fewer numbers.
-    pub fn stored(numbers: Stored<'a>, rows: usize, cols: usize, precision: Precision) -> Self {
+    pub fn stored(numbers: Stored<'a>, rows: usize, cols: usize, operands: Operands) -> Self {
         match numbers {
-            Stored::F32(numbers) => Matrix::new(numbers, rows, cols).in_precision(precision).into(),
+            Stored::F32(numbers) => Matrix::new(numbers, rows, cols).with_operands(operands).into(),
             Stored::Bf16(numbers) => Self::Rounded { numbers: &numbers[..rows * cols], rows, cols },
         }
     }
@@ -125,10 +125,10 @@ impl<'a> Right<'a> {
         }
     }
 
-    pub(super) fn precision(&self) -> Precision {
+    pub(super) fn operands(&self) -> Operands {
         match self {
-            Self::Matrix(b) => b.precision,
-            Self::Rounded { .. } => Precision::Bf16,
+            Self::Matrix(b) => b.operands,
+            Self::Rounded { .. } => Operands::Bf16,
         }
     }
 

@@ -8,7 +8,7 @@
 //!
 //! Every product of the model goes through here: `x·wᵀ` forward, `dy·w` for the input, `dyᵀ·x` for the weight. A is
 //! read by broadcasts, so its transpose costs nothing more than a copy that keeps cache lines together. In
-//! [`Precision::Bf16`] both operands are copied, rounded, and two k make one step.
+//! [`Operands::Bf16`] both are copied, rounded, and two k make one step.
 //!
 //! An element of C is a chain of fused multiply-adds in order of k within each block of [`STEPS`], and the blocks are
 //! added in order. Neither the threads nor the instruction set (among those with a fused multiply-add) change a bit.
@@ -20,7 +20,7 @@ mod tile;
 
 use rayon::prelude::*;
 
-pub use matrix::{Matrix, MatrixMut, Precision, Right};
+pub use matrix::{Matrix, MatrixMut, Operands, Right};
 pub use pack::Packed;
 use pack::pack_transposed;
 pub use pairs::Rounded;
@@ -69,7 +69,7 @@ impl Write<'_> {
 /// If the shapes do not fit.
 pub fn gemm<'b>(a: Matrix<'_>, b: impl Into<Right<'b>>, c: MatrixMut<'_>, write: Write<'_>) {
     match b.into() {
-        Right::Matrix(b) if b.col_stride == 1 && b.precision == Precision::F32 => {
+        Right::Matrix(b) if b.col_stride == 1 && b.operands == Operands::F32 => {
             multiply(a.into(), Rhs::rows(b), c, write);
         }
         b => {
@@ -95,7 +95,7 @@ pub fn gemm_packed<'a>(a: impl Into<Left<'a>>, b: Packed<'_>, c: MatrixMut<'_>, 
 pub enum Left<'a> {
     /// Numbers, which each product rounds as its right operand is.
     Matrix(Matrix<'a>),
-    /// For right operands in [`Precision::Bf16`].
+    /// For right operands in [`Operands::Bf16`].
     Rounded(Rounded<'a>),
 }
 
@@ -113,18 +113,18 @@ impl<'a> From<Rounded<'a>> for Left<'a> {
 
 impl<'a> Left<'a> {
     /// Elements of the buffer for [`Left::new`] of `rows` × `k` numbers.
-    pub(crate) fn len(precision: Precision, rows: usize, k: usize) -> usize {
-        match precision {
-            Precision::F32 => 0,
-            Precision::Bf16 => Rounded::len(rows, k),
+    pub(crate) fn len(operands: Operands, rows: usize, k: usize) -> usize {
+        match operands {
+            Operands::F32 => 0,
+            Operands::Bf16 => Rounded::len(rows, k),
         }
     }
 
-    /// `a` as products in `precision` read it: where it lies, or rounded into `buffer`.
-    pub(crate) fn new(a: Matrix<'a>, precision: Precision, buffer: &'a mut [f32]) -> Self {
-        match precision {
-            Precision::F32 => a.into(),
-            Precision::Bf16 => Rounded::round(a, buffer).into(),
+    /// `a` as products of such `operands` read it: where it lies, or rounded into `buffer`.
+    pub(crate) fn new(a: Matrix<'a>, operands: Operands, buffer: &'a mut [f32]) -> Self {
+        match operands {
+            Operands::F32 => a.into(),
+            Operands::Bf16 => Rounded::round(a, buffer).into(),
         }
     }
 
@@ -222,7 +222,7 @@ pub fn par_gemm_packed(a: Matrix<'_>, b: Packed<'_>, c: MatrixMut<'_>, write: Wr
 /// The right operand as the tiles read it: panel p starts at `p · panel_stride` and has steps `step_stride` apart.
 struct Rhs<'a> {
     data: &'a [f32],
-    precision: Precision,
+    operands: Operands,
     k: usize,
     n: usize,
     panel_stride: usize,
@@ -231,14 +231,14 @@ struct Rhs<'a> {
 
 impl<'a> Rhs<'a> {
     fn panels(b: Packed<'a>) -> Self {
-        let Packed { panels: data, precision, k, n, panel_stride } = b;
-        Self { data, precision, k, n, panel_stride, step_stride: NR }
+        let Packed { panels: data, operands, k, n, panel_stride } = b;
+        Self { data, operands, k, n, panel_stride, step_stride: NR }
     }
 
     fn rows(b: Matrix<'a>) -> Self {
-        debug_assert!(b.col_stride == 1 && b.precision == Precision::F32, "only dense rows of f32 are read in place");
-        let Matrix { data, precision, rows: k, cols: n, row_stride: step_stride, .. } = b;
-        Self { data, precision, k, n, panel_stride: NR, step_stride }
+        debug_assert!(b.col_stride == 1 && b.operands == Operands::F32, "only dense rows of f32 are read in place");
+        let Matrix { data, operands, rows: k, cols: n, row_stride: step_stride, .. } = b;
+        Self { data, operands, k, n, panel_stride: NR, step_stride }
     }
 }
 
@@ -260,11 +260,11 @@ fn multiply(a: Left<'_>, b: Rhs<'_>, mut c: MatrixMut<'_>, write: Write<'_>) {
         });
         return;
     }
-    let all_steps = b.precision.steps(k);
+    let all_steps = b.operands.steps(k);
     let k_a_step = k.div_ceil(all_steps);
-    let far = match b.precision {
-        Precision::F32 => 2 * NR,
-        Precision::Bf16 => 1,
+    let far = match b.operands {
+        Operands::F32 => 2 * NR,
+        Operands::Bf16 => 1,
     };
     let transposed = matches!(a, Left::Matrix(a) if a.row_stride == 1 && a.col_stride > far);
     // packed groups of A and a panel of B share L1
@@ -273,23 +273,23 @@ fn multiply(a: Left<'_>, b: Rhs<'_>, mut c: MatrixMut<'_>, write: Write<'_>) {
         let steps = block.min(all_steps - from);
         let (first_k, end_k) = (from * k_a_step, ((from + steps) * k_a_step).min(k));
         let block = Block { from, steps, write: if from > 0 { Write::Add } else { write } };
-        match (a, b.precision) {
+        match (a, b.operands) {
             // a transposed A whose k are far apart: bring the rows of each tile together, step by step
-            (Left::Matrix(a), precision) if transposed => scratch::with(m.div_ceil(MR) * MR * steps, |packed| {
-                pack_transposed(&a.col_range(first_k, end_k - first_k), precision, packed);
+            (Left::Matrix(a), operands) if transposed => scratch::with(m.div_ceil(MR) * MR * steps, |packed| {
+                pack_transposed(&a.col_range(first_k, end_k - first_k), operands, packed);
                 for_tiles(Lhs::groups(packed, steps), Ahead::of_cols(&a, end_k), &b, block, &mut c);
             }),
-            (Left::Matrix(a), Precision::F32) => {
+            (Left::Matrix(a), Operands::F32) => {
                 let ahead = if from == 0 { Ahead::of_rows(&a) } else { Ahead::nothing() };
                 for_tiles(Lhs::in_place(&a.col_range(first_k, end_k - first_k)), ahead, &b, block, &mut c);
             }
-            (Left::Matrix(a), Precision::Bf16) => scratch::with(m * steps, |pairs| {
+            (Left::Matrix(a), Operands::Bf16) => scratch::with(m * steps, |pairs| {
                 round_rows(a.col_range(first_k, end_k - first_k), pairs);
                 let ahead = if from == 0 { Ahead::of_rows(&a) } else { Ahead::nothing() };
                 for_tiles(Lhs::rows(pairs, steps), ahead, &b, block, &mut c);
             }),
-            (Left::Rounded(a), precision) => {
-                assert_eq!(precision, Precision::Bf16, "what a rounded operand is multiplied with is rounded too");
+            (Left::Rounded(a), operands) => {
+                assert_eq!(operands, Operands::Bf16, "what a rounded operand is multiplied with is rounded too");
                 for_tiles(Lhs::rounded(&a, from), Ahead::nothing(), &b, block, &mut c);
             }
         }
@@ -378,7 +378,7 @@ fn for_tiles(a: Lhs<'_>, mut ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c:
                     base,
                     ahead: ahead.take(steps / tile::STEPS_PER_LINE),
                 };
-                tile::run(level, b.precision, &tile);
+                tile::run(level, b.operands, &tile);
             }
         }
     }

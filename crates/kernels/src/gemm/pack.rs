@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{
-    matrix::{Matrix, Precision, Right},
+    matrix::{Matrix, Operands, Right},
     pairs::{interleave, round_columns, round_row},
     tile::{MR, NR},
 };
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Packed<'a> {
     pub(super) panels: &'a [f32],
-    pub(super) precision: Precision,
+    pub(super) operands: Operands,
     pub(super) k: usize,
     pub(super) n: usize,
     /// Elements between the starts of two panels.
@@ -59,16 +59,16 @@ impl<'a> Packed<'a> {
     /// If there are fewer, or the first row is odd.
     pub(crate) fn row_range(self, start: usize, count: usize) -> Self {
         assert!(start.is_multiple_of(2) && start + count <= self.k, "rows {start}..{} of {}", start + count, self.k);
-        Self { panels: &self.panels[NR * self.precision.steps(start)..], k: count, ..self }
+        Self { panels: &self.panels[NR * self.operands.steps(start)..], k: count, ..self }
     }
 
     /// The panels of `b`, which `write` makes from what of `buffer` they take and the length of one, not 0.
     fn fill(b: &Right<'_>, buffer: &'a mut [f32], write: impl FnOnce(&mut [f32], usize)) -> Self {
-        let ((k, n), precision) = (b.shape(), b.precision());
-        let len = NR * precision.steps(k);
+        let ((k, n), operands) = (b.shape(), b.operands());
+        let len = NR * operands.steps(k);
         let panels = &mut buffer[..n.div_ceil(NR) * len];
         write(panels, len.max(1));
-        Self { panels, precision, k, n, panel_stride: len }
+        Self { panels, operands, k, n, panel_stride: len }
     }
 }
 
@@ -82,13 +82,13 @@ fn pack_panel(b: &Right<'_>, from: usize, panel: &mut [f32]) {
             return zero_beyond(cols, panel);
         }
     };
-    match b.precision {
-        Precision::F32 => copy_panel(b, from, panel),
-        Precision::Bf16 if b.col_stride == 1 => {
+    match b.operands {
+        Operands::F32 => copy_panel(b, from, panel),
+        Operands::Bf16 if b.col_stride == 1 => {
             round_columns(b, from, cols, panel, NR);
             zero_beyond(cols, panel);
         }
-        Precision::Bf16 => {
+        Operands::Bf16 => {
             let steps = panel.len() / NR;
             scratch::with(cols * steps, |columns| {
                 for (col, pairs) in columns.chunks_exact_mut(steps).enumerate() {
@@ -178,16 +178,16 @@ fn transpose_8x8(_: &[f32], _: usize, _: &mut [f32]) {
     unreachable!("no level above the portable one");
 }
 
-/// Copy a transposed A in groups of MR rows, each group step by step, for products in `precision`.
-pub(super) fn pack_transposed(a: &Matrix<'_>, precision: Precision, packed: &mut [f32]) {
-    let steps = precision.steps(a.cols);
-    match precision {
-        Precision::F32 => {
+/// Copy a transposed A in groups of MR rows, each group step by step, for products of such `operands`.
+pub(super) fn pack_transposed(a: &Matrix<'_>, operands: Operands, packed: &mut [f32]) {
+    let steps = operands.steps(a.cols);
+    match operands {
+        Operands::F32 => {
             for step in 0..steps {
                 spread(&a.data[step * a.col_stride..][..a.rows], step, steps, packed);
             }
         }
-        Precision::Bf16 => scratch::with(a.rows, |pairs| {
+        Operands::Bf16 => scratch::with(a.rows, |pairs| {
             for step in 0..steps {
                 let two = a.t().row_range(2 * step, 2.min(a.cols - 2 * step));
                 round_columns(&two, 0, a.rows, pairs, a.rows);

@@ -8,13 +8,13 @@
 
 use rayon::prelude::*;
 
-use super::matrix::{Matrix, Precision};
+use super::matrix::{Matrix, Operands};
 use crate::{
     bf16,
     simd::{Level, level, simd},
 };
 
-impl Precision {
+impl Operands {
     /// Steps that a product takes over `k`.
     pub(super) fn steps(self, k: usize) -> usize {
         match self {
@@ -24,7 +24,7 @@ impl Precision {
     }
 }
 
-/// A left operand rounded once, for many products with right operands in [`Precision::Bf16`]: element (r, step) is
+/// A left operand rounded once, for many products with right operands in [`Operands::Bf16`]: element (r, step) is
 /// `pairs[r · row_stride + step · step_stride]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rounded<'a> {
@@ -38,7 +38,7 @@ pub struct Rounded<'a> {
 impl<'a> Rounded<'a> {
     /// Elements that `rows` × `k` numbers take.
     pub fn len(rows: usize, k: usize) -> usize {
-        rows * Precision::Bf16.steps(k)
+        rows * Operands::Bf16.steps(k)
     }
 
     /// Round `a` into `buffer`, of which [`Rounded::len`] elements are used: row by row, or step by step if that is how
@@ -54,7 +54,7 @@ impl<'a> Rounded<'a> {
             return Self { pairs, rows, k, row_stride: 1, step_stride: rows };
         }
         round_rows(a, pairs);
-        Self { pairs, rows, k, row_stride: Precision::Bf16.steps(k), step_stride: 1 }
+        Self { pairs, rows, k, row_stride: Operands::Bf16.steps(k), step_stride: 1 }
     }
 
     /// Round the dense rows of `a` into `buffer`, over all threads.
@@ -63,7 +63,7 @@ impl<'a> Rounded<'a> {
     /// If `buffer` is not of [`Rounded::len`].
     pub fn par_round(a: Matrix<'_>, buffer: &'a mut [f32]) -> Self {
         assert_eq!(buffer.len(), Self::len(a.rows, a.cols), "pairs of {} × {}", a.rows, a.cols);
-        let steps = Precision::Bf16.steps(a.cols);
+        let steps = Operands::Bf16.steps(a.cols);
         buffer.par_chunks_mut(steps.max(1) * 64).enumerate().for_each(|(task, pairs)| {
             round_rows(a.row_range(64 * task, pairs.len() / steps.max(1)), pairs);
         });
@@ -83,7 +83,7 @@ impl<'a> Rounded<'a> {
 
 /// The rows of `a`, one after the other.
 pub(super) fn round_rows(a: Matrix<'_>, pairs: &mut [f32]) {
-    let steps = Precision::Bf16.steps(a.cols);
+    let steps = Operands::Bf16.steps(a.cols);
     if a.col_stride == 1 && a.row_stride == a.cols && a.cols.is_multiple_of(2) {
         return round_row(a.data, 1, a.rows * a.cols, pairs);
     }

@@ -13,7 +13,7 @@
 //! Each element of C is one chain of fused multiply-adds in order of k, so AVX-512, AVX2 and any other set with a fused
 //! multiply-add give the same bits.
 
-use super::{matrix::Precision, pairs::split};
+use super::{matrix::Operands, pairs::split};
 use crate::simd::{Isa, Level, mul_add};
 
 /// Where a tile reads and writes. All pointers and strides are in elements of 32 bits.
@@ -48,29 +48,29 @@ pub(super) const LINE: usize = 16;
 /// Columns of a tile at most, and of a packed panel.
 pub(super) const NR: usize = 32;
 
-/// Compute one tile at `level`, of elements as `precision` says.
+/// Compute one tile at `level`, of elements as `operands` says.
 ///
 /// # Safety
 /// `a` covers m × steps, `b` steps × n, `c` and `base` m × n elements at the given strides; 1 ≤ m ≤ MR, 1 ≤ n ≤ NR; the
 /// processor has `level`.
 #[expect(unsafe_code, reason = "pointers into slices whose bounds the caller checked")]
-pub(super) unsafe fn run(level: Level, precision: Precision, tile: &Tile) {
+pub(super) unsafe fn run(level: Level, operands: Operands, tile: &Tile) {
     debug_assert!((1..=MR).contains(&tile.m) && (1..=NR).contains(&tile.n));
     // SAFETY: passed on to the caller.
     unsafe {
-        match (level, precision) {
+        match (level, operands) {
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx512Bf16, Precision::Bf16) => avx512_dots::tile(tile),
+            (Level::Avx512Bf16, Operands::Bf16) => avx512_dots::tile(tile),
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx512Bf16 | Level::Avx512, Precision::F32) => avx512::tile(tile),
+            (Level::Avx512Bf16 | Level::Avx512, Operands::F32) => avx512::tile(tile),
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, Precision::Bf16) => avx512_pairs::tile(tile),
+            (Level::Avx512, Operands::Bf16) => avx512_pairs::tile(tile),
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx2, Precision::F32) => avx2::tile(tile),
+            (Level::Avx2, Operands::F32) => avx2::tile(tile),
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx2, Precision::Bf16) => avx2_pairs::tile(tile),
-            (_, Precision::F32) => portable::<crate::simd::Base, false>(tile),
-            (_, Precision::Bf16) => portable::<crate::simd::Base, true>(tile),
+            (Level::Avx2, Operands::Bf16) => avx2_pairs::tile(tile),
+            (_, Operands::F32) => portable::<crate::simd::Base, false>(tile),
+            (_, Operands::Bf16) => portable::<crate::simd::Base, true>(tile),
         }
     }
 }

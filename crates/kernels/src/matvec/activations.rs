@@ -6,21 +6,14 @@
 //! int8            scale = max |x| / 127 of each 32, code = x / scale to the nearest, ties to even; Σ codes of each 16
 //! ```
 
-use super::{LANES, Operand, TILES, round};
-
-/// Elements that share a scale.
-pub(super) const BLOCK: usize = 32;
-/// Elements whose codes are summed.
-pub(super) const SUM: usize = 16;
-/// Codes of a vector that lie side by side, the most that one instruction sums.
-pub(super) const QUAD: usize = 4;
+use super::{BLOCK, LANES, Operand, SUM, TILES, round};
 
 /// Vectors from which a tile pays although some of its lanes may be empty.
 const MIN_TILED: usize = 5;
 
 /// How activations take part in a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
+pub enum Activations {
     /// As they are.
     Exact,
     /// Rounded to 8 bits in blocks of 32, where the weights have codes too.
@@ -29,8 +22,8 @@ pub enum Precision {
 
 /// How the vectors of batches take part in products, and memory to prepare them in, which is kept between batches.
 #[derive(Clone, Debug)]
-pub struct Activations {
-    precision: Precision,
+pub struct BatchMemory {
+    activations: Activations,
     /// [tiles, len, lanes]
     exact: Vec<f32>,
     /// [tiles, blocks · 32 / 4, lanes, 4]
@@ -50,10 +43,10 @@ pub struct Batch<'a> {
     lanes: usize,
     is_interleaved: bool,
     is_rounded: bool,
-    memory: &'a mut Activations,
+    memory: &'a mut BatchMemory,
 }
 
-/// A tile of codes, laid out as in [`Activations`].
+/// A tile of codes, laid out as in [`BatchMemory`].
 #[derive(Clone, Copy)]
 pub(super) struct Int8<'a> {
     pub codes: &'a [i8],
@@ -61,11 +54,11 @@ pub(super) struct Int8<'a> {
     pub sums: &'a [i32],
 }
 
-impl Activations {
+impl BatchMemory {
     /// Without memory yet.
-    pub fn new(precision: Precision) -> Self {
+    pub fn new(activations: Activations) -> Self {
         let (exact, codes, scales, sums) = Default::default();
-        Self { precision, exact, codes, scales, sums }
+        Self { activations, exact, codes, scales, sums }
     }
 
     /// Bytes of the heap that it holds.
@@ -150,7 +143,7 @@ impl Batch<'_> {
     pub(super) fn operand(&self, first: usize, coded: bool) -> Operand<'_> {
         let count = (self.count.next_multiple_of(self.lanes) - first).min(self.vectors_at_once());
         let (start, len) = (first * self.len, count * self.len);
-        let Activations { exact, codes, scales, sums, .. } = &*self.memory;
+        let BatchMemory { exact, codes, scales, sums, .. } = &*self.memory;
         let all = Int8 { codes, scales, sums };
         match (self.is_int8(coded), self.lanes) {
             (true, 1) => Operand::OneInt8(all.part(start, len)),
@@ -161,7 +154,7 @@ impl Batch<'_> {
     }
 
     fn is_int8(&self, coded: bool) -> bool {
-        self.memory.precision == Precision::Int8 && coded
+        self.memory.activations == Activations::Int8 && coded
     }
 }
 

@@ -27,7 +27,7 @@ mod round;
 #[expect(unsafe_code, reason = "instructions of sets that were detected, on operands whose sizes were checked")]
 mod x86;
 
-pub use activations::{Activations, Batch, Precision};
+pub use activations::{Activations, Batch, BatchMemory};
 
 use crate::{quant::QuantMatrix, simd::Base};
 use activations::Int8;
@@ -43,7 +43,7 @@ pub fn matvec(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
 
 /// `y[i] = W·x[i]` for each vector of the batch.
 ///
-/// In int8 if these are [`Precision::Int8`] and W has codes; kinds that are floats are multiplied exactly.
+/// In int8 if these are [`Activations::Int8`] and W has codes; kinds that are floats are multiplied exactly.
 ///
 /// # Shapes
 /// `x`: [n, cols], `y`: [n, rows]
@@ -69,6 +69,13 @@ pub fn multiply(w: QuantMatrix<'_>, x: &mut Batch<'_>, y: &mut [f32]) {
 
 /// Vectors of an interleaved tile: the f32 of an AVX2 register.
 const LANES: usize = 8;
+
+/// Elements of x that share a scale.
+const BLOCK: usize = 32;
+/// Elements of x whose codes are summed.
+const SUM: usize = 16;
+/// Codes of a vector that lie side by side, the most that one instruction sums.
+const QUAD: usize = 4;
 
 /// Tiles that a kernel may take at once, so that what it reads of W serves more vectors.
 const TILES: usize = 4;

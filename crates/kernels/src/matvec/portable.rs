@@ -1,9 +1,6 @@
 //! The definition of both products, in loops that any compiler vectorises: what runs where there is no kernel by hand.
 
-use super::{
-    activations::{BLOCK, Int8, SUM},
-    dot::Dot,
-};
+use super::{BLOCK, SUM, activations::Int8, dot::Dot};
 use crate::{
     quant::{Block, QuantMatrix, dequantize, for_block},
     simd::{Isa, mul_add},

@@ -4,11 +4,8 @@
 //! block → max |x| → scale = max / 127, codes = x · (127 / max) to the nearest, ties to even → Σ codes of each 16
 //! ```
 
-use super::{
-    LANES,
-    activations::{BLOCK, QUAD, SUM},
-};
-use crate::simd::simd;
+use super::{BLOCK, LANES, QUAD, SUM};
+use crate::simd::{ROUND, simd};
 
 simd! {
     /// One vector of whole blocks.
@@ -54,8 +51,6 @@ fn lane<const N: usize>(x: &[f32], index: usize, codes: &mut [i8], scales: &mut 
 /// The scale and the codes of one block.
 #[inline(always)]
 fn block(x: &[f32; BLOCK]) -> (f32, [i8; BLOCK]) {
-    // adding 1.5·2²³ leaves the nearest integer in the low bits of the sum
-    const ROUND: f32 = 12_582_912.0;
     // magnitudes compare as integers do, and NaN is above them all
     let largest = x.iter().fold(0, |largest: i32, x| largest.max((x.to_bits() & 0x7fff_ffff).cast_signed()));
     let largest = f32::from_bits(largest.cast_unsigned());

@@ -29,13 +29,13 @@ fn weights(kind: Kind, rows: usize, cols: usize) -> Vec<u8> {
     bytes
 }
 
-fn product(w: QuantMatrix<'_>, x: &[f32], precision: Precision) -> Vec<f32> {
-    let mut activations = Activations::new(precision);
+fn product(w: QuantMatrix<'_>, x: &[f32], activations: Activations) -> Vec<f32> {
+    let mut memory = BatchMemory::new(activations);
     // what was there before must not be seen
     for coded in [false, true] {
-        activations.batch(&[f32::NAN; 9 * 32], 32).prepare(coded);
+        memory.batch(&[f32::NAN; 9 * 32], 32).prepare(coded);
     }
-    let mut x = activations.batch(x, w.cols());
+    let mut x = memory.batch(x, w.cols());
     let mut y = vec![f32::NAN; x.count() * w.rows()];
     multiply(w, &mut x, &mut y);
     y
@@ -80,14 +80,14 @@ fn every_kind_is_the_sum_of_products_at_every_level() {
         for kind in Kind::all() {
             for_shapes(kind, |w| {
                 let (x, numbers) = (uniform(w.cols(), 2), numbers(w));
-                for precision in [Precision::Exact, Precision::Int8] {
-                    let is_int8 = precision == Precision::Int8 && kind.block_len() > 1;
+                for activations in [Activations::Exact, Activations::Int8] {
+                    let is_int8 = activations == Activations::Int8 && kind.block_len() > 1;
                     let read = if is_int8 { rounded(&x) } else { x.clone() };
-                    let y = with_level(level, 1, || product(w, &x, precision));
+                    let y = with_level(level, 1, || product(w, &x, activations));
                     for (row, y) in numbers.chunks(w.cols()).zip(y) {
                         let (expected, magnitude) = sum(row, &read);
                         let error = (f64::from(y) - expected).abs() / magnitude.max(1e-3);
-                        let what = (level, kind, w.rows(), w.cols(), precision);
+                        let what = (level, kind, w.rows(), w.cols(), activations);
                         assert!(error < 1e-6, "{what:?}: {y} for {expected}, off by {error:.1e}");
                     }
                 }
@@ -103,10 +103,10 @@ fn int8_is_the_same_bits_at_every_level_and_batch() {
             for batch in BATCHES {
                 let x = uniform(batch * w.cols(), 3);
                 let one_by_one = with_level(Level::Portable, 1, || {
-                    x.chunks(w.cols()).flat_map(|x| product(w, x, Precision::Int8)).collect::<Vec<_>>()
+                    x.chunks(w.cols()).flat_map(|x| product(w, x, Activations::Int8)).collect::<Vec<_>>()
                 });
                 for level in Level::available() {
-                    let y = with_level(level, 1, || product(w, &x, Precision::Int8));
+                    let y = with_level(level, 1, || product(w, &x, Activations::Int8));
                     assert_eq!(y, one_by_one, "{level:?} {kind:?} {} × {} batch {batch}", w.rows(), w.cols());
                 }
             }
@@ -127,7 +127,7 @@ fn exact_is_the_same_bits_in_every_batch_and_at_levels_with_fused_multiply_add()
                         for (x, y) in x.chunks(w.cols()).zip(one_by_one.chunks_mut(w.rows())) {
                             matvec(w, x, y);
                         }
-                        (product(w, &x, Precision::Exact), one_by_one)
+                        (product(w, &x, Activations::Exact), one_by_one)
                     });
                     let what = (level, kind, w.rows(), w.cols(), batch);
                     assert_eq!(y, one_by_one, "{what:?}");
@@ -146,10 +146,10 @@ fn rows_alone_are_the_same_bits_as_among_others() {
         let bytes = weights(kind, 33, 128);
         let w = QuantMatrix::new(kind, 33, 128, &bytes).expect("whole rows");
         let x = uniform(9 * 128, 5);
-        for precision in [Precision::Exact, Precision::Int8] {
-            let all = product(w, &x, precision);
+        for activations in [Activations::Exact, Activations::Int8] {
+            let all = product(w, &x, activations);
             for (start, count) in [(0, 33), (5, 11), (32, 1), (7, 0)] {
-                let part = product(w.row_range(start, count), &x, precision);
+                let part = product(w.row_range(start, count), &x, activations);
                 let among = all.chunks(33).flat_map(|y| &y[start..start + count]);
                 assert!(part.iter().eq(among), "{kind:?} {start} + {count}");
             }
@@ -171,19 +171,20 @@ fn any_bytes_can_be_multiplied() {
         let (x, numbers) = (uniform(cols, 6), numbers(w));
         let bits =
             |y: Vec<f32>| y.iter().map(|y| if y.is_nan() { None } else { Some(y.to_bits()) }).collect::<Vec<_>>();
-        let int8 = |level| bits(with_level(level, 1, || product(w, &x, Precision::Int8)));
+        let int8 = |level| bits(with_level(level, 1, || product(w, &x, Activations::Int8)));
         for level in Level::available() {
             assert!(kind.block_len() == 1 || int8(level) == int8(Level::Portable), "{level:?} {kind:?}");
-            for precision in [Precision::Exact, Precision::Int8] {
-                let read = if precision == Precision::Int8 && kind.block_len() > 1 { rounded(&x) } else { x.clone() };
-                let y = with_level(level, 1, || product(w, &x, precision));
+            for activations in [Activations::Exact, Activations::Int8] {
+                let read =
+                    if activations == Activations::Int8 && kind.block_len() > 1 { rounded(&x) } else { x.clone() };
+                let y = with_level(level, 1, || product(w, &x, activations));
                 for (row, y) in numbers.chunks(cols).zip(y) {
                     let (expected, magnitude) = sum(row, &read);
                     let close = (f64::from(y) - expected).abs() <= 1e-6 * magnitude.max(1e-30);
                     let too_large = magnitude > 1e36 || !expected.is_finite();
-                    assert!(close || too_large, "{level:?} {kind:?} {precision:?}: {y} for {expected}");
+                    assert!(close || too_large, "{level:?} {kind:?} {activations:?}: {y} for {expected}");
                     // the products of int8 may be in range where a number times its scale is not
-                    let hidden = !expected.is_finite() && y.is_finite() && precision == Precision::Exact;
+                    let hidden = !expected.is_finite() && y.is_finite() && activations == Activations::Exact;
                     assert!(!hidden, "{level:?} {kind:?}: {y} for {expected}");
                 }
             }
@@ -196,25 +197,25 @@ fn a_nan_or_an_infinity_reaches_every_result() {
     let bytes = weights(Kind::Q8_0, 9, 64);
     let w = QuantMatrix::new(Kind::Q8_0, 9, 64, &bytes).expect("whole rows");
     for level in Level::available() {
-        for (precision, corner) in
-            [(Precision::Exact, f32::NAN), (Precision::Int8, f32::NAN), (Precision::Int8, f32::INFINITY)]
+        for (activations, corner) in
+            [(Activations::Exact, f32::NAN), (Activations::Int8, f32::NAN), (Activations::Int8, f32::INFINITY)]
         {
             let mut x = uniform(64, 7);
             x[40] = corner;
-            let y = with_level(level, 1, || product(w, &x, precision));
-            assert!(y.iter().all(|y| !y.is_finite()), "{level:?} {precision:?} {corner}");
+            let y = with_level(level, 1, || product(w, &x, activations));
+            assert!(y.iter().all(|y| !y.is_finite()), "{level:?} {activations:?} {corner}");
         }
     }
 }
 
 #[test]
 fn nothing_and_zeros_are_fine() {
-    for precision in [Precision::Exact, Precision::Int8] {
+    for activations in [Activations::Exact, Activations::Int8] {
         let bytes = weights(Kind::Q4_0, 3, 32);
         let w = QuantMatrix::new(Kind::Q4_0, 3, 32, &bytes).expect("whole rows");
-        assert!(product(w, &[], precision).is_empty());
-        assert_eq!(product(w, &[0.0; 64], precision), [0.0; 6]);
-        let tiny = product(w, &[1e-44; 32], precision);
+        assert!(product(w, &[], activations).is_empty());
+        assert_eq!(product(w, &[0.0; 64], activations), [0.0; 6]);
+        let tiny = product(w, &[1e-44; 32], activations);
         assert!(tiny.iter().all(|y| y.abs() < 1e-40));
         let none = QuantMatrix::new(Kind::F32, 3, 0, &[]).expect("no columns");
         let mut y = [1.0; 3];

@@ -8,7 +8,7 @@
 //! A block and the weights stay in L2 together: memory sees x, y and what is saved once.
 
 use super::{Mlp, swiglu};
-use crate::gemm::{Matrix, MatrixMut, Packed, Precision, Write, gemm, gemm_packed};
+use crate::gemm::{Matrix, MatrixMut, Operands, Packed, Write, gemm, gemm_packed};
 
 /// Rows of a block: a multiple of the product's 12.
 pub(crate) const BLOCK_ROWS: usize = 96;
@@ -30,11 +30,11 @@ impl<'a> PackedMlp<'a> {
 
     /// Lay out `mlp` in `buffer`, over all threads.
     pub(crate) fn pack(mlp: &Mlp<'_>, buffer: &'a mut [f32]) -> Self {
-        let Mlp { d, f, precision, .. } = *mlp;
+        let Mlp { d, f, operands, .. } = *mlp;
         let (w_in, w_out) = buffer.split_at_mut(Packed::len(d, 2 * f));
         let (w_in, w_out) = rayon::join(
-            || Packed::par_pack(Matrix::new(mlp.w_in, 2 * f, d).t().in_precision(precision), w_in),
-            || Packed::par_pack(Matrix::new(mlp.w_out, d, f).t().in_precision(precision), w_out),
+            || Packed::par_pack(Matrix::new(mlp.w_in, 2 * f, d).t().with_operands(operands), w_in),
+            || Packed::par_pack(Matrix::new(mlp.w_out, d, f).t().with_operands(operands), w_out),
         );
         Self { w_in, w_out, d, f }
     }
@@ -104,7 +104,7 @@ pub(crate) struct PackedTransposes<'a> {
     w_out: Packed<'a>,
     d: usize,
     f: usize,
-    precision: Precision,
+    operands: Operands,
 }
 
 impl<'a> PackedTransposes<'a> {
@@ -115,11 +115,11 @@ impl<'a> PackedTransposes<'a> {
 
     /// Lay out `mlp` in `buffer`.
     pub(crate) fn pack(mlp: &Mlp<'_>, buffer: &'a mut [f32]) -> Self {
-        let Mlp { d, f, precision, .. } = *mlp;
+        let Mlp { d, f, operands, .. } = *mlp;
         let (w_in, w_out) = buffer.split_at_mut(Packed::len(2 * f, d));
-        let w_in = Packed::pack(Matrix::new(mlp.w_in, 2 * f, d).in_precision(precision), w_in);
-        let w_out = Packed::pack(Matrix::new(mlp.w_out, d, f).in_precision(precision), w_out);
-        Self { w_in, w_out, d, f, precision }
+        let w_in = Packed::pack(Matrix::new(mlp.w_in, 2 * f, d).with_operands(operands), w_in);
+        let w_out = Packed::pack(Matrix::new(mlp.w_out, d, f).with_operands(operands), w_out);
+        Self { w_in, w_out, d, f, operands }
     }
 
     /// The backward pass of a block.
@@ -138,18 +138,18 @@ impl<'a> PackedTransposes<'a> {
         d_factors: &mut [f32],
         gradients: &mut WeightGradients<'_>,
     ) {
-        let Self { w_in, w_out, d, f, precision } = *self;
+        let Self { w_in, w_out, d, f, operands } = *self;
         let rows = factors.len();
         let d_hidden = &mut work.d_hidden[..rows * f];
         let hidden = &mut work.hidden[..rows * f];
         let d_gate_up = &mut work.d_gate_up[..rows * 2 * f];
-        let (x, d_y) = (Matrix::new(x, rows, d).in_precision(precision), Matrix::new(d_y, rows, d));
+        let (x, d_y) = (Matrix::new(x, rows, d).with_operands(operands), Matrix::new(d_y, rows, d));
 
         gemm_packed(d_y, w_out, MatrixMut::new(d_hidden, rows, f), Write::Set);
         swiglu::backward_rows(gate_up, factors, d_hidden, f, d_gate_up, hidden, d_factors);
 
         let d_gate_up = Matrix::new(d_gate_up, rows, 2 * f);
-        let hidden = Matrix::new(hidden, rows, f).in_precision(precision);
+        let hidden = Matrix::new(hidden, rows, f).with_operands(operands);
         gemm_packed(d_gate_up, w_in, MatrixMut::new(d_x, rows, d), Write::Set);
         gemm(d_gate_up.t(), x, MatrixMut::new(gradients.w_in, 2 * f, d), gradients.write);
         gemm(d_y.t(), hidden, MatrixMut::new(gradients.w_out, d, f), gradients.write);

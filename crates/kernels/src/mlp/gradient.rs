@@ -21,7 +21,7 @@ const TASK_BLOCKS: usize = 6;
 const MAX_TASKS: usize = 16;
 
 /// Elements of a weight gradient that one task adds up over the partials.
-const SUM_CHUNK: usize = 1 << 12;
+const SUM_TASK: usize = 1 << 12;
 
 /// One MLP: what its forward pass read, and where its gradients go.
 pub(crate) struct Group<'a> {
@@ -192,9 +192,9 @@ impl Task<'_> {
 fn add_partials(partials: &[f32], group: Group<'_>) {
     let len = group.mlp.len();
     let add = |to: &mut [f32], at: usize| {
-        to.par_chunks_mut(SUM_CHUNK).enumerate().for_each(|(chunk, to)| {
+        to.par_chunks_mut(SUM_TASK).enumerate().for_each(|(task, to)| {
             for partial in partials.chunks_exact(len) {
-                for (to, x) in to.iter_mut().zip(&partial[at + chunk * SUM_CHUNK..]) {
+                for (to, x) in to.iter_mut().zip(&partial[at + task * SUM_TASK..]) {
                     *to += x;
                 }
             }

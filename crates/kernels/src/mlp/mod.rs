@@ -19,7 +19,7 @@ pub(crate) use gradient::{Group, backward as backward_groups};
 pub(crate) use rows::{Rows, take};
 
 use crate::{
-    gemm::{Precision, Write},
+    gemm::{Operands, Write},
     scratch,
     stored::{Stored, StoredMut},
 };
@@ -31,7 +31,7 @@ pub struct Mlp<'a> {
     w_out: &'a [f32],
     d: usize,
     f: usize,
-    precision: Precision,
+    operands: Operands,
 }
 
 impl<'a> Mlp<'a> {
@@ -43,12 +43,12 @@ impl<'a> Mlp<'a> {
         assert!(d > 0 && f > 0, "an MLP of width {f} over {d}");
         assert_eq!(w_in.len(), 2 * f * d, "w_in of 2·{f} × {d}");
         assert_eq!(w_out.len(), d * f, "w_out of {d} × {f}");
-        Self { w_in, w_out, d, f, precision: Precision::F32 }
+        Self { w_in, w_out, d, f, operands: Operands::F32 }
     }
 
-    /// The same, with products in `precision`, forward and backward.
-    pub fn in_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+    /// The same with products of such `operands`, forward and backward.
+    pub fn with_operands(self, operands: Operands) -> Self {
+        Self { operands, ..self }
     }
 
     /// Floats of gate | up that the forward pass of `tokens` tokens can keep for the backward pass.

@@ -27,7 +27,7 @@ struct Case {
     w_in: Vec<f32>,
     w_out: Vec<f32>,
     d_out: Vec<f32>,
-    precision: Precision,
+    operands: Operands,
 }
 
 /// What forward and backward wrote.
@@ -45,12 +45,12 @@ impl Case {
     fn new((t, d, f): (usize, usize, usize)) -> Self {
         let [u, w_in, w_out, d_out] =
             [(t * d, 1), (2 * f * d, 2), (d * f, 3), (t * d, 4)].map(|(len, seed)| uniform(len, seed));
-        Self { d, f, u, w_in, w_out, d_out, precision: Precision::F32 }
+        Self { d, f, u, w_in, w_out, d_out, operands: Operands::F32 }
     }
 
     /// Everything, over stale numbers.
     fn run(&self, residual: Option<&[f32]>, keep: bool) -> Written {
-        let mlp = Mlp::new(&self.w_in, &self.w_out, self.d, self.f).in_precision(self.precision);
+        let mlp = Mlp::new(&self.w_in, &self.w_out, self.d, self.f).with_operands(self.operands);
         let stale = |len: usize| vec![f32::NAN; len];
         let mut saved = keep.then(|| stale(mlp.saved_len(self.u.len() / self.d)));
         let mut written = Written {
@@ -91,9 +91,9 @@ impl Case {
             ("d_w_in", &found.d_w_in, &slow.d_w_in, 5e-5),
             ("d_w_out", &found.d_w_out, &slow.d_w_out, 5e-5),
         ] {
-            match self.precision {
-                Precision::F32 => assert_close(found, slow, tolerance, (what, name)),
-                Precision::Bf16 => assert_close_in_bf16(found, slow, (what, name)),
+            match self.operands {
+                Operands::F32 => assert_close(found, slow, tolerance, (what, name)),
+                Operands::Bf16 => assert_close_in_bf16(found, slow, (what, name)),
             }
         }
     }
@@ -115,7 +115,7 @@ fn agrees_with_its_twin_at_every_level() {
 #[test]
 fn bfloat16_rounds_the_operands_of_every_product() {
     for shape in [(1, 33, 17), (97, 32, 16), (1300, 16, 31)] {
-        let case = Case { precision: Precision::Bf16, ..Case::new(shape) };
+        let case = Case { operands: Operands::Bf16, ..Case::new(shape) };
         for level in Level::available() {
             let found = with_level(level, 2, || case.run(None, true));
             case.assert_agrees(None, &found, &format!("{shape:?} at {level:?}"));
@@ -125,10 +125,10 @@ fn bfloat16_rounds_the_operands_of_every_product() {
 
 #[test]
 fn computing_the_gate_again_changes_no_bit() {
-    for precision in [Precision::F32, Precision::Bf16] {
+    for operands in [Operands::F32, Operands::Bf16] {
         for shape in SHAPES {
-            let case = Case { precision, ..Case::new(shape) };
-            assert_eq!(case.run(None, true), case.run(None, false), "{shape:?} in {precision:?}");
+            let case = Case { operands, ..Case::new(shape) };
+            assert_eq!(case.run(None, true), case.run(None, false), "{shape:?} in {operands:?}");
         }
     }
 }
@@ -160,11 +160,11 @@ fn what_is_stored_as_bfloat16_is_read_as_the_numbers_it_stands_for() {
 
 #[test]
 fn every_thread_count_gives_the_same_bits() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        let case = Case { precision, ..Case::new((1700, 20, 18)) };
+    for operands in [Operands::F32, Operands::Bf16] {
+        let case = Case { operands, ..Case::new((1700, 20, 18)) };
         for keep in [true, false] {
             let found = for_thread_counts(|| case.run(None, keep));
-            assert!(found.iter().all(|x| *x == found[0]), "keep {keep} in {precision:?}");
+            assert!(found.iter().all(|x| *x == found[0]), "keep {keep} in {operands:?}");
         }
     }
 }

@@ -25,6 +25,7 @@ impl Dispatch {
         assert!(u32::try_from(expert_ids.len()).is_ok(), "assignments are counted in 32 bits");
         let mut offsets = vec![0; n_experts + 1];
         for id in expert_ids {
+            assert!((*id as usize) < n_experts, "expert {id} of {n_experts}");
             offsets[*id as usize + 1] += 1;
         }
         for e in 0..n_experts {
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "index out of bounds")]
+    #[should_panic(expected = "expert 3 of 3")]
     fn an_expert_that_does_not_exist_is_refused() {
         Dispatch::new(&[0, 3], 3, 1);
     }

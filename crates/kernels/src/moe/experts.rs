@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Dispatch;
 use crate::{
-    gemm::{Precision, Write},
+    gemm::{Operands, Write},
     mlp::{self, BLOCK_ROWS, Group, Join, Mlp, PackedMlp, Rows, backward_groups, forward_block, forward_onto, take},
     scratch,
     simd::simd,
@@ -19,7 +19,7 @@ pub struct Experts<'a> {
     n_experts: usize,
     d: usize,
     f: usize,
-    precision: Precision,
+    operands: Operands,
 }
 
 impl<'a> Experts<'a> {
@@ -31,18 +31,18 @@ impl<'a> Experts<'a> {
         assert!(d > 0 && f > 0, "experts of width {f} over {d}");
         assert_eq!(w_in.len(), n_experts * 2 * f * d, "w_in of {n_experts} × 2·{f} × {d}");
         assert_eq!(w_out.len(), n_experts * d * f, "w_out of {n_experts} × {d} × {f}");
-        Self { w_in, w_out, n_experts, d, f, precision: Precision::F32 }
+        Self { w_in, w_out, n_experts, d, f, operands: Operands::F32 }
     }
 
-    /// The same, with products in `precision`, forward and backward.
-    pub fn in_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+    /// The same with products of such `operands`, forward and backward.
+    pub fn with_operands(self, operands: Operands) -> Self {
+        Self { operands, ..self }
     }
 
     fn expert(&self, i: usize) -> Mlp<'a> {
         let len = self.f * self.d;
         let mlp = Mlp::new(&self.w_in[i * 2 * len..][..2 * len], &self.w_out[i * len..][..len], self.d, self.f);
-        mlp.in_precision(self.precision)
+        mlp.with_operands(self.operands)
     }
 }
 
@@ -257,7 +257,7 @@ pub fn backward(
                     let tokens = dispatch.tokens();
                     groups.push(mlp::group(shared, tokens, multiplier, shared_saved, d_u, d_w_in, d_w_out));
                 }
-                _ => d_u.par_chunks_mut(crate::CHUNK_LEN).for_each(|d_u| d_u.fill(0.0)),
+                _ => d_u.par_chunks_mut(crate::TASK_LEN).for_each(|d_u| d_u.fill(0.0)),
             }
             backward_groups(u, d_out, groups);
         }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use itera_kernels::{
     attention::{self, Rope, Saved},
-    gemm::Precision,
+    gemm::Operands,
 };
 
 use super::{
@@ -36,7 +36,7 @@ pub(super) fn causal_attention(
 /// Input: queries, keys and values side by side. Outputs: the mixed rows, keys and values.
 struct Attention {
     shape: AttentionShape,
-    products: Precision,
+    products: Operands,
 }
 
 struct Kernel {
@@ -47,9 +47,9 @@ struct Kernel {
 impl Attention {
     fn kernel(&self, batch: usize, len: usize) -> Kernel {
         let AttentionShape { n_heads, n_kv_heads, d_head, scale, rope } = self.shape;
-        let (scale, precision) = (scale as f32, self.products);
+        let (scale, operands) = (scale as f32, self.products);
         Kernel {
-            op: attention::Attention { batch, len, past: 0, n_heads, n_kv_heads, d_head, scale, precision },
+            op: attention::Attention { batch, len, past: 0, n_heads, n_kv_heads, d_head, scale, operands },
             rope: rope.map(|rope| Rope::new(rope.theta, d_head, len)),
         }
     }

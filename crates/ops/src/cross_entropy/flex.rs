@@ -6,7 +6,7 @@
 use burn::tensor::{Int, Tensor};
 use itera_kernels::{
     cross_entropy::{Gradients, HeadCrossEntropy, Upstream, forward, forward_backward},
-    gemm::Precision,
+    gemm::Operands,
 };
 
 use crate::{
@@ -33,7 +33,7 @@ pub(super) fn head_cross_entropy(
 struct Head {
     targets: Vec<i32>,
     scaling: f32,
-    products: Precision,
+    products: Operands,
 }
 
 struct Saved {
@@ -47,7 +47,7 @@ struct Saved {
 impl Head {
     fn input<'a>(&'a self, hidden: &'a [f32], head: &'a [f32], d_model: usize) -> HeadCrossEntropy<'a> {
         let Self { targets, scaling, products } = self;
-        HeadCrossEntropy { hidden, head, d_model, targets, scaling: *scaling, precision: *products }
+        HeadCrossEntropy { hidden, head, d_model, targets, scaling: *scaling, operands: *products }
     }
 
     /// The upstream gradient of every token under a mean.

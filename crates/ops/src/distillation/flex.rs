@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use itera_kernels::{
     distillation::{Distillation, Gradients, Projection, distillation},
-    gemm::Precision,
+    gemm::Operands,
 };
 
 use super::types::DistillationScalings;
@@ -32,7 +32,7 @@ pub(super) fn head_distillation(
 struct Distill {
     scalings: DistillationScalings,
     pool: Option<Arc<[u32]>>,
-    products: Precision,
+    products: Operands,
 }
 
 impl Function<4, 1> for Distill {
@@ -49,7 +49,7 @@ impl Function<4, 1> for Distill {
             teacher: projection(teacher_hidden, teacher_head, teacher_hidden.width(), teacher),
             pool: self.pool.as_deref(),
             temperature: temperature as f32,
-            precision: self.products,
+            operands: self.products,
         };
         let tokens = hidden.len() / hidden.width();
         let mut losses = buffers::take(tokens);

@@ -1,7 +1,7 @@
 //! The fused forms: one product, and two of its gradients, over `itera_kernels::gemm`.
 
 use burn::tensor::Tensor;
-use itera_kernels::gemm::{Matrix, MatrixMut, Precision, Right, Write, par_gemm};
+use itera_kernels::gemm::{Matrix, MatrixMut, Operands, Right, Write, par_gemm};
 
 use crate::{
     flex::{
@@ -30,7 +30,7 @@ pub(super) fn linear_residual<const D: usize>(
 }
 
 struct Linear {
-    products: Precision,
+    products: Operands,
 }
 
 impl Function<2, 1> for Linear {
@@ -47,7 +47,7 @@ impl Function<2, 1> for Linear {
 }
 
 struct LinearResidual {
-    products: Precision,
+    products: Operands,
     multiplier: f32,
 }
 
@@ -83,14 +83,14 @@ impl Saved {
     }
 
     /// `dx = dy · w` and `dw = dyᵀ · x`.
-    fn gradients(&self, dy: &Array, products: Precision) -> [Option<Array>; 2] {
+    fn gradients(&self, dy: &Array, products: Operands) -> [Option<Array>; 2] {
         let Self { out, d_in, .. } = *self;
         let rows = dy.len() / out;
         let dy = Matrix::new(dy, rows, out);
         let dx = self.w.as_ref().map(|w| {
             let mut dx = buffers::take(rows * d_in);
             let w = w.read();
-            let w = Matrix::new(&w, out, d_in).in_precision(products);
+            let w = Matrix::new(&w, out, d_in).with_operands(products);
             par_gemm(dy, w, MatrixMut::new(&mut dx, rows, d_in), Write::Set);
             dx.into()
         });
@@ -105,11 +105,11 @@ impl Saved {
 }
 
 /// `x · wᵀ` in a buffer of the pool.
-fn product(x: &Array, w: &Array, products: Precision, write: Write<'_>) -> Vec<f32> {
+fn product(x: &Array, w: &Array, products: Operands, write: Write<'_>) -> Vec<f32> {
     let (out, d_in) = (w.shape()[0], w.width());
     let rows = x.len() / d_in;
     let mut y = buffers::take(rows * out);
-    let w = Matrix::new(w, out, d_in).t().in_precision(products);
+    let w = Matrix::new(w, out, d_in).t().with_operands(products);
     par_gemm(Matrix::new(x, rows, d_in), w, MatrixMut::new(&mut y, rows, out), write);
     y
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use itera_kernels::{
-    gemm::Precision,
+    gemm::Operands,
     mlp::{self, Join},
     moe::{self, Dispatch, Experts, Gradients},
 };
@@ -26,7 +26,7 @@ pub(super) fn mlp(u: Tensor<3>, weights: MlpWeights, residual: Tensor<3>, multip
 }
 
 struct Mlp {
-    products: Precision,
+    products: Operands,
     multiplier: f32,
 }
 
@@ -36,7 +36,7 @@ impl Function<4, 1> for Mlp {
 
     fn forward(&self, [u, w_in, w_out, residual]: [Array; 4], wanted: [bool; 4]) -> ([Array; 1], Option<Self::Saved>) {
         let (d, f) = (u.width(), w_out.width());
-        let mlp = mlp::Mlp::new(&w_in, &w_out, d, f).in_precision(self.products);
+        let mlp = mlp::Mlp::new(&w_in, &w_out, d, f).with_operands(self.products);
         let join = Join { residual: Some(&residual), multiplier: self.multiplier };
         let mut y = buffers::take(u.len());
         let saved = wanted.contains(&true).then(|| {
@@ -55,7 +55,7 @@ impl Function<4, 1> for Mlp {
         let [u, gate_up, w_in, w_out] = &saved;
         let (w_in, w_out) = (w_in.read(), w_out.read());
         let d = d_out.width();
-        let mlp = mlp::Mlp::new(&w_in, &w_out, d, w_out.len() / d).in_precision(self.products);
+        let mlp = mlp::Mlp::new(&w_in, &w_out, d, w_out.len() / d).with_operands(self.products);
         let [mut d_u, mut d_w_in, mut d_w_out] = [d_out.len(), w_in.len(), w_out.len()].map(buffers::take);
         let (u, gate_up) = (u.stored(), Some(gate_up.stored()));
         mlp::backward(u, &mlp, self.multiplier, gate_up, &d_out, &mut d_u, &mut d_w_in, &mut d_w_out);
@@ -91,7 +91,7 @@ struct Mixture {
     top_k: usize,
     multiplier: f32,
     /// Of the experts; the router's stay exact.
-    products: Precision,
+    products: Operands,
 }
 
 struct SavedMixture {
@@ -119,10 +119,10 @@ impl Function<7, 3> for Mixture {
 
         let shared = mlp::Mlp::new(shared_in, shared_out, d, shared_out.width());
         let mixture = moe::Mixture {
-            experts: Experts::new(w_in, w_out, e, d, w_out.width()).in_precision(self.products),
+            experts: Experts::new(w_in, w_out, e, d, w_out.width()).with_operands(self.products),
             dispatch: &dispatch,
             expert_weights: &expert_weights,
-            shared: Some(shared.in_precision(self.products)),
+            shared: Some(shared.with_operands(self.products)),
         };
         let join = Join { residual: Some(residual), multiplier: self.multiplier };
         let mut y = buffers::take(u.len());
@@ -155,10 +155,10 @@ impl Function<7, 3> for Mixture {
         let d_out = d_out.unwrap_or_else(|| vec![0.0; tokens * d].into());
         let shared = mlp::Mlp::new(&shared_in, &shared_out, d, shared_out.len() / d);
         let mixture = moe::Mixture {
-            experts: Experts::new(&w_in, &w_out, e, d, w_out.len() / (e * d)).in_precision(self.products),
+            experts: Experts::new(&w_in, &w_out, e, d, w_out.len() / (e * d)).with_operands(self.products),
             dispatch: &saved.dispatch,
             expert_weights: &expert_weights,
-            shared: Some(shared.in_precision(self.products)),
+            shared: Some(shared.with_operands(self.products)),
         };
         let [mut d_router, mut d_w_in, mut d_w_out, mut d_shared_in, mut d_shared_out] =
             [&router, &w_in, &w_out, &shared_in, &shared_out].map(|weight| buffers::take(weight.len()));

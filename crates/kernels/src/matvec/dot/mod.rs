@@ -17,7 +17,7 @@ pub(super) mod neon;
 #[expect(unsafe_code, reason = "loads from slices whose length is checked")]
 pub(super) mod simd128;
 
-use super::{LANES, activations::QUAD};
+use super::{LANES, QUAD};
 
 // Base: what the build target guarantees
 

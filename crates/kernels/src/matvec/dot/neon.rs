@@ -11,7 +11,7 @@ use std::arch::{aarch64::*, asm};
 
 use super::Dot;
 use crate::{
-    matvec::{LANES, activations::QUAD},
+    matvec::{LANES, QUAD},
     simd::{Level, level},
 };
 

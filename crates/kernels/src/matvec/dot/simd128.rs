@@ -10,7 +10,7 @@
 use std::arch::wasm32::*;
 
 use super::Dot;
-use crate::matvec::{LANES, activations::QUAD};
+use crate::matvec::{LANES, QUAD};
 
 /// Codes of a register.
 const STEP: usize = 16;

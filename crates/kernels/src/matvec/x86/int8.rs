@@ -15,10 +15,7 @@ use super::{
     store, store_lanes, store_wide,
 };
 use crate::{
-    matvec::{
-        LANES,
-        activations::{BLOCK, Int8, QUAD, SUM},
-    },
+    matvec::{BLOCK, LANES, QUAD, SUM, activations::Int8},
     quant::QuantMatrix,
 };
 

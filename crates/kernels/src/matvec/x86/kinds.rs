@@ -14,7 +14,7 @@ use super::{
     scales::{e4m3_scales, e8m0_scales, f16_scales, halves, heads},
     sums,
 };
-use crate::matvec::activations::SUM;
+use crate::matvec::SUM;
 use crate::quant::{Block, E2M1, Iq4Nl, Mxfp4, NON_LINEAR, Nvfp4, Q2_0, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 
 /// A kind of which registers of f32 can be made.
