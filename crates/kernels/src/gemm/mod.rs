@@ -27,7 +27,12 @@ pub use pairs::Rounded;
 use pairs::round_rows;
 use tile::{MR, NR, Tile};
 
-use crate::{scratch, simd};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::features;
+use crate::{
+    scratch,
+    simd::{self, Isa, simd},
+};
 
 /// Steps along k that one pass adds up in registers: a panel of B of that many fills half of a 64 KiB L1.
 const STEPS: usize = 256;
@@ -337,9 +342,67 @@ impl<'a> Lhs<'a> {
 }
 
 /// All tiles of C for one block of k.
+fn for_tiles(a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>) {
+    match b.operands {
+        Operands::F32 => tiles_of_numbers(a, ahead, b, block, c),
+        Operands::Bf16 => {
+            #[cfg(target_arch = "x86_64")]
+            if let Some(isa) = simd::Avx512Bf16::in_use() {
+                return tiles_of_dots(isa, a, ahead, b, block, c);
+            }
+            tiles_of_pairs(a, ahead, b, block, c);
+        }
+    }
+}
+
+simd! {
+    fn tiles_of_numbers<S>[isa](
+        a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>,
+    ) {
+        tiles::<S, false>(isa, a, ahead, b, block, c);
+    }
+}
+
+simd! {
+    fn tiles_of_pairs<S>[isa](
+        a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>,
+    ) {
+        tiles::<S, true>(isa, a, ahead, b, block, c);
+    }
+}
+
+/// [`tiles_of_pairs`] by the instruction for a pair.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "calls what was compiled for a set that a token proves")]
+fn tiles_of_dots(
+    isa: simd::Avx512Bf16,
+    a: Lhs<'_>,
+    ahead: Ahead<'_>,
+    b: &Rhs<'_>,
+    block: Block<'_>,
+    c: &mut MatrixMut<'_>,
+) {
+    features! {
+        avx512bf16 compile fn compiled(
+            isa: simd::Avx512Bf16, a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>,
+        ) {
+            tiles::<_, true>(isa, a, ahead, b, block, c);
+        }
+    }
+    // SAFETY: the token proves that the processor has the features that the function is compiled for.
+    unsafe { compiled(isa, a, ahead, b, block, c) }
+}
+
+#[inline(always)]
 #[expect(unsafe_code, reason = "tiles work on pointers")]
-fn for_tiles(a: Lhs<'_>, mut ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>) {
-    let level = simd::level();
+fn tiles<S: Isa, const PAIRS: bool>(
+    isa: S,
+    a: Lhs<'_>,
+    mut ahead: Ahead<'_>,
+    b: &Rhs<'_>,
+    block: Block<'_>,
+    c: &mut MatrixMut<'_>,
+) {
     let Block { from, steps, write } = block;
     let (m, c_row) = (c.rows, c.row_stride);
     // as even as possible: a last group of one row would leave most of the registers idle
@@ -361,25 +424,23 @@ fn for_tiles(a: Lhs<'_>, mut ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c:
                 Write::Add => c_tile.cast_const(),
                 Write::Onto(base) => base[c_start..c_end].as_ptr(),
             };
-            // SAFETY: the assertions above and the slice of the base are the bounds that a tile asks for, and `level` is
-            // this processor's.
-            unsafe {
-                let tile = Tile {
-                    steps,
-                    a: a.data.as_ptr().add(a_start),
-                    a_row: a.row_stride,
-                    a_step: a.step_stride,
-                    b: b.data.as_ptr().add(b_start),
-                    b_step: b.step_stride,
-                    c: c_tile,
-                    c_row,
-                    m: rows,
-                    n,
-                    base,
-                    ahead: ahead.take(steps / tile::STEPS_PER_LINE),
-                };
-                tile::run(level, b.operands, &tile);
-            }
+            let tile = Tile {
+                steps,
+                a: a.data[a_start..].as_ptr(),
+                a_row: a.row_stride,
+                a_step: a.step_stride,
+                b: b.data[b_start..].as_ptr(),
+                b_step: b.step_stride,
+                c: c_tile,
+                c_row,
+                m: rows,
+                n,
+                base,
+                ahead: ahead.take(steps / tile::STEPS_PER_LINE),
+            };
+            // SAFETY: the three assertions above are the ends of A, B and C, the slice of the base is its end; the loops
+            // make rows 1..=MR and n 1..=NR, and a block has steps.
+            unsafe { tile::run::<S, PAIRS>(isa, &tile) };
         }
     }
 }

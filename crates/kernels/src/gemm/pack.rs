@@ -7,10 +7,9 @@ use super::{
     pairs::{interleave, round_columns, round_row},
     tile::{MR, NR},
 };
-use crate::{
-    scratch,
-    simd::{Level, level},
-};
+use crate::scratch;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{self, features};
 
 /// B in panels of 32 columns, each panel step by step of k: what the tiles read in one stream.
 #[derive(Clone, Copy, Debug)]
@@ -118,13 +117,7 @@ fn copy_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
         }
         return;
     }
-    let blocks = if b.row_stride == 1 && level() >= Level::Avx2 { (b.rows / 8, cols / 8) } else { (0, 0) };
-    for col in 0..blocks.1 {
-        for row in 0..blocks.0 {
-            let columns = &b.data[(from + 8 * col) * b.col_stride + 8 * row..];
-            transpose_8x8(columns, b.col_stride, &mut panel[8 * row * NR + 8 * col..]);
-        }
-    }
+    let blocks = if b.row_stride == 1 { copy_transposed(b, from, cols, panel) } else { (0, 0) };
     for c in 0..cols {
         let done = if c < 8 * blocks.1 { 8 * blocks.0 } else { 0 };
         if done == b.rows {
@@ -138,44 +131,59 @@ fn copy_panel(b: &Matrix<'_>, from: usize, panel: &mut [f32]) {
     zero_beyond(cols, panel);
 }
 
-/// Write eight columns of eight elements, `stride` apart, as eight rows NR apart. Only called at AVX2 and above.
+/// Copy squares of eight columns `from` on, whose elements stand side by side, as rows of the panel, where registers can
+/// turn them: how many squares of 8 rows, and of 8 of the `cols` columns, are done.
+fn copy_transposed(b: &Matrix<'_>, from: usize, cols: usize, panel: &mut [f32]) -> (usize, usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(isa) = simd::Avx2::in_use() {
+        let (rows, columns) = (b.rows / 8, cols / 8);
+        for col in 0..columns {
+            for row in 0..rows {
+                let square = &b.data[(from + 8 * col) * b.col_stride + 8 * row..];
+                transpose_8x8(isa, square, b.col_stride, &mut panel[8 * row * NR + 8 * col..]);
+            }
+        }
+        return (rows, columns);
+    }
+    let _ = (b, from, cols, panel);
+    (0, 0)
+}
+
+/// Write eight columns of eight elements, `stride` apart, as eight rows NR apart.
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "intrinsics behind the level")]
-fn transpose_8x8(columns: &[f32], stride: usize, rows: &mut [f32]) {
+#[expect(unsafe_code, reason = "instructions of a set that a token proves")]
+fn transpose_8x8(_isa: simd::Avx2, columns: &[f32], stride: usize, rows: &mut [f32]) {
     use std::arch::x86_64::*;
 
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn shuffle(from: *const f32, stride: usize, to: *mut f32) {
-        // SAFETY: the caller checked that eight runs of eight elements lie behind both pointers.
-        unsafe {
-            let r: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(from.add(i * stride)));
-            let low: [__m256; 4] = std::array::from_fn(|i| _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]));
-            let high: [__m256; 4] = std::array::from_fn(|i| _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]));
-            // four rows of each 4×4 quarter: elements 0, 1, 2, 3 of columns 4j..4j + 4
-            let quarters: [[__m256; 4]; 2] = std::array::from_fn(|j| {
-                [
-                    _mm256_shuffle_ps::<0x44>(low[2 * j], low[2 * j + 1]),
-                    _mm256_shuffle_ps::<0xee>(low[2 * j], low[2 * j + 1]),
-                    _mm256_shuffle_ps::<0x44>(high[2 * j], high[2 * j + 1]),
-                    _mm256_shuffle_ps::<0xee>(high[2 * j], high[2 * j + 1]),
-                ]
-            });
-            let [left, right] = quarters;
-            for (i, (left, right)) in left.into_iter().zip(right).enumerate() {
-                _mm256_storeu_ps(to.add(i * NR), _mm256_permute2f128_ps::<0x20>(left, right));
-                _mm256_storeu_ps(to.add((i + 4) * NR), _mm256_permute2f128_ps::<0x31>(left, right));
+    features! {
+        avx2 compile unsafe fn shuffle(from: *const f32, stride: usize, to: *mut f32) {
+            // SAFETY: the assertion below: eight runs of eight elements begin `stride` apart at `from`, and NR apart at `to`.
+            unsafe {
+                let r: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(from.add(i * stride)));
+                let low: [__m256; 4] = std::array::from_fn(|i| _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]));
+                let high: [__m256; 4] = std::array::from_fn(|i| _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]));
+                // four rows of each 4×4 quarter: elements 0, 1, 2, 3 of columns 4j..4j + 4
+                let quarters: [[__m256; 4]; 2] = std::array::from_fn(|j| {
+                    [
+                        _mm256_shuffle_ps::<0x44>(low[2 * j], low[2 * j + 1]),
+                        _mm256_shuffle_ps::<0xee>(low[2 * j], low[2 * j + 1]),
+                        _mm256_shuffle_ps::<0x44>(high[2 * j], high[2 * j + 1]),
+                        _mm256_shuffle_ps::<0xee>(high[2 * j], high[2 * j + 1]),
+                    ]
+                });
+                let [left, right] = quarters;
+                for (i, (left, right)) in left.into_iter().zip(right).enumerate() {
+                    _mm256_storeu_ps(to.add(i * NR), _mm256_permute2f128_ps::<0x20>(left, right));
+                    _mm256_storeu_ps(to.add((i + 4) * NR), _mm256_permute2f128_ps::<0x31>(left, right));
+                }
             }
         }
     }
 
     assert!(columns.len() >= 7 * stride + 8 && rows.len() >= 7 * NR + 8);
-    // SAFETY: both slices hold what is touched, and the level says that the processor has AVX2.
+    // SAFETY: the assertion above is what `shuffle` touches; the token proves that the processor has the features that it
+    // is compiled for.
     unsafe { shuffle(columns.as_ptr(), stride, rows.as_mut_ptr()) }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn transpose_8x8(_: &[f32], _: usize, _: &mut [f32]) {
-    unreachable!("no level above the portable one");
 }
 
 /// Copy a transposed A in groups of MR rows, each group step by step, for products of such `operands`.

@@ -9,10 +9,9 @@
 use rayon::prelude::*;
 
 use super::matrix::{Matrix, Operands};
-use crate::{
-    bf16,
-    simd::{Level, level, simd},
-};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx512Bf16;
+use crate::{bf16, simd::simd};
 
 impl Operands {
     /// Steps that a product takes over `k`.
@@ -112,11 +111,7 @@ pub(super) fn round_row(x: &[f32], stride: usize, k: usize, pairs: &mut [f32]) {
 pub(super) fn round_columns(b: &Matrix<'_>, from: usize, n: usize, pairs: &mut [f32], stride: usize) {
     let rows = b.data.get(from..).unwrap_or(&[]);
     let whole = b.rows / 2;
-    if level() == Level::Avx512Bf16 {
-        lanes::across(rows, b.row_stride, whole, n, pairs, stride);
-    } else {
-        across(rows, b.row_stride, whole, n, pairs, stride);
-    }
+    across(rows, b.row_stride, whole, n, pairs, stride);
     if !b.rows.is_multiple_of(2) {
         let last = &rows[2 * whole * b.row_stride..][..n];
         pairs[whole * stride..].iter_mut().zip(last).for_each(|(slot, x)| *slot = pair(*x, 0.0));
@@ -127,11 +122,7 @@ pub(super) fn round_columns(b: &Matrix<'_>, from: usize, n: usize, pairs: &mut [
 fn along(x: &[[f32; 2]], pairs: &mut [f32]) {
     let (xs, last) = x.as_chunks::<LANES>();
     let (slots, last_slots) = pairs[..x.len()].as_chunks_mut::<LANES>();
-    if level() == Level::Avx512Bf16 {
-        lanes::along(xs, slots);
-    } else {
-        along_portable(xs.as_flattened(), slots.as_flattened_mut());
-    }
+    along_registers(xs, slots);
     along_portable(last, last_slots);
 }
 
@@ -144,8 +135,7 @@ simd! {
 }
 
 simd! {
-    /// Pairs of the first `n` elements of two rows, for `steps` times two rows `row_stride` apart.
-    fn across<S>(x: &[f32], row_stride: usize, steps: usize, n: usize, pairs: &mut [f32], stride: usize) {
+    fn across_portable<S>(x: &[f32], row_stride: usize, steps: usize, n: usize, pairs: &mut [f32], stride: usize) {
         for step in 0..steps {
             let (even, odd) = (&x[2 * step * row_stride..][..n], &x[(2 * step + 1) * row_stride..][..n]);
             for ((slot, even), odd) in pairs[step * stride..][..n].iter_mut().zip(even).zip(odd) {
@@ -184,77 +174,94 @@ simd! {
 /// Pairs of one register.
 const LANES: usize = 16;
 
-/// The conversions of AVX-512 BF16, which round two registers at once and take subnormal numbers for 0. Only called at
-/// that level.
+fn along_registers(x: &[[[f32; 2]; LANES]], pairs: &mut [[f32; LANES]]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(isa) = Avx512Bf16::in_use() {
+        return converted::along(isa, x, pairs);
+    }
+    along_portable(x.as_flattened(), pairs.as_flattened_mut());
+}
+
+/// Pairs of the first `n` elements of two rows, for `steps` times two rows `row_stride` apart.
+fn across(x: &[f32], row_stride: usize, steps: usize, n: usize, pairs: &mut [f32], stride: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(isa) = Avx512Bf16::in_use() {
+        return converted::across(isa, x, row_stride, steps, n, pairs, stride);
+    }
+    across_portable(x, row_stride, steps, n, pairs, stride);
+}
+
+/// The conversions of AVX-512 BF16, which round two registers at once and take subnormal numbers for 0.
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "intrinsics behind the level")]
-mod lanes {
+#[expect(unsafe_code, reason = "instructions of a set that a token proves")]
+mod converted {
     use std::arch::x86_64::*;
 
-    use super::LANES;
-
-    pub(super) fn along(x: &[[[f32; 2]; LANES]], pairs: &mut [[f32; LANES]]) {
-        #[target_feature(enable = "avx512bf16,avx512f")]
-        fn convert(x: &[[[f32; 2]; LANES]], pairs: &mut [[f32; LANES]]) {
-            for (slots, x) in pairs.iter_mut().zip(x) {
-                let x = x.as_flattened();
-                // SAFETY: two registers are what an element of `x` holds, one what an element of `pairs` does.
-                unsafe {
-                    let (low, high) = (_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(LANES)));
-                    slots.as_mut_ptr().cast::<__m512bh>().write_unaligned(_mm512_cvtne2ps_pbh(high, low));
-                }
-            }
-        }
-        // SAFETY: the level says that the processor has the instructions.
-        unsafe { convert(x, pairs) }
-    }
+    use super::{Avx512Bf16, LANES};
+    use crate::simd::features;
 
     /// As the portable form.
-    pub(super) fn across(x: &[f32], row_stride: usize, steps: usize, n: usize, pairs: &mut [f32], stride: usize) {
-        #[target_feature(enable = "avx512bf16,avx512bw,avx512f")]
-        fn convert(x: &[f32], row_stride: usize, steps: usize, n: usize, pairs: &mut [f32], stride: usize) {
-            // 0, 16, 1, 17, …
-            const ORDER: [u16; 2 * LANES] = {
-                let mut order = [0; 2 * LANES];
-                let mut i = 0;
-                while i < LANES {
-                    (order[2 * i], order[2 * i + 1]) = (i as u16, (LANES + i) as u16);
-                    i += 1;
-                }
-                order
-            };
-            for step in 0..steps {
-                let (even, odd) = (&x[2 * step * row_stride..][..n], &x[(2 * step + 1) * row_stride..][..n]);
-                let slots = &mut pairs[step * stride..][..n];
-                for at in (0..n).step_by(LANES) {
-                    let mask = if n - at >= LANES { u16::MAX } else { (1 << (n - at)) - 1 };
-                    // SAFETY: `mask` leaves out what lies beyond the n elements of each slice; `ORDER` is one register.
+    pub(super) fn along(_isa: Avx512Bf16, x: &[[[f32; 2]; LANES]], pairs: &mut [[f32; LANES]]) {
+        features! {
+            avx512bf16 compile fn convert(x: &[[[f32; 2]; LANES]], pairs: &mut [[f32; LANES]]) {
+                for (slots, x) in pairs.iter_mut().zip(x) {
+                    let x = x.as_flattened();
+                    // SAFETY: an element of `x` is 2·LANES floats, two registers; one of `pairs` is LANES, one register.
                     unsafe {
-                        let order = _mm512_loadu_si512(ORDER.as_ptr().cast());
-                        let even = _mm512_maskz_loadu_ps(mask, even.as_ptr().add(at));
-                        let odd = _mm512_maskz_loadu_ps(mask, odd.as_ptr().add(at));
-                        let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even));
-                        let halves = _mm512_permutexvar_epi16(order, halves);
-                        _mm512_mask_storeu_epi32(slots.as_mut_ptr().add(at).cast(), mask, halves);
+                        let (low, high) = (_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(LANES)));
+                        slots.as_mut_ptr().cast::<__m512bh>().write_unaligned(_mm512_cvtne2ps_pbh(high, low));
                     }
                 }
             }
         }
-        // SAFETY: the level says that the processor has the instructions.
+        // SAFETY: the token proves that the processor has the features that the function is compiled for.
+        unsafe { convert(x, pairs) }
+    }
+
+    /// As the portable form.
+    pub(super) fn across(
+        _isa: Avx512Bf16,
+        x: &[f32],
+        row_stride: usize,
+        steps: usize,
+        n: usize,
+        pairs: &mut [f32],
+        stride: usize,
+    ) {
+        /// 0, 16, 1, 17, …
+        const ORDER: [u16; 2 * LANES] = {
+            let mut order = [0; 2 * LANES];
+            let mut i = 0;
+            while i < LANES {
+                (order[2 * i], order[2 * i + 1]) = (i as u16, (LANES + i) as u16);
+                i += 1;
+            }
+            order
+        };
+        features! {
+            avx512bf16 compile fn convert(
+                x: &[f32], row_stride: usize, steps: usize, n: usize, pairs: &mut [f32], stride: usize,
+            ) {
+                for step in 0..steps {
+                    let (even, odd) = (&x[2 * step * row_stride..][..n], &x[(2 * step + 1) * row_stride..][..n]);
+                    let slots = &mut pairs[step * stride..][..n];
+                    for at in (0..n).step_by(LANES) {
+                        let mask = if n - at >= LANES { u16::MAX } else { (1 << (n - at)) - 1 };
+                        // SAFETY: `mask` leaves out what lies beyond the n elements of each slice; `ORDER` is one register.
+                        unsafe {
+                            let order = _mm512_loadu_si512(ORDER.as_ptr().cast());
+                            let even = _mm512_maskz_loadu_ps(mask, even.as_ptr().add(at));
+                            let odd = _mm512_maskz_loadu_ps(mask, odd.as_ptr().add(at));
+                            let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even));
+                            let halves = _mm512_permutexvar_epi16(order, halves);
+                            _mm512_mask_storeu_epi32(slots.as_mut_ptr().add(at).cast(), mask, halves);
+                        }
+                    }
+                }
+            }
+        }
+        // SAFETY: the token proves that the processor has the features that the function is compiled for.
         unsafe { convert(x, row_stride, steps, n, pairs, stride) }
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-mod lanes {
-    use super::LANES;
-
-    pub(super) fn along(_: &[[[f32; 2]; LANES]], _: &mut [[f32; LANES]]) {
-        unreachable!("no level above the portable one");
-    }
-
-    pub(super) fn across(_: &[f32], _: usize, _: usize, _: usize, _: &mut [f32], _: usize) {
-        unreachable!("no level above the portable one");
     }
 }
 
@@ -268,10 +275,4 @@ fn pair(even: f32, odd: f32) -> f32 {
 fn normal(x: f32) -> u32 {
     const EXPONENT: u32 = 0x7f80_0000;
     if x.to_bits() & EXPONENT == 0 { 0 } else { bf16::nearest(x) }
-}
-
-/// The two numbers of a pair.
-#[inline(always)]
-pub(super) fn split(pair: f32) -> [f32; 2] {
-    [f32::from_bits(pair.to_bits() << 16), f32::from_bits(pair.to_bits() & 0xffff_0000)]
 }

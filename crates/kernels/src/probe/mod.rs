@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use bandwidth::measure_bandwidth;
 pub use cpu::Cpu;
-pub use peak::{measure_peak, peak_instruction_set};
+pub use peak::measure_peak;
 pub use reading::measure_reading;
 
 /// 10⁹ floating-point operations a second; a fused multiply-add is two.

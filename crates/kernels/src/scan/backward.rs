@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{
     ScanInput, ScanShape,
-    rows::RowsMut,
+    rows::Shared,
     sequence::{Output, SUMS, Upstream, backward_sequence},
 };
 use crate::{columns::Columns, scratch};
@@ -75,10 +75,10 @@ pub fn scan_backward(
     let columns = gradient.dt_columns;
     scratch::with(shape.batch * heads * SUMS, |sums| {
         let out = Output {
-            xbc: RowsMut::new(gradient.xbc, shape.channels()),
-            raw: RowsMut::new(gradient.raw_dt, columns.stride).at(0, columns.start),
-            sums: RowsMut::new(sums, SUMS),
-            state: gradient.state.map(|state| RowsMut::new(state, state_len)),
+            xbc: Shared::new(gradient.xbc, shape.channels()),
+            raw: Shared::new(gradient.raw_dt, columns.stride).at(0, columns.start),
+            sums: Shared::new(sums, SUMS),
+            state: gradient.state.map(|state| Shared::new(state, state_len)),
         };
         (0..shape.batch).into_par_iter().for_each(|sequence| backward_sequence(shape, input, upstream, sequence, out));
         for head in 0..heads {

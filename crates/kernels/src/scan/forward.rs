@@ -8,7 +8,7 @@ use super::{
     ROUND, ScanInput, ScanShape,
     combine::row_products,
     gates::{CHUNK, Gates},
-    rows::RowsMut,
+    rows::Shared,
     sweep::{self, Sweep, Time},
     transpose,
 };
@@ -30,9 +30,9 @@ pub fn scan(shape: &ScanShape, input: &ScanInput<'_>, y: &mut [f32], last: Optio
     assert_eq!(y.len(), shape.tokens() * shape.d_inner(), "y of {shape:?}");
     let last = last.map(|last| {
         assert_eq!(last.len(), shape.batch * heads * state_len, "last states of {shape:?}");
-        RowsMut::new(last, state_len)
+        Shared::new(last, state_len)
     });
-    let y = RowsMut::new(y, shape.d_inner());
+    let y = Shared::new(y, shape.d_inner());
     let heads_per_task = shape.heads_per_task(TASKS);
     let round = if heads_per_task < heads { ROUND } else { shape.len };
     (0..shape.batch).into_par_iter().for_each(|sequence| {
@@ -55,7 +55,7 @@ pub fn scan(shape: &ScanShape, input: &ScanInput<'_>, y: &mut [f32], last: Optio
             }
             if let Some(last) = last {
                 for (head, state) in states.chunks_exact(state_len).enumerate() {
-                    // SAFETY: a row a head of a sequence, of which this task is the only one.
+                    // SAFETY: there is a row for each head of each sequence, and a sequence is one task.
                     let last = unsafe { last.slice(sequence * heads + head, state_len) };
                     transpose(state, shape.d_state, shape.d_head, last);
                 }
@@ -72,27 +72,26 @@ fn scan_chunk(
     len: usize,
     first: usize,
     states: &mut [f32],
-    y: RowsMut<'_>,
+    y: Shared<'_>,
 ) {
     let mut gates = Gates::new();
     let (mut bc, mut gamma) = ([0.0; CHUNK], [0.0; CHUNK]);
     let (b, c) = (shape.b_rows(input.xbc, row, first), shape.c_rows(input.xbc, row, first));
-    // SAFETY: `assert_fits` checked the rows, which all heads of a task share: they are of one group.
-    unsafe { row_products(b, c, &mut bc[..len]) };
+    // all heads of a task share these rows: they are of one group
+    row_products(b, c, &mut bc[..len]);
     for (head, state) in (first..).zip(states.chunks_exact_mut(shape.state_len())) {
         gates.fill(input.raw_steps(row, head).take(len), input.dt_bias[head], input.decay_rate(head));
         for ((gamma, delta), bc) in gamma.iter_mut().zip(&gates.delta).zip(&bc) {
             *gamma = delta * bc + input.d_skip[head];
         }
-        let sweep = Sweep {
+        // SAFETY: the columns of a head belong to the task that has the head, and its rows to the chunk.
+        let out = unsafe { y.at(row, head * shape.d_head).claim(len, shape.d_head) };
+        sweep::run(Sweep {
             time: Time::Forward,
-            len,
-            rows: shape.d_state,
-            lanes: shape.d_head,
             k: b,
             v: shape.x_rows(input.xbc, row, head),
             w: c,
-            out: y.at(row, head * shape.d_head),
+            out,
             next: None,
             add: false,
             alpha: &gates.input,
@@ -100,10 +99,8 @@ fn scan_chunk(
             gamma: Some(&gamma),
             carry: &gates.carry,
             bounds: gates.bounds(),
-            from: state.as_ptr(),
-            to: state.as_mut_ptr(),
-        };
-        // SAFETY: `assert_fits` checked the rows; no other task has these heads' columns.
-        unsafe { sweep::run(&sweep) };
+            from: None,
+            to: state,
+        });
     }
 }

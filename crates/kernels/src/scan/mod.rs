@@ -29,7 +29,6 @@ mod backward;
 mod combine;
 mod forward;
 mod gates;
-mod lanes;
 mod rows;
 mod sequence;
 mod slopes;

@@ -10,7 +10,7 @@ use super::{
     ROUND, ScanInput, ScanShape,
     combine::{combine, inner_product, row_products, sum_parts},
     gates::{CHUNK, Gates},
-    rows::{Rows, RowsMut},
+    rows::{Rows, RowsMut, Shared},
     slopes::Slopes,
     sweep::{self, Sweep, Time},
     transpose,
@@ -36,13 +36,13 @@ pub(super) struct Upstream<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Output<'a> {
     /// A row a token.
-    pub xbc: RowsMut<'a>,
+    pub xbc: Shared<'a>,
     /// A row a token.
-    pub raw: RowsMut<'a>,
+    pub raw: Shared<'a>,
     /// A row a head of a sequence.
-    pub sums: RowsMut<'a>,
+    pub sums: Shared<'a>,
     /// A row a head of a sequence.
-    pub state: Option<RowsMut<'a>>,
+    pub state: Option<Shared<'a>>,
 }
 
 /// All gradients of one sequence.
@@ -68,11 +68,11 @@ pub(super) fn backward_sequence(
             out,
             chunks,
             heads_per_task,
-            ends: RowsMut::new(ends, state_len),
-            after_pn: RowsMut::new(after_pn, state_len),
-            after_np: RowsMut::new(after_np, state_len),
-            dy_past: RowsMut::new(dy_past, CHUNK),
-            partials: shared.then(|| RowsMut::new(partials, shape.d_state)),
+            ends: Shared::new(ends, state_len),
+            after_pn: Shared::new(after_pn, state_len),
+            after_np: Shared::new(after_np, state_len),
+            dy_past: Shared::new(dy_past, CHUNK),
+            partials: shared.then(|| Shared::new(partials, shape.d_state)),
         };
         sequence.run();
     });
@@ -89,15 +89,15 @@ struct Sequence<'a> {
     chunks: usize,
     heads_per_task: usize,
     /// S before the first and after each chunk: rows [heads, chunks + 1] of [p, n].
-    ends: RowsMut<'a>,
+    ends: Shared<'a>,
     /// a·G of the position after the chunk: rows `[heads]` of [p, n].
-    after_pn: RowsMut<'a>,
+    after_pn: Shared<'a>,
     /// The same: rows `[heads]` of [n, p].
-    after_np: RowsMut<'a>,
+    after_np: Shared<'a>,
     /// ⟨dy_t, a_t·S_{t−1}·C_t⟩: rows [heads, chunks] of [`CHUNK`].
-    dy_past: RowsMut<'a>,
+    dy_past: Shared<'a>,
     /// Gradients of B or of C in a round, if groups are cut into blocks: rows [blocks, ROUND] of `[n]`.
-    partials: Option<RowsMut<'a>>,
+    partials: Option<Shared<'a>>,
 }
 
 /// A head in a chunk.
@@ -110,7 +110,7 @@ struct Part<'a> {
     /// Positions.
     len: usize,
     /// Where the gradient of C or B goes, a row a position.
-    shared: RowsMut<'a>,
+    shared: Shared<'a>,
     /// Whether to add to what is there.
     add: bool,
 }
@@ -159,8 +159,8 @@ impl<'a> Sequence<'a> {
                     for chunk in chunks.rev() {
                         let (xbc, row) = (self.input.xbc, self.row(chunk));
                         let (b, c) = (self.shape.b_rows(xbc, row, first), self.shape.c_rows(xbc, row, first));
-                        // SAFETY: `scan_backward` checked the rows, which the heads share: they are of one group.
-                        unsafe { row_products(b, c, &mut work.slopes.bc[..self.chunk_len(chunk)]) };
+                        // the heads share these rows: they are of one group
+                        row_products(b, c, &mut work.slopes.bc[..self.chunk_len(chunk)]);
                         heads.clone().for_each(|head| self.reverse(&part(chunk, head), &mut work));
                     }
                     if start == 0 {
@@ -202,7 +202,7 @@ impl<'a> Sequence<'a> {
     fn begin(self, head: usize) {
         let (len, (p, n)) = (self.shape.state_len(), (self.shape.d_head, self.shape.d_state));
         let row = self.sequence * self.shape.n_heads + head;
-        // SAFETY: rows of this head, which this task owns.
+        // SAFETY: each of these has rows of its own for each head of the sequence, and a head is one task's in a round.
         let (first, after, transposed, sums) = unsafe {
             (
                 self.ends.slice(head * (self.chunks + 1), len),
@@ -227,7 +227,7 @@ impl<'a> Sequence<'a> {
     fn finish(self, head: usize) {
         if let Some(state) = self.out.state {
             let len = self.shape.state_len();
-            // SAFETY: rows of this head, which this task owns.
+            // SAFETY: each of these has a row of its own for each head of the sequence, and a head is one task's in a round.
             unsafe {
                 state
                     .slice(self.sequence * self.shape.n_heads + head, len)
@@ -256,15 +256,22 @@ impl<'a> Sequence<'a> {
         let Work { gates, slopes, rows } = work;
         let [x, b, c, dy] = self.operands(part, gates);
         let state = head * (self.chunks + 1) + chunk;
-        let sweep = Sweep {
+        // SAFETY: the ends are two rows of this head and chunk, `dy_past` is one; `shared` are columns of this head's group,
+        // or rows of this task's block where several tasks share a group. A head is one task's in a round.
+        let (from, to, dy_past, d_c) = unsafe {
+            (
+                self.ends.slice(state, shape.state_len()),
+                self.ends.slice(state + 1, shape.state_len()),
+                self.dy_past.slice(head * self.chunks + chunk, len),
+                shared.claim(len, shape.d_state),
+            )
+        };
+        sweep::run(Sweep {
             time: Time::Forward,
-            len,
-            rows: shape.d_head,
-            lanes: shape.d_state,
             k: x,
             v: b,
             w: dy,
-            out: RowsMut::new(rows, shape.d_state),
+            out: RowsMut::new(&mut rows[..len * shape.d_state], shape.d_state),
             next: None,
             add: false,
             alpha: &gates.input,
@@ -272,19 +279,14 @@ impl<'a> Sequence<'a> {
             gamma: None,
             carry: &gates.carry,
             bounds: gates.bounds(),
-            from: self.ends.row(state),
-            to: self.ends.row(state + 1),
-        };
-        // SAFETY: `scan_backward` checked the slices; the ends are this head's, whose task this is.
-        unsafe { sweep::run(&sweep) };
+            from: Some(from),
+            to,
+        });
         let past = Rows::new(rows, shape.d_state, 0, 0, shape.d_state);
-        // SAFETY: as above; `dy_past` is a row of this head, `shared` this task's own part of the gradient of C.
-        unsafe {
-            row_products(c, past, self.dy_past.slice(head * self.chunks + chunk, len));
-            row_products(x, dy, &mut slopes.x_dy[..len]);
-            slopes.fill_delta_x_dy(gates);
-            combine((past, &[1.0; CHUNK][..len]), (b, &slopes.delta_x_dy[..len]), shared, add);
-        }
+        row_products(c, past, dy_past);
+        row_products(x, dy, &mut slopes.x_dy[..len]);
+        slopes.fill_delta_x_dy(gates);
+        combine((past, &[1.0; CHUNK]), (b, &slopes.delta_x_dy), d_c, add);
     }
 
     /// All other gradients: G backwards in time.
@@ -293,27 +295,28 @@ impl<'a> Sequence<'a> {
         let Part { head, chunk, row, len, shared, add } = *part;
         let Work { gates, slopes, rows } = work;
         let [x, b, c, dy] = self.operands(part, gates);
-        // SAFETY: rows of this head, which this task owns.
-        let (after, end, dy_past, sums) = unsafe {
+        let d_x = self.out.xbc.at(row, head * shape.d_head);
+        // SAFETY: each of these has rows of its own for each head of the sequence, `d_x` columns; `shared` are columns of this
+        // head's group, or rows of this task's block where several tasks share a group. A head is one task's in a round.
+        let (after, after_np, d_x_rows, d_b, end, dy_past, sums) = unsafe {
             (
                 self.after_pn.slice(head, shape.state_len()),
+                self.after_np.slice(head, shape.state_len()),
+                d_x.claim(len, shape.d_head),
+                shared.claim(len, shape.d_state),
                 self.ends.slice(head * (self.chunks + 1) + chunk + 1, shape.state_len()),
                 self.dy_past.slice(head * self.chunks + chunk, len),
                 self.out.sums.slice(self.sequence * shape.n_heads + head, SUMS),
             )
         };
-        // SAFETY: as in `forward`.
-        let u_end = unsafe { inner_product(after, end) };
+        let u_end = inner_product(after, end);
 
-        let to_input = Sweep {
+        sweep::run(Sweep {
             time: Time::Reverse,
-            len,
-            rows: shape.d_state,
-            lanes: shape.d_head,
             k: c,
             v: dy,
             w: b,
-            out: RowsMut::new(rows, shape.d_head),
+            out: RowsMut::new(&mut rows[..len * shape.d_head], shape.d_head),
             next: None,
             add: false,
             alpha: &gates.scale,
@@ -321,59 +324,53 @@ impl<'a> Sequence<'a> {
             gamma: None,
             carry: &gates.carry,
             bounds: gates.bounds(),
-            from: self.after_np.row(head),
-            to: self.after_np.row(head),
-        };
-        // SAFETY: as in `forward`.
-        unsafe {
-            sweep::run(&to_input);
-            row_products(x, dy, &mut slopes.x_dy[..len]);
-        }
+            from: None,
+            to: after_np,
+        });
+        row_products(x, dy, &mut slopes.x_dy[..len]);
         slopes.fill_delta_x_dy(gates);
-        let d_x = self.out.xbc.at(row, head * shape.d_head);
-        let to_b = Sweep {
-            rows: shape.d_head,
-            lanes: shape.d_state,
+        sweep::run(Sweep {
+            time: Time::Reverse,
             k: dy,
             v: c,
             w: x,
-            out: shared,
-            add,
-            beta: &gates.input,
+            out: d_b,
             next: Some(d_x),
+            add,
+            alpha: &gates.scale,
+            beta: &gates.input,
             gamma: Some(&slopes.delta_x_dy),
-            from: after.as_ptr(),
-            to: after.as_mut_ptr(),
-            ..to_input
-        };
-        // SAFETY: as in `forward`; `shared` is this task's own part of the gradient of B.
-        unsafe { sweep::run(&to_b) };
+            carry: &gates.carry,
+            bounds: gates.bounds(),
+            from: None,
+            to: after,
+        });
 
         let future = Rows::new(rows, shape.d_head, 0, 0, shape.d_head);
         slopes.fill_to_x(gates, input.d_skip[head]);
-        // SAFETY: as in `forward`; `d_x` are columns of this head.
-        unsafe {
-            row_products(x, future, &mut slopes.x_future[..len]);
-            combine((future, &gates.delta[..len]), (dy, &slopes.to_x[..len]), d_x, false);
-        }
+        row_products(x, future, &mut slopes.x_future[..len]);
+        combine((future, &gates.delta), (dy, &slopes.to_x), d_x_rows, false);
 
         let of_chunk = slopes.fill_raw(gates, dy_past, input.decay_rate(head), u_end);
         sums.iter_mut().zip(of_chunk).for_each(|(sum, of_chunk)| *sum += of_chunk);
         for (t, d_raw) in slopes.raw[..len].iter().enumerate() {
-            // SAFETY: a column of this head, which this task owns.
-            unsafe { *self.out.raw.row(row + t).add(head) = *d_raw };
+            // SAFETY: there is a column for each head, and a head is one task's in a round.
+            let to = unsafe { self.out.raw.at(0, head).slice(row + t, 1) };
+            to[0] = *d_raw;
         }
     }
 
     /// Adds up the blocks' gradients of B or C in a chunk.
-    fn add_partials(self, partials: RowsMut<'_>, chunk: usize, round: usize, time: Time) {
+    fn add_partials(self, partials: Shared<'_>, chunk: usize, round: usize, time: Time) {
         let (n, per_group) = (self.shape.d_state, self.shape.heads_per_group() / self.heads_per_task);
         for group in 0..self.shape.n_groups {
             let column = self.shared_column(group * self.shape.heads_per_group(), time);
-            let parts = partials.at(group * per_group * ROUND + (chunk - round) * CHUNK, 0);
-            let sum = self.out.xbc.at(self.row(chunk), column);
-            // SAFETY: the tasks that wrote the partials are done, and this one owns the chunk's sum.
-            unsafe { sum_parts((parts, n), per_group, ROUND, self.chunk_len(chunk), sum) };
+            let first = group * per_group * ROUND + (chunk - round) * CHUNK;
+            // SAFETY: the tasks that wrote the partials are done, and those that read them write none; the rows of a chunk
+            // are one task's.
+            let (parts, sum) =
+                unsafe { (partials.read(), self.out.xbc.at(self.row(chunk), column).claim(self.chunk_len(chunk), n)) };
+            sum_parts(Rows::new(parts, n, first, 0, n), per_group, ROUND, sum);
         }
     }
 }

@@ -21,10 +21,8 @@
 
 #![expect(unsafe_code, reason = "tiles work on pointers into rows that other tasks write beside")]
 
-use super::{
-    lanes::{Lanes, lanes},
-    rows::{Rows, RowsMut},
-};
+use super::rows::{Rows, RowsMut, Shared};
+use crate::simd::{Isa, Lanes, simd};
 
 /// Which way time runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,21 +31,18 @@ pub(super) enum Time {
     Reverse,
 }
 
-/// A pass over a chunk of `len` positions. Row t of each operand is position t.
-#[derive(Clone, Copy)]
+/// A pass over a chunk of positions, as many as `out` has rows. Row t of each operand is position t.
+///
+/// # Shapes
+/// `k`, `w`: [len, rows of the state]; `v`, `out`: [len, lanes of the state]
 pub(super) struct Sweep<'a> {
     pub time: Time,
-    pub len: usize,
-    /// Rows of the state, and elements of a row of `k` and `w`.
-    pub rows: usize,
-    /// Elements of a row of the state, of `v` and of `out`.
-    pub lanes: usize,
     pub k: Rows<'a>,
     pub v: Rows<'a>,
     pub w: Rows<'a>,
     pub out: RowsMut<'a>,
-    /// Rows of `rows` elements that are written next, to have them in the cache by then.
-    pub next: Option<RowsMut<'a>>,
+    /// Rows as wide as those of `k` that are written after the pass, to have them in the cache by then.
+    pub next: Option<Shared<'a>>,
     /// Whether to add to `out`.
     pub add: bool,
     /// α, `[len]`.
@@ -60,10 +55,10 @@ pub(super) struct Sweep<'a> {
     pub carry: &'a [f32],
     /// The positions at which spans without any such multiplication inside begin, then `len`.
     pub bounds: &'a [usize],
-    /// The state before, [rows, lanes].
-    pub from: *const f32,
-    /// The state after, [rows, lanes]; may be where `from` points.
-    pub to: *mut f32,
+    /// The state before, [rows, lanes]; what `to` holds if absent.
+    pub from: Option<&'a [f32]>,
+    /// The state after, [rows, lanes].
+    pub to: &'a mut [f32],
 }
 
 /// States below 2⁻¹⁰⁰ become zero when they are rescaled: they are added to this and lose what is below its last bit.
@@ -75,65 +70,74 @@ const AHEAD: usize = 48;
 /// Chains in which the sum over the rows of a tile runs, so that none waits for its own additions.
 const SUMS: usize = 4;
 
-lanes! {
+simd! {
     /// Runs `sweep`.
     ///
-    /// # Safety
-    /// `k` and `w` have `len` rows of `rows` elements, `v` and `out` of `lanes`; `from` and `to` are [rows, lanes];
-    /// nobody else reads or writes what `out` and `to` cover.
-    pub(super) unsafe fn run<V>(sweep: &Sweep<'_>) {
-        let Sweep { len, alpha, beta, gamma, carry, bounds, .. } = *sweep;
-        assert!(alpha.len() >= len && beta.len() >= len && carry.len() > len);
-        assert!(gamma.is_none_or(|gamma| gamma.len() >= len));
-        assert!(bounds[0] == 0 && bounds[bounds.len() - 1] == len && bounds.is_sorted());
-        // SAFETY: the caller's.
-        unsafe {
-            // what registers hold: 16 of 32 of them, or 8 of 16
-            match (V::N == 16, sweep.time) {
-                (true, Time::Forward) => over_lanes::<V, 16, false>(sweep),
-                (true, Time::Reverse) => over_lanes::<V, 16, true>(sweep),
-                (false, Time::Forward) => over_lanes::<V, 8, false>(sweep),
-                (false, Time::Reverse) => over_lanes::<V, 8, true>(sweep),
-            }
+    /// # Panics
+    /// If an operand is too short, or rows differ in width.
+    pub(super) fn run<S>[isa](sweep: Sweep<'_>) {
+        let mut sweep = sweep;
+        let Sweep { k, v, w, out, alpha, beta, gamma, carry, bounds, from, to, .. } = &mut sweep;
+        let (len, rows, lanes) = (out.rows, k.width, out.width);
+        k.assert_rows(len);
+        v.assert_rows(len);
+        w.assert_rows(len);
+        assert!(w.width == rows && v.width == lanes, "rows of one width");
+        assert!(alpha.len() >= len && beta.len() >= len && carry.len() > len, "a number a position");
+        assert!(gamma.is_none_or(|gamma| gamma.len() >= len), "a number a position");
+        assert!(bounds[0] == 0 && bounds[bounds.len() - 1] == len && bounds.is_sorted(), "spans of {len} positions");
+        assert!(to.len() == rows * lanes && from.is_none_or(|from| from.len() == to.len()), "a state [{rows}, {lanes}]");
+        let to = to.as_mut_ptr();
+        let state = State { from: from.map_or(to.cast_const(), <[f32]>::as_ptr), to, rows, lanes };
+        // what registers hold: 16 of 32 of them, or 8 of 16
+        match (S::Lanes::N == 16, sweep.time) {
+            (true, Time::Forward) => over_lanes::<S, 16, false>(isa, &sweep, &state),
+            (true, Time::Reverse) => over_lanes::<S, 16, true>(isa, &sweep, &state),
+            (false, Time::Forward) => over_lanes::<S, 8, false>(isa, &sweep, &state),
+            (false, Time::Reverse) => over_lanes::<S, 8, true>(isa, &sweep, &state),
         }
     }
+}
+
+/// The state [rows, lanes] that a pass drives: where it comes from and where it goes, perhaps the same place.
+struct State {
+    from: *const f32,
+    to: *mut f32,
+    rows: usize,
+    lanes: usize,
 }
 
 /// `sweep` in tiles of R rows of one vector.
 #[inline(always)]
-unsafe fn over_lanes<V: Lanes, const R: usize, const REVERSE: bool>(sweep: &Sweep<'_>) {
-    for lane in (0..sweep.lanes).step_by(V::N) {
-        // SAFETY: the lanes from `lane` on.
-        unsafe {
-            match sweep.lanes - lane {
-                left if left >= V::N => over_rows::<V, R, REVERSE, false>(sweep, lane, V::N),
-                left => over_rows::<V, R, REVERSE, true>(sweep, lane, left),
-            }
+fn over_lanes<S: Isa, const R: usize, const REVERSE: bool>(isa: S, sweep: &Sweep<'_>, state: &State) {
+    for lane in (0..state.lanes).step_by(S::Lanes::N) {
+        match state.lanes - lane {
+            left if left >= S::Lanes::N => over_rows::<S, R, REVERSE, false>(isa, sweep, state, lane, S::Lanes::N),
+            left => over_rows::<S, R, REVERSE, true>(isa, sweep, state, lane, left),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn over_rows<V: Lanes, const R: usize, const REVERSE: bool, const PART: bool>(
+fn over_rows<S: Isa, const R: usize, const REVERSE: bool, const PART: bool>(
+    isa: S,
     sweep: &Sweep<'_>,
+    state: &State,
     lane: usize,
     lanes: usize,
 ) {
     let mut row = 0;
-    while row < sweep.rows {
+    while row < state.rows {
         let place = Place { row, lane, lanes };
-        // SAFETY: as many rows as are left.
-        row += unsafe {
-            match sweep.rows - row {
-                left if left >= R => tile::<V, R, REVERSE, PART>(sweep, place),
-                left if left >= 4 => tile::<V, 4, REVERSE, PART>(sweep, place),
-                _ => tile::<V, 1, REVERSE, PART>(sweep, place),
-            }
+        row += match state.rows - row {
+            left if left >= R => tile::<S, R, REVERSE, PART>(isa, sweep, state, place),
+            left if left >= 4 => tile::<S, 4, REVERSE, PART>(isa, sweep, state, place),
+            _ => tile::<S, 1, REVERSE, PART>(isa, sweep, state, place),
         };
     }
 }
 
-/// Where a tile is: its first row, its first lane, and the lanes it has if fewer than a vector.
+/// Where a tile is: its first row, its first lane, and its lanes: those of a vector, or fewer if it is PART of one.
 #[derive(Clone, Copy)]
 struct Place {
     row: usize,
@@ -142,121 +146,132 @@ struct Place {
 }
 
 impl Place {
+    /// # Safety
+    /// - `from` is valid for reads of `self.lanes` floats.
     #[inline(always)]
-    unsafe fn load<V: Lanes, const PART: bool>(self, from: *const f32) -> V {
-        // SAFETY: the caller's.
-        unsafe { if PART { V::load_part(from, self.lanes) } else { V::load(from) } }
+    unsafe fn load<S: Isa, const PART: bool>(self, isa: S, from: *const f32) -> S::Lanes {
+        // SAFETY: `load` reads N floats, which `self.lanes` is unless the tile is PART of a vector.
+        unsafe { if PART { isa.load_part(from, self.lanes) } else { isa.load(from) } }
     }
 
+    /// # Safety
+    /// - `to` is valid for writes of `self.lanes` floats.
     #[inline(always)]
     unsafe fn store<V: Lanes, const PART: bool>(self, x: V, to: *mut f32) {
-        // SAFETY: the caller's.
+        // SAFETY: `store` writes N floats, which `self.lanes` is unless the tile is PART of a vector.
         unsafe { if PART { x.store_part(to, self.lanes) } else { x.store(to) } }
     }
 }
 
 /// R rows of one vector, over all positions; returns R.
 #[inline(always)]
-unsafe fn tile<V: Lanes, const R: usize, const REVERSE: bool, const PART: bool>(
+fn tile<S: Isa, const R: usize, const REVERSE: bool, const PART: bool>(
+    isa: S,
     sweep: &Sweep<'_>,
+    state: &State,
     place: Place,
 ) -> usize {
-    // SAFETY: rows and lanes are those of the operands by the caller's contract; `run` checked carry and bounds.
-    unsafe {
-        let carry = sweep.carry.as_ptr();
-        let start = place.row * sweep.lanes + place.lane;
-        let mut state = [V::splat(0.0); R];
-        for (r, state) in state.iter_mut().enumerate() {
-            *state = place.load::<V, PART>(sweep.from.add(start + r * sweep.lanes));
-        }
-        if REVERSE {
-            rescale(&mut state, *carry.add(sweep.len));
-            for span in sweep.bounds.windows(2).rev() {
-                if alone(sweep, span) {
-                    step_alone::<V, REVERSE, PART>(sweep, place, span[0]);
-                    continue;
-                }
-                for t in (span[0]..span[1]).rev() {
-                    step::<V, R, REVERSE, PART>(sweep, place, t, &mut state);
-                }
-                rescale(&mut state, *carry.add(span[0]));
+    let at = |r: usize| (place.row + r) * state.lanes + place.lane;
+    debug_assert!(place.row + R <= state.rows && place.lane + place.lanes <= state.lanes);
+    let mut tile = [isa.splat(0.0); R];
+    for (r, tile) in tile.iter_mut().enumerate() {
+        // SAFETY: `run` checked that `from` is [rows, lanes], and the tile lies in that by `over_rows`, `over_lanes`.
+        *tile = unsafe { place.load::<S, PART>(isa, state.from.add(at(r))) };
+    }
+    let len = sweep.out.rows;
+    if REVERSE {
+        rescale(isa, &mut tile, sweep.carry[len]);
+        for span in sweep.bounds.windows(2).rev() {
+            if alone(sweep, span) {
+                step_alone::<S, REVERSE, PART>(isa, sweep, place, span[0]);
+                continue;
             }
-        } else {
-            for span in sweep.bounds.windows(2) {
-                if alone(sweep, span) {
-                    step_alone::<V, REVERSE, PART>(sweep, place, span[0]);
-                    continue;
-                }
-                rescale(&mut state, *carry.add(span[0]));
-                for t in span[0]..span[1] {
-                    step::<V, R, REVERSE, PART>(sweep, place, t, &mut state);
-                }
+            for t in (span[0]..span[1]).rev() {
+                step::<S, R, REVERSE, PART>(isa, sweep, place, t, &mut tile);
             }
-            rescale(&mut state, *carry.add(sweep.len));
+            rescale(isa, &mut tile, sweep.carry[span[0]]);
         }
-        for (r, state) in state.into_iter().enumerate() {
-            place.store::<V, PART>(state, sweep.to.add(start + r * sweep.lanes));
+    } else {
+        for span in sweep.bounds.windows(2) {
+            if alone(sweep, span) {
+                step_alone::<S, REVERSE, PART>(isa, sweep, place, span[0]);
+                continue;
+            }
+            rescale(isa, &mut tile, sweep.carry[span[0]]);
+            for t in span[0]..span[1] {
+                step::<S, R, REVERSE, PART>(isa, sweep, place, t, &mut tile);
+            }
         }
+        rescale(isa, &mut tile, sweep.carry[len]);
+    }
+    for (r, tile) in tile.into_iter().enumerate() {
+        // SAFETY: `run` checked that `to` is [rows, lanes], and the tile lies in that by `over_rows`, `over_lanes`.
+        unsafe { place.store::<S::Lanes, PART>(tile, state.to.add(at(r))) };
     }
     R
 }
 
-/// One position of a tile.
+/// One position of a tile; `t` is one of the positions of `bounds`.
 #[inline(always)]
-unsafe fn step<V: Lanes, const R: usize, const REVERSE: bool, const PART: bool>(
+fn step<S: Isa, const R: usize, const REVERSE: bool, const PART: bool>(
+    isa: S,
     sweep: &Sweep<'_>,
     place: Place,
     t: usize,
-    state: &mut [V; R],
+    state: &mut [S::Lanes; R],
 ) {
-    // SAFETY: as in `tile`; `run` checked α, β and γ; a prefetch may be of anything.
-    unsafe {
-        let ahead = ahead::<REVERSE>(t);
-        if place.lane == 0 {
-            V::prefetch(sweep.k.pointer(ahead).wrapping_add(place.row));
-            V::prefetch(sweep.w.pointer(ahead).wrapping_add(place.row));
-            if let Some(next) = sweep.next {
-                V::prefetch_to_write(next.row(t).wrapping_add(place.row));
-            }
+    let ahead = ahead::<REVERSE>(t);
+    if place.lane == 0 {
+        S::prefetch(sweep.k.address(ahead, place.row));
+        S::prefetch(sweep.w.address(ahead, place.row));
+        if let Some(next) = sweep.next {
+            S::prefetch_to_write(next.address(t).wrapping_add(place.row));
         }
-        let (k, w) = (sweep.k.pointer(t).add(place.row), sweep.w.pointer(t).add(place.row));
-        let (v, base, out) = ends::<V, REVERSE, PART>(sweep, place, t);
-        let input = v.mul(V::splat(*sweep.alpha.as_ptr().add(t)));
-        let mut sums = [V::splat(0.0); SUMS];
+    }
+    let (k, w) = (sweep.k.at(t, place.row, R), sweep.w.at(t, place.row, R));
+    let (v, base, out) = ends::<S, REVERSE, PART>(isa, sweep, place, t);
+    // SAFETY: t < len, since `run` checked that `bounds` are sorted and end at len; it checked too that there are as many
+    // α and β, and that `k` and `w` have as many rows of the rows of the state, of which the tile has R from `place.row`.
+    // `ends` says what `out` has room for.
+    unsafe {
+        let input = v.mul(isa.splat(*sweep.alpha.get_unchecked(t)));
+        let mut sums = [isa.splat(0.0); SUMS];
         for (r, state) in state.iter_mut().enumerate() {
-            sums[r % SUMS] = V::splat(*w.add(r)).mul_add(*state, sums[r % SUMS]);
-            *state = V::splat(*k.add(r)).mul_add(input, *state);
+            sums[r % SUMS] = isa.splat(*w.add(r)).mul_add(*state, sums[r % SUMS]);
+            *state = isa.splat(*k.add(r)).mul_add(input, *state);
         }
         let mut sum = sums[0];
         for other in &sums[1..] {
             sum = sum.add(*other);
         }
-        place.store::<V, PART>(sum.mul_add(V::splat(*sweep.beta.as_ptr().add(t)), base), out);
+        place.store::<S::Lanes, PART>(sum.mul_add(isa.splat(*sweep.beta.get_unchecked(t)), base), out);
     }
 }
 
-/// v of a position, what its output is added to, and where that goes.
+/// v of a position, what its output is added to, and where that goes, with room for `place.lanes`.
 #[inline(always)]
-unsafe fn ends<V: Lanes, const REVERSE: bool, const PART: bool>(
+fn ends<S: Isa, const REVERSE: bool, const PART: bool>(
+    isa: S,
     sweep: &Sweep<'_>,
     place: Place,
     t: usize,
-) -> (V, V, *mut f32) {
-    // SAFETY: as in `step`.
+) -> (S::Lanes, S::Lanes, *mut f32) {
+    let out = sweep.out.at(t, place.lane, place.lanes);
+    // SAFETY: t < len, since `run` checked that `bounds` are sorted and end at len; it checked too that there are as many γ
+    // if any, and that `v` and `out` have as many rows of the lanes of the state, of which the tile has `place.lanes`.
     unsafe {
-        let v = place.load::<V, PART>(sweep.v.pointer(t).add(place.lane));
-        let out = sweep.out.row(t).add(place.lane);
-        let mut base = V::splat(0.0);
+        let v = place.load::<S, PART>(isa, sweep.v.at(t, place.lane, place.lanes));
+        let mut base = isa.splat(0.0);
         if place.row == 0 {
             let ahead = ahead::<REVERSE>(t);
-            V::prefetch(sweep.v.pointer(ahead).wrapping_add(place.lane));
-            V::prefetch_to_write(sweep.out.row(ahead).wrapping_add(place.lane));
+            S::prefetch(sweep.v.address(ahead, place.lane));
+            S::prefetch_to_write(sweep.out.address(ahead, place.lane));
             if let Some(gamma) = sweep.gamma {
-                base = v.mul(V::splat(*gamma.as_ptr().add(t)));
+                base = v.mul(isa.splat(*gamma.get_unchecked(t)));
             }
         }
         if sweep.add || place.row > 0 {
-            base = base.add(place.load::<V, PART>(out));
+            base = base.add(place.load::<S, PART>(isa, out));
         }
         (v, base, out)
     }
@@ -276,29 +291,24 @@ fn alone(sweep: &Sweep<'_>, span: &[usize]) -> bool {
 
 /// [`step`] at a position that is [`alone`]: only v_t itself reaches out_t.
 #[inline(always)]
-unsafe fn step_alone<V: Lanes, const REVERSE: bool, const PART: bool>(sweep: &Sweep<'_>, place: Place, t: usize) {
-    // SAFETY: as in `step`.
-    unsafe {
-        let (_, base, out) = ends::<V, REVERSE, PART>(sweep, place, t);
-        place.store::<V, PART>(base, out);
-    }
+fn step_alone<S: Isa, const REVERSE: bool, const PART: bool>(isa: S, sweep: &Sweep<'_>, place: Place, t: usize) {
+    let (_, base, out) = ends::<S, REVERSE, PART>(isa, sweep, place, t);
+    // SAFETY: `ends` returns a pointer with room for `place.lanes` floats.
+    unsafe { place.store::<S::Lanes, PART>(base, out) };
 }
 
 /// Multiplies the state by `factor`; what is left below 2⁻¹⁰⁰ is exactly zero, so that nothing gets subnormal.
 #[inline(always)]
-unsafe fn rescale<V: Lanes, const R: usize>(state: &mut [V; R], factor: f32) {
+fn rescale<S: Isa, const R: usize>(isa: S, state: &mut [S::Lanes; R], factor: f32) {
     if factor == 1.0 {
         return;
     }
-    // SAFETY: the caller's.
-    unsafe {
-        if factor == 0.0 {
-            *state = [V::splat(0.0); R];
-            return;
-        }
-        let (factor, flush) = (V::splat(factor), V::splat(FLUSH));
-        for state in state {
-            *state = state.mul_add(factor, flush).sub(flush);
-        }
+    if factor == 0.0 {
+        *state = [isa.splat(0.0); R];
+        return;
+    }
+    let (factor, flush) = (isa.splat(factor), isa.splat(FLUSH));
+    for state in state {
+        *state = state.mul_add(factor, flush).sub(flush);
     }
 }

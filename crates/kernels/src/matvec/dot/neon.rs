@@ -32,7 +32,7 @@ impl DotProd {
     /// `acc[j]` + Σ `w[4j + k]`·`x[4j + k]` over k < 4.
     #[inline(always)]
     fn add(self, mut acc: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t {
-        // SAFETY: there is a `DotProd` only where the processor has the instruction, which touches nothing but `acc`.
+        // SAFETY: `self` proves that the processor has the instruction, which touches nothing but `acc`.
         unsafe {
             asm!(
                 ".arch_extension dotprod",
@@ -47,7 +47,7 @@ impl DotProd {
     /// `acc[j]` + Σ `w[4·INDEX + k]`·`x[4j + k]` over k < 4.
     #[inline(always)]
     fn add_quad<const INDEX: usize>(self, mut acc: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t {
-        // SAFETY: as above.
+        // SAFETY: `self` proves that the processor has the instruction, which touches nothing but `acc`.
         unsafe {
             asm!(
                 ".arch_extension dotprod",
@@ -85,7 +85,7 @@ impl Dot for DotProd {
     }
 }
 
-/// Multiplications of the base architecture. Two products fit into 16 bits: 2·128·127 < 2¹⁵.
+/// Multiplications of the base architecture: every aarch64 target that has the standard library has NEON. Two products fit into 16 bits: 2·128·127 < 2¹⁵.
 #[derive(Clone, Copy)]
 pub(in crate::matvec) struct Widening;
 
@@ -94,7 +94,7 @@ impl Dot for Widening {
     fn one(self, w: &[i8], x: &[i8]) -> i32 {
         let mut acc = zero();
         for (w, x) in sixteens(w).zip(sixteens(x)) {
-            // SAFETY: every aarch64 target that has the standard library has NEON.
+            // SAFETY: NEON is there, see `Widening`.
             acc = unsafe {
                 let products = vmull_s8(vget_low_s8(w), vget_low_s8(x));
                 vpadalq_s16(acc, vmlal_high_s8(products, w, x))
@@ -112,7 +112,7 @@ impl Dot for Widening {
             let (first, second) = x.split_at(QUAD * LANES);
             let lanes = first.as_chunks::<{ 2 * QUAD }>().0.iter().zip(second.as_chunks::<{ 2 * QUAD }>().0);
             for (half, (first, second)) in halves.iter_mut().zip(lanes) {
-                // SAFETY: NEON as above; eight bytes each.
+                // SAFETY: NEON is there, see `Widening`; `w`, `first` and `second` are eight bytes each.
                 *half = unsafe {
                     let w = vreinterpret_s32_s8(vld1_s8(w.as_ptr()));
                     let (w0, w1) = (vdup_lane_s32::<0>(w), vdup_lane_s32::<1>(w));
@@ -123,7 +123,7 @@ impl Dot for Widening {
             }
         }
         let [a, b, c, d] = halves;
-        // SAFETY: NEON as above.
+        // SAFETY: NEON is there, see `Widening`.
         unsafe { joined(vpaddq_s32(a, b), vpaddq_s32(c, d)) }
     }
 }
@@ -131,19 +131,19 @@ impl Dot for Widening {
 /// `x` a register at a time.
 #[inline(always)]
 fn sixteens(x: &[i8]) -> impl Iterator<Item = int8x16_t> {
-    // SAFETY: NEON as above; sixteen bytes each.
+    // SAFETY: NEON is there, see `Widening`; a part is sixteen bytes.
     x.as_chunks::<STEP>().0.iter().map(|x| unsafe { vld1q_s8(x.as_ptr()) })
 }
 
 #[inline(always)]
 fn zero() -> int32x4_t {
-    // SAFETY: NEON as above.
+    // SAFETY: NEON is there, see `Widening`.
     unsafe { vdupq_n_s32(0) }
 }
 
 #[inline(always)]
 fn sum(x: int32x4_t) -> i32 {
-    // SAFETY: NEON as above.
+    // SAFETY: NEON is there, see `Widening`.
     unsafe { vaddvq_s32(x) }
 }
 
@@ -151,7 +151,7 @@ fn sum(x: int32x4_t) -> i32 {
 fn joined(low: int32x4_t, high: int32x4_t) -> [i32; LANES] {
     let mut all = [0; LANES];
     let (first, second) = all.split_at_mut(LANES / 2);
-    // SAFETY: NEON as above; room for four each.
+    // SAFETY: NEON is there, see `Widening`; the halves of `all` have room for four each.
     unsafe {
         vst1q_s32(first.as_mut_ptr(), low);
         vst1q_s32(second.as_mut_ptr(), high);

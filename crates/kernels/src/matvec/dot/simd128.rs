@@ -24,7 +24,7 @@ impl Dot for Pairs {
     fn one(self, w: &[i8], x: &[i8]) -> i32 {
         let mut acc = i32x4_splat(0);
         for (w, x) in w.as_chunks::<STEP>().0.iter().zip(x.as_chunks::<STEP>().0) {
-            // SAFETY: sixteen bytes each.
+            // SAFETY: both parts are sixteen bytes.
             let (w, x) = unsafe { (v128_load(w.as_ptr().cast()), v128_load(x.as_ptr().cast())) };
             let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(w), i16x8_extend_low_i8x16(x));
             let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(w), i16x8_extend_high_i8x16(x));
@@ -41,7 +41,7 @@ impl Dot for Pairs {
         for (w, x) in w.as_chunks::<QUAD>().0.iter().zip(x.as_chunks::<{ QUAD * LANES }>().0) {
             let w = i16x8_extend_low_i8x16(i32x4_splat(i32::from_ne_bytes(w.map(i8::cast_unsigned))));
             for (half, x) in halves.iter_mut().zip(x.as_chunks::<{ 2 * QUAD }>().0) {
-                // SAFETY: eight bytes.
+                // SAFETY: the part is eight bytes.
                 let x = unsafe { i16x8_load_extend_i8x8(x.as_ptr()) };
                 *half = i32x4_add(*half, i32x4_dot_i16x8(w, x));
             }
@@ -50,7 +50,7 @@ impl Dot for Pairs {
         let mut sums = [0; LANES];
         for (sums, (a, b)) in sums.chunks_exact_mut(LANES / 2).zip([(a, b), (c, d)]) {
             let joined = i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b));
-            // SAFETY: room for four.
+            // SAFETY: `sums` has room for four.
             unsafe { v128_store(sums.as_mut_ptr().cast(), joined) };
         }
         sums

@@ -2,25 +2,22 @@
 
 use std::arch::x86_64::*;
 
-/// A way to multiply bytes. Its functions are for code that is compiled for the features they name.
-pub(super) trait Dot {
+use crate::simd::{Avx2, Vnni};
+
+/// How a set multiplies bytes; its token is the permission to.
+pub(super) trait ByteProducts: Copy {
     /// `total` + products of `w`, whose codes are `offset` too large, with those of `x`, |x| ≤ 127.
-    ///
-    /// # Safety
-    /// The processor must have the features of the implementation.
-    unsafe fn add(total: __m256i, w: __m256i, x: __m256i, offset: i32) -> __m256i;
+    fn add(self, total: __m256i, w: __m256i, x: __m256i, offset: i32) -> __m256i;
 
     /// How many times the sum of `x` is still to be subtracted.
     fn left_over(offset: i32) -> i32;
 }
 
-/// AVX-512 VNNI and VL: products of bytes added to 32 bits.
-pub(super) struct Vnni;
-
-impl Dot for Vnni {
+/// Products of bytes added to 32 bits.
+impl ByteProducts for Vnni {
     #[inline(always)]
-    unsafe fn add(total: __m256i, w: __m256i, x: __m256i, _offset: i32) -> __m256i {
-        // SAFETY: passed on to the caller.
+    fn add(self, total: __m256i, w: __m256i, x: __m256i, _offset: i32) -> __m256i {
+        // SAFETY: `self` proves that the processor has AVX-512 VNNI and VL.
         unsafe { _mm256_dpbusd_epi32(total, w, x) }
     }
 
@@ -30,13 +27,11 @@ impl Dot for Vnni {
     }
 }
 
-/// AVX2: pairs of products in 16 bits, which must not overflow, then pairs of pairs.
-pub(super) struct MultiplyAdd;
-
-impl Dot for MultiplyAdd {
+/// Pairs of products in 16 bits, which must not overflow, then pairs of pairs.
+impl ByteProducts for Avx2 {
     #[inline(always)]
-    unsafe fn add(total: __m256i, w: __m256i, x: __m256i, offset: i32) -> __m256i {
-        // SAFETY: passed on to the caller.
+    fn add(self, total: __m256i, w: __m256i, x: __m256i, offset: i32) -> __m256i {
+        // SAFETY: `self` proves that the processor has AVX2.
         unsafe {
             let pairs = if offset < 128 {
                 // codes of at most 31: 2·31·127 fits

@@ -12,6 +12,7 @@ use super::{RowTiles, kinds::Numbers, store, store_lanes, store_wide, sums};
 use crate::{
     matvec::{LANES, portable::CHAINS},
     quant::QuantMatrix,
+    simd::{Avx2, Vnni},
 };
 
 /// Rows that [`one`] takes at a time.
@@ -20,14 +21,20 @@ const TILE: usize = 8;
 /// Elements of a row that [`many`] decodes at a time, in a loop of their own: they are read one by one, from memory.
 const STRIP: usize = 256;
 
-/// One vector. `w` is `y.len()` rows of `x.len()` elements, which are whole steps.
-///
-/// # Safety
-/// The processor has AVX2, FMA and F16C.
+/// Fails unless the rows of `w` are whole steps of K, and as many elements as each of `vectors` vectors in `x`.
 #[inline(always)]
-pub(super) unsafe fn one<K: Numbers>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+fn assert_steps<K: Numbers>(w: QuantMatrix<'_>, x: &[f32], vectors: usize) {
+    assert!(w.cols().is_multiple_of(K::STEP) && x.len() == w.cols() * vectors, "operands of whole steps");
+    assert_eq!(w.row_bytes(), w.cols() / K::STEP * K::STEP_BYTES, "rows of the kind");
+}
+
+/// One vector. The columns of `w` are whole steps.
+#[inline(always)]
+pub(super) fn one<K: Numbers>(_isa: Avx2, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+    assert_steps::<K>(w, x, 1);
     for (start, rows) in RowTiles::<TILE>::new(w) {
-        // SAFETY: rows and x are whole steps.
+        // SAFETY: `_isa` proves AVX2, FMA and F16C. Each of `rows` is a row of W, which is as many whole steps as x by the
+        // assertion, and the loop stops at the last one; CHAINS floats at each eighth of a step lie within the step.
         unsafe {
             let mut chains = [_mm256_setzero_ps(); TILE];
             for step in 0..x.len() / K::STEP {
@@ -43,16 +50,15 @@ pub(super) unsafe fn one<K: Numbers>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32
     }
 }
 
-/// [`LANES`] interleaved vectors, of which `y` has the first few. `w` has `x.len() / LANES` columns, which are whole
-/// steps.
-///
-/// # Safety
-/// The processor has AVX2, FMA and F16C.
+/// [`LANES`] interleaved vectors, of which `y` has the first few. The columns of `w` are whole steps.
 #[inline(always)]
-pub(super) unsafe fn many<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+pub(super) fn many<K: Numbers, const ROWS: usize>(_isa: impl Into<Avx2>, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+    assert_steps::<K>(w, x, LANES);
     let mut numbers = [[0.0; STRIP]; ROWS];
     for (start, mut rows) in RowTiles::<ROWS>::new(w) {
-        // SAFETY: the rows are as many steps as x has of each vector.
+        // SAFETY: `_isa` proves AVX2, FMA and F16C. Each of `rows` is a row of W, as many whole steps as x has of each
+        // vector by the assertion, so that `decode` stays in it; `at + k` < `len`, which is the floats of a strip and of
+        // each vector in this part of x, since a step is whole eights.
         unsafe {
             let mut chains = [[_mm256_setzero_ps(); CHAINS]; ROWS];
             for x in x.chunks(STRIP * LANES) {
@@ -79,16 +85,15 @@ pub(super) unsafe fn many<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: 
     }
 }
 
-/// [`many`] for two tiles. `w` has `x.len() / (2 * LANES)` columns, which are whole steps.
-///
-/// # Safety
-/// The processor has AVX2, FMA, F16C and AVX-512 F and DQ.
+/// [`many`] for two tiles.
 #[inline(always)]
-pub(super) unsafe fn wide<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+pub(super) fn wide<K: Numbers, const ROWS: usize>(_isa: Vnni, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+    assert_steps::<K>(w, x, 2 * LANES);
     let (first, second) = x.split_at(x.len() / 2);
     let mut numbers = [[0.0; STRIP]; ROWS];
     for (start, mut rows) in RowTiles::<ROWS>::new(w) {
-        // SAFETY: the rows are as many steps as x has of each vector.
+        // SAFETY: `_isa` proves AVX-512, and with it AVX2, FMA and F16C; the rest as in `many`, for `first` and `second`,
+        // which are of one length.
         unsafe {
             let mut chains = [[_mm512_setzero_ps(); CHAINS]; ROWS];
             for (first, second) in first.chunks(STRIP * LANES).zip(second.chunks(STRIP * LANES)) {
@@ -122,11 +127,13 @@ pub(super) unsafe fn wide<K: Numbers, const ROWS: usize>(w: QuantMatrix<'_>, x: 
 /// The numbers that `bytes` begin with, whole steps of them, and what is after them.
 ///
 /// # Safety
-/// The processor has AVX2, FMA and F16C; `bytes` hold the steps.
+/// - The processor has AVX2, FMA and F16C.
+/// - `bytes` is valid for reads of `numbers.len() / STEP` steps of K.
 #[inline(always)]
 unsafe fn decode<K: Numbers>(mut bytes: *const u8, numbers: &mut [f32]) -> *const u8 {
     for numbers in numbers.chunks_exact_mut(K::STEP) {
-        // SAFETY: passed on to the caller; a step is whole eights.
+        // SAFETY: this is one of the steps that `bytes` holds by this function's contract, and `numbers` has room for the
+        // eights of a step.
         unsafe {
             K::read(bytes, |eight, w| _mm256_storeu_ps(numbers.as_mut_ptr().add(eight * CHAINS), w));
             bytes = bytes.add(K::STEP_BYTES);

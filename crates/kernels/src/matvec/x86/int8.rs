@@ -8,15 +8,11 @@
 
 use std::arch::x86_64::*;
 
-use super::{
-    RowTiles,
-    bytes::{Dot, Vnni},
-    kinds::Codes,
-    store, store_lanes, store_wide,
-};
+use super::{RowTiles, bytes::ByteProducts, kinds::Codes, store, store_lanes, store_wide};
 use crate::{
     matvec::{BLOCK, LANES, QUAD, SUM, activations::Int8},
     quant::QuantMatrix,
+    simd::Vnni,
 };
 
 /// Rows that [`one`] takes at a time.
@@ -28,26 +24,36 @@ const ROWS: usize = 4;
 /// Codes of a row that [`many`] decodes at a time, in a loop of their own: they are read four by four, from memory.
 const STRIP: usize = 256;
 
-/// One vector. `w` is `y.len()` rows of as many columns as there are codes.
-///
-/// # Safety
-/// The processor has AVX2, FMA, F16C and what `D` asks for.
+/// Fails unless the rows of `w` are whole blocks of B, and as many elements as each of `vectors` vectors in `x`, whose
+/// scales and sums are complete.
 #[inline(always)]
-pub(super) unsafe fn one<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+fn assert_blocks<B: Codes>(w: QuantMatrix<'_>, x: Int8<'_>, vectors: usize) {
+    let elements = w.cols() * vectors;
+    assert!(w.cols().is_multiple_of(B::LEN) && x.codes.len() == elements, "operands of whole blocks");
+    assert_eq!([x.scales.len(), x.sums.len()], [elements / BLOCK, elements / SUM], "scales and sums");
+    assert_eq!(w.row_bytes(), w.cols() / B::LEN * B::BYTES, "rows of the kind");
+}
+
+/// One vector.
+#[inline(always)]
+pub(super) fn one<B: Codes, P: ByteProducts>(isa: P, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+    assert_blocks::<B>(w, x, 1);
     let blocks = x.codes.len() / B::LEN;
     for (start, mut rows) in RowTiles::<TILE>::new(w) {
-        // SAFETY: rows and x are `blocks` blocks.
+        // SAFETY: `isa` proves AVX2, FMA and F16C. Each of `rows` begins a row of `blocks` blocks by the assertion and moves
+        // on by a block a turn, so that it is at a block in every turn. `at` is the first code of a group, `at / SUM` and
+        // `at / BLOCK` are its sums and its scale, complete by the assertion.
         unsafe {
             let mut total = _mm256_setzero_ps();
             for block in 0..blocks {
                 for group in 0..B::LEN / B::GROUP {
                     let at = block * B::LEN + group * B::GROUP;
-                    let products = B::dots::<D>(&rows, group, x.codes.as_ptr().add(at));
+                    let products = B::dots(isa, &rows, group, x.codes.as_ptr().add(at));
                     let mut sum = *x.sums.get_unchecked(at / SUM);
                     if B::GROUP > SUM {
                         sum += *x.sums.get_unchecked(at / SUM + 1);
                     }
-                    let left_over = _mm256_set1_epi32(D::left_over(B::OFFSET) * sum);
+                    let left_over = _mm256_set1_epi32(P::left_over(B::OFFSET) * sum);
                     let products = _mm256_sub_epi32(products, left_over);
                     let x_scale = *x.scales.get_unchecked(at / BLOCK);
                     let scales = _mm256_mul_ps(B::scales(&rows, group), _mm256_set1_ps(x_scale));
@@ -67,15 +73,15 @@ pub(super) unsafe fn one<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: &
 }
 
 /// [`LANES`] interleaved vectors, of which `y` has the first few.
-///
-/// # Safety
-/// The processor has AVX2, FMA, F16C and what `D` asks for.
 #[inline(always)]
-pub(super) unsafe fn many<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
-    let cols = x.codes.len() / LANES;
+pub(super) fn many<B: Codes, P: ByteProducts>(isa: P, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+    assert_blocks::<B>(w, x, LANES);
+    let cols = w.cols();
     let mut quads = [[0; STRIP / QUAD]; ROWS];
     for (start, rows) in RowTiles::<ROWS>::new(w) {
-        // SAFETY: rows and each vector are `cols` elements, whole blocks.
+        // SAFETY: `isa` proves AVX2, FMA and F16C. Rows and vectors are `cols` elements, whole blocks, by the assertion:
+        // `first + at` is the first element of a group in all of them, `quad` one of the quads of the strip, and x has
+        // LANES quads, scales and sums for each of a vector.
         unsafe {
             let mut totals = [_mm256_setzero_ps(); ROWS];
             for first in (0..cols).step_by(STRIP) {
@@ -87,7 +93,7 @@ pub(super) unsafe fn many<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: 
                         let codes = _mm256_loadu_si256(codes);
                         for (product, quads) in products.iter_mut().zip(&quads) {
                             let w = _mm256_set1_epi32(*quads.get_unchecked(quad));
-                            *product = D::add(*product, w, codes, B::OFFSET);
+                            *product = isa.add(*product, w, codes, B::OFFSET);
                         }
                     }
                     let sums = x.sums.as_ptr().add((first + at) / SUM * LANES).cast::<__m256i>();
@@ -95,7 +101,7 @@ pub(super) unsafe fn many<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: 
                     if B::GROUP > SUM {
                         sum = _mm256_add_epi32(sum, _mm256_loadu_si256(sums.add(1)));
                     }
-                    let left_over = _mm256_mullo_epi32(sum, _mm256_set1_epi32(D::left_over(B::OFFSET)));
+                    let left_over = _mm256_mullo_epi32(sum, _mm256_set1_epi32(P::left_over(B::OFFSET)));
                     let x_scales = _mm256_loadu_ps(x.scales.as_ptr().add((first + at) / BLOCK * LANES));
                     let sum = _mm256_mul_ps(x_scales, _mm256_cvtepi32_ps(sum));
                     for ((total, product), row) in totals.iter_mut().zip(products).zip(rows) {
@@ -115,15 +121,14 @@ pub(super) unsafe fn many<B: Codes, D: Dot>(w: QuantMatrix<'_>, x: Int8<'_>, y: 
 }
 
 /// [`many`] for `N` pairs of tiles.
-///
-/// # Safety
-/// The processor has AVX2, FMA, F16C and AVX-512 F, DQ and VNNI.
 #[inline(always)]
-pub(super) unsafe fn wide<B: Codes, const N: usize>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
-    let cols = x.codes.len() / (2 * LANES * N);
+pub(super) fn wide<B: Codes, const N: usize>(_isa: Vnni, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+    assert_blocks::<B>(w, x, 2 * LANES * N);
+    let cols = w.cols();
     let mut quads = [[0; STRIP / QUAD]; ROWS];
     for (start, rows) in RowTiles::<ROWS>::new(w) {
-        // SAFETY: rows and each vector are `cols` elements, whole blocks; two tiles are one after the other.
+        // SAFETY: `_isa` proves AVX-512 with VNNI, and with it AVX2, FMA and F16C. Bounds as in `many`, of a tile of each
+        // pair; the tile after it begins as many numbers later as a tile has, which `two_tiles` is told.
         unsafe {
             let mut totals = [[_mm512_setzero_ps(); ROWS]; N];
             for first in (0..cols).step_by(STRIP) {
@@ -184,10 +189,11 @@ pub(super) unsafe fn wide<B: Codes, const N: usize>(w: QuantMatrix<'_>, x: Int8<
 /// Eight numbers of a tile, and the same of the next one, which begins `tile_len` numbers later.
 ///
 /// # Safety
-/// The processor has AVX-512 F and DQ; the numbers are there.
+/// - The processor has AVX-512 F and DQ.
+/// - `tile` is valid for reads of `tile_len` + 8 numbers.
 #[inline(always)]
 unsafe fn two_tiles(tile: *const i32, tile_len: usize) -> __m512i {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the instructions and numbers 0..8 and tile_len..tile_len + 8 are there by this function's contract.
     unsafe {
         let first = _mm512_castsi256_si512(_mm256_loadu_si256(tile.cast()));
         _mm512_inserti64x4::<1>(first, _mm256_loadu_si256(tile.add(tile_len).cast()))
@@ -197,17 +203,18 @@ unsafe fn two_tiles(tile: *const i32, tile_len: usize) -> __m512i {
 /// The first number in all lanes.
 ///
 /// # Safety
-/// The processor has AVX-512 F.
+/// - The processor has AVX-512 F.
 #[inline(always)]
 unsafe fn first_to_all(x: __m256) -> __m512 {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the processor has the instruction by this function's contract.
     unsafe { _mm512_broadcastss_ps(_mm256_castps256_ps128(x)) }
 }
 
 /// The unsigned codes of up to a strip of `rows` from element `first` of `cols`: how many, and where the blocks begin.
 ///
 /// # Safety
-/// The processor has AVX2, FMA and F16C; the rows are whole blocks of `cols` elements.
+/// - The processor has AVX2, FMA and F16C.
+/// - Each of `rows` is valid for reads of `cols` elements, whole blocks of B, and `first` is one that begins a block.
 #[inline(always)]
 unsafe fn decode<B: Codes>(
     mut rows: [*const u8; ROWS],
@@ -216,7 +223,8 @@ unsafe fn decode<B: Codes>(
     quads: &mut [[i32; STRIP / QUAD]; ROWS],
 ) -> (usize, [*const u8; ROWS]) {
     let strip = STRIP.min(cols - first);
-    // SAFETY: passed on to the caller.
+    debug_assert!(first < cols && first.is_multiple_of(B::LEN) && strip.is_multiple_of(B::LEN));
+    // SAFETY: `strip` elements from `first` are within the `cols` of each row; a strip of quads has room for STRIP.
     unsafe {
         for row in &mut rows {
             *row = row.add(first / B::LEN * B::BYTES);
@@ -231,7 +239,8 @@ unsafe fn decode<B: Codes>(
 /// The unsigned codes of `len` elements from two rows on.
 ///
 /// # Safety
-/// The processor has AVX2, FMA and F16C; the rows are whole blocks of `len` elements, and `quads` are two as long.
+/// - The processor has AVX2, FMA and F16C.
+/// - `a` and `b` are valid for reads of `len` ≤ STRIP elements, whole blocks of B.
 #[inline(always)]
 unsafe fn decode_two<B: Codes>(mut a: *const u8, mut b: *const u8, len: usize, quads: &mut [[i32; STRIP / QUAD]]) {
     let [to_a, to_b] = quads else { unreachable!("two rows") };
@@ -239,7 +248,8 @@ unsafe fn decode_two<B: Codes>(mut a: *const u8, mut b: *const u8, len: usize, q
         for sixteen in 0..B::LEN / SUM {
             let (group, half) = (sixteen * SUM / B::GROUP, sixteen % (B::GROUP / SUM));
             let at = (block + sixteen * SUM) / QUAD;
-            // SAFETY: passed on to the caller.
+            // SAFETY: `a` and `b` are at a block, which begins at `block` < `len`; `at` and the three quads after it are
+            // within the quads of STRIP elements.
             unsafe {
                 let codes = B::unsigned(a, b, group, half);
                 _mm256_storeu2_m128i(to_b.as_mut_ptr().add(at).cast(), to_a.as_mut_ptr().add(at).cast(), codes);

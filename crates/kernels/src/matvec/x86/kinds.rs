@@ -5,12 +5,12 @@
 //! Codes     a group of a block → 32 codes made unsigned; the scales of eight rows → 8 × f32
 //! ```
 //!
-//! The functions are for code that is compiled for AVX2, FMA and F16C.
+//! All functions are inlined into code that is compiled for AVX2, FMA and F16C; each says which bytes it reads.
 
 use std::arch::x86_64::*;
 
 use super::{
-    bytes::Dot,
+    bytes::ByteProducts,
     scales::{e4m3_scales, e8m0_scales, f16_scales, halves, heads},
     sums,
 };
@@ -28,7 +28,8 @@ pub(super) trait Numbers {
     /// Hand `each` the index and the elements of every eight of a step.
     ///
     /// # Safety
-    /// The processor has AVX2, FMA and F16C; `bytes` are [`Numbers::STEP_BYTES`].
+    /// - The processor has AVX2, FMA and F16C.
+    /// - `bytes` is valid for reads of [`Numbers::STEP_BYTES`].
     unsafe fn read(bytes: *const u8, each: impl FnMut(usize, __m256));
 }
 
@@ -41,24 +42,26 @@ pub(super) trait Codes: Block + Numbers {
     /// is 128.
     ///
     /// # Safety
-    /// The processor has AVX2, FMA and F16C; blocks are [`Block::BYTES`] long.
+    /// - The processor has AVX2, FMA and F16C.
+    /// - `a` and `b` are valid for reads of [`Block::BYTES`]; `group` < LEN / GROUP and `half` < GROUP / 16.
     unsafe fn unsigned(a: *const u8, b: *const u8, group: usize, half: usize) -> __m256i;
 
     /// The codes of one group of eight blocks times those at `x`, plus [`Codes::OFFSET`] times these: a sum for each
-    /// block, less what [`Dot::left_over`] says.
+    /// block, less what [`ByteProducts::left_over`] says.
     ///
     /// # Safety
-    /// As above, and the processor has what `D` asks for; `x` is a group.
+    /// - The processor has AVX2, FMA and F16C.
+    /// - Each of `blocks` is valid for reads of [`Block::BYTES`], `x` of [`Block::GROUP`]; `group` < LEN / GROUP.
     #[inline(always)]
-    unsafe fn dots<D: Dot>(blocks: &[*const u8; 8], group: usize, x: *const i8) -> __m256i {
-        // SAFETY: passed on to the caller.
+    unsafe fn dots<P: ByteProducts>(isa: P, blocks: &[*const u8; 8], group: usize, x: *const i8) -> __m256i {
+        // SAFETY: sixteen codes of x at half · 16 are within a group; blocks and group are those of this contract.
         unsafe {
             let mut products = [_mm256_setzero_si256(); 4];
             for half in 0..Self::GROUP / SUM {
                 let x = _mm256_broadcastsi128_si256(_mm_loadu_si128(x.add(half * SUM).cast()));
                 for (i, product) in products.iter_mut().enumerate() {
                     let codes = Self::unsigned(blocks[i], blocks[i + 4], group, half);
-                    *product = D::add(*product, codes, x, Self::OFFSET);
+                    *product = isa.add(*product, codes, x, Self::OFFSET);
                 }
             }
             sums::of_halves(products)
@@ -68,16 +71,18 @@ pub(super) trait Codes: Block + Numbers {
     /// [`Block::scale`] of one group of eight blocks.
     ///
     /// # Safety
-    /// As above.
+    /// - The processor has AVX2, FMA and F16C.
+    /// - Each of `blocks` is valid for reads of [`Block::BYTES`].
     unsafe fn scales(blocks: &[*const u8; 8], group: usize) -> __m256;
 
-    /// [`Block::minimum`] of eight blocks.
+    /// [`Block::minimum`] of eight blocks, the f16 after the scale.
     ///
     /// # Safety
-    /// As above.
+    /// - The processor has AVX2, FMA and F16C.
+    /// - Each of `blocks` is valid for reads of [`Block::BYTES`].
     #[inline(always)]
     unsafe fn minimums(blocks: &[*const u8; 8]) -> __m256 {
-        // SAFETY: passed on to the caller. A minimum follows the scale.
+        // SAFETY: every kind of block is longer than the four bytes of a head.
         unsafe { halves(_mm256_srli_epi32::<16>(heads(blocks))) }
     }
 }
@@ -94,7 +99,7 @@ impl Numbers for F32 {
     #[inline(always)]
     unsafe fn read(bytes: *const u8, mut each: impl FnMut(usize, __m256)) {
         for eight in 0..2 {
-            // SAFETY: passed on to the caller.
+            // SAFETY: 32 bytes at 0 and at 32 are the 64 of a step.
             each(eight, unsafe { _mm256_loadu_ps(bytes.add(32 * eight).cast()) });
         }
     }
@@ -107,7 +112,7 @@ impl Numbers for F16 {
     #[inline(always)]
     unsafe fn read(bytes: *const u8, mut each: impl FnMut(usize, __m256)) {
         for eight in 0..2 {
-            // SAFETY: passed on to the caller.
+            // SAFETY: 16 bytes at 0 and at 16 are the 32 of a step.
             each(eight, unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bytes.add(16 * eight).cast())) });
         }
     }
@@ -120,7 +125,7 @@ impl Numbers for Bf16 {
     #[inline(always)]
     unsafe fn read(bytes: *const u8, mut each: impl FnMut(usize, __m256)) {
         for eight in 0..2 {
-            // SAFETY: passed on to the caller.
+            // SAFETY: 16 bytes at 0 and at 16 are the 32 of a step.
             each(eight, unsafe {
                 let upper = _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.add(16 * eight).cast()));
                 _mm256_castsi256_ps(_mm256_slli_epi32::<16>(upper))
@@ -136,7 +141,7 @@ impl Numbers for F8E4M3 {
     /// By way of f16, whose exponent is biased by 8 more: subnormal numbers cost nothing there.
     #[inline(always)]
     unsafe fn read(bytes: *const u8, mut each: impl FnMut(usize, __m256)) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: 16 bytes are a step.
         unsafe {
             let codes = _mm256_cvtepu8_epi16(_mm_loadu_si128(bytes.cast()));
             let magnitudes = _mm256_and_si256(codes, _mm256_set1_epi16(0x7f));
@@ -160,7 +165,7 @@ impl<B: Codes> Numbers for B {
     #[inline(always)]
     unsafe fn read(block: *const u8, mut each: impl FnMut(usize, __m256)) {
         const SIXTEEN: usize = 16;
-        // SAFETY: passed on to the caller.
+        // SAFETY: a step is a block; the loops go through its groups and their sixteens.
         unsafe {
             let minimum = B::minimums(&[block; 8]);
             for group in 0..B::LEN / B::GROUP {
@@ -182,20 +187,22 @@ impl<B: Codes> Numbers for B {
 /// Sixteen bytes from each of two places.
 ///
 /// # Safety
-/// The processor has AVX2; there are sixteen bytes.
+/// - The processor has AVX2.
+/// - `a` and `b` are valid for reads of 16 bytes.
 #[inline(always)]
 unsafe fn sixteen(a: *const u8, b: *const u8) -> __m256i {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the instruction reads 16 bytes at each.
     unsafe { _mm256_loadu2_m128i(b.cast(), a.cast()) }
 }
 
 /// The low or the high nibbles of sixteen bytes from each of two places.
 ///
 /// # Safety
-/// As there.
+/// - The processor has AVX2.
+/// - `a` and `b` are valid for reads of 16 bytes.
 #[inline(always)]
 unsafe fn nibbles(a: *const u8, b: *const u8, half: usize) -> __m256i {
-    // SAFETY: passed on to the caller.
+    // SAFETY: 16 bytes are read at each.
     unsafe {
         let both = sixteen(a, b);
         let these = if half == 0 { both } else { _mm256_srli_epi16::<4>(both) };
@@ -206,10 +213,11 @@ unsafe fn nibbles(a: *const u8, b: *const u8, half: usize) -> __m256i {
 /// [`nibbles`] with the fifth bits that the four bytes before them hold.
 ///
 /// # Safety
-/// As there, with four bytes more.
+/// - The processor has AVX2.
+/// - `a` and `b` are valid for reads of 20 bytes, and `half` < 2.
 #[inline(always)]
 unsafe fn five_bits(a: *const u8, b: *const u8, half: usize) -> __m256i {
-    // SAFETY: passed on to the caller.
+    // SAFETY: two bytes at 2 · half are within the first four, and 16 bytes are read after these.
     unsafe {
         let bits = |bytes: *const u8| _mm_set1_epi16(bytes.cast::<i16>().add(half).read_unaligned());
         let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(bits(a)), bits(b));
@@ -225,10 +233,11 @@ unsafe fn five_bits(a: *const u8, b: *const u8, half: usize) -> __m256i {
 /// The `index`-th sixteen pairs of bits at each of two places.
 ///
 /// # Safety
-/// The processor has AVX2; there are sixteen bytes.
+/// - The processor has AVX2.
+/// - `a` and `b` are valid for reads of 16 bytes, and `index` < 4.
 #[inline(always)]
 unsafe fn crumbs(a: *const u8, b: *const u8, index: usize) -> __m256i {
-    // SAFETY: passed on to the caller.
+    // SAFETY: four bytes at 4 · index are within the 16.
     unsafe {
         let four = |bytes: *const u8| _mm_set1_epi32(bytes.cast::<i32>().add(index).read_unaligned());
         let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(four(a)), four(b));
@@ -245,10 +254,10 @@ unsafe fn crumbs(a: *const u8, b: *const u8, index: usize) -> __m256i {
 /// What each of `indices` stands for in `table`, plus `offset`.
 ///
 /// # Safety
-/// The processor has AVX2.
+/// - The processor has AVX2.
 #[inline(always)]
 unsafe fn look_up(table: [i8; 16], offset: i32, indices: __m256i) -> __m256i {
-    // SAFETY: passed on to the caller; the table is sixteen bytes.
+    // SAFETY: the table is the 16 bytes that are read.
     unsafe {
         let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
         _mm256_shuffle_epi8(_mm256_add_epi8(table, _mm256_set1_epi8(offset as i8)), indices)
@@ -262,27 +271,33 @@ macro_rules! codes {
         offset $offset:literal,
         |$a:ident, $b:ident, $group:ident, $half:ident| $codes:expr,
         $scales:expr
-        $(, |$blocks:ident, $x:ident| $dots:expr)?
+        $(, |$isa:ident, $blocks:ident, $x:ident| $dots:expr)?
     ) => {
         impl Codes for $kind {
             const OFFSET: i32 = $offset;
 
             #[inline(always)]
             unsafe fn unsigned($a: *const u8, $b: *const u8, $group: usize, $half: usize) -> __m256i {
-                // SAFETY: passed on to the caller.
+                // SAFETY: codes follow the scale, and a minimum if there is one: the offsets below and the 16 bytes, or 20
+                // with fifth bits, that are read there end with the block, `BYTES` after its start.
                 unsafe { $codes }
             }
 
             #[inline(always)]
             unsafe fn scales(blocks: &[*const u8; 8], group: usize) -> __m256 {
-                // SAFETY: passed on to the caller.
+                // SAFETY: every kind of block is longer than the four bytes of a head.
                 unsafe { $scales(heads(blocks), group) }
             }
 
             $(
                 #[inline(always)]
-                unsafe fn dots<D: Dot>($blocks: &[*const u8; 8], _group: usize, $x: *const i8) -> __m256i {
-                    // SAFETY: passed on to the caller.
+                unsafe fn dots<P: ByteProducts>(
+                    $isa: P,
+                    $blocks: &[*const u8; 8],
+                    _group: usize,
+                    $x: *const i8,
+                ) -> __m256i {
+                    // SAFETY: the one group of a block is its 32 codes, which follow the scale: bytes 2..34, and 32 of x.
                     unsafe { $dots }
                 }
             )?
@@ -296,12 +311,12 @@ codes!(
     |a, b, _group, half| _mm256_xor_si256(sixteen(a.add(2 + 16 * half), b.add(2 + 16 * half)), _mm256_set1_epi8(-128)),
     f16_scales,
     // a block is a register: half the loads, for a longer sum
-    |blocks, x| {
+    |isa, blocks, x| {
         let x = _mm256_loadu_si256(x.cast());
         let mut products = [_mm256_setzero_si256(); 8];
         for (product, block) in products.iter_mut().zip(blocks) {
             let codes = _mm256_loadu_si256(block.add(2).cast());
-            *product = D::add(*product, _mm256_xor_si256(codes, _mm256_set1_epi8(-128)), x, Self::OFFSET);
+            *product = isa.add(*product, _mm256_xor_si256(codes, _mm256_set1_epi8(-128)), x, Self::OFFSET);
         }
         sums::of_ints(products)
     }
@@ -323,10 +338,11 @@ codes!(Q2_0, offset 1, |a, b, group, half| crumbs(a.add(2), b.add(2), 2 * group 
 /// The sixteen nibbles of a group of two blocks of nvfp4, the low ones first.
 ///
 /// # Safety
-/// The processor has AVX2; blocks are [`Block::BYTES`] long.
+/// - The processor has AVX2.
+/// - `a` and `b` are valid for reads of the 36 bytes of a block, and `group` < 4.
 #[inline(always)]
 unsafe fn eight_and_eight(a: *const u8, b: *const u8, group: usize) -> __m256i {
-    // SAFETY: passed on to the caller.
+    // SAFETY: eight bytes at 4 + 8 · group end at 36 at most.
     unsafe {
         let eight = |block: *const u8| _mm_loadl_epi64(block.add(4 + 8 * group).cast());
         let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(eight(a)), eight(b));

@@ -25,29 +25,22 @@ use std::arch::x86_64::{
 use super::{LANES, Operand, activations::Int8, for_tiles, portable};
 use crate::{
     quant::{Iq4Nl, Kind, Mxfp4, Nvfp4, Q2_0, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantMatrix},
-    simd::{Fused, Level, level},
+    simd::{Avx2, Vnni, features},
 };
-use bytes::{MultiplyAdd, Vnni};
 use kinds::{Bf16, Codes, F8E4M3, F16, F32, Numbers};
 
-/// An instruction set with kernels here, which this processor was found to have.
+/// An instruction set with kernels here.
 #[derive(Clone, Copy)]
 pub(super) enum Set {
-    Avx2,
-    Vnni,
+    Avx2(Avx2),
+    Vnni(Vnni),
 }
 
 impl Set {
     /// The set for the level in use, if there is one.
     #[inline]
     pub(super) fn in_use() -> Option<Self> {
-        let level = level();
-        if level < Level::Avx2 || !is_x86_feature_detected!("f16c") {
-            return None;
-        }
-        // the level has AVX-512 F, VL, BW and DQ
-        let vnni = level >= Level::Avx512 && is_x86_feature_detected!("avx512vnni");
-        Some(if vnni { Self::Vnni } else { Self::Avx2 })
+        Vnni::in_use().map(Self::Vnni).or_else(|| Avx2::in_use().map(Self::Avx2))
     }
 
     /// See [`super::run`].
@@ -72,23 +65,25 @@ impl Set {
 
     #[inline(always)]
     fn either<B: Codes>(self, w: QuantMatrix<'_>, x: Operand<'_>, y: &mut [f32]) {
-        let tiles =
-            |x: Int8<'_>, y: &mut [f32], sizes: &[usize], kernel: fn(usize, QuantMatrix<'_>, Int8<'_>, &mut [f32])| {
-                for_tiles(w, y, sizes, |start, len| x.part(start, len), |tiles, x, y| kernel(tiles, w, x, y));
-            };
-        // SAFETY: a `Set` is made only where its features were detected.
         match (self, x) {
-            (Self::Vnni, Operand::OneInt8(x)) => unsafe { vnni_int8_one::<B>(w, x, y) },
-            (Self::Avx2, Operand::OneInt8(x)) => unsafe { avx2_int8_one::<B>(w, x, y) },
-            (Self::Vnni, Operand::ManyInt8(x)) => tiles(x, y, &[4, 2, 1], |tiles, w, x, y| unsafe {
-                match tiles {
-                    4 => vnni_int8_fours::<B>(w, x, y),
-                    2 => vnni_int8_twos::<B>(w, x, y),
-                    _ => vnni_int8_tile::<B>(w, x, y),
-                }
-            }),
-            (Self::Avx2, Operand::ManyInt8(x)) => {
-                tiles(x, y, &[1], |_, w, x, y| unsafe { avx2_int8_tile::<B>(w, x, y) })
+            (Self::Vnni(isa), Operand::OneInt8(x)) => vnni_int8_one::<B>(isa, w, x, y),
+            (Self::Avx2(isa), Operand::OneInt8(x)) => avx2_int8_one::<B>(isa, w, x, y),
+            (Self::Vnni(isa), Operand::ManyInt8(x)) => {
+                for_tiles(
+                    w,
+                    y,
+                    &[4, 2, 1],
+                    |start, len| x.part(start, len),
+                    |tiles, x, y| match tiles {
+                        4 => vnni_int8_fours::<B>(isa, w, x, y),
+                        2 => vnni_int8_twos::<B>(isa, w, x, y),
+                        _ => vnni_int8_tile::<B>(isa, w, x, y),
+                    },
+                );
+            }
+            (Self::Avx2(isa), Operand::ManyInt8(x)) => {
+                let part = |start, len| x.part(start, len);
+                for_tiles(w, y, &[1], part, |_, x, y| avx2_int8_tile::<B>(isa, w, x, y));
             }
             _ => self.exact::<B>(w, x, y),
         }
@@ -96,26 +91,38 @@ impl Set {
 
     #[inline(always)]
     fn exact<K: Numbers>(self, w: QuantMatrix<'_>, x: Operand<'_>, y: &mut [f32]) {
-        let tiles =
-            |x: &[f32], y: &mut [f32], sizes: &[usize], kernel: fn(usize, QuantMatrix<'_>, &[f32], &mut [f32])| {
-                for_tiles(w, y, sizes, |start, len| &x[start..][..len], |tiles, x, y| kernel(tiles, w, x, y));
-            };
         let whole = w.cols().is_multiple_of(K::STEP);
-        // SAFETY: as above.
         match (self, x) {
-            (_, Operand::One(x)) if whole => unsafe { avx2_exact_one::<K>(w, x, y) },
-            (_, Operand::One(x)) => unsafe { avx2_ragged_one(w, x, y) },
-            (Self::Vnni, Operand::Many(x)) if whole => tiles(x, y, &[2, 1], |tiles, w, x, y| unsafe {
-                match tiles {
-                    2 => vnni_exact_twos::<K>(w, x, y),
-                    _ => vnni_exact_tile::<K>(w, x, y),
-                }
-            }),
-            (Self::Avx2, Operand::Many(x)) if whole => {
-                tiles(x, y, &[1], |_, w, x, y| unsafe { avx2_exact_tile::<K>(w, x, y) })
+            (_, Operand::One(x)) if whole => avx2_exact_one::<K>(self.avx2(), w, x, y),
+            (_, Operand::One(x)) => avx2_ragged_one::<K>(self.avx2(), w, x, y),
+            (Self::Vnni(isa), Operand::Many(x)) if whole => {
+                for_tiles(
+                    w,
+                    y,
+                    &[2, 1],
+                    |start, len| &x[start..][..len],
+                    |tiles, x, y| match tiles {
+                        2 => vnni_exact_twos::<K>(isa, w, x, y),
+                        _ => vnni_exact_tile::<K>(isa, w, x, y),
+                    },
+                );
             }
-            (_, Operand::Many(x)) => tiles(x, y, &[1], |_, w, x, y| unsafe { avx2_ragged_tile(w, x, y) }),
+            (Self::Avx2(isa), Operand::Many(x)) if whole => {
+                let part = |start, len| &x[start..][..len];
+                for_tiles(w, y, &[1], part, |_, x, y| avx2_exact_tile::<K>(isa, w, x, y));
+            }
+            (_, Operand::Many(x)) => {
+                let part = |start, len| &x[start..][..len];
+                for_tiles(w, y, &[1], part, |_, x, y| avx2_ragged_tile::<K>(self.avx2(), w, x, y));
+            }
             _ => unreachable!("a kind without codes is multiplied exactly"),
+        }
+    }
+
+    fn avx2(self) -> Avx2 {
+        match self {
+            Self::Avx2(isa) => isa,
+            Self::Vnni(isa) => isa.into(),
         }
     }
 }
@@ -161,11 +168,11 @@ impl<const N: usize> Iterator for RowTiles<N> {
 /// Eight numbers, or as many as `y` takes.
 ///
 /// # Safety
-/// The processor has AVX2.
+/// - The processor has AVX2.
 #[inline(always)]
 unsafe fn store(x: __m256, y: &mut [f32]) {
     let mut all = [0.0; LANES];
-    // SAFETY: both have room for eight.
+    // SAFETY: `y` is stored to only where it has eight floats, `all` has eight.
     unsafe {
         if y.len() >= LANES {
             return _mm256_storeu_ps(y.as_mut_ptr(), x);
@@ -181,11 +188,11 @@ unsafe fn store(x: __m256, y: &mut [f32]) {
 /// many of the `N` ≤ 4 rows as such a vector has.
 ///
 /// # Safety
-/// The processor has AVX2.
+/// - The processor has AVX2.
 #[inline(always)]
 unsafe fn store_lanes<const N: usize>(x: &[__m256; N], y: &mut [f32], stride: usize) {
     let mut lanes = [[0.0; 4]; LANES];
-    // SAFETY: lane i and lane i + 4 have room for four rows each.
+    // SAFETY: four floats each are stored to lanes i and i + 4 of eight, which have four.
     unsafe {
         let mut rows = [_mm256_setzero_ps(); 4];
         rows[..N].copy_from_slice(x);
@@ -204,10 +211,10 @@ unsafe fn store_lanes<const N: usize>(x: &[__m256; N], y: &mut [f32], stride: us
 /// [`store_lanes`] of two tiles of vectors, from row `start` of each vector on.
 ///
 /// # Safety
-/// The processor has AVX-512 F and DQ.
+/// - The processor has AVX-512 F and DQ.
 #[inline(always)]
 unsafe fn store_wide<const N: usize>(x: &[__m512; N], y: &mut [f32], start: usize, stride: usize) {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the processor has the instructions by this function's contract; `store_lanes` is handed slices.
     unsafe {
         let (mut low, mut high) = ([_mm256_setzero_ps(); N], [_mm256_setzero_ps(); N]);
         for ((low, high), x) in low.iter_mut().zip(&mut high).zip(x) {
@@ -219,40 +226,37 @@ unsafe fn store_wide<const N: usize>(x: &[__m512; N], y: &mut [f32], start: usiz
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn avx2_ragged_one(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
-    portable::exact::<1, Fused>(w, x, y);
+/// The definition, for rows that are not whole steps.
+#[inline(always)]
+fn ragged<const N: usize>(_isa: Avx2, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+    portable::exact::<N, Avx2>(w, x, y);
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn avx2_ragged_tile(w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
-    portable::exact::<LANES, Fused>(w, x, y);
-}
-
-/// Compile a kernel for an instruction set.
+/// Define `$name`, which is `$kernel` compiled for a set and can be called by whoever has the token.
 macro_rules! compile {
-    ($features:literal, $name:ident<$kind:ident>($x:ty), $kernel:expr) => {
-        #[target_feature(enable = $features)]
-        fn $name<K: $kind>(w: QuantMatrix<'_>, x: $x, y: &mut [f32]) {
-            // SAFETY: the features that the kernel asks for are those of this function.
-            unsafe { $kernel(w, x, y) }
+    ($set:ident $token:ident, $name:ident<$kind:ident>($x:ty), $kernel:expr) => {
+        #[inline(always)]
+        fn $name<K: $kind>(isa: $token, w: QuantMatrix<'_>, x: $x, y: &mut [f32]) {
+            features! {
+                $set compile fn compiled<K: $kind>(isa: $token, w: QuantMatrix<'_>, x: $x, y: &mut [f32]) {
+                    $kernel(isa, w, x, y)
+                }
+            }
+            // SAFETY: the token proves that the processor has the features that the function is compiled for.
+            unsafe { compiled::<K>(isa, w, x, y) }
         }
     };
-    (avx2, $($rest:tt)*) => {
-        compile!("avx2,fma,f16c", $($rest)*);
-    };
-    (vnni, $($rest:tt)*) => {
-        compile!("avx2,fma,f16c,avx512f,avx512vl,avx512bw,avx512dq,avx512vnni", $($rest)*);
-    };
 }
 
-compile!(avx2, avx2_exact_one<Numbers>(&[f32]), exact::one::<K>);
-compile!(avx2, avx2_exact_tile<Numbers>(&[f32]), exact::many::<K, 1>);
-compile!(avx2, avx2_int8_one<Codes>(Int8<'_>), int8::one::<K, MultiplyAdd>);
-compile!(avx2, avx2_int8_tile<Codes>(Int8<'_>), int8::many::<K, MultiplyAdd>);
-compile!(vnni, vnni_exact_tile<Numbers>(&[f32]), exact::many::<K, 3>);
-compile!(vnni, vnni_exact_twos<Numbers>(&[f32]), exact::wide::<K, 3>);
-compile!(vnni, vnni_int8_one<Codes>(Int8<'_>), int8::one::<K, Vnni>);
-compile!(vnni, vnni_int8_tile<Codes>(Int8<'_>), int8::many::<K, Vnni>);
-compile!(vnni, vnni_int8_twos<Codes>(Int8<'_>), int8::wide::<K, 1>);
-compile!(vnni, vnni_int8_fours<Codes>(Int8<'_>), int8::wide::<K, 2>);
+compile!(avx2 Avx2, avx2_ragged_one<Numbers>(&[f32]), ragged::<1>);
+compile!(avx2 Avx2, avx2_ragged_tile<Numbers>(&[f32]), ragged::<LANES>);
+compile!(avx2 Avx2, avx2_exact_one<Numbers>(&[f32]), exact::one::<K>);
+compile!(avx2 Avx2, avx2_exact_tile<Numbers>(&[f32]), exact::many::<K, 1>);
+compile!(avx2 Avx2, avx2_int8_one<Codes>(Int8<'_>), int8::one::<K, Avx2>);
+compile!(avx2 Avx2, avx2_int8_tile<Codes>(Int8<'_>), int8::many::<K, Avx2>);
+compile!(vnni Vnni, vnni_exact_tile<Numbers>(&[f32]), exact::many::<K, 3>);
+compile!(vnni Vnni, vnni_exact_twos<Numbers>(&[f32]), exact::wide::<K, 3>);
+compile!(vnni Vnni, vnni_int8_one<Codes>(Int8<'_>), int8::one::<K, Vnni>);
+compile!(vnni Vnni, vnni_int8_tile<Codes>(Int8<'_>), int8::many::<K, Vnni>);
+compile!(vnni Vnni, vnni_int8_twos<Codes>(Int8<'_>), int8::wide::<K, 1>);
+compile!(vnni Vnni, vnni_int8_fours<Codes>(Int8<'_>), int8::wide::<K, 2>);
