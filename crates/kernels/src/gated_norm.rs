@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::{
     columns::Columns,
-    rms_norm::{inverse_rms, square_and_slope},
+    rms_norm::{inverse_rms, norm_and_slope},
     scratch,
     simd::{mul_add, silu, silu_and_derivative, simd},
     stored::Stored,
@@ -159,9 +159,7 @@ simd! {
             for start in (0..i).step_by(width) {
                 let group = start..start + width;
                 let (v, w, dy) = (&v[group.clone()], &w[group.clone()], &dy[group.clone()]);
-                let [vv, gv] = square_and_slope::<S>(v, w, dy);
-                let r = inverse_rms(vv, width, op.eps);
-                let along_v = -r * r * r * gv / width as f32;
+                let [r, along_v] = norm_and_slope::<S>(v, w, dy, op.eps);
                 let inputs = v.iter().zip(w).zip(dy);
                 let outputs = du[group.clone()].iter_mut().zip(&mut dz[group.clone()]).zip(&mut dw[group]);
                 for (((du, dz), dw), ((v, w), dy)) in outputs.zip(inputs) {

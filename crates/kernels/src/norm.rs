@@ -6,10 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::{TASK_LEN, simd::simd};
-
-/// Independent partial sums of a part: enough to fill vector registers and hide the latency of an addition.
-const LANES: usize = 16;
+use crate::{TASK_LEN, simd::simd, sums::LANES};
 
 /// Σ xᵢ², in f64.
 ///

@@ -76,9 +76,7 @@ simd! {
         let d = w.len().max(1);
         let rows = x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
         for ((x, dy), dx) in rows {
-            let [xx, gx] = square_and_slope::<S>(x, w, dy);
-            let r = inverse_rms(xx, d, eps);
-            let along_x = -r * r * r * gx / d as f32;
+            let [r, along_x] = norm_and_slope::<S>(x, w, dy, eps);
             let inputs = x.iter().zip(w).zip(dy);
             for ((dx, dw), ((x, w), dy)) in dx.iter_mut().zip(dw.iter_mut()).zip(inputs) {
                 *dx = mul_add::<S>(along_x, *x, r * w * dy);
@@ -102,9 +100,10 @@ fn scale_row(x: &[f32], r: f32, w: &[f32], y: &mut [f32]) {
     }
 }
 
-/// Σ x² and Σ dy·w·x, in one pass over slices of one length.
+/// Of `y = x·r·w` over slices of one length, r and what x has of the gradient of x: `−r³·mean(dy·w·x)`.
 #[inline(always)]
-pub(crate) fn square_and_slope<S: Isa>(x: &[f32], w: &[f32], dy: &[f32]) -> [f32; 2] {
+pub(crate) fn norm_and_slope<S: Isa>(x: &[f32], w: &[f32], dy: &[f32], eps: f32) -> [f32; 2] {
+    let d = x.len();
     let (mut squares, mut slopes) = ([0.0; LANES], [0.0; LANES]);
     let (x, x_rest) = x.as_chunks::<LANES>();
     let (w, w_rest) = w.as_chunks::<LANES>();
@@ -119,7 +118,8 @@ pub(crate) fn square_and_slope<S: Isa>(x: &[f32], w: &[f32], dy: &[f32]) -> [f32
         squares[i] = mul_add::<S>(*x, *x, squares[i]);
         slopes[i] = mul_add::<S>(w * dy, *x, slopes[i]);
     }
-    [lane_sum(squares), lane_sum(slopes)]
+    let r = inverse_rms(lane_sum(squares), d, eps);
+    [r, -r * r * r * lane_sum(slopes) / d as f32]
 }
 
 #[cfg(test)]

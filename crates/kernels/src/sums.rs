@@ -20,6 +20,12 @@ pub(crate) const LANES: usize = 16;
 /// Columns that one task sums over the partials.
 const WIDTH: usize = 256;
 
+/// The first `N` of `x`.
+#[inline(always)]
+pub(crate) fn load<const N: usize>(x: &[f32]) -> [f32; N] {
+    *x.first_chunk().expect("as many as asked for")
+}
+
 /// Sum of the lanes over a binary tree.
 #[inline(always)]
 pub(crate) fn lane_sum(lanes: [f32; LANES]) -> f32 {

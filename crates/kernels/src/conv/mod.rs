@@ -14,9 +14,7 @@ mod rows;
 mod tests;
 
 use rayon::prelude::*;
-use rows::{
-    Sequence, SequenceGradient, backward_memory, conv_backward_rows, conv_backward_state, conv_rows, with_kernel,
-};
+use rows::{Backward, Sequence, backward_memory, conv_backward_rows, conv_backward_state, conv_rows, with_kernel};
 
 use crate::{
     columns::Columns,
@@ -104,7 +102,7 @@ pub fn causal_conv_silu(
 /// Gradients of [`causal_conv_silu`] for the gradients `dy` of its output and `d_next` of its next state.
 ///
 /// # Shapes
-/// As there; `d_x`: [b·l, stride of dx], of which the columns of dx alone are written
+/// As those of [`causal_conv_silu`]; `d_x`: [b·l, stride of dx], of which the columns of dx alone are written
 ///
 /// # Panics
 /// If the slices do not fit.
@@ -126,17 +124,23 @@ pub fn causal_conv_silu_backward(
     assert_eq!([op.dx.width, dw.len(), d_bias.len()], [channels, w.len(), channels], "gradients");
     let blocks = op.len.div_ceil(ROWS);
     let width = (op.taps + 1) * channels;
-    let gradient_of = |b: usize| SequenceGradient::new(op, dy, d_next, b);
+    let (rows, carried) = (op.len * channels, op.carried() * channels);
     with_kernel(op, w, bias, |kernel| {
+        let backward = |b: usize| Backward {
+            kernel,
+            sequence: Sequence::new(op, x, state, b),
+            dy: &dy[b * rows..][..rows],
+            d_next: d_next.map(|next| &next[b * carried..][..carried]),
+        };
         scratch::with(width, |by_tap| {
             over_tasks(batch * blocks, by_tap, |partials| {
                 let sequences = d_x.par_chunks_mut(op.len * op.dx.stride).zip(partials.par_chunks_mut(blocks * width));
                 sequences.enumerate().for_each(|(b, (d_x, partials))| {
-                    let (sequence, gradient) = (Sequence::new(op, x, state, b), gradient_of(b));
+                    let back = backward(b);
                     let tasks = d_x.par_chunks_mut(ROWS * op.dx.stride).zip(partials.par_chunks_mut(width));
                     tasks.enumerate().for_each(|(block, (d_x, by_tap))| {
                         scratch::with(backward_memory(op, d_x.len() / op.dx.stride), |memory| {
-                            conv_backward_rows(op, kernel, sequence, gradient, block * ROWS, d_x, by_tap, memory);
+                            conv_backward_rows(op, &back, block * ROWS, d_x, by_tap, memory);
                         });
                     });
                 });
@@ -152,9 +156,8 @@ pub fn causal_conv_silu_backward(
         if let Some(d_state) = d_state.filter(|_| op.carried() > 0) {
             assert_eq!(d_state.len(), batch * op.carried() * channels, "gradient of the state");
             for (b, d_state) in d_state.chunks_exact_mut(op.carried() * channels).enumerate() {
-                let sequence = Sequence::new(op, x, state, b);
                 scratch::with(backward_memory(op, 0), |memory| {
-                    conv_backward_state(op, kernel, sequence, gradient_of(b), d_state, memory);
+                    conv_backward_state(op, &backward(b), d_state, memory);
                 });
             }
         }

@@ -5,7 +5,7 @@ use crate::{
     scratch,
     simd::{Isa, mul_add, silu, silu_derivative, simd},
     stored::Stored,
-    sums::LANES,
+    sums::{LANES, load},
 };
 
 /// The taps as rows of channels.
@@ -64,19 +64,15 @@ impl<'a> Sequence<'a> {
     }
 }
 
-/// The gradients of the outputs of one sequence.
+/// What the gradients of one sequence are computed from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SequenceGradient<'a> {
-    dy: &'a [f32],
-    d_next: Option<&'a [f32]>,
-}
-
-impl<'a> SequenceGradient<'a> {
-    /// Sequence `b` of the batch.
-    pub(super) fn new(op: &CausalConv, dy: &'a [f32], d_next: Option<&'a [f32]>, b: usize) -> Self {
-        let (rows, carried) = (op.len * op.x.width, op.carried() * op.x.width);
-        Self { dy: &dy[b * rows..][..rows], d_next: d_next.map(|next| &next[b * carried..][..carried]) }
-    }
+pub(super) struct Backward<'a> {
+    pub(super) kernel: Kernel<'a>,
+    pub(super) sequence: Sequence<'a>,
+    /// The gradient of the outputs [l, ch].
+    pub(super) dy: &'a [f32],
+    /// The gradient of the state after the sequence [k−1, ch].
+    pub(super) d_next: Option<&'a [f32]>,
 }
 
 /// Taps that one pass takes: their weights stay in registers.
@@ -101,12 +97,6 @@ macro_rules! by_register {
             }
         }
     };
-}
-
-/// The first N of `x`.
-#[inline(always)]
-fn load<const N: usize>(x: &[f32]) -> [f32; N] {
-    *x.first_chunk().expect("N channels are left")
 }
 
 /// Channels c..c + N of the sums, from taps tap..tap + Q.
@@ -173,7 +163,7 @@ fn gradient_pass<S: Isa, const N: usize, const Q: usize>(
 }
 
 simd! {
-    /// Positions `start..` of one sequence, as many as `y` has rows; `seen` [rows + k−1, ch] is memory for a moment.
+    /// Positions `start..` of one sequence, as many as `y` has rows; `seen` [rows + k−1, ch] is memory to work in.
     pub(super) fn conv_rows<S>(
         op: &CausalConv,
         kernel: Kernel<'_>,
@@ -197,9 +187,7 @@ simd! {
     /// The sums of the k − 1 positions after them see these inputs too. `memory` has [`backward_memory`] floats.
     pub(super) fn conv_backward_rows<S>(
         op: &CausalConv,
-        kernel: Kernel<'_>,
-        sequence: Sequence<'_>,
-        gradient: SequenceGradient<'_>,
+        back: &Backward<'_>,
         start: usize,
         d_x: &mut [f32],
         d_kernel: &mut [f32],
@@ -208,15 +196,15 @@ simd! {
         let channels = op.x.width;
         let rows = d_x.len() / op.dx.stride;
         let (d_sums, seen) = memory.split_at_mut((rows + op.carried()) * channels);
-        sum_gradients::<S>(op, kernel, sequence, gradient, start, d_sums, seen);
-        by_register!(op, gradient_pass::<S>(kernel, seen, d_sums, d_x, d_kernel));
+        sum_gradients::<S>(op, back, start, d_sums, seen);
+        by_register!(op, gradient_pass::<S>(back.kernel, seen, d_sums, d_x, d_kernel));
         let d_bias = &mut d_kernel[op.taps * channels..];
         for d_sums in d_sums.chunks_exact(channels).take(rows) {
             for (d_bias, d) in d_bias.iter_mut().zip(d_sums) {
                 *d_bias += *d;
             }
         }
-        if let Some(d_next) = gradient.d_next {
+        if let Some(d_next) = back.d_next {
             for (next, d_next) in d_next.chunks_exact(channels).enumerate() {
                 if let Some(t) = (op.len + next).checked_sub(op.carried() + start).filter(|t| *t < rows) {
                     for (d_x, d_next) in op.dx.row_mut(d_x, t).iter_mut().zip(d_next) {
@@ -235,20 +223,12 @@ pub(super) fn backward_memory(op: &CausalConv, rows: usize) -> usize {
 
 /// The gradient of the sums of positions `start..`, as many as `d_sums` has rows; zero past the end of the sequence.
 #[inline(always)]
-fn sum_gradients<S: Isa>(
-    op: &CausalConv,
-    kernel: Kernel<'_>,
-    sequence: Sequence<'_>,
-    gradient: SequenceGradient<'_>,
-    start: usize,
-    d_sums: &mut [f32],
-    seen: &mut [f32],
-) {
+fn sum_gradients<S: Isa>(op: &CausalConv, back: &Backward<'_>, start: usize, d_sums: &mut [f32], seen: &mut [f32]) {
     let channels = op.x.width;
-    sequence.gather(op, start, seen);
+    back.sequence.gather(op, start, seen);
     let (inside, outside) = d_sums.split_at_mut(d_sums.len().min((op.len - start) * channels));
-    by_register!(op, sum_pass::<S>(kernel, seen, inside));
-    for (d, dy) in inside.iter_mut().zip(&gradient.dy[start * channels..]) {
+    by_register!(op, sum_pass::<S>(back.kernel, seen, inside));
+    for (d, dy) in inside.iter_mut().zip(&back.dy[start * channels..]) {
         *d = dy * silu_derivative::<S>(*d);
     }
     outside.fill(0.0);
@@ -257,23 +237,18 @@ fn sum_gradients<S: Isa>(
 simd! {
     /// The gradient of the state [k−1, ch] of one sequence; `memory` has [`backward_memory`] floats of no rows.
     pub(super) fn conv_backward_state<S>(
-        op: &CausalConv,
-        kernel: Kernel<'_>,
-        sequence: Sequence<'_>,
-        gradient: SequenceGradient<'_>,
-        d_state: &mut [f32],
-        memory: &mut [f32],
+        op: &CausalConv, back: &Backward<'_>, d_state: &mut [f32], memory: &mut [f32],
     ) {
         let channels = op.x.width;
         let (d_sums, seen) = memory.split_at_mut(op.carried() * channels);
-        sum_gradients::<S>(op, kernel, sequence, gradient, 0, d_sums, seen);
+        sum_gradients::<S>(op, back, 0, d_sums, seen);
         for (row, d_state) in d_state.chunks_exact_mut(channels).enumerate() {
-            match (row.checked_sub(op.len), gradient.d_next) {
+            match (row.checked_sub(op.len), back.d_next) {
                 (Some(next), Some(d_next)) => d_state.copy_from_slice(&d_next[next * channels..][..channels]),
                 _ => d_state.fill(0.0),
             }
             for (tap, d_sums) in d_sums.chunks_exact(channels).take(row + 1).rev().enumerate() {
-                for ((d_state, w), d) in d_state.iter_mut().zip(kernel.tap(tap)).zip(d_sums) {
+                for ((d_state, w), d) in d_state.iter_mut().zip(back.kernel.tap(tap)).zip(d_sums) {
                     *d_state = mul_add::<S>(*w, *d, *d_state);
                 }
             }

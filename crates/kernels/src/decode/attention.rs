@@ -9,10 +9,10 @@
 //!
 //! A maximum that grows from run to run takes what came before down with it, as in FlashAttention (arXiv 2205.14135).
 
-use super::{load, softmax};
+use super::softmax;
 use crate::{
     simd::{Isa, exp, mul_add, simd},
-    sums::{LANES, lane_sum},
+    sums::{LANES, lane_sum, load},
 };
 
 /// Positions whose keys lie side by side.

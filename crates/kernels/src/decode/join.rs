@@ -1,6 +1,7 @@
 //! x + m·branch → x → rms_norm → u
 
 use crate::{
+    rms_norm::inverse_rms,
     simd::{mul_add, simd},
     sums::dot,
 };
@@ -23,7 +24,7 @@ simd! {
             *x = mul_add::<S>(m, *y, *x);
         }
         for (x, u) in x.chunks_exact(d).zip(u.chunks_exact_mut(d)) {
-            let r = 1.0 / (dot::<S>(x, x) / d as f32 + eps).sqrt();
+            let r = inverse_rms(dot::<S>(x, x), d, eps);
             for ((u, x), w) in u.iter_mut().zip(x).zip(w) {
                 *u = x * r * w;
             }

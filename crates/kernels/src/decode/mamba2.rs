@@ -11,10 +11,10 @@
 //! arXiv 2405.21060 eq. 1. The state of a head lies [n, p]: channels side by side in vector lanes, so that S·C adds whole
 //! vectors and nothing is summed across lanes.
 
-use super::load;
 use crate::{
+    rms_norm::inverse_rms,
     simd::{Isa, exp, mul_add, silu, simd, softplus},
-    sums::{LANES, dot},
+    sums::{LANES, dot, load},
 };
 
 /// Sizes and small weights of a mixer.
@@ -210,7 +210,7 @@ fn gate_and_norm<S: Isa>(op: &Mamba2Step<'_>, z: &[f32], y: &mut [f32]) {
     }
     let width = y.len() / op.n_groups;
     for (y, w) in y.chunks_exact_mut(width).zip(op.norm.chunks_exact(width)) {
-        let r = 1.0 / (dot::<S>(y, y) / width as f32 + op.eps).sqrt();
+        let r = inverse_rms(dot::<S>(y, y), width, op.eps);
         for (y, w) in y.iter_mut().zip(w) {
             *y = *y * r * w;
         }

@@ -24,9 +24,3 @@ pub use mamba2::{Mamba2Step, mamba2_step};
 pub use router::route;
 pub use softmax::{likeliest, likelihoods, nats};
 pub use swiglu::swiglu;
-
-/// `N` floats from the start of `x`.
-#[inline(always)]
-fn load<const N: usize>(x: &[f32]) -> [f32; N] {
-    x[..N].try_into().expect("as many as asked for")
-}

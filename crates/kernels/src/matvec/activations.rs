@@ -126,7 +126,7 @@ impl Batch<'_> {
         if self.lanes == 1 { 1 } else { TILES * LANES }
     }
 
-    /// Get ready for a matrix that has codes, or has not.
+    /// Prepare the vectors for a matrix with codes, or for one without.
     pub(super) fn prepare(&mut self, coded: bool) {
         if self.is_int8(coded) {
             if !self.is_rounded {

@@ -117,8 +117,8 @@ fn int8<const N: usize>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
     portable::int8::<N>(dot::Base, w, x, y);
 }
 
-/// Go through the tiles of vectors by as many at once as `sizes` has, the largest first: `kernel` gets how many, their
-/// `part` of x from one element on, so many of them, and what of `y` is for them.
+/// Call `kernel` for all tiles of vectors, as many at once as the largest of `sizes` that is left: with their number, their
+/// `part(start, len)` of x, and their part of `y`.
 fn for_tiles<X>(
     w: QuantMatrix<'_>,
     mut y: &mut [f32],

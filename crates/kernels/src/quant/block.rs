@@ -84,12 +84,12 @@ pub(super) fn encode<B: Block>(x: &[f32], bytes: &mut [u8]) {
     }
 }
 
-/// 1 / x, or 0 for 0: by what a block is multiplied that has nothing but zeros.
+/// 1 / x, or 0 for 0: the inverse scale of a block of zeros.
 pub(super) fn reciprocal_or_zero(x: f32) -> f32 {
     if x == 0.0 { 0.0 } else { 1.0 / x }
 }
 
-/// The element of largest magnitude, sign and all; the first of equals, NaN left out, 0 if none is left.
+/// The element of largest magnitude with its sign: the first of several, 0 if there are only NaN.
 pub(super) fn extreme(x: &[f32]) -> f32 {
     x.iter().fold(0.0, |extreme: f32, &x| if x.abs() > extreme.abs() { x } else { extreme })
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The rounding of each kind is defined here and nowhere else, as llama.cpp's `quantize_row_*_ref` defines it; what a
-//! block stands for is what its `dequantize_row_*` and the `gguf` package say. Of E4M3, which GGUF has not, torch and
+//! block stands for is what its `dequantize_row_*` and the `gguf` package say. GGUF lacks E4M3: there, torch and
 //! compressed-tensors say both. `tests/golden/quant` holds all to it. [`quantize_closest`] looks for scales that lose
 //! less, [`quantize_with_feedback`] for codes that make up for each other.
 //!
