@@ -32,6 +32,7 @@ pub mod reference;
 pub mod rms_norm;
 pub mod scan;
 mod scratch;
+mod shared;
 pub mod simd;
 mod softmax;
 pub mod stored;
@@ -56,6 +57,11 @@ mod test_data {
     /// `n` numbers spread over [−1, 1), a function of `seed`.
     pub(crate) fn uniform(n: usize, seed: u64) -> Vec<f32> {
         itera_testkit::uniform(n, -1.0, 1.0, seed)
+    }
+
+    /// The shapes of a test, or those few that an interpreter gets through.
+    pub(crate) fn shapes<T>(all: &'static [T], under_miri: &'static [T]) -> &'static [T] {
+        if cfg!(miri) { under_miri } else { all }
     }
 
     /// `x` rounded to bfloat16: as it is stored, and the numbers that this stands for.

@@ -1,9 +1,11 @@
 //! One block of tokens against the whole vocabulary.
 
-use super::{COLUMNS, Head, HeadCrossEntropy, PANELS, RANGE, Slab, Upstream, slab::exp_and_sum_twice};
+use super::{COLUMNS, Head, HeadCrossEntropy, PANELS, RANGE, Upstream, slab::exp_and_sum_twice};
 use crate::{
     gemm::{Matrix, MatrixMut, Packed, Write, gemm_packed},
-    scratch, softmax,
+    scratch,
+    shared::RowsMut,
+    softmax,
 };
 
 /// A block's share of the results.
@@ -15,7 +17,7 @@ pub(super) struct Outputs<'a, 'b> {
     /// [panels, ranges, COLUMNS]: what the weights of a range are to be multiplied by.
     pub factors: &'a mut [f32],
     /// The columns for the weights of each panel.
-    pub slabs: &'a mut [Slab<'b>],
+    pub slabs: &'a mut [RowsMut<'b>],
 }
 
 /// What is known of the distributions of a block's tokens after some ranges.

@@ -34,7 +34,6 @@ use crate::{
 };
 use block::Outputs;
 use head::Head;
-use slab::Slab;
 
 /// Entries of the vocabulary whose weights a block computes at once; their rows of the head stay in L2 for product 2 and
 /// for the other panels.
@@ -181,7 +180,7 @@ pub fn forward_backward(
             let slabs = nats.chunks_mut(slab_tokens).zip(d_hidden.chunks_mut(slab_tokens * d)).enumerate();
             for (index, (nats, d_hidden)) in slabs {
                 let (start, tokens) = (index * slab_tokens, nats.len());
-                let mut columns: Vec<_> = Slab::columns(slab, stride).collect();
+                let mut columns: Vec<_> = slab::columns(slab, stride).collect();
                 let outputs = nats.par_chunks_mut(BLOCK).zip(d_hidden.par_chunks_mut(BLOCK * d));
                 let outputs = outputs.zip(factors.par_chunks_mut(BLOCK * ranges)).zip(columns.par_chunks_mut(PANELS));
                 outputs.enumerate().for_each(|(block, (((nats, d_hidden), factors), slabs))| {

@@ -3,7 +3,7 @@ use crate::{
     check::{assert_close, assert_close_in_bf16, assert_gradient, inner, wide},
     reference,
     simd::{Level, with_level},
-    test_data::{for_thread_counts, uniform},
+    test_data::{for_thread_counts, shapes, uniform},
 };
 
 /// (t, d, v) around lanes, runs, tiles, tasks and slabs.
@@ -19,6 +19,7 @@ const SHAPES: [(usize, usize, usize); 10] = [
     (260, 9, SLAB_LEN / 256 + 3),
     (545, 8, 40),
 ];
+const UNDER_MIRI: [(usize, usize, usize); 2] = [(1, 2, 3), (33, 2, 3)];
 
 /// Rounding of a logit of about 20, which is what a row of these numbers reaches, and so of a probability.
 const TOLERANCE: f64 = itera_testkit::F32_REORDERED;
@@ -75,7 +76,7 @@ impl Case {
 
 #[test]
 fn nats_agree_with_the_twin() {
-    for shape in SHAPES {
+    for &shape in shapes(&SHAPES, &UNDER_MIRI) {
         let case = Case::new(shape, 1.5);
         let slow = case.slow_nats();
         for level in Level::available() {
@@ -86,7 +87,7 @@ fn nats_agree_with_the_twin() {
 
 #[test]
 fn gradients_agree_with_the_twin() {
-    for shape in SHAPES {
+    for &shape in shapes(&SHAPES, &UNDER_MIRI) {
         let case = Case::new(shape, 0.7);
         let slow_nats = case.slow_nats();
         let each = wide(&case.upstream);
@@ -106,6 +107,7 @@ fn gradients_agree_with_the_twin() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn bfloat16_rounds_the_operands_of_every_product() {
     for shape in [(33, 128, 97), (64, 12, RANGE + 1), (545, 8, 40)] {
         let case = Case { operands: Operands::Bf16, ..Case::new(shape, 0.7) };
@@ -120,6 +122,7 @@ fn bfloat16_rounds_the_operands_of_every_product() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn twin_is_the_slope_of_its_forward() {
     let case = Case::new((4, 3, 6), 1.7);
     let (hidden, head, upstream) = (wide(&case.hidden), wide(&case.head), wide(&case.upstream));
@@ -132,6 +135,7 @@ fn twin_is_the_slope_of_its_forward() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn every_thread_count_gives_the_same_bits() {
     for operands in [Operands::F32, Operands::Bf16] {
         let case = Case { operands, ..Case::new((300, 20, SLAB_LEN / 256 + 3), 1.0) };
@@ -142,6 +146,7 @@ fn every_thread_count_gives_the_same_bits() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn extreme_logits_are_exact() {
     // logits 10⁴·head, all exact: token 0 is sure and right, token 1 sure and wrong, token 2 torn between two ranges
     let (d, v) = (2, RANGE + 37);
@@ -170,6 +175,7 @@ fn extreme_logits_are_exact() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn only_differences_of_logits_count() {
     for logit in [-1e4, 1e4] {
         let case = Case {
@@ -189,6 +195,7 @@ fn only_differences_of_logits_count() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn no_gradient_is_subnormal() {
     let (t, d, v) = (40, 1, 200);
     let head = (0..v).map(|i| -(i as f32)).collect();

@@ -11,10 +11,9 @@ use rayon::prelude::*;
 
 use super::{
     ScanInput, ScanShape,
-    rows::Shared,
     sequence::{Output, SUMS, Upstream, backward_sequence},
 };
-use crate::{columns::Columns, scratch};
+use crate::{columns::Columns, scratch, shared::Shared};
 
 /// Where the gradients go; all of it is overwritten.
 #[derive(Debug)]

@@ -2,8 +2,10 @@
 
 #![expect(unsafe_code, reason = "vectors are loaded and stored by pointers")]
 
-use super::rows::{Rows, RowsMut};
-use crate::simd::{Isa, Lanes, MAX_LANES, simd};
+use crate::{
+    shared::{Rows, RowsMut},
+    simd::{Isa, Lanes, MAX_LANES, simd},
+};
 
 /// Rows that memory gets to fetch those that are written.
 const AHEAD: usize = 16;
@@ -36,14 +38,16 @@ simd! {
 fn block_products<S: Isa, const FULL: bool>(isa: S, a: Rows<'_>, b: Rows<'_>, rows: usize) -> [S::Lanes; MAX_LANES] {
     let mut sums = [isa.splat(0.0); MAX_LANES];
     for lane in (0..a.width).step_by(S::Lanes::N) {
-        let left = (a.width - lane).min(S::Lanes::N);
+        let left = a.width - lane;
+        // stepped from row to row: sixteen products with the stride would need sixteen registers
+        let (mut a_row, mut b_row) = (a.address(0, lane), b.address(0, lane));
         for (i, sum) in sums[..S::Lanes::N].iter_mut().enumerate() {
-            // the last row is read again where there are none
-            let row = if FULL { i } else { i.min(rows - 1) };
-            // SAFETY: `row_products` checked that there are `rows` rows of `width` floats, of which `left` are left.
-            unsafe {
-                let (a, b) = (isa.load_up_to(a.at(row, lane, left), left), isa.load_up_to(b.at(row, lane, left), left));
-                *sum = a.mul_add(b, *sum);
+            debug_assert!(a_row == a.at(i.min(rows - 1), lane, left) && b_row == b.at(i.min(rows - 1), lane, left));
+            // SAFETY: `row_products` checked that there are `rows` rows of `width` floats, of which `left` are left; the last
+            // row is read again where there are none.
+            *sum = unsafe { isa.load_up_to(a_row, left).mul_add(isa.load_up_to(b_row, left), *sum) };
+            if FULL || i + 1 < rows {
+                (a_row, b_row) = (a_row.wrapping_add(a.stride), b_row.wrapping_add(b.stride));
             }
         }
     }
@@ -62,19 +66,22 @@ simd! {
         assert_eq!([a.width, b.width], [out.width; 2], "rows of one width");
         let (a_scale, b_scale) = (&a_scale[..out.rows], &b_scale[..out.rows]);
         for lane in (0..out.width).step_by(S::Lanes::N) {
-            let left = (out.width - lane).min(S::Lanes::N);
+            let left = out.width - lane;
+            let (mut a_row, mut b_row) = (a.address(0, lane), b.address(0, lane));
             for (t, (a_scale, b_scale)) in a_scale.iter().zip(b_scale).enumerate() {
                 S::prefetch_to_write(out.address(t + AHEAD, lane));
+                debug_assert!(a_row == a.at(t, lane, left) && b_row == b.at(t, lane, left));
                 let to = out.at(t, lane, left);
                 // SAFETY: the assertions above: all three have `out.rows` rows of `width` floats, of which `left` are left.
                 unsafe {
-                    let mut sum = isa.load_up_to(b.at(t, lane, left), left).mul(isa.splat(*b_scale));
+                    let mut sum = isa.load_up_to(b_row, left).mul(isa.splat(*b_scale));
                     if add {
                         sum = sum.add(isa.load_up_to(to, left));
                     }
-                    sum = isa.load_up_to(a.at(t, lane, left), left).mul_add(isa.splat(*a_scale), sum);
+                    sum = isa.load_up_to(a_row, left).mul_add(isa.splat(*a_scale), sum);
                     sum.store_up_to(to, left);
                 }
+                (a_row, b_row) = (a_row.wrapping_add(a.stride), b_row.wrapping_add(b.stride));
             }
         }
     }
@@ -122,7 +129,7 @@ simd! {
         parts.assert_rows((count - 1) * distance + out.rows);
         for t in 0..out.rows {
             for lane in (0..out.width).step_by(S::Lanes::N) {
-                let left = (out.width - lane).min(S::Lanes::N);
+                let left = out.width - lane;
                 S::prefetch_to_write(out.address(t + AHEAD, lane));
                 // SAFETY: the assertions above: row i·distance + t of `parts` and row t of `out` have `width` floats, of
                 // which `left` are left.

@@ -8,11 +8,10 @@ use super::{
     ROUND, ScanInput, ScanShape,
     combine::row_products,
     gates::{CHUNK, Gates},
-    rows::Shared,
     sweep::{self, Sweep, Time},
     transpose,
 };
-use crate::scratch;
+use crate::{scratch, shared::Shared};
 
 /// Parallel tasks at least, if there are so many heads.
 const TASKS: usize = 16;

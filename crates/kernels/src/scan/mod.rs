@@ -29,7 +29,6 @@ mod backward;
 mod combine;
 mod forward;
 mod gates;
-mod rows;
 mod sequence;
 mod slopes;
 mod sweep;
@@ -39,8 +38,7 @@ mod tests;
 pub use backward::{ScanGradient, scan_backward};
 pub use forward::scan;
 
-use crate::{columns::Columns, stored::Stored};
-use rows::Rows;
+use crate::{columns::Columns, shared::Rows, stored::Stored};
 
 /// Positions that the blocks of heads of a sequence go through side by side, so that they find each other's rows in the
 /// cache; a multiple of the chunk.

@@ -10,12 +10,14 @@ use super::{
     ROUND, ScanInput, ScanShape,
     combine::{combine, inner_product, row_products, sum_parts},
     gates::{CHUNK, Gates},
-    rows::{Rows, RowsMut, Shared},
     slopes::Slopes,
     sweep::{self, Sweep, Time},
     transpose,
 };
-use crate::scratch;
+use crate::{
+    scratch,
+    shared::{Rows, RowsMut, Shared},
+};
 
 /// Parallel tasks at least, if there are so many heads. More than one a group of a sequence cost a sum of their dB, dC.
 const TASKS: usize = 16;
@@ -353,10 +355,12 @@ impl<'a> Sequence<'a> {
 
         let of_chunk = slopes.fill_raw(gates, dy_past, input.decay_rate(head), u_end);
         sums.iter_mut().zip(of_chunk).for_each(|(sum, of_chunk)| *sum += of_chunk);
-        for (t, d_raw) in slopes.raw[..len].iter().enumerate() {
-            // SAFETY: there is a column for each head, and a head is one task's in a round.
-            let to = unsafe { self.out.raw.at(0, head).slice(row + t, 1) };
-            to[0] = *d_raw;
+        // SAFETY: there is a column for each head, and a head is one task's in a round; `claim` says what `at` may reach.
+        unsafe {
+            let d_raw = self.out.raw.at(row, head).claim(len, 1);
+            for (t, slope) in slopes.raw[..len].iter().enumerate() {
+                *d_raw.at(t, 0, 1) = *slope;
+            }
         }
     }
 

@@ -21,8 +21,10 @@
 
 #![expect(unsafe_code, reason = "tiles work on pointers into rows that other tasks write beside")]
 
-use super::rows::{Rows, RowsMut, Shared};
-use crate::simd::{Isa, Lanes, simd};
+use crate::{
+    shared::{Rows, RowsMut, Shared},
+    simd::{Isa, Lanes, simd},
+};
 
 /// Which way time runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -250,8 +250,10 @@ impl Lanes for Sixteen {
 
     #[inline(always)]
     fn sums(rows: &[Self; MAX_LANES]) -> Self {
-        let [a, b, c, d] = [0, 4, 8, 12].map(|i| Self::sums_of_4(rows, i));
-        Self(Self::fold(Self::fold(a, b), Self::fold(c, d)))
+        // no closure: it would be compiled for the base set
+        let low = Self::fold(Self::sums_of_4(rows, 0), Self::sums_of_4(rows, 4));
+        let high = Self::fold(Self::sums_of_4(rows, 8), Self::sums_of_4(rows, 12));
+        Self(Self::fold(low, high))
     }
 
     #[inline(always)]
