@@ -41,3 +41,39 @@ fn normal(len: usize, std: f64, rng: &mut impl Rng) -> Vec<f32> {
     let normal = Normal::new(0.0, std).expect("a validated configuration has a finite, positive init_std");
     fill(len, || normal.sample(rng) as f32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_start_and_decay_as_their_names_say() {
+        let config =
+            ModelConfig { n_layers: 3, attention_layers: vec![1], tie_embeddings: false, ..ModelConfig::default() };
+        let table = config.tensors();
+        for (index, spec) in table.iter().enumerate() {
+            let values = values(&config, 7, index, spec);
+            assert_eq!(values.len(), spec.n_params());
+            let all = |holds: &dyn Fn(f32) -> bool| values.iter().all(|x| holds(*x));
+            let deviation = (values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
+            let has_deviation = |expected: f64| (deviation / expected - 1.0).abs() < 0.12;
+            let field = spec.name.rsplit('.').next().expect("a name");
+            let as_expected = match field {
+                "mixer_norm" | "ffn_norm" | "norm" | "d_skip" => all(&|x| x == 1.0),
+                "conv_bias" => all(&|x| x == 0.0),
+                "conv_weight" => {
+                    let bound = 1.0 / (config.d_conv as f32).sqrt();
+                    all(&|x| x.abs() <= bound) && values.iter().any(|x| *x < -0.9 * bound)
+                }
+                "a_log" => all(&|x| (1.0..16.001).contains(&x.exp())),
+                "dt_bias" => all(&|x| (0.99e-3..1.01e-1).contains(&x.exp().ln_1p())),
+                "out_proj" | "o_proj" | "w_out" => has_deviation(config.init_std / 6f64.sqrt()),
+                _ => has_deviation(config.init_std),
+            };
+            assert!(as_expected, "{}: a deviation of {deviation:.1e} from zero", spec.name);
+            assert_eq!(spec.decays(), spec.shape.len() >= 2 && field != "conv_weight", "{}", spec.name);
+        }
+        let other = values(&config, 8, 0, &table[0]);
+        assert_ne!(other, values(&config, 7, 0, &table[0]), "another seed");
+    }
+}
