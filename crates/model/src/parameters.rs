@@ -13,7 +13,7 @@ use crate::weights::is_field;
 
 /// A handle of every weight; nothing is copied.
 pub fn weights<M: Module>(module: &M) -> Vec<Tensor<1>> {
-    flat(module).into_iter().map(Tensor::inner).collect()
+    flat(&module.valid())
 }
 
 /// [`weights`] in the graph of autodiff.
