@@ -11,14 +11,14 @@
 use std::fmt;
 
 use divan::{Bencher, black_box, counter::ItemsCount};
+use itera_fixtures::{SPECIAL_IDS, borrowed, weights};
 use itera_formats::{
     gguf::{GgufSource, Vocabulary, write_gguf},
     pack_model,
 };
 use itera_kernels::quant::Kind;
 use itera_runtime::{Activations, Batch, Model, OpenOptions, Text};
-use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
-use itera_testkit::uniform;
+use itera_shape::ModelConfig;
 use itera_tokenizer::TokenId;
 
 /// A model and how its weights are stored.
@@ -66,19 +66,13 @@ fn config(name: &str) -> ModelConfig {
 
 fn open(case: Case) -> Model {
     let config = config(case.model);
-    let tensor = |(seed, spec): (u64, itera_shape::TensorSpec)| {
-        let data = uniform(spec.shape.iter().product(), -0.2, 0.2, seed);
-        NamedTensor { name: spec.name, shape: spec.shape, data }
-    };
-    let tensors: Vec<NamedTensor> = (0..).zip(config.tensors()).map(tensor).collect();
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
-    let special_ids = SpecialIds { bos: 0, eos: 0, pad: 1 };
+    let tensors = weights(&config, 1);
     let source = GgufSource {
         name: case.model,
         config: &config,
-        special_ids,
+        special_ids: SPECIAL_IDS,
         vocabulary: &Vocabulary::default(),
-        tensors: &pack_model(&config, &tensors, case.kind).expect("packed"),
+        tensors: &pack_model(&config, &borrowed(&tensors), case.kind).expect("packed"),
     };
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.gguf");

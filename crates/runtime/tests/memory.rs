@@ -13,7 +13,7 @@ use itera_runtime::{Batch, Model, Text};
 #[path = "model/support.rs"]
 mod support;
 
-use support::{configs, packed_model, random_model, tokens};
+use support::{configs, named, packed_model, random_model, tokens};
 
 struct Counting;
 
@@ -72,7 +72,7 @@ fn what_is_said_to_be_held_is_what_is_freed() {
     for (name, config) in configs() {
         check(name, &random_model(&config, 1));
     }
-    let (_, mut wide) = configs().swap_remove(1);
+    let mut wide = named("hybrid");
     (wide.d_model, wide.d_expert, wide.d_shared) = (64, 64, 64);
     check("q8_0", &packed_model(&wide, 1, Kind::Q8_0));
 }

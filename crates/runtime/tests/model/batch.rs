@@ -10,7 +10,7 @@ use itera_runtime::{
 use itera_shape::ModelConfig;
 use itera_tokenizer::TokenId;
 
-use crate::support::{configs, packed_model, random_model, tokens};
+use crate::support::{configs, named, packed_model, random_model, tokens};
 
 /// Keeps the logits of every choice.
 #[derive(Clone, Debug, Default)]
@@ -95,8 +95,7 @@ fn together(model: &Model, tasks: &[Task], at_once: usize) -> Vec<Outcome> {
 
 #[test]
 fn texts_in_a_batch_have_the_bits_that_they_have_alone() {
-    let (_, wide) = configs()[1].clone();
-    let wide = ModelConfig { d_model: 64, d_expert: 64, d_shared: 64, ..wide };
+    let wide = ModelConfig { d_model: 64, d_expert: 64, d_shared: 64, ..named("hybrid") };
     let packed = [Kind::Q8_0, Kind::Q4_0].map(|kind| (kind.name(), packed_model(&wide, 3, kind)));
     let models = configs().into_iter().map(|(name, config)| (name, random_model(&config, 9)));
     for (name, model) in models.chain(packed) {
@@ -116,7 +115,7 @@ fn texts_in_a_batch_have_the_bits_that_they_have_alone() {
 
 #[test]
 fn neither_the_order_nor_the_threads_nor_a_text_that_goes_matter() {
-    let (_, config) = &configs()[1];
+    let config = &named("hybrid");
     for ubatch_size in [1, 8, 50, usize::MAX] {
         let options = OpenOptions { ubatch_size, ..OpenOptions::default() };
         let model = random_model(config, 11).with_options(&options);
@@ -152,7 +151,7 @@ fn neither_the_order_nor_the_threads_nor_a_text_that_goes_matter() {
 
 #[test]
 fn a_long_prompt_does_not_hold_up_other_texts() {
-    let (_, config) = &configs()[1];
+    let config = &named("hybrid");
     let model = random_model(config, 12);
     let text = |len: usize| Text::of_ids(&model, &tokens(config, len, len as u64)).expect("a text").with_max_tokens(9);
     let mut texts = [text(300), text(1), text(20), text(100), text(5)];

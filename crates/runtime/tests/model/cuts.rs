@@ -5,7 +5,7 @@ use itera_shape::{ModelConfig, PositionEmbedding};
 use itera_testkit::assert_close;
 use itera_tokenizer::TokenId;
 
-use crate::support::{chunks, configs, numbers, random_model, steps, tokens};
+use crate::support::{chunks, configs, named, numbers, random_model, steps, tokens};
 
 /// Between the recurrent and the chunked form.
 const FORMS: f64 = 1e-4;
@@ -40,7 +40,7 @@ fn by_ubatch(ubatch_size: usize) -> OpenOptions {
 
 #[test]
 fn a_chunk_may_be_longer_than_any_text() {
-    let (_, config) = &configs()[1];
+    let config = &named("hybrid");
     let ids = tokens(config, 150, 4);
     let logits = |model: Model| chunks(&model, &mut model.new_state(), &ids);
     let expected = logits(random_model(config, 3).with_options(&by_ubatch(150)));
@@ -56,7 +56,7 @@ fn layers_that_are_not_there_take_no_memory() {
         ("all mamba", |c| (c.n_attention_heads, c.position_embedding) = (1 << 20, PositionEmbedding::Rope)),
         ("all attention", |c| (c.d_state, c.n_groups, c.d_head) = (1 << 20, 64, 1)),
     ] {
-        let (_, mut config) = configs().into_iter().find(|(other, _)| *other == name).expect("such a model");
+        let mut config = named(name);
         change(&mut config);
         let model = random_model(&config, 3).with_options(&by_ubatch(usize::MAX));
         let ids = tokens(&config, 2000, 4);
@@ -67,7 +67,7 @@ fn layers_that_are_not_there_take_no_memory() {
 
 #[test]
 fn the_last_logits_of_a_prefill_are_those_of_all() {
-    let (_, config) = &configs()[1];
+    let config = &named("hybrid");
     let model = random_model(config, 3);
     let mut work = model.workspace();
     for len in [1, 128, 129, 200] {
@@ -80,7 +80,7 @@ fn the_last_logits_of_a_prefill_are_those_of_all() {
 
 #[test]
 fn ten_thousand_steps_do_not_drift_from_the_chunked_form() {
-    let (_, config) = &configs()[0];
+    let config = &named("all mamba");
     let model = random_model(config, 5);
     let ids = tokens(config, 10_000, 6);
     let (mut stepped, mut chunked) = (model.new_state(), model.new_state());
@@ -131,7 +131,7 @@ fn buffers_may_go_from_model_to_model() {
 
 #[test]
 fn every_number_of_threads_gives_the_same_bits() {
-    let (_, config) = &configs()[1];
+    let config = &named("hybrid");
     let model = random_model(config, 11);
     let ids = tokens(config, 300, 12);
     let run = |threads| {

@@ -3,7 +3,7 @@
 use itera_runtime::{Model, RuntimeError, State, StateError};
 use itera_tokenizer::TokenId;
 
-use crate::support::{configs, numbers, random_model, steps, tokens};
+use crate::support::{configs, named, numbers, random_model, steps, tokens};
 
 /// The state after some tokens.
 fn after(model: &Model, len: usize) -> State {
@@ -43,8 +43,7 @@ fn a_reset_state_is_a_new_one() {
 
 #[test]
 fn bytes_that_are_no_state_are_refused() {
-    let models: Vec<Model> = configs().iter().map(|(_, config)| random_model(config, 3)).collect();
-    let (model, other) = (&models[1], &models[6]);
+    let (model, other) = (&random_model(&named("hybrid"), 3), &random_model(&named("two groups"), 3));
     let bytes = after(model, 5).to_bytes();
     let error = |bytes: &[u8]| match model.load_state(bytes) {
         Err(RuntimeError::State(error)) => error,
@@ -70,7 +69,7 @@ fn bytes_that_are_no_state_are_refused() {
 
 #[test]
 fn a_position_from_nowhere_allocates_nothing() {
-    let (_, config) = &configs()[1];
+    let config = &named("hybrid");
     let model = random_model(config, 4);
     let state = model.new_state().to_bytes();
     // the position lies before the numbers of two mamba layers
@@ -89,10 +88,10 @@ fn a_position_from_nowhere_allocates_nothing() {
 
 #[test]
 fn what_cannot_be_is_an_error_and_changes_nothing() {
-    let (_, mut config) = configs()[1].clone();
+    let mut config = named("hybrid");
     config.max_seq_len = 40;
     let model = random_model(&config, 5);
-    let foreign = random_model(&configs()[0].1, 5);
+    let foreign = random_model(&named("all mamba"), 5);
     let mut work = model.workspace();
     let mut state = after(&model, 38);
     let before = state.clone();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use itera_fixtures::{SPECIAL_IDS, borrowed, weights};
 use itera_formats::{
     gguf::{GgufSource, Vocabulary, write_gguf},
     hf::{write_model_dir, write_packed_dir},
@@ -9,87 +10,38 @@ use itera_formats::{
 };
 use itera_kernels::quant::Kind;
 use itera_runtime::{Model, State};
-use itera_shape::{ModelConfig, NamedTensor, PositionEmbedding, SpecialIds, TensorRef, TensorSpec};
+use itera_shape::{ModelConfig, SpecialIds};
 use itera_testkit::uniform;
 use itera_tokenizer::{TokenId, Tokenizer};
-
-const SPECIAL_IDS: SpecialIds = SpecialIds { bos: 0, eos: 0, pad: 1 };
 
 /// The directory of a golden model.
 pub fn golden_dir(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
 }
 
-/// Small configurations of every kind of layer, head and group, with sizes that no vector length divides among them.
+/// Small configurations of every kind of layer, head and group, with the vocabulary of a byte tokenizer.
 pub fn configs() -> Vec<(&'static str, ModelConfig)> {
-    let base = ModelConfig {
-        vocab_size: 258,
-        d_model: 32,
-        n_layers: 3,
-        attention_layers: vec![1],
-        d_state: 6,
-        d_head: 16,
-        d_expert: 24,
-        d_shared: 40,
-        n_attention_heads: 4,
-        n_kv_heads: 2,
-        n_experts: 5,
-        ..ModelConfig::default()
-    };
-    let with = |change: fn(&mut ModelConfig)| {
-        let mut config = base.clone();
-        change(&mut config);
-        config
-    };
-    vec![
-        ("all mamba", with(|c| c.attention_layers = vec![])),
-        ("hybrid", base.clone()),
-        ("all attention", with(|c| c.attention_layers = vec![0, 1, 2])),
-        ("rope", with(|c| c.position_embedding = PositionEmbedding::Rope)),
-        ("dense", with(|c| c.n_experts = 0)),
-        ("untied", with(|c| c.tie_embeddings = false)),
-        ("two groups", with(|c| c.n_groups = 2)),
-        ("two taps, one head", with(|c| (c.d_conv, c.d_head) = (2, 64))),
-        (
-            "multipliers",
-            with(|c| {
-                (c.embedding_multiplier, c.residual_multiplier) = (3.0, 0.3);
-                (c.attention_multiplier, c.logits_scaling) = (0.2, 1.7);
-            }),
-        ),
-        (
-            "rope, heads wider than d_model",
-            with(|c| (c.position_embedding, c.n_kv_heads, c.attention_head_dim) = (PositionEmbedding::Rope, 4, 18)),
-        ),
-    ]
+    let bytes = |(name, config)| (name, ModelConfig { vocab_size: Tokenizer::byte().vocab_size(), ..config });
+    itera_fixtures::models().into_iter().map(bytes).collect()
 }
 
-/// Random weights, a function of `seed`, that make logits spread over a few nats.
-fn random_tensors(config: &ModelConfig, seed: u64) -> Vec<NamedTensor> {
-    let tensor = |(index, spec): (u64, TensorSpec)| {
-        let (low, high) = match spec.name.rsplit('.').next() {
-            Some("a_log") => (0.0, 2.5),
-            Some("dt_bias") => (-5.0, -2.0),
-            Some("mixer_norm" | "ffn_norm" | "norm") => (0.5, 1.5),
-            _ => (-0.25, 0.25),
-        };
-        let data = uniform(spec.shape.iter().product(), low, high, seed.wrapping_mul(1000) + index);
-        NamedTensor { name: spec.name, shape: spec.shape, data }
-    };
-    (0..).zip(config.tensors()).map(tensor).collect()
+/// One of them.
+pub fn named(name: &str) -> ModelConfig {
+    let found = configs().into_iter().find(|(other, _)| *other == name);
+    found.unwrap_or_else(|| panic!("no model `{name}`")).1
 }
 
 /// A model with random weights in memory.
 pub fn random_model(config: &ModelConfig, seed: u64) -> Model {
-    let tensors = random_tensors(config, seed);
-    let refs: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
+    let tensors = weights(config, seed);
+    let refs = borrowed(&tensors);
     Model::from_tensors(config, SPECIAL_IDS, &refs).expect("a model of its own tensors")
 }
 
 /// The same weights in a GGUF file, or in a directory if GGUF has no such kind.
 pub fn packed_model(config: &ModelConfig, seed: u64, kind: Kind) -> Model {
-    let tensors = random_tensors(config, seed);
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
+    let tensors = weights(config, seed);
+    let tensors = borrowed(&tensors);
     let vocabulary = &Vocabulary::default();
     let tensors = &pack_model(config, &tensors, kind).expect("packed");
     if kind == Kind::F8E4M3 {
@@ -106,8 +58,8 @@ pub fn packed_model(config: &ModelConfig, seed: u64, kind: Kind) -> Model {
 
 /// A random model with its tokenizer, as a directory and as a GGUF file in `dir`.
 pub fn write_both(dir: &Path, config: &ModelConfig, ids: SpecialIds, tokenizer: &Tokenizer) -> [PathBuf; 2] {
-    let tensors = random_tensors(config, 5);
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
+    let tensors = weights(config, 5);
+    let tensors = borrowed(&tensors);
     let paths = [dir.join("model"), dir.join("model.gguf")];
     write_model_dir(&paths[0], config, &ids, &tensors, Kind::F32).expect("written");
     tokenizer.write_dir(&paths[0], config.max_seq_len).expect("written");

@@ -9,7 +9,7 @@ use itera_shape::{ModelConfig, SpecialIds};
 use itera_testkit::assert_close;
 use itera_tokenizer::{TokenId, Tokenizer};
 
-use crate::support::{configs, random_model, steps, write_both};
+use crate::support::{configs, named, random_model, steps, write_both};
 
 fn argmax(logits: &[f32]) -> TokenId {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -46,8 +46,7 @@ fn a_greedy_text_is_the_most_likely_token_again_and_again() {
 }
 
 fn short() -> ModelConfig {
-    let (_, config) = configs().swap_remove(1);
-    ModelConfig { max_seq_len: 20, ..config }
+    ModelConfig { max_seq_len: 20, ..named("hybrid") }
 }
 
 #[test]
@@ -74,7 +73,7 @@ fn a_text_ends_with_its_length_its_eos_or_its_context() {
 #[test]
 fn what_cannot_be_continued_is_an_error_at_once() {
     let model = random_model(&short(), 2);
-    let foreign = random_model(&configs()[0].1, 2);
+    let foreign = random_model(&named("all mamba"), 2);
     let error = |state, ids: &[TokenId]| Text::continuing(&model, state, ids).expect_err("refused");
     assert!(matches!(error(model.new_state(), &[]), RuntimeError::EmptyPrompt));
     assert!(matches!(error(model.new_state(), &[TokenId(258)]), RuntimeError::Token { token: TokenId(258), .. }));
@@ -87,7 +86,7 @@ fn what_cannot_be_continued_is_an_error_at_once() {
 
 #[test]
 fn a_completion_is_the_text_of_its_tokens() {
-    let model = random_model(&configs()[1].1, 3);
+    let model = random_model(&named("hybrid"), 3);
     let tokenizer = Tokenizer::byte();
     let sampling = SamplingConfig { temperature: 2.0, ..SamplingConfig::default() };
     let text = |index, stops: &[String]| {
@@ -145,7 +144,7 @@ fn foreign_tokenizer_json() -> (String, SpecialIds) {
 
 #[test]
 fn a_file_says_what_begins_and_ends_a_text() {
-    let (_, config) = &configs()[1];
+    let config = &named("hybrid");
     let (json, ids) = foreign_tokenizer_json();
     let tokenizer = Tokenizer::from_json_of_model(json.as_bytes(), ids).expect("a tokenizer");
     let dir = tempfile::tempdir().expect("a directory");
@@ -173,7 +172,7 @@ fn a_file_says_what_begins_and_ends_a_text() {
 
 #[test]
 fn any_of_several_tokens_that_end_a_text_ends_it() {
-    let (_, config) = &configs()[1];
+    let config = &named("hybrid");
     let tokenizer = Tokenizer::byte();
     let dir = tempfile::tempdir().expect("a directory");
     let [path, _] = write_both(dir.path(), config, tokenizer.special_ids(), &tokenizer);
