@@ -252,6 +252,15 @@ fn one_checkpoint_back_and_interrupted_again_leaves_no_gap() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_written_is_named_before_data_is_prepared() {
+    let here = Workplace::new();
+    fs::write(here.path("taken"), "a file").expect("written");
+    let stderr = here.fails(1, &borrowed(&here.train("taken/run", &["--set", "data.source=missing.txt"])));
+    assert!(stderr.contains("cannot write to the run directory taken/run"), "{stderr}");
+    assert!(stderr.contains("run.dir") && !stderr.contains("missing.txt"), "{stderr}");
+}
+
+#[test]
 fn two_processes_cannot_train_in_one_directory() {
     let here = Workplace::new();
     fs::create_dir(here.path("run")).expect("a directory");

@@ -1,6 +1,9 @@
 //! What a run is given, what it tells while it runs, and how it ends.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::Device;
 use itera_checkpoint::CheckpointStore;
@@ -34,13 +37,26 @@ impl Resume {
     /// Whether a run in `dir` may start so, before anything costly is done for it.
     ///
     /// # Errors
-    /// [`TrainError::RunExists`] if it would start over checkpoints.
+    /// [`TrainError::RunExists`] if it would start over checkpoints, [`TrainError::RunDir`] if the directory cannot be
+    /// written.
     pub fn check(&self, dir: &Path) -> Result<(), TrainError> {
+        let there = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+        expect_writable(there).map_err(|source| TrainError::RunDir { path: dir.into(), source })?;
         match (self, CheckpointStore::new(dir).last()?) {
             (Self::No, Some(last)) => Err(TrainError::RunExists { dir: dir.into(), step: last.step }),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether entries can be made in the directory `path`, as far as the system tells without one being made.
+fn expect_writable(path: &Path) -> io::Result<()> {
+    if !path.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    #[cfg(unix)]
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?;
+    Ok(())
 }
 
 /// All that a run needs; [`Job::new`] for one that is plain and new.

@@ -6,6 +6,9 @@ use std::{
     path::Path,
 };
 
+#[cfg(unix)]
+use rustix::io::Errno;
+
 use crate::error::TrainError;
 
 /// Keeps other processes out of a run directory for as long as it lives; the system lets go of the lock when the process
@@ -40,7 +43,7 @@ impl RunLock {
 /// Whether a file system has no locks (Lustre without `-o flock`, FUSE) or its lock service does not answer (NFS).
 fn has_no_locks(error: &io::Error) -> bool {
     #[cfg(unix)]
-    if error.raw_os_error() == Some(libc::ENOLCK) {
+    if Errno::from_io_error(error) == Some(Errno::NOLCK) {
         return true;
     }
     error.kind() == ErrorKind::Unsupported
@@ -55,12 +58,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let refuse = |code: i32| move |_: &File| Err(TryLockError::Error(io::Error::from_raw_os_error(code)));
         #[cfg(unix)]
-        for code in [libc::ENOSYS, libc::EOPNOTSUPP, libc::ENOTSUP, libc::ENOLCK] {
+        for code in [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOLCK].map(Errno::raw_os_error) {
             let lock = RunLock::take_by(refuse(code), dir.path()).expect("it goes on");
             assert_eq!(lock.missing.and_then(|error| error.raw_os_error()), Some(code));
         }
         #[cfg(unix)]
-        for code in [libc::EIO, libc::EBADF] {
+        for code in [Errno::IO, Errno::BADF].map(Errno::raw_os_error) {
             let error = RunLock::take_by(refuse(code), dir.path()).expect_err("a failure");
             assert!(matches!(error, TrainError::RunDir { .. }), "{error}");
         }
