@@ -20,7 +20,7 @@ use crate::{
     design::Design,
     error::{CompressError, Result},
     maturity::Maturity,
-    out::require_unicode,
+    names::require_unicode,
 };
 
 /// A trained run.

@@ -6,15 +6,7 @@ use burn::tensor::Device;
 use itera_metrics::Environment;
 use itera_trainer::{self as trainer, Resume, Signal, StopFlag};
 
-use crate::{
-    error::{CompressError, Result},
-    plan::Plan,
-    report::Report,
-    run::run,
-    session::{Abort, Session},
-    steps::TeacherChoice,
-    variant::Variant,
-};
+use crate::{plan::Plan, report::Report, session::Session, steps::TeacherChoice, variant::Variant};
 
 /// A plan to carry out.
 pub struct Job<'a> {
@@ -97,19 +89,4 @@ pub enum Outcome {
     Finished(Box<Report>),
     /// A signal asked to stop; [`Resume::Last`] goes on.
     Interrupted(Signal),
-}
-
-/// Carry out a recipe.
-///
-/// # Errors
-/// If a stage fails or costs more than its limit, or a file cannot be written.
-pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
-    if job.documents.is_empty() {
-        return Err(CompressError::NoDocuments);
-    }
-    match run(job, on_event) {
-        Ok(report) => Ok(Outcome::Finished(Box::new(report))),
-        Err(Abort::Signal(signal)) => Ok(Outcome::Interrupted(signal)),
-        Err(Abort::Failure(error)) => Err(error),
-    }
 }

@@ -16,6 +16,7 @@ mod checks;
 mod design;
 mod error;
 mod fisher;
+mod format;
 mod inspect;
 mod job;
 mod maturity;
@@ -23,6 +24,7 @@ mod measure;
 mod method;
 mod misfit;
 mod mixed;
+mod names;
 mod out;
 mod page;
 mod plan;
@@ -39,19 +41,20 @@ mod teacher;
 mod train;
 mod variant;
 
-pub use artifact::Format;
 pub use baseline::Baseline;
 pub use error::{CompressError, RecipeProblem, Result, StageProblem};
+pub use format::Format;
 pub use inspect::{ExpertUse, Histogram, Sensitivity};
-pub use job::{Event, Job, OnEvent, Outcome, compress};
+pub use job::{Event, Job, OnEvent, Outcome};
 pub use maturity::Maturity;
 pub use misfit::Misfit;
 pub use mixed::KindLosses;
-pub use out::require_unicode;
+pub use names::require_unicode;
 pub use plan::{Plan, PlannedStage};
 pub use recipe::{Expectation, Recipe};
 pub use report::{Metadata, Report, StageReport, TensorReport};
 pub use rounder::{Measure, Rounder};
+pub use run::compress;
 pub use stage::{
     Action, Budget, Distill, Importance, KindName, Mixed, Prune, Quantize, Rounding, Sampled, Stage, TeacherWeight,
     Training,

@@ -23,8 +23,9 @@ use itera_files::{failed_to, remove, write_atomic};
 use itera_trainer::Resume;
 
 use crate::{
-    artifact::Format,
     error::{CompressError, Result},
+    format::Format,
+    names::require_unicode,
     plan::Plan,
     recipe::Recipe,
 };
@@ -201,12 +202,4 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![]),
         entries => Ok(entries.map_err(failed_to("read", dir))?),
     }
-}
-
-/// Configurations and reports, which are text, can name the path.
-///
-/// # Errors
-/// [`CompressError::NotUnicode`].
-pub fn require_unicode(path: &Path) -> Result<()> {
-    if path.to_str().is_some() { Ok(()) } else { Err(CompressError::NotUnicode { path: path.into() }) }
 }

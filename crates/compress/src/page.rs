@@ -2,12 +2,32 @@
 
 use itera_metrics::html::{Bars, Chart, Series, bars, details, document, figures, section, table};
 
+use std::path::Path;
+
 use crate::{
     error::Result,
     inspect::{Histogram, Sensitivity},
     report::{Report, StageReport},
     variant::Variant,
 };
+use itera_files::write_atomic;
+
+impl Report {
+    /// Write `report.json`, `report.csv` and `report.html` into `dir`.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        write_atomic(&dir.join("report.json"), serde_json::to_string_pretty(self)?.as_bytes())?;
+        write_atomic(&dir.join("report.html"), render(self)?.as_bytes())?;
+        let mut table = csv::Writer::from_writer(vec![]);
+        for variant in [&self.baseline].into_iter().chain(self.stages.iter().map(|stage| &stage.variant)) {
+            table.serialize(variant)?;
+        }
+        let table = table.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
+        Ok(write_atomic(&dir.join("report.csv"), &table)?)
+    }
+}
 
 pub(crate) fn render(report: &Report) -> Result<String> {
     let json = serde_json::to_value(report).unwrap_or_default();

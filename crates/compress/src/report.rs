@@ -12,7 +12,6 @@ use crate::{
     error::Result,
     inspect::{ExpertUse, Histogram, Sensitivity},
     mixed::{KindLosses, bytes_of},
-    page,
     recipe::Recipe,
     stage::role_name,
     steps::TeacherChoice,
@@ -131,23 +130,6 @@ impl TensorReport {
         };
         let kinds: Vec<Kind> = packed.iter().map(PackedTensor::kind).collect();
         Self::of(config, &kinds).into_iter().zip(packed.iter().zip(parameters)).map(with_error).collect()
-    }
-}
-
-impl Report {
-    /// Write `report.json`, `report.csv` and `report.html` into `dir`.
-    ///
-    /// # Errors
-    /// If a file cannot be written.
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        write_atomic(&dir.join("report.json"), serde_json::to_string_pretty(self)?.as_bytes())?;
-        write_atomic(&dir.join("report.html"), page::render(self)?.as_bytes())?;
-        let mut table = csv::Writer::from_writer(vec![]);
-        for variant in [&self.baseline].into_iter().chain(self.stages.iter().map(|stage| &stage.variant)) {
-            table.serialize(variant)?;
-        }
-        let table = table.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
-        Ok(write_atomic(&dir.join("report.csv"), &table)?)
     }
 }
 

@@ -14,8 +14,8 @@ use itera_shape::{ModelConfig, NamedTensor, TensorSpec};
 use rayon::prelude::*;
 
 use crate::{
-    artifact::Format,
     error::{CompressError, Result},
+    format::Format,
     misfit::Misfit,
     stage::{Quantize, role_name},
 };

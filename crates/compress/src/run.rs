@@ -12,10 +12,10 @@ use itera_formats::PackedTensor;
 use crate::{
     artifact::Artifact,
     candidate::Candidate,
-    error::CompressError,
+    error::{CompressError, Result},
     fisher,
     inspect::Calibration,
-    job::{Event, Job, OnEvent},
+    job::{Event, Job, OnEvent, Outcome},
     measure::{Finished, measure},
     mixed::{self, KindLosses},
     out::Output,
@@ -28,11 +28,26 @@ use crate::{
     train::{Trained, train},
 };
 
+/// Carry out a recipe.
+///
+/// # Errors
+/// If a stage fails or costs more than its limit, or a file cannot be written.
+pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
+    if job.documents.is_empty() {
+        return Err(CompressError::NoDocuments);
+    }
+    match run(job, on_event) {
+        Ok(report) => Ok(Outcome::Finished(Box::new(report))),
+        Err(Abort::Signal(signal)) => Ok(Outcome::Interrupted(signal)),
+        Err(Abort::Failure(error)) => Err(error),
+    }
+}
+
 /// Do all that the job asks for.
 ///
 /// # Errors
 /// If a stage fails or costs more than its limit, a file cannot be written, or a signal asks to stop.
-pub(crate) fn run(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Report, Abort> {
+fn run(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Report, Abort> {
     let plan = job.plan;
     let out = Output::new(job.out, plan)?;
     out.prepare(&job.resume)?;

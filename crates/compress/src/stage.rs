@@ -6,7 +6,7 @@ use itera_formats::Kind;
 use itera_shape::{Precision, TensorRole};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::artifact::Format;
+use crate::format::Format;
 
 /// One stage: what it does, how it trains, and what it may cost.
 ///
