@@ -14,6 +14,7 @@
 
 mod contents;
 mod error;
+mod find;
 mod model_dir;
 mod place;
 mod pointer;
@@ -22,6 +23,7 @@ mod trainer_files;
 mod verify;
 
 pub use error::CheckpointError;
-pub use model_dir::{export_model, export_packed, find_model, read_model, run_of, vocabulary};
+pub use find::{find_model, read_model, run_of};
+pub use model_dir::{export_model, export_packed, vocabulary};
 pub use place::Place;
 pub use store::{Checkpoint, CheckpointStore, Found, Snapshot, Tensors};
