@@ -20,8 +20,8 @@ impl Method for StageMethod<'_> {
         self.identity.clone()
     }
 
-    fn weights(&self, kept: &[NamedTensor]) -> Option<Vec<Vec<f32>>> {
-        self.rounder.map(|rounder| rounder.computed(kept))
+    fn weights(&self, master: &[NamedTensor]) -> Option<Vec<Vec<f32>>> {
+        self.rounder.map(|rounder| rounder.computed(master))
     }
 
     fn losses(&self, batch: MicroBatch<'_>) -> LossParts {

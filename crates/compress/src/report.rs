@@ -23,9 +23,9 @@ use crate::{
 pub struct Report {
     /// Name of the run that was compressed.
     pub run: String,
-    /// The recipe.
+    /// The recipe as it was read, builtin or from a file.
     pub recipe: Recipe,
-    /// What it began with.
+    /// The run before the first stage.
     pub baseline: Variant,
     /// What each stage left, the last of which is the artifact.
     pub stages: Vec<StageReport>,
@@ -59,7 +59,7 @@ pub struct StageReport {
     /// Whether the run taught it, where the recipe names a teacher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherChoice>,
-    /// Seconds that it took, over all its interruptions.
+    /// Seconds of work, over all interruptions.
     pub elapsed_s: f64,
     /// Validation while it trained: step and bits per byte.
     pub curve: Vec<(u64, f64)>,
@@ -74,9 +74,9 @@ pub struct TensorReport {
     pub role: String,
     /// How its numbers are stored.
     pub kind: String,
-    /// Its numbers.
+    /// How many numbers it has.
     pub params: usize,
-    /// Bytes that they take.
+    /// Bytes of the numbers in the file.
     pub size_bytes: usize,
     /// Root of the mean squared distance to the weights that were rounded, as a share of the root of their mean square;
     /// absent before there is a file.
@@ -86,7 +86,7 @@ pub struct TensorReport {
 /// `compression_metadata.json`: where an artifact is from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// The recipe.
+    /// The recipe that made it.
     pub recipe: Recipe,
     /// sha256 of the baseline's `model.safetensors`.
     pub baseline_sha256: String,

@@ -8,7 +8,7 @@ use crate::{
     stage::Prune,
 };
 
-/// Multiples that sizes are kept to, so that rows stay whole blocks of every kind of 32.
+/// Multiples that sizes are reduced to, so that rows stay whole blocks of every kind of 32.
 const BLOCK: usize = 32;
 
 /// Steps between all channels and the fewest, where one fraction for all sorts is looked for.
@@ -51,7 +51,7 @@ fn less(of: usize, fraction: f64, unit: usize) -> usize {
 /// [`pruned_model`] by the fractions of each sort alone.
 fn without_named(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<ModelConfig> {
     let misfit = |problem: Misfit| CompressError::misfit(recipe, problem);
-    let kept = |units: &'static str, total: usize, fraction: f64, multiple: usize| {
+    let reduced = |units: &'static str, total: usize, fraction: f64, multiple: usize| {
         let left = less(total, fraction, multiple);
         match left {
             _ if fraction == 0.0 => Ok(total),
@@ -61,15 +61,15 @@ fn without_named(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<Mod
         }
     };
     let mut left = model.clone();
-    left.vocab_size = kept("vocabulary", model.vocab_size, stage.vocabulary, unit(model.vocab_size))?;
-    left.d_shared = kept("shared_channels", model.d_shared, stage.shared_channels, unit(model.d_shared))?;
-    left.d_state = kept("state", model.d_state, stage.state, 1)?;
+    left.vocab_size = reduced("vocabulary", model.vocab_size, stage.vocabulary, unit(model.vocab_size))?;
+    left.d_shared = reduced("shared_channels", model.d_shared, stage.shared_channels, unit(model.d_shared))?;
+    left.d_state = reduced("state", model.d_state, stage.state, 1)?;
     if stage.ssm_heads > 0.0 && less(model.expand, stage.ssm_heads, 1) == model.expand {
         return Err(misfit(Misfit::SsmHeads { fraction: stage.ssm_heads, expand: model.expand }));
     }
-    left.expand = kept("ssm_heads", model.expand, stage.ssm_heads, 1)?;
+    left.expand = reduced("ssm_heads", model.expand, stage.ssm_heads, 1)?;
     if !model.attention_layers.is_empty() {
-        left.n_kv_heads = kept("attention_heads", model.n_kv_heads, stage.attention_heads, 1)?;
+        left.n_kv_heads = reduced("attention_heads", model.n_kv_heads, stage.attention_heads, 1)?;
         left.n_attention_heads = model.n_attention_heads / model.n_kv_heads * left.n_kv_heads;
         left.attention_head_dim = model.d_attention_head();
         left = left.with_usual_attention();
@@ -77,9 +77,9 @@ fn without_named(recipe: &str, stage: &Prune, model: &ModelConfig) -> Result<Mod
         return Err(misfit(Misfit::NoAttention));
     }
     if model.n_experts > 0 {
-        left.n_experts = kept("experts", model.n_experts, stage.experts, 1)?;
+        left.n_experts = reduced("experts", model.n_experts, stage.experts, 1)?;
         left.top_k = model.top_k.min(left.n_experts);
-        left.d_expert = kept("expert_channels", model.d_expert, stage.expert_channels, unit(model.d_expert))?;
+        left.d_expert = reduced("expert_channels", model.d_expert, stage.expert_channels, unit(model.d_expert))?;
     } else if stage.experts > 0.0 || stage.expert_channels > 0.0 {
         return Err(misfit(Misfit::NoExperts));
     }
