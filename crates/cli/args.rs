@@ -16,7 +16,7 @@ pub struct ConfigArgs {
 /// Where a command computes.
 #[derive(Debug, clap::Args)]
 pub struct DeviceArgs {
-    /// Device, one of those compiled in (see `itera doctor`).
+    /// Device to compute on; `itera doctor` lists those of this build.
     #[arg(long, value_name = "NAME")]
     pub device: Option<String>,
     /// Worker threads; 0 uses every core. Results do not depend on it.

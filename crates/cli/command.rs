@@ -22,7 +22,7 @@ Examples:
   itera generate quickstart.gguf --prompt \"Once upon a time\"
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM, SIGUSR1 or SIGHUP stopped
-training and it is saved (130, 143, and on Linux 138 and 129)."
+work that is saved (130, 143, and on Linux 138 and 129)."
 )]
 struct Args {
     #[command(subcommand)]
@@ -37,19 +37,19 @@ pub enum Command {
     Eval(eval::Args),
     /// Continue prompts.
     Generate(generate::Args),
-    /// Write a model as one GGUF file, which llama.cpp runs too, or as a Hugging Face directory.
+    /// Write a model as a GGUF file, which llama.cpp runs too, or as a Hugging Face directory.
     Export(export::Args),
-    /// Make a trained run small by a recipe, and report what that costs.
+    /// Shrink a trained run by a recipe, and report what that costs.
     Compress(compress::Args),
-    /// Set models beside each other: bytes, bits per byte, speed, memory, samples.
+    /// Compare models: bytes, bits per byte, speed, memory, samples.
     Compare(compare::Args),
     /// Show what a model file or directory holds: metadata, tensors, tokenizer, sizes.
     Inspect(inspect::Args),
-    /// Show every tensor of a configuration, parameters, bytes and FLOPs a token.
+    /// Show the model of a configuration: every tensor, parameters, bytes, FLOPs a token.
     Model(model::Args),
-    /// Show what a configuration's corpus holds: documents, bytes, tokens, splits, samples.
+    /// Show the corpus of a configuration: documents, bytes, tokens, splits, samples.
     Data(data::Args),
-    /// Show what this machine has and can do.
+    /// Show what this machine has, and measure how fast it is.
     Doctor(doctor::Args),
     /// Measure the speed of a model, or of training.
     Bench(bench::Args),

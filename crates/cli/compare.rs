@@ -31,18 +31,18 @@ use crate::{
 Example:
   itera compare runs/quickstart runs/quickstart-int4/*.gguf --data stories.txt
 
-The first model is the one that the others are compared with; of a run or directory, its weights alone count. Speed and
-memory are measured in a process of its own for each model, on one thread.")]
+All are compared with the first model. The bytes of a run or directory are those of its weights. Speed and memory of each
+model are measured in a process of its own, on one thread.")]
 pub struct Args {
     /// Runs, checkpoints, Hugging Face directories or GGUF files; the first is the baseline.
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
     #[command(flatten)]
     pub data: DataArgs,
-    /// What the samples begin with.
+    /// Prompt of the samples.
     #[arg(long, value_name = "TEXT", default_value = "Once upon a time", allow_hyphen_values = true)]
     pub prompt: String,
-    /// Samples of each model, from the same seeds.
+    /// Samples of each model; the seeds are the same for all.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::<u64>)]
     pub samples: u64,
     /// Print one JSON object.

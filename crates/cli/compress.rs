@@ -25,8 +25,8 @@ Examples:
   itera compress --recipe int4 runs/quickstart              writes runs/quickstart-int4
   itera compress --recipe mine.toml runs/tiny -o out --data valid.txt
 
-A recipe is a TOML file of stages; docs/compression.md describes them. SIGINT, SIGTERM and SIGUSR1 stop at the next piece
-of work, save a stage that trains, and exit with 130, 143 or 138; the same command with --resume goes on.")]
+A recipe is a TOML file of stages; docs/compression.md describes them. SIGINT, SIGTERM, SIGUSR1 and SIGHUP stop at the
+next piece of work, save a stage that trains, and exit with 130, 143, 138 or 129; the same command with --resume goes on.")]
 pub struct Args {
     /// A run, or a checkpoint of one.
     #[arg(required_unless_present = "list")]
@@ -34,7 +34,7 @@ pub struct Args {
     /// A builtin recipe, or the path of a TOML file.
     #[arg(long, value_name = "NAME|FILE", required_unless_present = "list")]
     recipe: Option<String>,
-    /// The directory to write; the run's, with the recipe's name behind it, if not given.
+    /// Directory to write; if not given, RUN-RECIPE beside the run.
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Documents to score on instead of the run's held-out split (path, glob or hub:…; may be given again).
@@ -55,7 +55,7 @@ pub struct Args {
     /// Replace what an earlier call wrote.
     #[arg(long)]
     overwrite: bool,
-    /// Write also what llama.cpp cannot run.
+    /// Write the file even if llama.cpp cannot run it.
     #[arg(long)]
     allow_unsupported: bool,
     /// Print one JSON object.

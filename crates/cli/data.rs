@@ -19,7 +19,10 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  itera data --config configs/quickstart.toml --samples 3")]
+#[command(after_help = "\
+Examples:
+  itera data --config configs/quickstart.toml --samples 3
+  itera data --config configs/tinystories.toml --set data.source=stories.jsonl.gz --json")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,

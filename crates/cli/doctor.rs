@@ -16,6 +16,13 @@ use serde::Serialize;
 use sysinfo::System;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  itera doctor
+  itera doctor --json
+
+Cores, memory and disk are what this process may use, with the limit that holds. Speeds are measured: run it on an idle
+machine.")]
 pub struct Args {
     /// Print one JSON object.
     #[arg(long)]

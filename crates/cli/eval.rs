@@ -26,10 +26,10 @@ Examples:
   itera eval quickstart.gguf --data stories.txt    a model file has no corpus of its own
   itera eval quickstart-q8.gguf --data stories.txt --ubatch-size 1    by the arithmetic of `itera generate`
 
-Each document is scored in full and on its own: every token, and the end of the document, given all before it in the
-document. One that is longer than the model's context is scored in windows as long as the context, each half a context
-further on, as in Hugging Face's guide to perplexity: all of the first window counts, of each further one the second
-half, so that every token counts once, given half a context at least.
+Each document is scored in full and on its own: every token, and the end of the document, after all of the document that
+comes before it. A document that is longer than the model's context is scored in windows as long as the context, each
+half a context after the one before, as in Hugging Face's guide to perplexity. The first window counts in full, each
+further one with its second half: every token counts once, after at least half a context.
 
 Blank documents and copies of others are left out, as they are in training.")]
 pub struct Args {

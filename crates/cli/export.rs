@@ -29,9 +29,9 @@ Examples:
   itera export runs/quickstart --format hf --dtype fp8 -o quickstart-fp8
   itera export quickstart.gguf --format hf -o quickstart-hf                  back to a directory
 
-Matrices are stored as asked; norms, convolutions, routers and other small weights stay f32. What is written appears
-whole or not at all. A Hugging Face directory holds f32, f16, bf16, fp8 or int4. What a file has rounded already is
-taken as it is; rounding it again loses a little more.")]
+Matrices are stored as --dtype; norms, convolutions, routers and other small weights stay f32. The output appears whole
+or not at all, and replaces nothing but a file or the directory of a model. Numbers that are rounded in the source are
+taken as they are; rounding them again loses a little more.")]
 pub struct Args {
     /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
     path: PathBuf,
@@ -44,7 +44,7 @@ pub struct Args {
     /// How the numbers of matrices are stored.
     #[arg(long, value_enum, default_value = "f32")]
     dtype: Dtype,
-    /// Write also what llama.cpp cannot run.
+    /// Write the file even if llama.cpp cannot run it.
     #[arg(long)]
     allow_unsupported: bool,
     /// Replace the file, or the directory of a model, that is there.
@@ -65,15 +65,18 @@ enum Format {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Dtype {
+    /// 32-bit floats: exact.
     F32,
+    /// 16-bit floats (IEEE), up to 65504.
     F16,
+    /// 16-bit floats with the range of f32.
     Bf16,
-    /// 8.5 bits a number; GGUF alone has it.
+    /// 8.5 bits a number; only in GGUF.
     #[value(name = "q8_0")]
     Q8_0,
-    /// 8-bit floats (E4M3), in the layout of compressed-tensors; a directory alone has it.
+    /// 8-bit floats (E4M3) in the layout of compressed-tensors; only in a directory.
     Fp8,
-    /// Linear modules in 4.5 bits a number, other matrices in fp8, in the same layout.
+    /// Linear modules in 4.5 bits a number and other matrices in fp8, in the same layout; only in a directory.
     Int4,
 }
 

@@ -14,13 +14,14 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use itera_runtime::{Batch, Completion, Sampler, SamplingConfig, Text};
 use itera_tokenizer::TokenId;
 use serde::Serialize;
 
 use crate::{
     args::count,
+    hints::with_hint,
     opened::{self, Opened, RunArgs},
     output,
     talk::say,
@@ -50,25 +51,25 @@ pub struct Args {
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub prompts_file: Option<PathBuf>,
     /// Most tokens to write; -1 writes until the model ends the text or its context is full.
-    #[arg(short = 'n', long, default_value = "200", value_parser = max_tokens)]
+    #[arg(short = 'n', long, value_name = "N", default_value = "200", value_parser = max_tokens)]
     pub max_tokens: usize,
-    /// Divides the logits; 0 always takes the most likely token.
-    #[arg(short, long, default_value_t = 0.8, value_parser = temperature)]
+    /// Divide the logits by this; 0 always takes the most likely token.
+    #[arg(short, long, value_name = "T", default_value_t = 0.8, value_parser = temperature)]
     pub temperature: f64,
     /// Keep the k most likely tokens; 0 keeps all.
     #[arg(long, value_name = "K", default_value_t = 0, value_parser = count::<usize>)]
     pub top_k: usize,
     /// Keep the fewest most likely tokens that hold this much probability.
-    #[arg(long, default_value_t = 1.0, value_parser = top_p)]
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = top_p)]
     pub top_p: f64,
     /// Keep tokens at least this likely, relative to the most likely one; 0 keeps all.
-    #[arg(long, default_value_t = 0.0, value_parser = min_p)]
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = min_p)]
     pub min_p: f64,
     /// Make tokens that are already in the text less likely; 1 is off.
-    #[arg(long, default_value_t = 1.0, value_parser = repetition_penalty)]
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = repetition_penalty)]
     pub repetition_penalty: f64,
-    /// Seed of the choices; -1 takes a random one and tells it.
-    #[arg(long, default_value = "42", value_parser = seed)]
+    /// Seed of the random choices; -1 draws one and prints it.
+    #[arg(long, value_name = "N", default_value = "42", value_parser = seed)]
     pub seed: Seed,
     /// Stop before this text (may be given again).
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -76,7 +77,7 @@ pub struct Args {
     /// Never let the model end a text.
     #[arg(long)]
     pub ignore_eos: bool,
-    /// Print one JSON object a prompt, when it is done.
+    /// Print one JSON object for each prompt, when its text is done.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -222,7 +223,7 @@ fn prompts(args: &Args) -> Result<Vec<String>> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         prompts.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
         if prompts.is_empty() {
-            bail!("{name} holds no prompt: write one a line");
+            return Err(with_hint(format!("{name} holds no prompt"), "write one a line"));
         }
     }
     if prompts.is_empty() {

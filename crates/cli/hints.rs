@@ -3,7 +3,7 @@
 //! Libraries say what is wrong; they know no flag, no command and no key of a configuration. This file knows them. A
 //! problem that a command finds itself has its hint from there: [`with_hint`].
 
-use std::fmt;
+use std::{fmt, io};
 
 use anyhow::Error;
 use itera_checkpoint::CheckpointError;
@@ -11,6 +11,7 @@ use itera_compress::{CompressError, Misfit, RecipeProblem, StageProblem};
 use itera_config::ConfigError;
 use itera_data::{DataError, HubFault, RecordFault};
 use itera_formats::FormatError;
+use itera_metrics::MetricsError;
 use itera_runtime::RuntimeError;
 use itera_tokenizer::TokenizerError;
 use itera_trainer::TrainError;
@@ -48,9 +49,27 @@ pub fn hint(error: &Error) -> Option<String> {
         let runtime = || cause.downcast_ref().and_then(runtime);
         let data = || cause.downcast_ref().and_then(data);
         let tokenizer = || cause.downcast_ref().and_then(tokenizer);
-        let run = || checkpoint().or_else(train).or_else(compress).or_else(config);
-        run().or_else(format).or_else(runtime).or_else(data).or_else(tokenizer)
+        let metrics = || cause.downcast_ref().and_then(metrics);
+        let system = || cause.downcast_ref().and_then(system);
+        let run = || checkpoint().or_else(train).or_else(compress).or_else(config).or_else(metrics);
+        run().or_else(format).or_else(runtime).or_else(data).or_else(tokenizer).or_else(system)
     })
+}
+
+fn system(error: &io::Error) -> Option<String> {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("make room there, or write elsewhere".into()),
+        _ => None,
+    }
+}
+
+fn metrics(error: &MetricsError) -> Option<String> {
+    match error {
+        MetricsError::DamagedRow { path, line, .. } => {
+            Some(format!("restore {}, or remove line {line} and all after it", path.display()))
+        }
+        _ => None,
+    }
 }
 
 fn config(error: &ConfigError) -> Option<String> {
@@ -77,6 +96,13 @@ fn format(error: &FormatError) -> Option<String> {
         FormatError::LfsPointer { .. } => "fetch the file that it stands for with `git lfs pull`".into(),
         FormatError::Length { .. } => "restore it from its source".into(),
         FormatError::Unstorable { value, .. } if value.is_finite() => "choose a wider --dtype, bf16 or f32".into(),
+        FormatError::Unstorable { .. } | FormatError::NotFinite { .. } => {
+            "the training that made it diverged, or the file is damaged: choose an earlier checkpoint".into()
+        }
+        FormatError::Untied { .. } => "set tie_word_embeddings to false in config.json if both are meant".into(),
+        FormatError::Names { .. } | FormatError::Shape { .. } => {
+            "the weights are another model's: put them beside their own config.json".into()
+        }
         FormatError::File { source, .. } => return format(source),
         _ => return None,
     })
@@ -94,6 +120,9 @@ fn checkpoint(error: &CheckpointError) -> Option<String> {
             "choose another name with -o, or move it away".into()
         }
         CheckpointError::WorkingDirectory { .. } => "choose another name with -o".into(),
+        CheckpointError::NotFound { path } if path.join("checkpoints").is_dir() => {
+            "the run has saved nothing yet: continue it with `itera train --resume`".into()
+        }
         CheckpointError::Elsewhere { .. } => "set run.dir to the run it belongs to".into(),
         _ => return None,
     })
@@ -126,6 +155,7 @@ fn train(error: &TrainError) -> Option<String> {
         }
         TrainError::Sample { .. } => "change eval.prompts or eval.sample_tokens".into(),
         TrainError::Checkpoint(error) => return checkpoint(error),
+        TrainError::Metrics(error) => return metrics(error),
         _ => return None,
     })
 }
@@ -164,6 +194,8 @@ fn compress(error: &CompressError) -> Option<String> {
         CompressError::Format(error) => return format(error),
         CompressError::Data(error) => return data(error),
         CompressError::Tokenizer(error) => return tokenizer(error),
+        CompressError::Runtime(error) => return runtime(error),
+        CompressError::Metrics(error) => return metrics(error),
         _ => return None,
     })
 }
@@ -255,4 +287,37 @@ fn tokenizer(error: &TokenizerError) -> Option<String> {
         _ => return None,
     };
     Some(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+    use itera_formats::LlamaCppLimit;
+
+    use super::*;
+
+    fn limit() -> FormatError {
+        FormatError::NotForLlamaCpp(LlamaCppLimit::NoAttention)
+    }
+
+    #[test]
+    fn a_hint_is_found_however_deep_its_error_lies() {
+        let file = FormatError::File { path: "model".into(), source: limit().into() };
+        let nested = CompressError::Train(TrainError::Checkpoint(CheckpointError::Format(limit())));
+        let context = Err::<(), _>(limit()).context("cannot export").expect_err("an error");
+        for error in [Error::new(limit()), Error::new(file), Error::new(nested), context] {
+            assert!(hint(&error).is_some_and(|hint| hint.contains("--allow-unsupported")), "{error:#}");
+        }
+        let own = Err::<(), _>(with_hint("no such room", "build one")).context("cannot enter").expect_err("an error");
+        assert_eq!(hint(&own).as_deref(), Some("build one"));
+        assert_eq!(format!("{own:#}"), "cannot enter: no such room");
+        assert_eq!(hint(&Error::msg("hint: this is text")), None);
+    }
+
+    #[test]
+    fn a_full_disk_is_recognised_below_the_error_of_any_crate() {
+        let full = itera_files::failed_to("write", "model.gguf")(io::ErrorKind::StorageFull.into());
+        let error = Error::new(TrainError::Checkpoint(CheckpointError::Format(full.into())));
+        assert_eq!(hint(&error).as_deref(), Some("make room there, or write elsewhere"));
+    }
 }

@@ -17,11 +17,15 @@ use serde_json::{Map, Value, json};
 use crate::listing::{Sizes, shape};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  itera inspect quickstart.gguf")]
+#[command(after_help = "\
+Examples:
+  itera inspect quickstart.gguf
+  itera inspect runs/quickstart                     the best checkpoint of a run
+  itera inspect quickstart.gguf --json")]
 pub struct Args {
     /// A GGUF file of any architecture, a Hugging Face directory, a checkpoint, or a run.
     path: PathBuf,
-    /// Print one JSON object; of long lists in GGUF metadata it has the first items and their number.
+    /// Print one JSON object; it has the length and the first items of a long list in GGUF metadata.
     #[arg(long)]
     json: bool,
 }

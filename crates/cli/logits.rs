@@ -16,6 +16,9 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  itera logits runs/quickstart --text \"Once upon\" --json")]
 pub struct Args {
     /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
     pub path: PathBuf,

@@ -12,7 +12,10 @@ use itera_shape::{ModelConfig, Precision, SavedActivations};
 use crate::{args::ConfigArgs, listing::shape, setup};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  itera model --config configs/tiny.toml --set model.n_experts=8")]
+#[command(after_help = "\
+Examples:
+  itera model --config configs/tiny.toml
+  itera model --config configs/tiny.toml --set model.n_experts=8 --json")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,

@@ -18,10 +18,10 @@ pub struct RunArgs {
     /// Worker threads; 0 uses every core. Results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = count::<usize>)]
     pub threads: usize,
-    /// Multiply 8- and 4-bit weights by activations as they are, not rounded to 8 bits: slower.
+    /// Multiply 8- and 4-bit weights by exact activations instead of activations rounded to 8 bits; slower.
     #[arg(long)]
     pub exact: bool,
-    /// Tokens of a text that are read together, by exact activations; 1 reads them one by one, as they are written.
+    /// Tokens of a text that are read at once, with exact activations; 1 reads them one by one, as `generate` writes them.
     #[arg(long, value_name = "N", default_value_t = OpenOptions::UBATCH_SIZE, value_parser = at_least_one::<usize>)]
     pub ubatch_size: usize,
 }

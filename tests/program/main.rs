@@ -11,6 +11,7 @@ mod generate;
 mod inspect;
 mod parity;
 mod resume;
+mod snapshots;
 mod support;
 mod talk;
 mod text;

@@ -30,7 +30,7 @@ use crate::{args::at_least_one, opened::RunArgs, output, setup, talk::say};
 pub struct BenchModel {
     /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
     pub path: PathBuf,
-    /// Another one to take turns with.
+    /// Another model, measured in turns with the first.
     #[arg(long, value_name = "PATH")]
     pub against: Option<PathBuf>,
     /// Tokens of the prompt; fewer where a model's context has no room for them.
@@ -42,7 +42,7 @@ pub struct BenchModel {
     /// Texts to write at once.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one::<usize>)]
     pub streams: usize,
-    /// Times that all is measured, after once that does not count.
+    /// Rounds of measurement, after one that does not count.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one::<usize>)]
     pub repeats: usize,
     /// Print one JSON object.

@@ -40,7 +40,7 @@ pub struct BenchTrain {
     /// Steps to measure.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = at_least_one::<u64>)]
     pub steps: u64,
-    /// Steps before those, to warm up.
+    /// Steps to warm up, before those.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = count::<u64>)]
     pub warmup: u64,
     /// Print one JSON object.
