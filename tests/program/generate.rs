@@ -118,10 +118,10 @@ fn numbers_out_of_range_are_told_their_range() {
         ("--top-p", "-0.5", "expected a probability above 0 and at most 1"),
         ("--min-p", "-1", "expected a share from 0 (off) to 1"),
         ("--repetition-penalty", "-1", "expected a factor from 0.01 to 100"),
-        ("--top-k", "-1", "invalid digit"),
+        ("--top-k", "-1", "expected a whole number from 0"),
         ("--seed", "-2", "expected a whole number from 0, or -1 for a random one"),
         ("-n", "-2", "expected a whole number from 0, or -1 for no limit"),
-        ("--threads", "-1", "invalid digit"),
+        ("--threads", "-1", "expected a whole number from 0"),
         ("--ubatch-size", "-1", "expected a whole number from 1"),
     ] {
         let stderr = here.fails(2, &["generate", "run", option, value]);
