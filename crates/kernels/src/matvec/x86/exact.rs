@@ -21,20 +21,23 @@ const TILE: usize = 8;
 /// Elements of a row that [`many`] decodes at a time, in a loop of their own: they are read one by one, from memory.
 const STRIP: usize = 256;
 
-/// Fails unless the rows of `w` are whole steps of K, and as many elements as each of `vectors` vectors in `x`.
+/// Fails unless the rows of `w` are whole steps of K, and as many elements as each of `vectors` vectors in `x`: what all
+/// kernels here ask for. It is called outside of them, where it does not change what the compiler makes of their loops.
 #[inline(always)]
-fn assert_steps<K: Numbers>(w: QuantMatrix<'_>, x: &[f32], vectors: usize) {
+pub(super) fn assert_operands<K: Numbers>(w: QuantMatrix<'_>, x: &[f32], vectors: usize) {
     assert!(w.cols().is_multiple_of(K::STEP) && x.len() == w.cols() * vectors, "operands of whole steps");
     assert_eq!(w.row_bytes(), w.cols() / K::STEP * K::STEP_BYTES, "rows of the kind");
 }
 
-/// One vector. The columns of `w` are whole steps.
+/// One vector.
+///
+/// # Safety
+/// - [`assert_operands`] has passed for K and one vector.
 #[inline(always)]
-pub(super) fn one<K: Numbers>(_isa: Avx2, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
-    assert_steps::<K>(w, x, 1);
+pub(super) unsafe fn one<K: Numbers>(_isa: Avx2, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
     for (start, rows) in RowTiles::<TILE>::new(w) {
-        // SAFETY: `_isa` proves AVX2, FMA and F16C. Each of `rows` is a row of W, which is as many whole steps as x by the
-        // assertion, and the loop stops at the last one; CHAINS floats at each eighth of a step lie within the step.
+        // SAFETY: `_isa` proves AVX2, FMA and F16C. Each of `rows` is a row of W, which is as many whole steps as x by
+        // `assert_operands`, and the loop stops at the last one; CHAINS floats at each eighth of a step lie within the step.
         unsafe {
             let mut chains = [_mm256_setzero_ps(); TILE];
             for step in 0..x.len() / K::STEP {
@@ -50,14 +53,21 @@ pub(super) fn one<K: Numbers>(_isa: Avx2, w: QuantMatrix<'_>, x: &[f32], y: &mut
     }
 }
 
-/// [`LANES`] interleaved vectors, of which `y` has the first few. The columns of `w` are whole steps.
+/// [`LANES`] interleaved vectors, of which `y` has the first few.
+///
+/// # Safety
+/// - [`assert_operands`] has passed for K and LANES vectors.
 #[inline(always)]
-pub(super) fn many<K: Numbers, const ROWS: usize>(_isa: impl Into<Avx2>, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
-    assert_steps::<K>(w, x, LANES);
+pub(super) unsafe fn many<K: Numbers, const ROWS: usize>(
+    _isa: impl Into<Avx2>,
+    w: QuantMatrix<'_>,
+    x: &[f32],
+    y: &mut [f32],
+) {
     let mut numbers = [[0.0; STRIP]; ROWS];
     for (start, mut rows) in RowTiles::<ROWS>::new(w) {
         // SAFETY: `_isa` proves AVX2, FMA and F16C. Each of `rows` is a row of W, as many whole steps as x has of each
-        // vector by the assertion, so that `decode` stays in it; `at + k` < `len`, which is the floats of a strip and of
+        // vector by `assert_operands`, so that `decode` stays in it; `at + k` < `len`, which is the floats of a strip and of
         // each vector in this part of x, since a step is whole eights.
         unsafe {
             let mut chains = [[_mm256_setzero_ps(); CHAINS]; ROWS];
@@ -86,9 +96,11 @@ pub(super) fn many<K: Numbers, const ROWS: usize>(_isa: impl Into<Avx2>, w: Quan
 }
 
 /// [`many`] for two tiles.
+///
+/// # Safety
+/// - [`assert_operands`] has passed for K and 2·LANES vectors.
 #[inline(always)]
-pub(super) fn wide<K: Numbers, const ROWS: usize>(_isa: Vnni, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
-    assert_steps::<K>(w, x, 2 * LANES);
+pub(super) unsafe fn wide<K: Numbers, const ROWS: usize>(_isa: Vnni, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
     let (first, second) = x.split_at(x.len() / 2);
     let mut numbers = [[0.0; STRIP]; ROWS];
     for (start, mut rows) in RowTiles::<ROWS>::new(w) {

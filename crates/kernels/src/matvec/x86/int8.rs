@@ -25,9 +25,10 @@ const ROWS: usize = 4;
 const STRIP: usize = 256;
 
 /// Fails unless the rows of `w` are whole blocks of B, and as many elements as each of `vectors` vectors in `x`, whose
-/// scales and sums are complete.
+/// scales and sums are complete: what all kernels here ask for. It is called outside of them, where it does not change
+/// what the compiler makes of their loops.
 #[inline(always)]
-fn assert_blocks<B: Codes>(w: QuantMatrix<'_>, x: Int8<'_>, vectors: usize) {
+pub(super) fn assert_operands<B: Codes>(w: QuantMatrix<'_>, x: Int8<'_>, vectors: usize) {
     let elements = w.cols() * vectors;
     assert!(w.cols().is_multiple_of(B::LEN) && x.codes.len() == elements, "operands of whole blocks");
     assert_eq!([x.scales.len(), x.sums.len()], [elements / BLOCK, elements / SUM], "scales and sums");
@@ -35,14 +36,16 @@ fn assert_blocks<B: Codes>(w: QuantMatrix<'_>, x: Int8<'_>, vectors: usize) {
 }
 
 /// One vector.
+///
+/// # Safety
+/// - [`assert_operands`] has passed for B and one vector.
 #[inline(always)]
-pub(super) fn one<B: Codes, P: ByteProducts>(isa: P, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
-    assert_blocks::<B>(w, x, 1);
+pub(super) unsafe fn one<B: Codes, P: ByteProducts>(isa: P, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
     let blocks = x.codes.len() / B::LEN;
     for (start, mut rows) in RowTiles::<TILE>::new(w) {
-        // SAFETY: `isa` proves AVX2, FMA and F16C. Each of `rows` begins a row of `blocks` blocks by the assertion and moves
+        // SAFETY: `isa` proves AVX2, FMA and F16C. Each of `rows` begins a row of `blocks` blocks by `assert_operands` and moves
         // on by a block a turn, so that it is at a block in every turn. `at` is the first code of a group, `at / SUM` and
-        // `at / BLOCK` are its sums and its scale, complete by the assertion.
+        // `at / BLOCK` are its sums and its scale, complete by `assert_operands`.
         unsafe {
             let mut total = _mm256_setzero_ps();
             for block in 0..blocks {
@@ -73,13 +76,15 @@ pub(super) fn one<B: Codes, P: ByteProducts>(isa: P, w: QuantMatrix<'_>, x: Int8
 }
 
 /// [`LANES`] interleaved vectors, of which `y` has the first few.
+///
+/// # Safety
+/// - [`assert_operands`] has passed for B and LANES vectors.
 #[inline(always)]
-pub(super) fn many<B: Codes, P: ByteProducts>(isa: P, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
-    assert_blocks::<B>(w, x, LANES);
-    let cols = w.cols();
+pub(super) unsafe fn many<B: Codes, P: ByteProducts>(isa: P, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+    let cols = x.codes.len() / LANES;
     let mut quads = [[0; STRIP / QUAD]; ROWS];
     for (start, rows) in RowTiles::<ROWS>::new(w) {
-        // SAFETY: `isa` proves AVX2, FMA and F16C. Rows and vectors are `cols` elements, whole blocks, by the assertion:
+        // SAFETY: `isa` proves AVX2, FMA and F16C. Rows and vectors are `cols` elements, whole blocks, by `assert_operands`:
         // `first + at` is the first element of a group in all of them, `quad` one of the quads of the strip, and x has
         // LANES quads, scales and sums for each of a vector.
         unsafe {
@@ -121,10 +126,12 @@ pub(super) fn many<B: Codes, P: ByteProducts>(isa: P, w: QuantMatrix<'_>, x: Int
 }
 
 /// [`many`] for `N` pairs of tiles.
+///
+/// # Safety
+/// - [`assert_operands`] has passed for B and 2·LANES·N vectors.
 #[inline(always)]
-pub(super) fn wide<B: Codes, const N: usize>(_isa: Vnni, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
-    assert_blocks::<B>(w, x, 2 * LANES * N);
-    let cols = w.cols();
+pub(super) unsafe fn wide<B: Codes, const N: usize>(_isa: Vnni, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
+    let cols = x.codes.len() / (2 * LANES * N);
     let mut quads = [[0; STRIP / QUAD]; ROWS];
     for (start, rows) in RowTiles::<ROWS>::new(w) {
         // SAFETY: `_isa` proves AVX-512 with VNNI, and with it AVX2, FMA and F16C. Bounds as in `many`, of a tile of each

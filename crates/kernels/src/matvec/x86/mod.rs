@@ -94,7 +94,7 @@ impl Set {
         let whole = w.cols().is_multiple_of(K::STEP);
         match (self, x) {
             (_, Operand::One(x)) if whole => avx2_exact_one::<K>(self.avx2(), w, x, y),
-            (_, Operand::One(x)) => avx2_ragged_one::<K>(self.avx2(), w, x, y),
+            (_, Operand::One(x)) => ragged::<1>(self.avx2(), w, x, y),
             (Self::Vnni(isa), Operand::Many(x)) if whole => {
                 for_tiles(
                     w,
@@ -113,7 +113,7 @@ impl Set {
             }
             (_, Operand::Many(x)) => {
                 let part = |start, len| &x[start..][..len];
-                for_tiles(w, y, &[1], part, |_, x, y| avx2_ragged_tile::<K>(self.avx2(), w, x, y));
+                for_tiles(w, y, &[1], part, |_, x, y| ragged::<LANES>(self.avx2(), w, x, y));
             }
             _ => unreachable!("a kind without codes is multiplied exactly"),
         }
@@ -227,36 +227,42 @@ unsafe fn store_wide<const N: usize>(x: &[__m512; N], y: &mut [f32], start: usiz
 }
 
 /// The definition, for rows that are not whole steps.
-#[inline(always)]
-fn ragged<const N: usize>(_isa: Avx2, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
-    portable::exact::<N, Avx2>(w, x, y);
+fn ragged<const N: usize>(isa: Avx2, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+    features! {
+        avx2 compile fn compiled<const N: usize>(_isa: Avx2, w: QuantMatrix<'_>, x: &[f32], y: &mut [f32]) {
+            portable::exact::<N, Avx2>(w, x, y);
+        }
+    }
+    // SAFETY: the token proves that the processor has the features that the function is compiled for.
+    unsafe { compiled::<N>(isa, w, x, y) }
 }
 
-/// Define `$name`, which is `$kernel` compiled for a set and can be called by whoever has the token.
+/// Define `$name`, which is `$module::$kernel` for `$vectors` vectors compiled for a set: whoever has the token can call it.
 macro_rules! compile {
-    ($set:ident $token:ident, $name:ident<$kind:ident>($x:ty), $kernel:expr) => {
+    ($set:ident $token:ident, $name:ident<$kind:ident>($x:ty), $vectors:expr, $module:ident::$kernel:ident<$($args:tt),+>) => {
         #[inline(always)]
         fn $name<K: $kind>(isa: $token, w: QuantMatrix<'_>, x: $x, y: &mut [f32]) {
             features! {
-                $set compile fn compiled<K: $kind>(isa: $token, w: QuantMatrix<'_>, x: $x, y: &mut [f32]) {
-                    $kernel(isa, w, x, y)
+                $set compile unsafe fn compiled<K: $kind>(isa: $token, w: QuantMatrix<'_>, x: $x, y: &mut [f32]) {
+                    // SAFETY: the operands are those that were asserted below.
+                    unsafe { $module::$kernel::<$($args),+>(isa, w, x, y) }
                 }
             }
-            // SAFETY: the token proves that the processor has the features that the function is compiled for.
+            $module::assert_operands::<K>(w, x, $vectors);
+            // SAFETY: the token proves that the processor has the features that the function is compiled for, and the
+            // operands are those that the kernel asks for.
             unsafe { compiled::<K>(isa, w, x, y) }
         }
     };
 }
 
-compile!(avx2 Avx2, avx2_ragged_one<Numbers>(&[f32]), ragged::<1>);
-compile!(avx2 Avx2, avx2_ragged_tile<Numbers>(&[f32]), ragged::<LANES>);
-compile!(avx2 Avx2, avx2_exact_one<Numbers>(&[f32]), exact::one::<K>);
-compile!(avx2 Avx2, avx2_exact_tile<Numbers>(&[f32]), exact::many::<K, 1>);
-compile!(avx2 Avx2, avx2_int8_one<Codes>(Int8<'_>), int8::one::<K, Avx2>);
-compile!(avx2 Avx2, avx2_int8_tile<Codes>(Int8<'_>), int8::many::<K, Avx2>);
-compile!(vnni Vnni, vnni_exact_tile<Numbers>(&[f32]), exact::many::<K, 3>);
-compile!(vnni Vnni, vnni_exact_twos<Numbers>(&[f32]), exact::wide::<K, 3>);
-compile!(vnni Vnni, vnni_int8_one<Codes>(Int8<'_>), int8::one::<K, Vnni>);
-compile!(vnni Vnni, vnni_int8_tile<Codes>(Int8<'_>), int8::many::<K, Vnni>);
-compile!(vnni Vnni, vnni_int8_twos<Codes>(Int8<'_>), int8::wide::<K, 1>);
-compile!(vnni Vnni, vnni_int8_fours<Codes>(Int8<'_>), int8::wide::<K, 2>);
+compile!(avx2 Avx2, avx2_exact_one<Numbers>(&[f32]), 1, exact::one<K>);
+compile!(avx2 Avx2, avx2_exact_tile<Numbers>(&[f32]), LANES, exact::many<K, 1>);
+compile!(avx2 Avx2, avx2_int8_one<Codes>(Int8<'_>), 1, int8::one<K, Avx2>);
+compile!(avx2 Avx2, avx2_int8_tile<Codes>(Int8<'_>), LANES, int8::many<K, Avx2>);
+compile!(vnni Vnni, vnni_exact_tile<Numbers>(&[f32]), LANES, exact::many<K, 3>);
+compile!(vnni Vnni, vnni_exact_twos<Numbers>(&[f32]), 2 * LANES, exact::wide<K, 3>);
+compile!(vnni Vnni, vnni_int8_one<Codes>(Int8<'_>), 1, int8::one<K, Vnni>);
+compile!(vnni Vnni, vnni_int8_tile<Codes>(Int8<'_>), LANES, int8::many<K, Vnni>);
+compile!(vnni Vnni, vnni_int8_twos<Codes>(Int8<'_>), 2 * LANES, int8::wide<K, 1>);
+compile!(vnni Vnni, vnni_int8_fours<Codes>(Int8<'_>), 4 * LANES, int8::wide<K, 2>);
