@@ -25,8 +25,7 @@ const SHAPES: [(usize, usize, usize); 15] = [
     (5, 3, 1),
     (26, 2100, 40),
 ];
-const UNDER_MIRI: [(usize, usize, usize); 6] =
-    [(1, 1, 1), (3, 0, 5), (0, 4, 4), (13, 3, 33), (2, 259, 3), (1, 2100, 1)];
+const UNDER_MIRI: [(usize, usize, usize); 4] = [(3, 0, 5), (0, 4, 4), (13, 3, 33), (1, 259, 2)];
 
 /// Each operand dense or transposed: (A transposed, B transposed).
 const LAYOUTS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
