@@ -9,7 +9,7 @@
 //!       d_head += e·(h/s·u/scaling),  d_head[target] −= h·u/scaling          product 3
 //! ```
 //!
-//! With p = e/s and the upstream gradient u, ∂nats/∂z = p − 1[target] (the softmax's derivative), so both gradients are
+//! With p = e/s and the upstream gradient u, ∂nats/∂z = p − 1\[target\] (the softmax's derivative), so both gradients are
 //! products with the same e; what belongs to a token, u/(s·scaling), goes onto the narrow side. Logits exist for one
 //! slab at a time, never [t, v]; taking the gradients at once saves the fourth product that a later backward would
 //! spend on computing the logits again.

@@ -10,7 +10,7 @@ pub fn head_cross_entropy(hidden: &[f64], head: &[f64], d: usize, targets: &[i32
 }
 
 /// Twin of [`forward_backward`](crate::cross_entropy::forward_backward): the gradients of `Σ upstream·nats` with
-/// respect to hidden and head, by ∂nats/∂z = softmax(z) − 1[target].
+/// respect to hidden and head, by ∂nats/∂z = softmax(z) − 1\[target\].
 ///
 /// # Shapes
 /// `hidden`: [t, d], `head`: [v, d], `targets`, `upstream`: `[t]` → ([t, d], [v, d])

@@ -140,7 +140,7 @@ pub fn experts_backward(
 /// mean of `logsumexp²` (arXiv 2202.08906 eq. 5).
 ///
 /// # Shapes
-/// `logits`: [t, e], `tokens_per_expert`: [e]
+/// `logits`: [t, e], `tokens_per_expert`: `[e]`
 pub fn router_losses(logits: &[f64], tokens_per_expert: &[usize]) -> [f64; 2] {
     let e = tokens_per_expert.len();
     let tokens = (logits.len() / e) as f64;
