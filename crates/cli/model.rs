@@ -53,7 +53,7 @@ fn json(config: &Config) -> serde_json::Value {
     let tensors: Vec<_> = model
         .tensors()
         .into_iter()
-        .map(|t| serde_json::json!({ "name": t.name, "shape": t.shape, "role": format!("{:?}", t.role), "params": t.n_params() }))
+        .map(|t| serde_json::json!({ "name": t.name, "shape": t.shape, "role": t.role.name(), "params": t.n_params() }))
         .collect();
     let saved: serde_json::Map<_, _> = saved_activations(model)
         .into_iter()
@@ -77,7 +77,14 @@ fn print(out: &mut impl Write, config: &Config) -> io::Result<()> {
     writeln!(out, "{:width$}  {:>18}  {:>10}  {:>10}  role", "tensor", "shape", "parameters", "bytes f32")?;
     for t in &tensors {
         let shape = shape(&t.shape);
-        writeln!(out, "{:width$}  {shape:>18}  {:>10}  {:>10}  {:?}", t.name, t.n_params(), 4 * t.n_params(), t.role)?;
+        writeln!(
+            out,
+            "{:width$}  {shape:>18}  {:>10}  {:>10}  {}",
+            t.name,
+            t.n_params(),
+            4 * t.n_params(),
+            t.role.name()
+        )?;
     }
     writeln!(out,)?;
     writeln!(out, "total parameters   {}", model.total_params())?;

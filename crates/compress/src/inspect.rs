@@ -11,7 +11,6 @@ use crate::{
     candidate::Candidate,
     rounder::Rounder,
     session::{Abort, Session},
-    stage::role_name,
 };
 
 /// Bars of a histogram: an odd number, so that 0, which most codes have, is in the middle of one.
@@ -109,7 +108,7 @@ impl<'a> Calibration<'a> {
         let reference = self.bits_per_byte(exact.clone())?;
         let mut found: Vec<Sensitivity> = vec![];
         for (spec, kind) in specs.iter().zip(rounder.kinds()).filter(|(_, kind)| **kind != Kind::F32) {
-            let (role, kind) = (role_name(spec.role), kind.name().to_owned());
+            let (role, kind) = (spec.role.name(), kind.name().to_owned());
             if let Some(known) = found.iter_mut().find(|known| known.role == role) {
                 known.params += spec.n_params();
                 if !known.kinds.contains(&kind) {
@@ -117,7 +116,7 @@ impl<'a> Calibration<'a> {
                 }
                 continue;
             }
-            let of_role = |index: usize| role_name(specs[index].role) == role;
+            let of_role = |index: usize| specs[index].role.name() == role;
             let values = (0..specs.len()).map(|i| if of_role(i) { rounded[i].clone() } else { exact[i].clone() });
             let loss_percent = 100.0 * (self.bits_per_byte(values.collect())? / reference - 1.0);
             found.push(Sensitivity { role: role.into(), kinds: vec![kind], params: spec.n_params(), loss_percent });
@@ -150,18 +149,13 @@ impl<'a> Calibration<'a> {
 pub(crate) fn histograms(run: &Candidate, last: &Candidate, after: &[Vec<f32>]) -> Vec<Histogram> {
     let mut roles: Vec<&str> = vec![];
     for spec in last.model().tensors().iter().filter(|spec| spec.role.is_matrix()) {
-        if !roles.contains(&role_name(spec.role)) {
-            roles.push(role_name(spec.role));
+        if !roles.contains(&spec.role.name()) {
+            roles.push(spec.role.name());
         }
     }
     let of_role = |role: &str, model: &Candidate, values: &[Vec<f32>]| -> Vec<f32> {
         let specs = model.model().tensors();
-        specs
-            .iter()
-            .zip(values)
-            .filter(|(spec, _)| role_name(spec.role) == role)
-            .flat_map(|(_, of)| of.clone())
-            .collect()
+        specs.iter().zip(values).filter(|(spec, _)| spec.role.name() == role).flat_map(|(_, of)| of.clone()).collect()
     };
     let before = run.values();
     let histogram = |role: &str| {

@@ -13,7 +13,6 @@ use crate::{
     inspect::{ExpertUse, Histogram, Sensitivity},
     mixed::{KindLosses, bytes_of},
     recipe::Recipe,
-    stage::role_name,
     steps::TeacherChoice,
     variant::Variant,
 };
@@ -108,7 +107,7 @@ impl TensorReport {
     /// Tensors of these `kinds`, before there is a file.
     pub(crate) fn of(config: &ModelConfig, kinds: &[Kind]) -> Vec<Self> {
         let planned = |(spec, kind): (TensorSpec, &Kind)| Self {
-            role: role_name(spec.role).into(),
+            role: spec.role.name().into(),
             kind: kind.name().into(),
             params: spec.n_params(),
             size_bytes: bytes_of(&spec, *kind),

@@ -17,7 +17,7 @@ use crate::{
     error::{CompressError, Result},
     format::Format,
     misfit::Misfit,
-    stage::{Quantize, role_name},
+    stage::Quantize,
 };
 
 /// Numbers that are rounded at a time where each block is rounded by itself: some blocks of any kind.
@@ -49,10 +49,10 @@ pub struct Rounder {
 /// [`CompressError::Misfit`] if the stage names what the model lacks, or a kind that a tensor cannot have.
 pub(crate) fn kinds_of(recipe: &str, stage: &Quantize, config: &ModelConfig) -> Result<Vec<Kind>> {
     let specs = config.tensors();
-    let is_meant = |key: &str, spec: &TensorSpec| key == spec.name || key == role_name(spec.role);
+    let is_meant = |key: &str, spec: &TensorSpec| key == spec.name || key == spec.role.name();
     for key in stage.kinds.keys() {
         if !specs.iter().any(|spec| is_meant(key, spec)) {
-            let mut roles: Vec<&str> = specs.iter().map(|spec| role_name(spec.role)).collect();
+            let mut roles: Vec<&str> = specs.iter().map(|spec| spec.role.name()).collect();
             roles.sort();
             roles.dedup();
             let problem = Misfit::NoTensor { key: key.clone(), roles: roles.join(", ") };
@@ -60,7 +60,7 @@ pub(crate) fn kinds_of(recipe: &str, stage: &Quantize, config: &ModelConfig) -> 
         }
     }
     let kind_of = |spec: &TensorSpec| {
-        let named = stage.kinds.get(&spec.name).or_else(|| stage.kinds.get(role_name(spec.role)));
+        let named = stage.kinds.get(&spec.name).or_else(|| stage.kinds.get(spec.role.name()));
         let kind = match named {
             Some(kind) => kind.0,
             None if stage.format == Format::Hf => kind_in_dir(spec, stage.kind.0),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use itera_formats::Kind;
-use itera_shape::{Precision, TensorRole};
+use itera_shape::Precision;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::format::Format;
@@ -264,23 +264,6 @@ impl<'de> Deserialize<'de> for KindName {
 
 fn kind_names() -> String {
     Kind::all().map(Kind::name).join(", ")
-}
-
-/// What recipes call the role of a tensor.
-pub(crate) fn role_name(role: TensorRole) -> &'static str {
-    match role {
-        TensorRole::Embedding => "embedding",
-        TensorRole::Norm => "norms",
-        TensorRole::InProj => "in_proj",
-        TensorRole::Conv => "conv",
-        TensorRole::Ssm => "ssm",
-        TensorRole::OutProj => "out_proj",
-        TensorRole::Attention => "attention",
-        TensorRole::Router => "router",
-        TensorRole::Experts => "experts",
-        TensorRole::Shared => "shared",
-        TensorRole::Head => "head",
-    }
 }
 
 impl Action {

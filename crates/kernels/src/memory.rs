@@ -34,7 +34,7 @@ pub fn keep_freed() {
 pub fn keep_freed() {}
 
 /// Ask that the memory of a large `buffer`, and of what the heap has not used behind it, be backed by huge pages when
-/// it is first written. A hint: it changes no contents, and a system without huge pages ignores it.
+/// it is first written. That changes no contents, and a system without huge pages ignores it.
 pub fn prefer_huge(buffer: &mut [f32]) {
     #[cfg(target_os = "linux")]
     if size_of_val(buffer) >= SMALLEST_BYTES {

@@ -43,6 +43,23 @@ pub enum TensorRole {
 }
 
 impl TensorRole {
+    /// The word for it in recipes, tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Norm => "norms",
+            Self::InProj => "in_proj",
+            Self::Conv => "conv",
+            Self::Ssm => "ssm",
+            Self::OutProj => "out_proj",
+            Self::Attention => "attention",
+            Self::Router => "router",
+            Self::Experts => "experts",
+            Self::Shared => "shared",
+            Self::Head => "head",
+        }
+    }
+
     /// Whether it is large and multiplied with, so that deployed files pack it. The others stay in f32: vectors, the few
     /// taps of the convolution, and the router, whose choices rounding would change.
     pub fn is_matrix(self) -> bool {
