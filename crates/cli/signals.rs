@@ -28,7 +28,7 @@ pub fn stop_flag() -> Result<StopFlag> {
     Ok(stop)
 }
 
-/// Whether whoever started this process made it ignore a signal. Linux alone says so without unsafe code; elsewhere the
+/// Whether whoever started this process made it ignore a signal. Linux alone says so in a file; elsewhere the
 /// signal is taken for one that was asked not to be handled.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
