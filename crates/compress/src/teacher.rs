@@ -172,7 +172,7 @@ mod tests {
         let windows: Vec<&[i32]> = ids.windows(l + 1).step_by(5).collect();
         let of = |range: std::ops::Range<usize>| windows.iter().flat_map(|ids| ids[range.clone()].to_vec()).collect();
         let (inputs, targets) = (of(0..l), of(1..l + 1));
-        let batch = TokenBatch { inputs, targets, batch_size: windows.len(), seq_len: l };
+        let batch = TokenBatch { inputs, targets, positions: vec![], batch_size: windows.len(), seq_len: l };
         let joined = longer.join(&batch);
 
         assert_eq!(joined.rows.len(), joined.positions.len());

@@ -21,6 +21,8 @@ pub struct TokenBatch {
     pub inputs: Vec<i32>,
     /// Token ids, `[batch_size, seq_len]` row by row.
     pub targets: Vec<i32>,
+    /// Where in its shard each target is, `[batch_size, seq_len]` row by row; empty if the tokens are from no shard.
+    pub positions: Vec<usize>,
     /// Sequences (b).
     pub batch_size: usize,
     /// Tokens a sequence (l).
@@ -30,11 +32,12 @@ pub struct TokenBatch {
 impl TokenBatch {
     /// The windows of a shard, each one token longer than a sequence.
     fn of_windows(shard: &Shard, windows: impl Iterator<Item = Range<usize>>, seq_len: usize) -> Self {
-        let mut batch = Self { inputs: Vec::new(), targets: Vec::new(), batch_size: 0, seq_len };
+        let mut batch = Self { inputs: vec![], targets: vec![], positions: vec![], batch_size: 0, seq_len };
         for window in windows {
             debug_assert_eq!(window.len(), seq_len + 1);
             shard.copy_range(window.start..window.end - 1, &mut batch.inputs);
             shard.copy_range(window.start + 1..window.end, &mut batch.targets);
+            batch.positions.extend(window.start + 1..window.end);
             batch.batch_size += 1;
         }
         batch

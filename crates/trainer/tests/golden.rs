@@ -43,8 +43,8 @@ fn curve_of(case: &str) -> Vec<(&'static str, Vec<f32>, Vec<f32>)> {
     let mut found: Vec<[f32; 4]> = Vec::new();
     for (step, rows) in (1..).zip(&steps) {
         let cut = |from: usize, drop: usize| rows.iter().flat_map(|row| row[from..row.len() - drop].to_vec()).collect();
-        let batch =
-            TokenBatch { inputs: cut(0, 1), targets: cut(1, 0), batch_size: rows.len(), seq_len: rows[0].len() - 1 };
+        let (batch_size, seq_len) = (rows.len(), rows[0].len() - 1);
+        let batch = TokenBatch { inputs: cut(0, 1), targets: cut(1, 0), positions: vec![], batch_size, seq_len };
         let loss = losses(MicroBatch { model: &model, tokens: &batch, config: &train, dropout: None });
         let value = |t: Option<burn::tensor::Tensor<1>>| t.map_or(0.0, |t| t.into_scalar::<f32>());
         let (ce, lb, z) = (value(Some(loss.cross_entropy)), value(loss.load_balance), value(loss.z));

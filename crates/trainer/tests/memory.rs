@@ -47,6 +47,7 @@ fn batch() -> TokenBatch {
         seq_len: SEQ_LEN,
         inputs: (0..tokens).map(id).collect(),
         targets: (1..=tokens).map(id).collect(),
+        positions: vec![],
     }
 }
 

@@ -43,6 +43,8 @@ proptest! {
         prop_assert_eq!((batch.batch_size, batch.seq_len), (batch_size, seq_len));
         prop_assert_eq!(batch.inputs.len(), batch_size * seq_len);
         prop_assert!(batch.inputs.iter().zip(&batch.targets).all(|(input, target)| *target == input + 1));
+        let positions: Vec<i32> = batch.positions.iter().map(|position| *position as i32).collect();
+        prop_assert_eq!(&positions, &batch.targets, "the token at position i is i");
         for (row, inputs) in batch.inputs.chunks(seq_len).enumerate() {
             let window = sampler.window(micro_batch * batch_size as u64 + row as u64);
             prop_assert_eq!(inputs[0] as usize, window.start);
