@@ -1,8 +1,12 @@
 //! The rules that TOML cannot say: ranges of a stage's settings, and what its action needs
 
+use itera_config::Config;
+use itera_shape::MAX_SIZE;
+
 use crate::{
     error::StageProblem,
-    stage::{Action, Prune, Rounding, Stage, Training},
+    stage::{Action, Prune, Rounding, Stage},
+    training::Training,
 };
 
 type Checked = std::result::Result<(), StageProblem>;
@@ -35,8 +39,10 @@ impl Stage {
 
 impl Training {
     fn check(&self) -> Checked {
-        positive("train.steps", self.steps as f64)?;
-        positive("train.lr", self.lr)?;
+        // the context of the model is not known yet
+        let mut any = Config::default();
+        any.model.max_seq_len = MAX_SIZE;
+        self.applied_to(&any).map_err(|error| StageProblem::Train(error.into()))?;
         if let Some(sampled) = &self.sampled {
             positive("train.sampled.bytes", sampled.bytes as f64)?;
             positive("train.sampled.temperature", sampled.temperature)?;

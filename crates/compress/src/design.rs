@@ -16,7 +16,8 @@ use itera_shape::ModelConfig;
 use crate::{
     error::{CompressError, Result},
     misfit::Misfit,
-    stage::{Distill, Training},
+    stage::Distill,
+    training::Training,
 };
 
 /// All that a model is before it has weights. Cheap to clone.
@@ -81,28 +82,21 @@ impl Design {
         })
     }
 
-    /// The configuration that a stage trains with, in `dir`.
+    /// The configuration that a stage of `recipe` trains with, in `dir`.
     ///
     /// # Errors
-    /// If it is not valid.
-    pub(crate) fn training_config(&self, training: &Training, dir: &Path) -> Result<Config> {
-        let mut config = self.config.clone();
+    /// If it is not valid, or there is not one sequence of its length.
+    pub(crate) fn training_config(&self, recipe: &str, training: &Training, dir: &Path) -> Result<Config> {
+        let config = training.applied_to(&self.config);
+        let mut config = config.map_err(|error| CompressError::misfit(recipe, Misfit::Config(error.into())))?;
         config.run.dir = dir.to_string_lossy().into_owned();
-        config.train.steps = training.steps;
-        config.train.lr = training.lr;
-        config.train.warmup_steps = training.warmup_steps;
-        config.train.min_lr_ratio = training.min_lr_ratio;
-        config.train.weight_decay = training.weight_decay.unwrap_or(config.train.weight_decay);
-        config.train.batch_size = training.batch_size.unwrap_or(config.train.batch_size);
-        config.train.precision = training.precision.unwrap_or(config.train.precision);
-        config.model.dropout = training.dropout.unwrap_or(config.model.dropout);
         // ten looks at the curve
         let every = (training.steps / 10).max(1);
         config.eval.every_steps = every;
         config.eval.patience = 0;
         config.checkpoint.every_steps = every;
         config.log.tensorboard = false;
-        config.validate()?;
+        self.data.check(&config)?;
         Ok(config)
     }
 }

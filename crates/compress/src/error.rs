@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use itera_config::ConfigError;
 use itera_files::FileError;
 
 use crate::misfit::Misfit;
@@ -107,7 +108,7 @@ pub enum CompressError {
     Io(#[from] FileError),
     /// The configuration of a stage is not valid.
     #[error(transparent)]
-    Config(#[from] itera_config::ConfigError),
+    Config(#[from] ConfigError),
     /// A checkpoint could not be read or written.
     #[error(transparent)]
     Checkpoint(#[from] itera_checkpoint::CheckpointError),
@@ -153,7 +154,7 @@ impl CompressError {
 }
 
 /// Why a text is no recipe.
-#[derive(Debug, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum RecipeProblem {
     /// It is not TOML, or has other keys than recipes have.
     #[error("{0}")]
@@ -181,8 +182,11 @@ pub enum RecipeProblem {
 }
 
 /// A rule that the settings of a stage break.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum StageProblem {
+    /// Keys of `train` that `[train]` lacks, or values that break a rule whatever the model.
+    #[error("{0}")]
+    Train(Box<ConfigError>),
     /// A number is out of range.
     #[error("`{key}` = {value}: {expected}")]
     Range {

@@ -39,6 +39,7 @@ mod stage;
 mod steps;
 mod teacher;
 mod train;
+mod training;
 mod variant;
 
 pub use baseline::Baseline;
@@ -55,9 +56,7 @@ pub use recipe::{Expectation, Recipe};
 pub use report::{Metadata, Report, StageReport, TensorReport};
 pub use rounder::{Measure, Rounder};
 pub use run::compress;
-pub use stage::{
-    Action, Budget, Distill, Importance, KindName, Mixed, Prune, Quantize, Rounding, Sampled, Stage, TeacherWeight,
-    Training,
-};
+pub use stage::{Action, Budget, Distill, Importance, KindName, Mixed, Prune, Quantize, Rounding, Stage};
 pub use steps::TeacherChoice;
+pub use training::{Sampled, TeacherWeight, Training};
 pub use variant::Variant;

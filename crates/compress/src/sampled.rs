@@ -13,7 +13,7 @@ use itera_runtime::{Batch, Model, RuntimeError, Sampler, SamplingConfig, Text};
 use crate::{
     baseline::Baseline,
     session::{Abort, Session},
-    stage::Sampled,
+    training::Sampled,
 };
 
 /// Documents under way at once.

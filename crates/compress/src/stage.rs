@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use itera_formats::Kind;
-use itera_shape::Precision;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::format::Format;
+use crate::{format::Format, training::Training};
 
 /// One stage: what it does, how it trains, and what it may cost.
 ///
@@ -61,7 +60,7 @@ pub struct Quantize {
     pub calibration_tokens: usize,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -129,17 +128,6 @@ pub struct Distill {
     pub model: toml::Table,
 }
 
-/// Documents drawn from the baseline: sequence-level distillation (arXiv 1606.07947).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sampled {
-    /// Bytes of text.
-    pub bytes: u64,
-    /// Temperature that its tokens are drawn at.
-    #[serde(default = "one")]
-    pub temperature: f64,
-}
-
 /// `do = "prune"`: the units that matter least are removed. Each number is the fraction removed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,58 +178,6 @@ pub enum Importance {
     Saliency,
     /// The loss on calibration text without the unit, measured for each.
     Loss,
-}
-
-/// Training within a stage. Other settings are those of the run that is compressed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Training {
-    /// Optimiser steps.
-    pub steps: u64,
-    /// Peak learning rate.
-    pub lr: f64,
-    /// Steps of linear warm-up.
-    #[serde(default)]
-    pub warmup_steps: u64,
-    /// Final learning rate as a share of `lr`.
-    #[serde(default)]
-    pub min_lr_ratio: f64,
-    /// Dropout on residual branches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dropout: Option<f64>,
-    /// Decoupled weight decay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight_decay: Option<f64>,
-    /// Sequences a step, of the same length as in the run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch_size: Option<usize>,
-    /// Text by the baseline to learn from beside that of the run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sampled: Option<Sampled>,
-    /// Precision of matrix products.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub precision: Option<Precision>,
-    /// Learn from what the baseline predicts too. Its vocabulary may be longer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub teacher: Option<TeacherWeight>,
-}
-
-/// How much the teacher's predictions count: the loss is `(1 − weight)·cross-entropy + weight·T²·KL(teacher ‖ student)`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TeacherWeight {
-    /// Above 0 and at most 1.
-    pub weight: f64,
-    /// Temperature T of both distributions.
-    #[serde(default = "one")]
-    pub temperature: f64,
-    /// Learn from the run only if that has [learned what it can](crate::Maturity::is_ripe), else from text alone.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub auto: bool,
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 /// A kind by the name that files have for it.

@@ -19,8 +19,9 @@ use crate::{
     misfit::Misfit,
     prune::pruned_model,
     recipe::Recipe,
-    stage::{Action, Stage, TeacherWeight, Training},
+    stage::{Action, Stage},
     teacher::Teacher,
+    training::{TeacherWeight, Training},
 };
 
 /// A stage, and what it means for the model that is compressed.
@@ -81,7 +82,7 @@ pub(crate) fn steps<'a>(recipe: &'a Recipe, baseline: &Baseline) -> Result<Vec<S
 
 impl<'a> StepTraining<'a> {
     fn new(recipe: &Recipe, settings: &'a Training, design: &Design, baseline: &Baseline) -> Result<Self> {
-        let config = design.training_config(settings, Path::new("."))?;
+        let config = design.training_config(&recipe.name, settings, Path::new("."))?;
         let choice = settings.teacher.map(|teacher| TeacherChoice::new(teacher, baseline));
         let teacher = settings.teacher.filter(|_| choice.as_ref().is_some_and(|choice| choice.run_teaches));
         if teacher.is_some() && !Teacher::fits(&baseline.data.tokenizer, &design.data.tokenizer) {

@@ -19,7 +19,7 @@ use itera_model::LanguageModel;
 use itera_tokenizer::{TokenId, Tokenizer};
 use itera_trainer::ids;
 
-use crate::{candidate::Candidate, design::Design, error::Result, stage::TeacherWeight};
+use crate::{candidate::Candidate, design::Design, error::Result, training::TeacherWeight};
 
 /// A model that shows another what to predict.
 pub(crate) struct Teacher {

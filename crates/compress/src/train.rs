@@ -16,9 +16,9 @@ use crate::{
     rounder::Rounder,
     sampled,
     session::Abort,
-    stage::Sampled,
     steps::{Step, StepTraining},
     teacher::Teacher,
+    training::Sampled,
 };
 
 /// How a stage trained.
@@ -54,7 +54,7 @@ pub(crate) fn train(
         None => None,
     };
     let design = with_text.as_ref().unwrap_or(&candidate.design);
-    let config = design.training_config(training.settings, &dir)?;
+    let config = design.training_config(&job.plan.recipe.name, training.settings, &dir)?;
     let trainer_job = trainer::Job {
         resume: Resume::Last,
         stop: job.stop.clone(),

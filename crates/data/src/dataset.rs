@@ -179,7 +179,11 @@ impl Dataset {
     }
 
     /// Refuse data that the configured model cannot be trained on.
-    fn check(&self, config: &Config) -> Result<(), DataError> {
+    ///
+    /// # Errors
+    ///
+    /// If the vocabulary of `config` has no room for the tokens, or a split has less than one of its sequences.
+    pub fn check(&self, config: &Config) -> Result<(), DataError> {
         let (tokens, vocab_size) = (self.tokenizer.vocab_size(), config.model.vocab_size);
         if tokens > vocab_size {
             return Err(DataError::Vocabulary { tokens, vocab_size });
