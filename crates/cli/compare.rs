@@ -74,11 +74,18 @@ struct Row {
     bits_per_byte: f64,
     /// How documents were scored that are longer than its context.
     windows: Option<Windows>,
+    /// Bytes that its tokenizer has no token for: each cost 8 bits beside those of the unknown token.
+    #[serde(skip_serializing_if = "is_zero")]
+    unknown_bytes: u64,
     loss_percent: f64,
     tokens_per_s: f64,
     /// Most that a process held that ran it; absent where the system does not tell.
     resident_mb: Option<f64>,
     samples: Vec<String>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -106,6 +113,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             times_smaller: baseline_bytes as f64 / size_bytes as f64,
             bits_per_byte,
             windows: evaluation.windows,
+            unknown_bytes: evaluation.score.unknown_bytes,
             loss_percent: 100.0 * (bits_per_byte / baseline_bpb - 1.0),
             tokens_per_s,
             resident_mb,
@@ -168,6 +176,9 @@ impl Comparison {
         }
         for (row, windows) in rows.iter().filter_map(|row| Some((row, row.windows?))) {
             writeln!(out, "{}: {}", row.path, eval::told(&windows))?;
+        }
+        for row in rows.iter().filter(|row| row.unknown_bytes > 0) {
+            writeln!(out, "{}: {}", row.path, eval::told_unknown(row.unknown_bytes))?;
         }
         for row in rows {
             for (seed, text) in row.samples.iter().enumerate() {

@@ -31,6 +31,9 @@ comes before it. A document that is longer than the model's context is scored in
 half a context after the one before, as in Hugging Face's guide to perplexity. The first window counts in full, each
 further one with its second half: every token counts once, after at least half a context.
 
+A byte that the tokenizer has no token for (tokenizer.alphabet = \"text\") costs the bits of the unknown token that stands in
+its place, and 8 more, because that token does not say which byte it was.
+
 Blank documents and copies of others are left out, as they are in training.")]
 pub struct Args {
     /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
@@ -81,6 +84,9 @@ impl Findings {
             writeln!(out, "in windows       {}", told(&windows))?;
         }
         writeln!(out, "bytes            {}", score.bytes)?;
+        if score.unknown_bytes > 0 {
+            writeln!(out, "unknown bytes    {}", told_unknown(score.unknown_bytes))?;
+        }
         let bytes_per_token = score.bytes as f64 / score.tokens as f64;
         writeln!(out, "tokens           {} ({bytes_per_token:.3} bytes a token)", score.tokens)?;
         writeln!(out, "nats per token   {:.4}", score.nats_per_token())?;
@@ -88,6 +94,12 @@ impl Findings {
         writeln!(out, "perplexity       {:.3} (compare only under the same tokenizer)", score.perplexity())?;
         writeln!(out, "tokens/s         {:.0}", self.tokens_per_s)
     }
+}
+
+/// How many bytes the tokenizer has no token for, and what they cost.
+pub fn told_unknown(bytes: u64) -> String {
+    let which = if bytes == 1 { "1 byte has".to_owned() } else { format!("{bytes} bytes have") };
+    format!("{which} no token: 8 bits each, beside those of the unknown token")
 }
 
 /// Which documents were scored in windows, and in what windows.

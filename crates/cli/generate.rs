@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use itera_runtime::{Batch, Completion, Sampler, SamplingConfig, Text};
-use itera_tokenizer::TokenId;
+use itera_tokenizer::{TokenId, Tokenizer};
 use serde::Serialize;
 
 use crate::{
@@ -150,6 +150,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         {
             match Text::new(&opened.model, &opened.tokenizer, prompt) {
                 Ok(text) => {
+                    say_unknown(&opened.tokenizer, prompt);
                     let text = text.with_sampler(Sampler::new(&sampling, index)).with_max_tokens(args.max_tokens);
                     texts.push_back((prompt, text.with_stops(&args.stop)));
                 }
@@ -210,6 +211,21 @@ impl Args {
             seed,
         }
     }
+}
+
+/// Say what of a prompt the model does not see.
+fn say_unknown(tokenizer: &Tokenizer, prompt: &str) {
+    /// Characters that are named.
+    const SHOWN: usize = 20;
+    let (characters, n_bytes) = tokenizer.unknown_in(prompt);
+    if n_bytes == 0 {
+        return;
+    }
+    let shown: Vec<String> = characters.iter().take(SHOWN).map(|character| format!("{character:?}")).collect();
+    let more = characters.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let bytes = if n_bytes == 1 { "byte" } else { "bytes" };
+    say!("the model has no token for {n_bytes} {bytes} of the prompt, of {}{more}", shown.join(", "));
 }
 
 fn prompts(args: &Args) -> Result<Vec<String>> {

@@ -283,6 +283,10 @@ fn tokenizer(error: &TokenizerError) -> Option<String> {
         TokenizerError::File { source, .. } => return tokenizer(source),
         TokenizerError::LfsPointer => "fetch the file itself, with `git lfs pull` where it came from",
         TokenizerError::NoEndOfText => "add it as a special token, or train a tokenizer: tokenizer.path = \"\"",
+        TokenizerError::NoByte { .. } => {
+            "train a tokenizer: tokenizer.path = \"\"; tokenizer.alphabet = \"text\" leaves bytes out"
+        }
+        TokenizerError::VocabSize { min, .. } => return Some(format!("set model.vocab_size to at least {min}")),
         TokenizerError::NotSpecial { .. } => "the tokenizer or the configuration of the model is another model's",
         _ => return None,
     };

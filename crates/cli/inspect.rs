@@ -11,6 +11,7 @@ use itera_checkpoint::find_model;
 use itera_formats::{Listing, MetadataValue, printable};
 use itera_runtime::Model;
 use itera_shape::ModelConfig;
+use itera_tokenizer::TokenId;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -48,6 +49,9 @@ struct Vocabulary {
     tokens: usize,
     merges: usize,
     specials: Vec<String>,
+    /// How the token is spelled that stands in the place of bytes without one; absent where every byte has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<String>,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -86,14 +90,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
 fn examine(path: &Path) -> Result<Anatomy> {
     let model = Model::open(path)?;
     let tokenizer = model.tokenizer()?;
-    let specials: Vec<_> = tokenizer.specials().iter().map(|id| id.index()).collect();
+    let spelled = |id: &TokenId| tokenizer.spellings().nth(id.index()).map(str::to_owned);
     Ok(Anatomy {
         total_params: model.config().total_params(),
         active_params: model.config().active_params(),
         tokenizer: Vocabulary {
             tokens: tokenizer.vocab_size(),
             merges: tokenizer.merges().count(),
-            specials: specials.iter().filter_map(|id| tokenizer.spellings().nth(*id)).map(str::to_owned).collect(),
+            specials: tokenizer.specials().iter().filter_map(spelled).collect(),
+            unknown: tokenizer.unknown().as_ref().and_then(spelled),
         },
         config: model.config().clone(),
     })
@@ -129,8 +134,10 @@ fn print(
     match anatomy {
         Ok(Anatomy { total_params, active_params, tokenizer, .. }) => {
             writeln!(out, "model    {total_params} parameters, {active_params} active a token")?;
-            let Vocabulary { tokens, merges, specials } = tokenizer;
-            writeln!(out, "text     {tokens} tokens, {merges} merges, special: {}", printable(specials.join(" ")))
+            let Vocabulary { tokens, merges, specials, unknown } = tokenizer;
+            let specials = printable(specials.join(" "));
+            writeln!(out, "text     {tokens} tokens, {merges} merges, special: {specials}")?;
+            unknown.iter().try_for_each(|unknown| writeln!(out, "         unknown bytes are {}", printable(unknown)))
         }
         Err(error) => writeln!(out, "model    none that `itera` runs: {error:#}"),
     }

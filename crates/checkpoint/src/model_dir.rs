@@ -70,5 +70,6 @@ pub fn vocabulary(tokenizer: &Tokenizer) -> Vocabulary<'_> {
         tokens: tokenizer.spellings().collect(),
         merges: tokenizer.merges().collect(),
         specials: tokenizer.specials().iter().map(|id| id.0).collect(),
+        unknown: tokenizer.unknown().map(|id| id.0),
     }
 }

@@ -14,6 +14,8 @@ use crate::{
 
 /// Largest count of steps or tokens.
 const MAX_COUNT: u64 = 1 << 40;
+/// Fewest entries of a vocabulary with a token for every byte: these and two special tokens.
+const MIN_VOCAB_SIZE_OF_BYTES: usize = 258;
 /// Largest integer of TOML.
 const MAX_INTEGER: u64 = i64::MAX as u64;
 
@@ -34,7 +36,7 @@ impl Config {
         let mut checks = Checks::default();
         run(&mut checks, &self.run);
         data(&mut checks, &self.data);
-        self.model.check(&mut checks);
+        tokenizer(&mut checks, self);
         train(&mut checks, &self.train, &self.model);
         eval(&mut checks, &self.eval);
         checkpoint(&mut checks, &self.checkpoint);
@@ -92,6 +94,16 @@ fn data_source(checks: &mut Checks, key: &str, source: &str) {
 fn is_hub_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     name.chars().all(allowed) && name.contains(|c: char| c != '.')
+}
+
+/// With the rules of the model: how few entries it may have depends on who makes its vocabulary.
+fn tokenizer(checks: &mut Checks, c: &Config) {
+    let has_all_bytes = c.tokenizer.path.is_empty();
+    let min = if has_all_bytes { MIN_VOCAB_SIZE_OF_BYTES } else { 0 };
+    if c.model.vocab_size < min {
+        checks.count("model.vocab_size", c.model.vocab_size, min..=MAX_SIZE);
+    }
+    ModelConfig { vocab_size: c.model.vocab_size.max(min), ..c.model.clone() }.check(checks);
 }
 
 fn train(checks: &mut Checks, c: &TrainConfig, model: &ModelConfig) {

@@ -14,7 +14,7 @@ use std::{fs, path::Path};
 
 use itera_config::{Config, TokenizerConfig, TokenizerKind};
 use itera_files::{Sha256Digest, failed_to, write_atomic};
-use itera_tokenizer::{TokenId, Tokenizer};
+use itera_tokenizer::{Alphabet, TokenId, Tokenizer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -234,7 +234,12 @@ impl TokenizerSource {
             Self::Byte => Tokenizer::byte(),
             Self::TrainBpe { vocab_size } => {
                 let mut tell = |entries| watch(Progress::Vocabulary { entries, of: vocab_size });
-                Tokenizer::train_bpe_watched(documents.iter().map(Document::text), vocab_size, &mut tell)?
+                Tokenizer::train_bpe_watched(
+                    documents.iter().map(Document::text),
+                    vocab_size,
+                    Alphabet::Bytes,
+                    &mut tell,
+                )?
             }
         })
     }

@@ -141,8 +141,8 @@ impl Model {
         let ids = self.file().special_ids();
         Ok(match self.file().tokenizer()? {
             TokenizerSource::Json(json) => Tokenizer::from_json_of_model(&json, ids)?,
-            TokenizerSource::Vocabulary(Vocabulary { tokens, merges, specials }) => {
-                Tokenizer::from_parts(&tokens, &merges, &specials, ids)?
+            TokenizerSource::Vocabulary(Vocabulary { tokens, merges, specials, unknown }) => {
+                Tokenizer::from_parts(&tokens, &merges, &specials, unknown, ids)?
             }
         })
     }

@@ -9,6 +9,9 @@
 //!   inputs L … 2L         …
 //! ```
 //!
+//! A byte that the tokenizer has no token for is the unknown token, which does not say which byte it is: such a position
+//! costs the nats that the model gives the unknown token, and those of one byte in 256 beside them.
+//!
 //! The windows of long documents are the strided ones of Hugging Face's guide to perplexity, with a stride of half the
 //! context: each prediction counts once, and is given at least L − L/2 tokens of its document. A window begins a new state.
 
@@ -24,15 +27,27 @@ use crate::{error::Result, model::Model, state::State, workspace::Workspace};
 /// What text costs a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
-    /// Nats of all tokens scored.
+    /// Nats of all tokens scored, [`Score::NATS_OF_A_BYTE`] for each unknown byte included.
     pub nats: f64,
     /// Tokens scored.
     pub tokens: u64,
-    /// Bytes of text that those tokens stand for.
+    /// Bytes of text that those tokens stand for, unknown ones included.
     pub bytes: u64,
+    /// Bytes that the tokenizer has no token for; 0 if it has one for every byte.
+    pub unknown_bytes: u64,
 }
 
 impl Score {
+    /// What it takes to say which byte an unknown one is: ln 256, 8 bits.
+    pub const NATS_OF_A_BYTE: f64 = 8.0 * std::f64::consts::LN_2;
+
+    /// Adds bytes that the tokenizer has no token for. Their tokens are scored beside them, as any others.
+    pub fn add_unknown(&mut self, n_bytes: u64) {
+        self.nats += n_bytes as f64 * Self::NATS_OF_A_BYTE;
+        self.bytes += n_bytes;
+        self.unknown_bytes += n_bytes;
+    }
+
     /// Mean cross-entropy in nats a token.
     pub fn nats_per_token(&self) -> f64 {
         self.nats / self.tokens as f64
@@ -54,15 +69,20 @@ impl std::ops::AddAssign for Score {
         self.nats += other.nats;
         self.tokens += other.tokens;
         self.bytes += other.bytes;
+        self.unknown_bytes += other.unknown_bytes;
     }
 }
 
 impl Serialize for Score {
-    /// Counts, and the means that are made of the sum of nats.
+    /// Counts, that of unknown bytes where there are any, and the means that are made of the sum of nats.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut score = serializer.serialize_struct("Score", 5)?;
+        let mut score = serializer.serialize_struct("Score", 6)?;
         score.serialize_field("tokens", &self.tokens)?;
         score.serialize_field("bytes", &self.bytes)?;
+        match self.unknown_bytes {
+            0 => score.skip_field("unknown_bytes")?,
+            some => score.serialize_field("unknown_bytes", &some)?,
+        }
         score.serialize_field("nats_per_token", &self.nats_per_token())?;
         score.serialize_field("bits_per_byte", &self.bits_per_byte())?;
         score.serialize_field("perplexity", &self.perplexity())?;
@@ -175,10 +195,14 @@ impl Model {
                         nats: nats(logits, target.index()),
                         tokens: 1,
                         bytes: tokenizer.token_bytes(*target) as u64,
+                        unknown_bytes: 0,
                     };
                 }
             })?;
             if end == inputs.len() {
+                // the last target is the eos of the document, which may be the same token
+                let text = &targets[..targets.len() - 1];
+                score.add_unknown(text.iter().filter(|id| Some(**id) == tokenizer.unknown()).count() as u64);
                 return Ok((score, end > context));
             }
             (start, scored) = (start + stride(context), end);

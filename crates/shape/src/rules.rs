@@ -15,8 +15,8 @@ const MAX_LAYERS: usize = 1 << 10;
 const MAX_PARAMS: usize = 1_000_000_000;
 /// Most numbers in the state of the SSM layers, which takes the same memory whatever the length of a text.
 const MAX_STATE: usize = 1 << 26;
-/// Fewest entries of a vocabulary: the bytes and two special tokens.
-const MIN_VOCAB_SIZE: usize = 258;
+/// Fewest entries of a vocabulary: something to write, and what ends a document.
+const MIN_VOCAB_SIZE: usize = 2;
 
 const POSITIVE: (Bound<f64>, Bound<f64>) = (Excluded(0.0), Unbounded);
 

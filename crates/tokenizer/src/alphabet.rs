@@ -28,7 +28,7 @@ pub(crate) fn letters() -> [char; 256] {
 }
 
 /// letter → byte.
-pub(crate) struct Alphabet {
+pub(crate) struct Letters {
     /// Byte of each letter up to the last, at the letter's own index.
     bytes: [Option<u8>; N_LETTERS],
 }
@@ -36,7 +36,7 @@ pub(crate) struct Alphabet {
 /// Just past the last letter.
 const N_LETTERS: usize = (FIRST_LETTER + 256 - N_PRINTABLE) as usize;
 
-impl Alphabet {
+impl Letters {
     pub(crate) fn new() -> Self {
         let mut bytes = [None; N_LETTERS];
         (0..=255).zip(letters()).for_each(|(byte, letter)| bytes[letter as usize] = Some(byte));
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn every_byte_has_one_letter() {
-        let alphabet = Alphabet::new();
+        let alphabet = Letters::new();
         for (byte, letter) in letters().into_iter().enumerate() {
             assert_eq!(alphabet.bytes_of(&letter.to_string()), Some(vec![byte as u8]), "{letter:?}");
         }

@@ -63,13 +63,17 @@ impl Tokenizer {
     fn settings(&self, max_seq_len: usize) -> Value {
         let specials: Vec<&str> = self.spellings().collect();
         let special = |id: TokenId| specials[id.index()];
-        json!({
+        let mut settings = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": max_seq_len,
             "bos_token": special(self.bos()),
             "eos_token": special(self.eos()),
             "pad_token": special(self.pad()),
             "clean_up_tokenization_spaces": false,
-        })
+        });
+        if let Some(unknown) = self.unknown() {
+            settings["unk_token"] = special(unknown).into();
+        }
+        settings
     }
 }

@@ -17,7 +17,7 @@ use crate::{texts::Texts, words::words};
 /// What encoding needs of a vocabulary.
 #[derive(Clone)]
 pub(crate) struct Encoder {
-    /// Tokens of the single bytes.
+    /// Tokens of the single bytes; the unknown one for those that have none.
     bytes: [TokenId; 256],
     /// Rank of the merge of two neighbours, the lowest the most eager, and the token that it makes.
     merges: FxHashMap<(TokenId, TokenId), Merge>,
@@ -34,12 +34,17 @@ struct Merge {
 }
 
 impl Encoder {
-    /// The encoder of a vocabulary whose tokens stand for `texts` (special ones for none), with merges in order.
+    /// The encoder of a vocabulary whose tokens stand for `texts` (special ones for none), with merges in order; `unknown`
+    /// takes the place of bytes that have no token.
     ///
-    /// `None` if a byte has no token.
-    pub(crate) fn new(texts: Texts, merges: impl Iterator<Item = [TokenId; 3]>) -> Option<Self> {
+    /// `None` if a byte has no token and nothing takes its place.
+    pub(crate) fn new(
+        texts: Texts,
+        merges: impl Iterator<Item = [TokenId; 3]>,
+        unknown: Option<TokenId>,
+    ) -> Option<Self> {
         let ids = || (0..).map(TokenId).zip(texts.iter()).filter(|(_, text)| !text.is_empty());
-        let mut bytes = [None; 256];
+        let mut bytes = [unknown; 256];
         ids().filter(|(_, text)| text.len() == 1).for_each(|(id, text)| bytes[usize::from(text[0])] = Some(id));
         let bytes = bytes.into_iter().collect::<Option<Vec<_>>>()?.try_into().ok()?;
         let merges = (0..).zip(merges).map(|(rank, [left, right, joined])| ((left, right), Merge { rank, joined }));
@@ -80,9 +85,14 @@ impl Encoder {
         ids
     }
 
+    /// The token of a byte.
+    pub(crate) fn byte(&self, byte: u8) -> TokenId {
+        self.bytes[usize::from(byte)]
+    }
+
     /// The tokens of the bytes of a text.
     fn bytes_of(&self, text: &[u8]) -> impl Iterator<Item = TokenId> {
-        text.iter().map(|byte| self.bytes[usize::from(*byte)])
+        text.iter().map(|byte| self.byte(*byte))
     }
 
     /// The token that begins the text of a token of any vocabulary.

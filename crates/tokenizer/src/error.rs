@@ -48,19 +48,25 @@ pub enum TokenizerError {
     /// The vocabulary contradicts itself.
     #[error("vocabulary: {0}")]
     Vocabulary(String),
+    /// A byte has no token, and the tokenizer none that is used in its place.
+    #[error("byte letter {letter:?} has no token; all 256 are needed, or an unknown token for those that have none")]
+    NoByte {
+        /// How a vocabulary spells the byte.
+        letter: char,
+    },
     /// The token that separates documents is missing.
     #[error("the tokenizer has no special token `{END_OF_TEXT}`, which separates documents")]
     NoEndOfText,
     /// The files of a model give a part to a token that the tokenizer has not set apart for it.
     #[error("token {id}, which the model has as its {role}, is no special token of the tokenizer")]
     NotSpecial {
-        /// `bos`, `eos` or `pad`.
+        /// `bos`, `eos`, `pad` or `unk`.
         role: &'static str,
         /// The token.
         id: u32,
     },
     /// A size that no vocabulary can have.
-    #[error("a vocabulary has {min} (256 bytes and the special tokens) to {MAX_VOCAB_SIZE} entries, not {vocab_size}")]
+    #[error("a vocabulary has {min} (its bytes and special tokens) to {MAX_VOCAB_SIZE} entries, not {vocab_size}")]
     VocabSize {
         /// Entries asked for.
         vocab_size: usize,

@@ -27,8 +27,9 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// Refuses anything but byte-level BPE of the GPT-2 kind with all 256 bytes, ids `0..n` without gap or repetition
-    /// (n ≤ [`MAX_VOCAB_SIZE`](crate::MAX_VOCAB_SIZE)), merges between known tokens, and a special token `<|endoftext|>`.
+    /// Refuses anything but byte-level BPE of the GPT-2 kind with all 256 bytes or a special token for the unknown ones,
+    /// ids `0..n` without gap or repetition (n ≤ [`MAX_VOCAB_SIZE`](crate::MAX_VOCAB_SIZE)), merges between known tokens,
+    /// and a special token `<|endoftext|>`.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         Self::of_parts(parts(json)?, None)
     }
@@ -79,7 +80,7 @@ impl Parts {
             "model": {
                 "type": "BPE",
                 "dropout": null,
-                "unk_token": null,
+                "unk_token": self.unknown.map(|id| self.text(id)),
                 "continuing_subword_prefix": null,
                 "end_of_word_suffix": null,
                 "fuse_unk": false,
@@ -127,6 +128,12 @@ struct Model {
     end_of_word_suffix: Option<String>,
     #[serde(default)]
     ignore_merges: bool,
+    #[serde(default)]
+    unk_token: Option<String>,
+    #[serde(default)]
+    fuse_unk: bool,
+    #[serde(default)]
+    byte_fallback: bool,
     vocab: HashMap<String, u32>,
     merges: Merges,
 }
@@ -146,10 +153,19 @@ impl File {
         let specials: Vec<_> = self.added_tokens.iter().map(|added| TokenId(added.id)).collect();
         let added = self.added_tokens.into_iter().map(|added| (added.content, added.id));
         let tokens = tokens_by_id(self.model.vocab, added)?;
-        Parts::new(tokens.into_iter().collect(), merges.iter().map(|(left, right)| [left.as_str(), right]), specials)
+        let has_id = |text: &String| tokens.iter().position(|token| token == text).map(|id| TokenId(id as u32));
+        let unknown = self.model.unk_token.as_ref().and_then(has_id);
+        let merges = merges.iter().map(|(left, right)| [left.as_str(), right]);
+        let parts = Parts::new(tokens.into_iter().collect(), merges, specials, unknown)?;
+        if parts.unknown.is_some() {
+            // settings that change nothing where every byte has a token
+            require(!self.model.fuse_unk, "model.fuse_unk", &self.model.fuse_unk, "false")?;
+            require(!self.model.byte_fallback, "model.byte_fallback", &self.model.byte_fallback, "false")?;
+        }
+        Ok(parts)
     }
 
-    /// Everything that could make `decode(encode(text))` differ from the text is refused here.
+    /// Everything else than unknown bytes that could make `decode(encode(text))` differ from the text is refused here.
     fn check_kind(&self) -> Result<()> {
         let model = &self.model;
         let kind = model.kind.as_deref().unwrap_or("BPE");

@@ -1,4 +1,4 @@
-//! Text ⇄ token ids, in the GPT-2 manner: every byte has a token, so every text has an encoding.
+//! Text ⇄ token ids, in the GPT-2 manner: tokens stand for bytes, so every text has an encoding.
 //!
 //! ```text
 //! documents ──train_bpe──▶ Tokenizer ──write_dir──▶ tokenizer.json, tokenizer_config.json
@@ -14,8 +14,13 @@
 //! kind with no merges. A file of another kind is refused, because it could not promise
 //! `decode(encode(text)) == text`.
 //!
+//! A small vocabulary may leave out the bytes that its text never uses ([`Alphabet::Text`]). Each of them, where it comes
+//! up nevertheless, is the token [`Tokenizer::unknown`], which stands for no text: what else there is of the text
+//! round-trips, and the loss can be counted.
+//!
 //! Two tokens are special and stand for no text: `<|endoftext|>` ends a document and precedes the next one (it is
-//! both bos and eos, GPT-2's convention), `<|pad|>` fills a batch. The *text* `<|endoftext|>` is ordinary: a
+//! both bos and eos, GPT-2's convention), `<|pad|>` fills a batch. A vocabulary without the unused bytes has the first
+//! alone, which is its pad and its unknown token too, as in the GPT-2 release. The *text* `<|endoftext|>` is ordinary: a
 //! document that contains it cannot forge the end of a document. Tokenizers of others may have other special tokens; the
 //! model beside them says which of them are bos, eos and pad.
 //!
@@ -50,6 +55,7 @@ pub use error::TokenizerError;
 pub use stream::TextStream;
 pub use token::TokenId;
 pub use tokenizer::Tokenizer;
+pub use train::Alphabet;
 
 /// Text of the token that ends a document and precedes the next one.
 pub const END_OF_TEXT: &str = "<|endoftext|>";

@@ -5,7 +5,7 @@
 use itera_shape::SpecialIds;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::alphabet::{Alphabet, letters};
+use crate::alphabet::{Letters, letters};
 use crate::encoder::Encoder;
 use crate::error::TokenizerError;
 use crate::texts::Texts;
@@ -21,17 +21,20 @@ pub(crate) struct Parts {
     merges: Vec<[TokenId; 3]>,
     /// Tokens that stand for no text.
     pub(crate) specials: Vec<TokenId>,
+    /// The special token of every byte that has none of its own; `None` where all have one.
+    pub(crate) unknown: Option<TokenId>,
 }
 
 impl Parts {
     /// # Errors
     ///
-    /// If there are too many tokens, one is spelled twice or with foreign letters, a byte has none, a merge needs or makes
-    /// what is no token, or is listed twice.
+    /// If there are too many tokens, one is spelled twice or with foreign letters, a byte has none and `unknown` is no
+    /// special token to stand for it, a merge needs or makes what is no token, or is listed twice.
     pub(crate) fn new<'t>(
         tokens: Texts,
         merges: impl Iterator<Item = [&'t str; 2]>,
         specials: Vec<TokenId>,
+        unknown: Option<TokenId>,
     ) -> Result<Self> {
         let wrong = |problem: String| Err(TokenizerError::Vocabulary(problem));
         if tokens.len() > MAX_VOCAB_SIZE {
@@ -49,11 +52,13 @@ impl Parts {
         for id in &specials {
             ids.remove(as_text(tokens.get(id.index()).unwrap_or_default()));
         }
-        if let Some(letter) =
-            letters().into_iter().find(|letter| !ids.contains_key(letter.encode_utf8(&mut [0; 4]) as &str))
-        {
-            return wrong(format!("byte letter {letter:?} has no token; all 256 are needed"));
-        }
+        let has_token = |letter: &char| ids.contains_key(letter.encode_utf8(&mut [0; 4]) as &str);
+        let unknown = match (letters().into_iter().find(|letter| !has_token(letter)), unknown) {
+            (None, _) => None,
+            (Some(_), Some(id)) if specials.contains(&id) => Some(id),
+            (Some(_), Some(TokenId(id))) => return Err(TokenizerError::NotSpecial { role: "unk", id }),
+            (Some(letter), None) => return Err(TokenizerError::NoByte { letter }),
+        };
         let (mut triples, mut seen, mut joined) = (Vec::new(), FxHashSet::default(), String::new());
         for [left, right] in merges {
             joined.clear();
@@ -70,14 +75,14 @@ impl Parts {
             }
             triples.push(triple);
         }
-        Ok(Self { tokens, merges: triples, specials })
+        Ok(Self { tokens, merges: triples, specials, unknown })
     }
 
     /// The special tokens, the 256 bytes, and nothing joined.
     pub(crate) fn bytes_only() -> Self {
         let specials = [END_OF_TEXT, PAD].map(String::from);
         let tokens = specials.into_iter().chain(letters().into_iter().map(String::from)).collect();
-        Self { tokens, merges: Vec::new(), specials: vec![TokenId(0), TokenId(1)] }
+        Self { tokens, merges: Vec::new(), specials: vec![TokenId(0), TokenId(1)], unknown: None }
     }
 
     /// The special tokens that are spelled as ours; eos fills batches where there is no other to do it.
@@ -126,7 +131,7 @@ impl Parts {
     ///
     /// If a token is spelled with other letters than those of the bytes.
     pub(crate) fn token_bytes(&self) -> Result<Texts> {
-        let alphabet = Alphabet::new();
+        let alphabet = Letters::new();
         let specials: FxHashSet<_> = self.specials.iter().copied().collect();
         let spelled = |(id, token): (u32, &str)| match specials.contains(&TokenId(id)) {
             true => Ok(Vec::new()),
@@ -141,7 +146,8 @@ impl Parts {
 
     /// The encoder; `texts` are the [`token_bytes`](Self::token_bytes).
     pub(crate) fn encoder(&self, texts: Texts) -> Encoder {
-        Encoder::new(texts, self.merges.iter().copied()).expect("all bytes have tokens, as was checked")
+        let encoder = Encoder::new(texts, self.merges.iter().copied(), self.unknown);
+        encoder.expect("every byte has a token or an unknown one in its place, as was checked")
     }
 }
 

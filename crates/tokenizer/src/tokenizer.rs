@@ -12,7 +12,8 @@ use crate::parts::Parts;
 use crate::token::TokenId;
 use crate::words::{PIECE_LEN, pieces};
 
-/// A byte-level BPE tokenizer. Any UTF-8 text round-trips: `decode(encode(text)) == text`.
+/// A byte-level BPE tokenizer. Any UTF-8 text round-trips, but for its [unknown bytes](Self::unknown):
+/// `decode(encode(text)) == text`.
 ///
 /// Shared between threads by reference; encoding takes no lock, and cuts a long text up among the threads.
 #[derive(Clone)]
@@ -30,7 +31,8 @@ impl Tokenizer {
     }
 
     /// The tokenizer of these tokens, spelled in the letters of the GPT-2 alphabet and in order of their ids, these pairs
-    /// to join, the most eager first, these ids of tokens that stand for no text, and which of them begin and end documents.
+    /// to join, the most eager first, these ids of tokens that stand for no text, which of them stands in the place of bytes
+    /// that have no token (without effect where all have one), and which of them begin and end documents.
     ///
     /// # Errors
     ///
@@ -39,10 +41,11 @@ impl Tokenizer {
         tokens: &[&str],
         merges: &[[&str; 2]],
         specials: &[u32],
+        unknown: Option<u32>,
         special_ids: SpecialIds,
     ) -> Result<Self> {
         let specials = specials.iter().copied().map(TokenId).collect();
-        let parts = Parts::new(tokens.iter().collect(), merges.iter().copied(), specials)?;
+        let parts = Parts::new(tokens.iter().collect(), merges.iter().copied(), specials, unknown.map(TokenId))?;
         Self::of_parts(parts, Some(special_ids))
     }
 
@@ -80,7 +83,8 @@ impl Tokenizer {
 
     /// Bytes of text that a token stands for: 0 for special tokens and for ids outside the vocabulary.
     ///
-    /// Over the tokens of a text the sum is the length of the text, which makes bits per byte exact.
+    /// Over the tokens of a text the sum, and one more for each [unknown](Self::unknown) byte, is the length of the text,
+    /// which makes bits per byte exact.
     pub fn token_bytes(&self, id: TokenId) -> usize {
         self.bytes_of(id).len()
     }
@@ -109,6 +113,29 @@ impl Tokenizer {
         TokenId(self.special_ids.pad)
     }
 
+    /// The token that stands in the place of each byte that has no token of its own; `None` where every byte has one.
+    ///
+    /// [`Self::encode`] gives no other special token, so wherever it gives this one, one byte of the text is lost.
+    pub fn unknown(&self) -> Option<TokenId> {
+        self.parts.unknown
+    }
+
+    /// The characters of a text that have a byte without a token, each once, in the order of their first appearance, and
+    /// how many such bytes the whole text has.
+    pub fn unknown_in(&self, text: &str) -> (Vec<char>, usize) {
+        let Some(unknown) = self.unknown() else { return (vec![], 0) };
+        let (mut characters, mut n_bytes) = (vec![], 0);
+        for (at, character) in text.char_indices() {
+            let bytes = &text.as_bytes()[at..at + character.len_utf8()];
+            let n_unknown = bytes.iter().filter(|byte| self.encoder.byte(**byte) == unknown).count();
+            if n_unknown > 0 && !characters.contains(&character) {
+                characters.push(character);
+            }
+            n_bytes += n_unknown;
+        }
+        (characters, n_bytes)
+    }
+
     /// The ids of bos, eos and pad.
     pub fn special_ids(&self) -> SpecialIds {
         self.special_ids
@@ -128,6 +155,7 @@ impl Tokenizer {
     /// that [`Self::join`] has not ended on yet.
     pub fn begins_with(&self, first: &Self) -> bool {
         self.specials() == first.specials()
+            && self.unknown() == first.unknown()
             && self.spellings().take(first.vocab_size()).eq(first.spellings())
             && self.merges().take(first.merges().count()).eq(first.merges())
     }
@@ -173,6 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Alphabet;
 
     /// The byte tokenizer, one of English, and one of many ties.
     fn tokenizers() -> [Tokenizer; 3] {
@@ -182,9 +211,16 @@ mod tests {
         [Tokenizer::byte(), trained(english, 340), trained(ties, 280)]
     }
 
+    /// One of English, whose bytes alone have tokens.
+    fn of_its_text() -> Tokenizer {
+        let english = "the quick brown fox jumps over the lazy dog; the fox's dogs don't, the dog's foxes 12 12345 été";
+        let trained = Tokenizer::train_bpe_watched([english].into_iter(), 100, Alphabet::Text, &mut |_| {});
+        trained.expect("a tokenizer")
+    }
+
     #[test]
     fn files_are_those_of_the_library_to_the_byte() {
-        for tokenizer in tokenizers() {
+        for tokenizer in tokenizers().into_iter().chain([of_its_text()]) {
             assert_eq!(tokenizer.to_json(), tokenizer.parts.to_library().to_string(false).expect("JSON"));
         }
     }
@@ -192,7 +228,7 @@ mod tests {
     /// The ids by the library.
     fn theirs(tokenizer: &Tokenizer, text: &str) -> Vec<TokenId> {
         let library = tokenizer.parts.to_library();
-        let encoding = library.encode_fast(text, false).expect("every byte has a token");
+        let encoding = library.encode_fast(text, false).expect("any text has tokens");
         encoding.get_ids().iter().copied().map(TokenId).collect()
     }
 
@@ -201,10 +237,26 @@ mod tests {
         fn ids_are_those_of_the_library(
             text in "([a-e ]{0,20}|the (fox|dog)('s|'ll|'S)?|[ab]{1,40}|\\s{1,4}|[0-9é²½]{1,5}|\\PC{0,6}|<\\|endoftext\\|>){0,8}"
         ) {
-            for tokenizer in tokenizers() {
+            for tokenizer in tokenizers().into_iter().chain([of_its_text()]) {
                 prop_assert_eq!(tokenizer.encode(&text), theirs(&tokenizer, &text));
             }
         }
+    }
+
+    #[test]
+    fn unknown_bytes_are_counted_and_their_characters_named_once() {
+        let tokenizer = of_its_text();
+        assert_eq!(tokenizer.unknown(), Some(tokenizer.eos()));
+        // é is known, à has its first byte and another second one, the others have none
+        let text = "été à Zed à 🦊!";
+        let (characters, n_bytes) = tokenizer.unknown_in(text);
+        assert_eq!((&characters[..], n_bytes), (&['à', 'Z', '🦊', '!'][..], 1 + 1 + 1 + 4 + 1));
+        let ids = tokenizer.encode(text);
+        assert_eq!(ids.iter().filter(|id| **id == tokenizer.eos()).count(), n_bytes);
+        assert_eq!(ids.iter().map(|id| tokenizer.token_bytes(*id)).sum::<usize>() + n_bytes, text.len());
+        assert_eq!(tokenizer.decode(&tokenizer.encode("Zthe lazyZ dog")), "the lazy dog");
+        assert_eq!(tokenizer.unknown_in("the lazy dog"), (vec![], 0));
+        assert_eq!((Tokenizer::byte().unknown(), Tokenizer::byte().unknown_in(text)), (None, (vec![], 0)));
     }
 
     #[test]

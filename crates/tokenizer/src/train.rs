@@ -12,14 +12,38 @@ use crate::tokenizer::Tokenizer;
 use crate::words::{PIECE_LEN, pieces, words};
 use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result};
 
-/// The tokens that every vocabulary begins with.
-const SPECIALS: [&str; 2] = [END_OF_TEXT, PAD];
+/// Which bytes have a token, whatever else is learnt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alphabet {
+    /// All 256, behind the special tokens `<|endoftext|>` and `<|pad|>`.
+    #[default]
+    Bytes,
+    /// Those of the text, behind the special token `<|endoftext|>`, which is the [unknown](Tokenizer::unknown) one too.
+    Text,
+}
 
-/// The special tokens and the 256 bytes, which every vocabulary holds.
-const MIN_VOCAB_SIZE: usize = SPECIALS.len() + 256;
+impl Alphabet {
+    /// The tokens that every vocabulary begins with.
+    fn specials(self) -> &'static [&'static str] {
+        match self {
+            Self::Bytes => &[END_OF_TEXT, PAD],
+            Self::Text => &[END_OF_TEXT],
+        }
+    }
+
+    /// The bytes that have a token, in the order of their letters, which is that of their ids.
+    fn bytes(self, counts: &FxHashMap<&str, u64>) -> Vec<u8> {
+        let mut is_used = [self == Self::Bytes; 256];
+        counts.keys().flat_map(|word| word.bytes()).for_each(|byte| is_used[usize::from(byte)] = true);
+        let letters = letters();
+        let mut bytes: Vec<u8> = (0..=255).filter(|byte| is_used[usize::from(*byte)]).collect();
+        bytes.sort_unstable_by_key(|byte| letters[usize::from(*byte)]);
+        bytes
+    }
+}
 
 impl Tokenizer {
-    /// Trains a byte-level BPE (arXiv 1508.07909 over bytes) on documents.
+    /// Trains a byte-level BPE (arXiv 1508.07909 over bytes) on documents, with a token for every byte.
     ///
     /// The vocabulary has `vocab_size` entries, or fewer where the text has no more pairs to join. The result depends
     /// on the text alone: not on the order of the documents, nor on the number of threads.
@@ -28,43 +52,44 @@ impl Tokenizer {
     ///
     /// If `vocab_size` is below 258 (two special tokens and the bytes) or above [`MAX_VOCAB_SIZE`].
     pub fn train_bpe<'t>(documents: impl Iterator<Item = &'t str> + Send, vocab_size: usize) -> Result<Self> {
-        Self::train_bpe_watched(documents, vocab_size, &mut |_| {})
+        Self::train_bpe_watched(documents, vocab_size, Alphabet::Bytes, &mut |_| {})
     }
 
-    /// [`Self::train_bpe`], telling `watch` the number of entries so far: first 258 when the words are counted, then after
-    /// each pair that was joined.
+    /// [`Self::train_bpe`] with tokens for the bytes of an alphabet, telling `watch` the number of entries so far: first the
+    /// special tokens and the bytes when the words are counted, then after each pair that was joined.
+    ///
+    /// # Errors
+    ///
+    /// If `vocab_size` is below the number of special tokens and bytes, or above [`MAX_VOCAB_SIZE`].
     pub fn train_bpe_watched<'t>(
         documents: impl Iterator<Item = &'t str> + Send,
         vocab_size: usize,
+        alphabet: Alphabet,
         watch: &mut dyn FnMut(usize),
     ) -> Result<Self> {
-        if !(MIN_VOCAB_SIZE..=MAX_VOCAB_SIZE).contains(&vocab_size) {
-            return Err(TokenizerError::VocabSize { vocab_size, min: MIN_VOCAB_SIZE });
-        }
-        let (letters, bytes) = (letters(), bytes_in_order());
-        let mut id_of = [0; 256];
-        (SPECIALS.len() as u32..).zip(bytes).for_each(|(id, byte)| id_of[usize::from(byte)] = id);
-        let first = SPECIALS.iter().map(|text| text.as_bytes().to_vec()).chain(bytes.map(|byte| vec![byte])).collect();
-
         let counts = counts(documents);
+        let (specials, bytes) = (alphabet.specials(), alphabet.bytes(&counts));
+        let min = specials.len() + bytes.len();
+        if !(min..=MAX_VOCAB_SIZE).contains(&vocab_size) {
+            return Err(TokenizerError::VocabSize { vocab_size, min });
+        }
+        let mut id_of = [0; 256];
+        (specials.len() as u32..).zip(&bytes).for_each(|(id, byte)| id_of[usize::from(*byte)] = id);
+        let first = specials.iter().map(|text| text.as_bytes().to_vec());
+        let first = first.chain(bytes.iter().map(|byte| vec![*byte])).collect();
+
         let learner = Learner::new(counts.iter().map(|(word, count)| (word.as_bytes(), *count)), &id_of);
         let Learnt { tokens, merges } = learner.learn(first, vocab_size, watch);
 
+        let letters = letters();
         let spell = |token: &Vec<u8>| token.iter().map(|byte| letters[usize::from(*byte)]).collect();
-        let spelled: Vec<String> =
-            SPECIALS.map(String::from).into_iter().chain(tokens[SPECIALS.len()..].iter().map(spell)).collect();
+        let learnt = tokens[specials.len()..].iter().map(spell);
+        let spelled: Vec<String> = specials.iter().copied().map(String::from).chain(learnt).collect();
         let merges = merges.iter().map(|&(left, right)| [left, right].map(|id| spelled[id as usize].as_str()));
-        let specials = (0..SPECIALS.len() as u32).map(TokenId).collect();
-        Self::of_parts(Parts::new(spelled.iter().collect(), merges, specials)?, None)
+        let specials = (0..specials.len() as u32).map(TokenId).collect();
+        let unknown = (alphabet == Alphabet::Text).then_some(TokenId(0));
+        Self::of_parts(Parts::new(spelled.iter().collect(), merges, specials, unknown)?, None)
     }
-}
-
-/// The bytes in the order of their letters, which is that of their ids.
-fn bytes_in_order() -> [u8; 256] {
-    let letters = letters();
-    let mut bytes: [u8; 256] = std::array::from_fn(|byte| byte as u8);
-    bytes.sort_unstable_by_key(|byte| letters[usize::from(*byte)]);
-    bytes
 }
 
 /// How often each word occurs.
@@ -94,20 +119,30 @@ mod tests {
     use super::*;
 
     /// What the library makes of documents.
-    fn theirs(documents: &[String], vocab_size: usize) -> String {
+    fn theirs(documents: &[String], vocab_size: usize, alphabet: Alphabet) -> String {
+        let specials = alphabet.specials().iter().map(|text| AddedToken::from(*text, true)).collect();
+        let (initial, parts) = match alphabet {
+            Alphabet::Bytes => (letters().into(), Parts::bytes_only()),
+            Alphabet::Text => (Default::default(), Parts::nothing_but_end_of_text()),
+        };
         let trainer = BpeTrainer::builder()
             .vocab_size(vocab_size)
             .show_progress(false)
-            .special_tokens(SPECIALS.map(|text| AddedToken::from(text, true)).into())
-            .initial_alphabet(letters().into())
+            .special_tokens(specials)
+            .initial_alphabet(initial)
             .build();
-        let mut tokenizer = Parts::bytes_only().to_library();
+        let mut tokenizer = parts.to_library();
         tokenizer.train(&mut TrainerWrapper::from(trainer), documents.iter()).expect("it trains");
         tokenizer.to_string(false).expect("JSON")
     }
 
+    fn trained(documents: &[String], vocab_size: usize, alphabet: Alphabet) -> Result<Tokenizer> {
+        let documents = documents.iter().map(String::as_str);
+        Tokenizer::train_bpe_watched(documents, vocab_size, alphabet, &mut |_| {})
+    }
+
     fn ours(documents: &[String], vocab_size: usize) -> Tokenizer {
-        Tokenizer::train_bpe(documents.iter().map(String::as_str), vocab_size).expect("a tokenizer")
+        trained(documents, vocab_size, Alphabet::Bytes).expect("a tokenizer")
     }
 
     proptest! {
@@ -118,7 +153,19 @@ mod tests {
             documents in prop::collection::vec("[ab ]{0,40}('s|1|\\n|é|\\PC{1,12}){0,6}", 0..20),
             vocab_size in 258usize..400,
         ) {
-            prop_assert_eq!(ours(&documents, vocab_size).to_json(), theirs(&documents, vocab_size));
+            prop_assert_eq!(ours(&documents, vocab_size).to_json(), theirs(&documents, vocab_size, Alphabet::Bytes));
+        }
+
+        #[test]
+        fn an_alphabet_of_the_text_is_that_of_the_library(
+            documents in prop::collection::vec("[ab ]{0,40}('s|1|\\n|é|\\PC{1,2}){0,6}", 1..9),
+            vocab_size in 40usize..200,
+        ) {
+            match trained(&documents, vocab_size, Alphabet::Text) {
+                Ok(ours) => prop_assert_eq!(ours.to_json(), theirs(&documents, vocab_size, Alphabet::Text)),
+                Err(TokenizerError::VocabSize { min, .. }) => prop_assert!(min > vocab_size),
+                Err(other) => prop_assert!(false, "{}", other),
+            }
         }
 
         /// Long words over few letters: tokens are made in several ways, and pairs come back after they were joined.
@@ -127,7 +174,7 @@ mod tests {
             documents in prop::collection::vec("[acgt]{0,600}|(ab|ba){0,90}|[-=]{0,300}| {0,70}|(abc|cab|bca){0,60}", 1..5),
             vocab_size in 258usize..700,
         ) {
-            prop_assert_eq!(ours(&documents, vocab_size).to_json(), theirs(&documents, vocab_size));
+            prop_assert_eq!(ours(&documents, vocab_size).to_json(), theirs(&documents, vocab_size, Alphabet::Bytes));
         }
     }
 
@@ -152,9 +199,13 @@ mod tests {
 
     #[test]
     fn who_watches_sees_each_entry() {
-        let mut seen = vec![];
-        Tokenizer::train_bpe_watched(["hug pug hugs"].into_iter(), 262, &mut |n| seen.push(n)).expect("a tokenizer");
-        assert_eq!((seen.first(), seen.last()), (Some(&258), Some(&262)));
-        assert!(seen.is_sorted(), "{seen:?}");
+        for (alphabet, first, vocab_size) in [(Alphabet::Bytes, 258, 262), (Alphabet::Text, 7, 11)] {
+            let mut seen = vec![];
+            let watch = &mut |n| seen.push(n);
+            Tokenizer::train_bpe_watched(["hug pug hugs"].into_iter(), vocab_size, alphabet, watch)
+                .expect("a tokenizer");
+            assert_eq!((seen.first(), seen.last()), (Some(&first), Some(&vocab_size)));
+            assert!(seen.is_sorted(), "{seen:?}");
+        }
     }
 }

@@ -3,12 +3,18 @@
 use std::error::Error;
 
 use itera_shape::SpecialIds;
-use itera_tokenizer::{TokenId, Tokenizer, TokenizerError};
+use itera_tokenizer::{Alphabet, TokenId, Tokenizer, TokenizerError};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn trained() -> Tokenizer {
     Tokenizer::train_bpe(["the cat and the hat sat on the mat"].into_iter(), 270).expect("a tokenizer")
+}
+
+/// A tokenizer of the bytes of its text alone.
+fn of_its_text() -> Tokenizer {
+    let text = "the cat and the hat sat on the mat";
+    Tokenizer::train_bpe_watched([text].into_iter(), 24, Alphabet::Text, &mut |_| {}).expect("a tokenizer")
 }
 
 /// The message with which a changed tokenizer is refused.
@@ -21,7 +27,7 @@ fn refusal(change: impl FnOnce(&mut Value)) -> String {
 #[test]
 fn a_directory_round_trips() {
     let dir = tempfile::tempdir().expect("a directory");
-    for tokenizer in [Tokenizer::byte(), trained()] {
+    for tokenizer in [Tokenizer::byte(), trained(), of_its_text()] {
         tokenizer.write_dir(dir.path(), 4096).expect("written");
         let loaded = Tokenizer::load_dir(dir.path()).expect("loaded");
         assert_eq!(loaded.to_json(), tokenizer.to_json());
@@ -32,6 +38,8 @@ fn a_directory_round_trips() {
         let settings: Value = serde_json::from_str(&settings).expect("JSON");
         assert_eq!(settings["eos_token"], "<|endoftext|>");
         assert_eq!(settings["model_max_length"], 4096);
+        assert_eq!(settings.get("unk_token").is_some(), tokenizer.unknown().is_some());
+        assert_eq!(loaded.unknown(), tokenizer.unknown());
     }
 }
 
@@ -45,15 +53,21 @@ fn fingerprints_tell_tokenizers_apart() {
 
 #[test]
 fn its_parts_make_the_same_tokenizer() {
+    for tokenizer in [Tokenizer::byte(), trained(), of_its_text()] {
+        let unknown = tokenizer.unknown().map(|id| id.0);
+        let (tokens, merges): (Vec<_>, Vec<_>) = (tokenizer.spellings().collect(), tokenizer.merges().collect());
+        let specials: Vec<u32> = tokenizer.specials().iter().map(|id| id.0).collect();
+        let same = Tokenizer::from_parts(&tokens, &merges, &specials, unknown, tokenizer.special_ids());
+        let same = same.expect("a tokenizer");
+        assert_eq!(same.to_json(), tokenizer.to_json());
+        assert_eq!(same.encode("the cat's 🐈"), tokenizer.encode("the cat's 🐈"));
+    }
     for tokenizer in [Tokenizer::byte(), trained()] {
         let (tokens, merges): (Vec<_>, Vec<_>) = (tokenizer.spellings().collect(), tokenizer.merges().collect());
         let specials: Vec<u32> = tokenizer.specials().iter().map(|id| id.0).collect();
-        let same = Tokenizer::from_parts(&tokens, &merges, &specials, tokenizer.special_ids()).expect("a tokenizer");
-        assert_eq!(same.to_json(), tokenizer.to_json());
-        assert_eq!(same.encode("the cat's 🐈"), tokenizer.encode("the cat's 🐈"));
-
         let refusal = |tokens: &[&str], merges: &[[&str; 2]], specials: &[u32]| {
-            Tokenizer::from_parts(tokens, merges, specials, tokenizer.special_ids()).expect_err("a refusal").to_string()
+            let refused = Tokenizer::from_parts(tokens, merges, specials, None, tokenizer.special_ids());
+            refused.expect_err("a refusal").to_string()
         };
         let twice: Vec<_> = tokens.iter().copied().chain(["a"]).collect();
         assert!(refusal(&twice, &merges, &specials).contains("both \"a\""));
@@ -168,6 +182,50 @@ fn the_older_form_is_read() {
     assert_eq!(older.pad(), older.eos());
     let shifted: Vec<_> = trained().encode("the cat").into_iter().map(|id| TokenId(id.0 - 2)).collect();
     assert_eq!(older.encode("the cat"), shifted);
+}
+
+/// What is read as an alphabet of the text, and what is not.
+#[test]
+fn bytes_without_a_token_need_an_unknown_one() {
+    let json: Value = serde_json::from_str(&of_its_text().to_json()).expect("JSON");
+    assert_eq!((&json["model"]["unk_token"], &json["model"]["fuse_unk"]), (&json!("<|endoftext|>"), &json!(false)));
+    let read = |change: fn(&mut Value)| {
+        let mut json = json.clone();
+        change(&mut json);
+        Tokenizer::from_json(json.to_string().as_bytes())
+    };
+    let refused = |change| read(change).expect_err("a refusal");
+    let missing = refused(|f| f["model"]["unk_token"] = Value::Null);
+    assert!(matches!(missing, TokenizerError::NoByte { letter: 'Ā' }), "{missing}");
+    let absent = refused(|f| f["model"]["unk_token"] = json!("<unk>"));
+    assert!(matches!(absent, TokenizerError::NoByte { .. }), "{absent}");
+    let ordinary = refused(|f| f["model"]["unk_token"] = json!("a"));
+    assert!(matches!(ordinary, TokenizerError::NotSpecial { role: "unk", id: 1 }), "{ordinary}");
+    let fused = refused(|f| f["model"]["fuse_unk"] = json!(true)).to_string();
+    assert!(fused.contains("fuse_unk"), "{fused}");
+    let falls_back = refused(|f| f["model"]["byte_fallback"] = json!(true)).to_string();
+    assert!(falls_back.contains("byte_fallback"), "{falls_back}");
+
+    // another special token may stand for them
+    let own = read(|f| {
+        f["model"]["vocab"]["<unk>"] = json!(24);
+        f["model"]["unk_token"] = json!("<unk>");
+        let end_of_text = f["added_tokens"][0].take();
+        f["added_tokens"] = json!([end_of_text, {"id": 24, "content": "<unk>", "special": true}]);
+    });
+    let own = own.expect("a tokenizer");
+    assert_eq!((own.unknown(), own.eos()), (Some(TokenId(24)), TokenId(0)));
+    assert_eq!(own.encode("aZ"), [TokenId(1), TokenId(24)]);
+}
+
+/// An unknown token that nothing needs is left out: such a file has always been read as the same tokenizer.
+#[test]
+fn an_unknown_token_means_nothing_where_every_byte_has_one() {
+    let mut json: Value = serde_json::from_str(&trained().to_json()).expect("JSON");
+    json["model"]["unk_token"] = json!("<|endoftext|>");
+    json["model"]["fuse_unk"] = json!(true);
+    let read = Tokenizer::from_json(json.to_string().as_bytes()).expect("a tokenizer");
+    assert_eq!((read.unknown(), read.fingerprint()), (None, trained().fingerprint()));
 }
 
 #[test]

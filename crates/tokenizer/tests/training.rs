@@ -1,6 +1,6 @@
 //! Training depends on the text alone, and yields the vocabulary that was asked for.
 
-use itera_tokenizer::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, TokenId, Tokenizer, TokenizerError};
+use itera_tokenizer::{Alphabet, END_OF_TEXT, MAX_VOCAB_SIZE, PAD, TokenId, Tokenizer, TokenizerError};
 use proptest::prelude::*;
 
 /// Documents over a tiny alphabet: many pairs tie, and many tokens can be put together in two ways.
@@ -64,4 +64,39 @@ fn impossible_sizes_are_refused() {
         let error = Tokenizer::train_bpe(["text"].into_iter(), vocab_size).expect_err("an impossible size");
         assert!(matches!(error, TokenizerError::VocabSize { vocab_size: named, .. } if named == vocab_size), "{error}");
     }
+}
+
+fn of_its_text(text: &str, vocab_size: usize) -> Result<Tokenizer, TokenizerError> {
+    Tokenizer::train_bpe_watched([text].into_iter(), vocab_size, Alphabet::Text, &mut |_| {})
+}
+
+#[test]
+fn an_alphabet_of_the_text_leaves_its_place_to_merges() {
+    let text = "hug pug, hug pun, hug bun";
+    let tokenizer = of_its_text(text, 12).expect("a tokenizer");
+    // <|endoftext|>, 8 bytes, 3 merges
+    let spelled: Vec<&str> = tokenizer.spellings().collect();
+    assert_eq!(spelled, [END_OF_TEXT, ",", "b", "g", "h", "n", "p", "u", "Ġ", "ug", "hug", "un"]);
+    assert_eq!(tokenizer.specials(), [TokenId(0)]);
+    let ids = (tokenizer.bos(), tokenizer.eos(), tokenizer.pad(), tokenizer.unknown());
+    assert_eq!(ids, (TokenId(0), TokenId(0), TokenId(0), Some(TokenId(0))));
+    assert_eq!(tokenizer.decode(&tokenizer.encode(text)), text);
+}
+
+#[test]
+fn a_vocabulary_has_room_for_the_bytes_of_its_text() {
+    assert_eq!(of_its_text("hug", 4).expect("a tokenizer").vocab_size(), 4);
+    let error = of_its_text("hug", 3).expect_err("no room");
+    assert!(matches!(error, TokenizerError::VocabSize { vocab_size: 3, min: 4 }), "{error}");
+    assert!(matches!(of_its_text("hug", MAX_VOCAB_SIZE + 1), Err(TokenizerError::VocabSize { .. })));
+    assert_eq!(of_its_text("", 1).expect("a tokenizer").vocab_size(), 1);
+}
+
+#[test]
+fn a_smaller_vocabulary_of_an_alphabet_is_the_beginning_of_a_larger_one() {
+    let text = "the cat and the hat sat on the mat";
+    let (small, large) = (of_its_text(text, 20).expect("a tokenizer"), of_its_text(text, 26).expect("a tokenizer"));
+    assert!(large.begins_with(&small) && !small.begins_with(&large));
+    let of_bytes = train(&[text], 270, 1);
+    assert!(!of_bytes.begins_with(&small) && !large.begins_with(&of_bytes));
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use itera_fixtures::noise;
 use itera_formats::gguf::{Gguf, Value};
-use itera_formats::{Listing, ModelFile, NumberType};
+use itera_formats::{Listing, ModelFile, NumberType, TokenizerSource};
 use itera_kernels::quant::Kind;
 use itera_shape::{ModelConfig, PositionEmbedding};
 use itera_testkit::chain;
@@ -200,13 +200,20 @@ fn another_tokenizer_is_refused_when_it_is_asked_for() {
     for (from, to, named) in [
         ("gpt2", "bert", "`tokenizer.ggml.model` is \"bert\" at byte"),
         ("gpt-2", "gpt-3", "`tokenizer.ggml.pre`"),
-        ("ggml.token_type", "ggml.token_tape", "`tokenizer.ggml.token_type` is absent"),
         ("Ā ā", "Ā-ā", "`tokenizer.ggml.merges`"),
     ] {
         let model = ModelFile::from_gguf(changed(from, to)).expect("opened");
         let error = chain(&model.tokenizer().expect_err("refused"));
         assert!(error.contains(named), "{named}: {error}");
     }
+}
+
+/// As llama.cpp reads it.
+#[test]
+fn without_types_of_tokens_end_of_text_is_known_by_its_spelling() {
+    let model = ModelFile::from_gguf(changed("ggml.token_type", "ggml.token_tape")).expect("opened");
+    let Ok(TokenizerSource::Vocabulary(found)) = model.tokenizer() else { panic!("a vocabulary") };
+    assert_eq!((found.specials, found.unknown), (vec![257], Some(257)));
 }
 
 #[test]

@@ -173,6 +173,47 @@ fn what_llama_cpp_cannot_run_is_refused_unless_allowed() {
     assert_eq!(*ModelFile::open(&path).expect("opened").config(), config);
 }
 
+/// A vocabulary without the bytes that its text never used says no more than a reader needs.
+#[test]
+fn end_of_text_alone_is_written_without_types_of_tokens() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.gguf");
+    let letters: Vec<String> = spellings().into_iter().take(255).chain(["ĀāĂ".into()]).collect();
+    let of = |specials: &[&'static str]| Vocabulary {
+        tokens: specials.iter().copied().chain(letters.iter().map(String::as_str)).collect(),
+        merges: vec![["Āā", "Ă"], ["Ā", "ā"]],
+        specials: (0..specials.len() as u32).collect(),
+        unknown: Some(0),
+    };
+    let optional = ["token_type", "padding_token_id", "unknown_token_id"];
+    let all = SpecialIds { bos: 0, eos: 0, pad: 0 };
+    for (specials, special_ids, n_filling, written) in [
+        (&["<|endoftext|>"][..], all, 0, [false, false, false]),
+        (&["<|endoftext|>"], SpecialIds { pad: 1, ..all }, 0, [false, true, false]),
+        // what fills the vocabulary up is no text either
+        (&["<|endoftext|>"], all, 1, [true, true, true]),
+        (&["<|unknown|>"], all, 0, [true, true, true]),
+        (&["<|unknown|>", "<|endoftext|>"], all, 0, [true, true, true]),
+    ] {
+        let vocabulary = of(specials);
+        let config = ModelConfig { vocab_size: vocabulary.tokens.len() + n_filling, ..small() };
+        let tensors = noise(&config);
+        let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
+        let tensors = &pack_model(&config, &tensors, Kind::F32).expect("packed");
+        let source = GgufSource { name: "", config: &config, special_ids, vocabulary: &vocabulary, tensors };
+        write_gguf(&path, &source, false).expect("written");
+        assert_eq!(gguf_size_bytes(&source, false).ok(), std::fs::read(&path).ok().map(|bytes| bytes.len()));
+
+        let keys: Vec<String> =
+            Listing::of(&path).expect("a listing").metadata.into_iter().map(|(key, _)| key).collect();
+        let has = optional.map(|key| keys.contains(&format!("tokenizer.ggml.{key}")));
+        assert_eq!(has, written, "{specials:?}, {n_filling} more");
+        let model = ModelFile::open(&path).expect("opened");
+        let Ok(TokenizerSource::Vocabulary(found)) = model.tokenizer() else { panic!("a vocabulary") };
+        assert_eq!((found, model.special_ids()), (vocabulary, special_ids), "{specials:?}, {n_filling} more");
+    }
+}
+
 #[test]
 fn what_contradicts_itself_is_not_written() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -57,7 +57,7 @@ pub fn spellings() -> Vec<String> {
 
 pub fn vocabulary(spellings: &[String]) -> Vocabulary<'_> {
     let tokens = spellings.iter().map(String::as_str).collect();
-    Vocabulary { tokens, merges: vec![["Āā", "Ă"], ["Ā", "ā"]], specials: vec![256, 257, 258] }
+    Vocabulary { tokens, merges: vec![["Āā", "Ă"], ["Ā", "ā"]], specials: vec![256, 257, 258], unknown: None }
 }
 
 pub fn write(path: &Path, config: &ModelConfig, tensors: &[NamedTensor], kind: Kind) -> Result<Vec<WrittenTensor>> {

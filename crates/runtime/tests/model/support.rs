@@ -67,6 +67,7 @@ pub fn write_both(dir: &Path, config: &ModelConfig, ids: SpecialIds, tokenizer: 
         tokens: tokenizer.spellings().collect(),
         merges: tokenizer.merges().collect(),
         specials: tokenizer.specials().iter().map(|id| id.0).collect(),
+        unknown: tokenizer.unknown().map(|id| id.0),
     };
     let tensors = &pack_model(config, &tensors, Kind::F32).expect("packed");
     let source = GgufSource { name: "random", config, special_ids: ids, vocabulary, tensors };

@@ -7,7 +7,7 @@ use itera_runtime::{
 };
 use itera_shape::{ModelConfig, SpecialIds};
 use itera_testkit::assert_close;
-use itera_tokenizer::{TokenId, Tokenizer};
+use itera_tokenizer::{Alphabet, TokenId, Tokenizer};
 
 use crate::support::{configs, named, random_model, steps, write_both};
 
@@ -225,6 +225,39 @@ fn documents_cost_the_nats_of_their_tokens_and_eos() {
         assert_eq!((score.bytes, score.tokens), (bytes as u64, (bytes + documents.len()) as u64), "{name}");
         assert_close(name, &[score.nats as f32], &[total as f32], 1e-5);
         assert_close(name, &[score.bits_per_byte() as f32], &[(total / bytes as f64 / 2f64.ln()) as f32], 1e-5);
+    }
+}
+
+/// The unknown token is eos too: within a document it is a byte, at the end of one it is eos.
+#[test]
+fn an_unknown_byte_costs_its_token_and_the_8_bits_that_the_token_does_not_say() {
+    let text = ["ab abc bcd. Jack is a dull boy"];
+    let tokenizer = Tokenizer::train_bpe_watched(text.into_iter(), 30, Alphabet::Text, &mut |_| {});
+    let tokenizer = tokenizer.expect("a tokenizer");
+    let config = ModelConfig { vocab_size: tokenizer.vocab_size(), ..named("hybrid") };
+    let dir = tempfile::tempdir().expect("a directory");
+    for path in write_both(dir.path(), &config, tokenizer.special_ids(), &tokenizer) {
+        let model = Model::open(&path).expect("opened");
+        let tokenizer = model.tokenizer().expect("its tokenizer");
+        assert_eq!(tokenizer.unknown(), Some(tokenizer.eos()), "{}", path.display());
+        let cost = |document: &str| {
+            let ids = ids_of(&tokenizer, document);
+            let logits = steps(&model, &mut model.new_state(), &ids[..ids.len() - 1]);
+            let rows = logits.chunks(config.vocab_size).zip(&ids[1..]);
+            rows.map(|(logits, target)| nats(logits, *target)).sum::<f64>()
+        };
+        for (document, n_unknown) in [("ab abc", 0), ("", 0), ("a Zab", 1), ("Z", 1), ("é b é", 4_u32)] {
+            let score = model.score_documents(&tokenizer, &[document], &|| ()).expect("scores").score;
+            let expected = cost(document) + f64::from(n_unknown) * 256_f64.ln();
+            assert_close(document, &[score.nats as f32], &[expected as f32], 1e-5);
+            assert_eq!((score.bytes, score.unknown_bytes), (document.len() as u64, n_unknown.into()), "{document}");
+            let json = serde_json::to_value(score).expect("JSON");
+            let told = (n_unknown > 0).then(|| serde_json::json!(n_unknown));
+            assert_eq!(json.get("unknown_bytes"), told.as_ref(), "{document}");
+        }
+        let both = model.score_documents(&tokenizer, &["a Zab", "é b é"], &|| ()).expect("scores").score;
+        assert_eq!((both.bytes, both.unknown_bytes), (12, 5));
+        assert_close("both", &[both.nats as f32], &[(cost("a Zab") + cost("é b é") + 5.0 * 256_f64.ln()) as f32], 1e-5);
     }
 }
 

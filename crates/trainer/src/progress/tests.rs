@@ -14,7 +14,7 @@ fn update(nats: f64) -> Update {
 
 /// A held-out byte costs `bpb` bits.
 fn score(bpb: f64) -> Score {
-    Score { nats: bpb * std::f64::consts::LN_2 * 10.0, tokens: 10, bytes: 10 }
+    Score { nats: bpb * std::f64::consts::LN_2 * 10.0, tokens: 10, bytes: 10, unknown_bytes: 0 }
 }
 
 /// Steps after which `what` is due in a run of good steps.
