@@ -23,6 +23,7 @@ Examples:
   itera compress --list                                     the recipes, a line each
   itera compress --recipe int4 runs/quickstart --dry-run    what it would do, and the size to the byte
   itera compress --recipe int4 runs/quickstart              writes runs/quickstart-int4
+  itera compress --recipe x50 runs/tiny --effort 4          four times the steps
   itera compress --recipe mine.toml runs/tiny -o out --data valid.txt
 
 A recipe is a TOML file of stages; docs/compression.md describes them. SIGINT, SIGTERM, SIGUSR1 and SIGHUP stop at the
@@ -43,6 +44,9 @@ pub struct Args {
     /// Change a key of the run's configuration: --set data.source=stories.txt (may be given again).
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Train so many times the steps of the recipe; 0.25 is a quarter.
+    #[arg(long, value_name = "TIMES", default_value = "1", value_parser = above_0)]
+    effort: f64,
     /// Show the builtin recipes.
     #[arg(long)]
     list: bool,
@@ -70,9 +74,9 @@ const TIMED_STEPS: u64 = 3;
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let (Some(recipe), Some(path), false) = (&args.recipe, &args.path, args.list) else {
-        return list(args.json);
+        return list(args.effort, args.json);
     };
-    let recipe = Recipe::find(recipe)?;
+    let recipe = Recipe::find(recipe)?.with_effort(args.effort);
     args.output.as_deref().map_or(Ok(()), require_unicode)?;
     say!("opening {} …", path.display());
     let mut config = Baseline::config(path, &args.overrides)?;
@@ -123,22 +127,32 @@ fn beside(baseline: &Baseline, recipe: &Recipe) -> PathBuf {
     baseline.run.with_file_name(format!("{}-{}", baseline.name, recipe.name))
 }
 
-fn list(json: bool) -> Result<ExitCode> {
-    let recipes = Recipe::builtin();
+fn above_0(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "expected a number above 0".into())
+}
+
+fn list(effort: f64, json: bool) -> Result<ExitCode> {
+    let recipes: Vec<Recipe> = Recipe::builtin().into_iter().map(|recipe| recipe.with_effort(effort)).collect();
     let mut out = io::stdout().lock();
     if json {
         writeln!(out, "{}", serde_json::to_string(&recipes)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(out, "{:9} {:>8} {:>10}  {:8}  what it does", "recipe", "smaller", "bits/byte", "trains")?;
+    let line = |out: &mut dyn Write, [name, size, loss, steps, time, about]: [&str; 6]| {
+        writeln!(out, "{name:9} {size:>8} {loss:>10} {steps:>8} {time:>8}  {about}")
+    };
+    line(&mut out, ["recipe", "smaller", "bits/byte", "steps", "time", "what it does"])?;
     for recipe in recipes {
-        let expect = recipe.expect.map_or((String::new(), String::new()), |expect| {
-            (format!("{}×", expect.times_smaller), format!("+{} %", expect.loss_percent))
-        });
-        let trains = if recipe.trains() { "yes" } else { "no" };
-        writeln!(out, "{:9} {:>8} {:>10}  {trains:8}  {}", recipe.name, expect.0, expect.1, recipe.about)?;
+        let size = recipe.expect.map(|expect| format!("{}×", expect.times_smaller)).unwrap_or_default();
+        let loss = recipe.expect.and_then(|expect| expect.loss_percent);
+        let loss = loss.map_or("?".into(), |percent| format!("+{percent} %"));
+        let steps = if recipe.trains() { recipe.steps().to_string() } else { "-".into() };
+        let minutes = recipe.expect.and_then(|expect| expect.minutes);
+        let time = minutes.map_or("-".into(), |minutes| in_words(Duration::from_secs_f64(60.0 * minutes)));
+        line(&mut out, [&recipe.name, &size, &loss, &steps, &time, &recipe.about])?;
     }
-    writeln!(out, "\naims on configs/tiny.toml; what was measured is in docs/compression.md")?;
+    writeln!(out, "\naims on configs/tiny.toml, time on two cores; what was measured is in docs/compression.md")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -156,16 +170,19 @@ fn dry_run(plan: &Plan<'_>, device: &Device, to: &Path, json: bool) -> Result<Ex
         writeln!(out, "{:28} {:10} {:7} {params:>10} {bytes:>10}", tensor.name, tensor.role, tensor.kind)?;
     }
     writeln!(out)?;
-    for (index, (stage, time)) in plan.stages.iter().zip(times).enumerate() {
+    for (index, (stage, time)) in plan.stages.iter().zip(&times).enumerate() {
         write!(out, "stage {}  {}", index + 1, stage.name)?;
         if stage.steps > 0 {
-            let minutes = time.as_secs_f64() / 60.0;
-            write!(out, ", {} steps of training ({} tokens), about {minutes:.0} min here", stage.steps, stage.tokens)?;
+            let (steps, tokens, time) = (stage.steps, stage.tokens, in_words(*time));
+            write!(out, ", {steps} steps of training ({tokens} tokens), about {time} here")?;
         }
         if let Some(teacher) = &stage.teacher {
             write!(out, ", {}", teaching(teacher))?;
         }
         writeln!(out)?;
+    }
+    if plan.stages.iter().filter(|stage| stage.steps > 0).count() > 1 {
+        writeln!(out, "training about {} here in all", in_words(times.iter().sum()))?;
     }
     let most = plan.matrix_budget_bytes.map_or("", |_| "at most ");
     if let Some(bytes) = plan.matrix_budget_bytes {
@@ -175,6 +192,12 @@ fn dry_run(plan: &Plan<'_>, device: &Device, to: &Path, json: bool) -> Result<Ex
     writeln!(out, "artifact {most}{bytes} bytes, {times:.2} times smaller than the weights in f32")?;
     writeln!(out, "output   {}", to.display())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Minutes, or hours where there are many.
+fn in_words(time: Duration) -> String {
+    let minutes = time.as_secs_f64() / 60.0;
+    if minutes < 99.5 { format!("{minutes:.0} min") } else { format!("{:.1} h", minutes / 60.0) }
 }
 
 /// Whom a stage learns from, and why.

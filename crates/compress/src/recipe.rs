@@ -66,8 +66,12 @@ pub struct Recipe {
 pub struct Expectation {
     /// Bytes of the baseline's weights in f32 for each byte of the artifact.
     pub times_smaller: f64,
-    /// By how much bits per byte rise, in per cent.
-    pub loss_percent: f64,
+    /// By how much bits per byte rise, in per cent; absent where nobody has measured it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_percent: Option<f64>,
+    /// Minutes of training on two cores; absent without training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<f64>,
 }
 
 impl Recipe {
@@ -97,9 +101,32 @@ impl Recipe {
         Self::parse(&path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy(), &text)
     }
 
+    /// With `effort` times the steps in every stage that trains, at least one. Warm-up and text by the baseline stay, and
+    /// what nobody has measured so is no longer expected.
+    #[must_use]
+    pub fn with_effort(mut self, effort: f64) -> Self {
+        if effort == 1.0 {
+            return self;
+        }
+        for training in self.stages.iter_mut().filter_map(|stage| stage.train.as_mut()) {
+            training.steps = (training.steps as f64 * effort).round().max(1.0) as u64;
+        }
+        self.expect = self.expect.map(|expect| Expectation {
+            loss_percent: expect.loss_percent.filter(|_| !self.trains()),
+            minutes: expect.minutes.map(|minutes| minutes * effort),
+            ..expect
+        });
+        self
+    }
+
     /// Whether any stage trains.
     pub fn trains(&self) -> bool {
-        self.stages.iter().any(|stage| stage.train.is_some())
+        self.steps() > 0
+    }
+
+    /// Optimiser steps of all stages together.
+    pub fn steps(&self) -> u64 {
+        self.stages.iter().filter_map(|stage| stage.train.as_ref()).map(|training| training.steps).sum()
     }
 
     fn parse(name: &str, text: &str) -> Result<Self> {
@@ -128,6 +155,8 @@ impl Recipe {
 
 #[cfg(test)]
 mod tests {
+    use itera_config::{Config, Schedule};
+
     use super::*;
 
     #[test]
@@ -140,6 +169,46 @@ mod tests {
             assert_eq!(Recipe::find(&recipe.name).expect("known"), recipe);
             assert!(recipe.expect.is_some(), "{} says what to expect", recipe.name);
         }
+    }
+
+    #[test]
+    fn recipes_that_train_through_rounding_spend_most_steps_in_the_decay_of_that() {
+        for recipe in Recipe::builtin() {
+            let last = recipe.stages.last().and_then(|stage| stage.train.as_ref());
+            let Some(training) = last else { continue };
+            let config = training.applied_to(&Config::default()).expect("valid").train;
+            let decays = config.schedule == Schedule::Cosine || config.decay_fraction == 1.0;
+            assert!(training.keys.contains_key("schedule") && decays, "{}: whatever the run's", recipe.name);
+            assert_eq!(config.min_lr_ratio, 0.0);
+            let share = (config.steps - config.warmup_steps) as f64 / recipe.steps() as f64;
+            assert!(share >= 0.7, "{}: {share}", recipe.name);
+        }
+    }
+
+    #[test]
+    fn effort_multiplies_steps_and_nothing_else() {
+        let x20 = Recipe::find("x20").expect("builtin");
+        let steps = |recipe: &Recipe| {
+            recipe.stages.iter().map(|stage| stage.train.as_ref().map(|train| train.steps)).collect::<Vec<_>>()
+        };
+        assert_eq!(x20.clone().with_effort(1.0), x20);
+        let (less, more) = (x20.clone().with_effort(0.25), x20.clone().with_effort(4.0));
+        assert_eq!(steps(&less), [Some(1750), Some(2000), Some(9250)]);
+        assert_eq!(steps(&more), [Some(28_000), Some(32_000), Some(148_000)]);
+        assert_eq!((more.steps(), x20.steps()), (208_000, 52_000));
+        assert_eq!(more.expect.and_then(|expect| expect.minutes), Some(400.0));
+        let mut undone = more;
+        undone.expect = x20.expect;
+        for (stage, other) in undone.stages.iter_mut().zip(&x20.stages) {
+            stage.train.as_mut().expect("it trains").steps = other.train.as_ref().expect("it trains").steps;
+        }
+        assert_eq!(undone, x20);
+
+        let int4 = Recipe::find("int4").expect("builtin");
+        assert_eq!(steps(&int4.clone().with_effort(1e-9)), [Some(1)]);
+        assert_eq!(int4.with_effort(2.0).expect.and_then(|expect| expect.loss_percent), None);
+        let int8 = Recipe::find("int8").expect("builtin");
+        assert_eq!(int8.clone().with_effort(2.0), int8, "nothing of it is trained");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, sync::atomic::Ordering};
 
-use itera_compress::{CompressError, Event, Misfit, Outcome, Report};
+use itera_compress::{CompressError, Event, Metadata, Misfit, Outcome, Recipe, Report};
 use itera_trainer::{Resume, StopFlag};
 
 use crate::support::{Fixture, QAT, open};
@@ -19,8 +19,10 @@ fn an_interrupted_recipe_goes_on_to_the_same_bytes() {
     let error = fixture.compress(&recipe, Resume::No, StopFlag::default()).expect_err("it is there already");
     assert!(matches!(&error, CompressError::Exists { path } if path.starts_with(&out)), "{error:?}");
     let changed = fixture.recipe("pause", &QAT.replace("steps = 8", "steps = 9"));
-    let error = fixture.compress(&changed, Resume::Last, StopFlag::default());
-    assert!(matches!(error, Err(CompressError::OtherRecipe { .. })), "{error:?}");
+    for other in [&changed, &recipe.clone().with_effort(2.0)] {
+        let error = fixture.compress(other, Resume::Last, StopFlag::default());
+        assert!(matches!(error, Err(CompressError::OtherRecipe { .. })), "{error:?}");
+    }
     let Outcome::Finished(report) = fixture.compress(&recipe, Resume::Last, StopFlag::default()).expect("done") else {
         panic!("interrupted")
     };
@@ -36,6 +38,22 @@ fn an_interrupted_recipe_goes_on_to_the_same_bytes() {
     let left: Vec<_> =
         fs::read_dir(&out).expect("a directory").map(|entry| entry.expect("an entry").file_name()).collect();
     assert!(left.len() == 2 && left.iter().all(|name| name == "stages" || name == "recipe.toml"), "{left:?}");
+}
+
+#[test]
+fn a_recipe_says_what_was_done_whatever_the_effort() {
+    let fixture = Fixture::new();
+    let harder = fixture.recipe("harder", QAT).with_effort(1.5);
+    let report = fixture.finish(&harder);
+    assert_eq!(report.stages[0].steps, 12);
+    let out = fixture.out("out-harder");
+    let written = Recipe::find(&out.join("recipe.toml").to_string_lossy()).expect("a recipe");
+    assert_eq!(written.stages, harder.stages);
+    let metadata = fs::read(out.join("compression_metadata.json")).expect("a file");
+    let metadata: Metadata = serde_json::from_slice(&metadata).expect("metadata");
+    assert_eq!(metadata.recipe.stages, harder.stages);
+    let again = fixture.finish(&written);
+    assert_eq!(again.stages[0].variant.bits_per_byte, report.stages[0].variant.bits_per_byte);
 }
 
 #[test]
