@@ -11,7 +11,6 @@
 //! belongs to a layer's inputs (K-FAC, arXiv 1503.05671), each input weighted by how much its token matters; GPTQ (arXiv
 //! 2210.17323) has the inputs unweighted. It needs nothing but gradients, so experts and embeddings have it too.
 
-use itera_data::Sampler;
 use itera_formats::rows_and_cols;
 use itera_kernels::{
     gemm::{Matrix, MatrixMut, Write, par_gemm},
@@ -74,13 +73,13 @@ fn for_each_gradient(
     session: Session<'_>,
     mut each: impl FnMut(usize, &[f32]),
 ) -> Result<(), Abort> {
-    let (config, train) = (&candidate.design.config, &candidate.design.data.train);
+    let config = &candidate.design.config;
     let device = session.device.clone().autodiff();
     let model = LanguageModel::from_values(&config.model, &device, candidate.values())?;
-    let sampler = Sampler::new(train.len(), config.train.seq_len, config.run.seed);
+    let sampler = candidate.design.data.sampler(config);
     for sequence in 0..tokens.div_ceil(config.train.seq_len) as u64 {
         session.proceed()?;
-        let batch = sampler.batch(train, sequence, 1);
+        let batch = sampler.batch(sequence, 1);
         let loss = losses(MicroBatch { model: &model, tokens: &batch, config: &config.train, dropout: None });
         for (index, gradient) in model.gradients(loss.cross_entropy.backward()).into_iter().enumerate() {
             each(index, &gradient);

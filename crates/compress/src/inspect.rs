@@ -1,6 +1,6 @@
 //! weights before and after → what a report shows of them: sensitivities, histograms, use of experts
 
-use itera_data::{Sampler, TokenBatch};
+use itera_data::TokenBatch;
 use itera_formats::Kind;
 use itera_model::LanguageModel;
 use itera_tokenizer::TokenId;
@@ -62,11 +62,10 @@ pub(crate) struct Calibration<'a> {
 impl<'a> Calibration<'a> {
     /// About `tokens` tokens, always the same.
     pub(crate) fn new(candidate: &'a Candidate, tokens: usize, session: Session<'a>) -> Self {
-        let (config, text) = (&candidate.design.config, &candidate.design.data.train);
-        let train = &config.train;
-        let sampler = Sampler::new(text.len(), train.seq_len, config.run.seed);
+        let (config, train) = (&candidate.design.config, &candidate.design.config.train);
+        let sampler = candidate.design.data.sampler(config);
         let batches = tokens.div_ceil(train.batch_size * train.seq_len) as u64;
-        let batch = |index| sampler.batch(text, index, train.batch_size);
+        let batch = |index| sampler.batch(index, train.batch_size);
         Self { candidate, session, batches: (0..batches).map(batch).collect() }
     }
 

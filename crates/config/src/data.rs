@@ -2,7 +2,18 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// `[data]`: where documents come from and how they are split.
+/// How text becomes the sequences that a model is trained and validated on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Windows {
+    /// All documents are one stream, which is cut anywhere, anew in each epoch.
+    #[default]
+    Stream,
+    /// A sequence begins where a document begins, or goes on where a piece of a longer one ends.
+    Documents,
+}
+
+/// `[data]`: where documents come from, how they are split, and cut into sequences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
@@ -30,6 +41,8 @@ pub struct DataConfig {
     pub text_field: String,
     /// Whether records without a text are left out and counted; if not, the first one is an error.
     pub skip_bad_records: bool,
+    /// `stream` or `documents`.
+    pub windows: Windows,
     /// Branch, tag or commit of a hub data set.
     pub hub_revision: String,
     /// Directory of tokenised shards, kept by content hash.
@@ -48,6 +61,7 @@ impl Default for DataConfig {
             separator: "<|endoftext|>".into(),
             text_field: "text".into(),
             skip_bad_records: false,
+            windows: Windows::Stream,
             hub_revision: "main".into(),
             cache_dir: "data/cache".into(),
         }

@@ -12,19 +12,22 @@
 
 use std::{fs, path::Path};
 
-use itera_config::{Config, TokenizerConfig, TokenizerKind};
+use itera_config::{Config, TokenizerConfig, TokenizerKind, Windows};
 use itera_files::{Sha256Digest, failed_to, write_atomic};
 use itera_tokenizer::{Alphabet, TokenId, Tokenizer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    batch::TokenBatch,
     corpus::{CORPUS_SEED, Corpus, CorpusSummary, SplitSummary, load_corpus_from},
     document::Document,
     error::DataError,
     hub::HubEnv,
     progress::{Progress, Watch},
+    sampler::Sampler,
     shard::{Shard, ShardWriter},
+    validation::{document_batches, stream_batches},
 };
 
 /// Version of everything between a corpus and its shards; raise it when the same corpus would give other tokens.
@@ -194,6 +197,28 @@ impl Dataset {
             }
         }
         Ok(())
+    }
+
+    /// The order in which a run of `config` reads the training split.
+    ///
+    /// # Panics
+    ///
+    /// If the split has not one sequence of `train.seq_len` tokens and the token after it, which [`prepare`] refuses.
+    pub fn sampler(&self, config: &Config) -> Sampler<'_> {
+        let (eos, seq_len) = (self.tokenizer.eos(), config.train.seq_len);
+        Sampler::new(&self.train, eos, config.data.windows, seq_len, config.run.seed)
+    }
+
+    /// The batches that a run of `config` is validated on, always the same: about `max_tokens` tokens from the start of the
+    /// held-out split on; 0 takes all.
+    pub fn validation_batches(&self, config: &Config, max_tokens: usize) -> Box<dyn Iterator<Item = TokenBatch> + '_> {
+        let (batch_size, seq_len) = (config.train.batch_size, config.train.seq_len);
+        match config.data.windows {
+            Windows::Stream => Box::new(stream_batches(&self.valid, max_tokens, batch_size, seq_len)),
+            Windows::Documents => {
+                Box::new(document_batches(&self.valid, self.tokenizer.eos(), max_tokens, batch_size, seq_len))
+            }
+        }
     }
 
     /// Texts of the first `count` training documents.

@@ -93,11 +93,12 @@ fn with_rates_of(config: &Config, other: &Config) -> Config {
 
 /// The configuration with what changes no step that was made at its default: where the run lies, on what it computes, what
 /// is logged, sampled and kept, when it is validated and when it gives up. Corpus and tokenizer are known by their
-/// contents, however they are spelled. The tokens that are scored decide, for validations are compared.
+/// contents, however they are spelled; into which sequences the text is cut is not among them. The tokens that are scored decide, for validations are compared.
 fn deciding(config: &Config) -> Config {
     let mut config = config.clone();
     config.run = RunConfig { seed: config.run.seed, ..RunConfig::default() };
-    (config.data, config.tokenizer) = (DataConfig::default(), TokenizerConfig::default());
+    config.data = DataConfig { windows: config.data.windows, ..DataConfig::default() };
+    config.tokenizer = TokenizerConfig::default();
     config.eval = EvalConfig { tokens: config.eval.tokens, ..EvalConfig::default() };
     config.train.max_skipped_steps = TrainConfig::default().max_skipped_steps;
     // in f32, backward computes the same gradients with and without, bit for bit
@@ -180,6 +181,8 @@ mod tests {
             "train.max_skipped_steps=3",
         ];
         assert_eq!(change(&[], &free), None);
+        let found = change(&[], &["data.windows=documents"]).expect("other batches");
+        assert_eq!(found, "configuration: [data] windows = \"stream\" → windows = \"documents\"");
         let found = change(&[], &["eval.tokens=4096"]).expect("no comparison with earlier validations");
         assert!(found.contains("[eval] tokens"), "{found}");
         // in f32, backward computes again what it would have read

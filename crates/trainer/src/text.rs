@@ -10,15 +10,13 @@ use crate::{learner::Task, losses::LossParts, method::Method, objective::MicroBa
 /// Predicting the next token of a corpus.
 pub(crate) struct Text<'a> {
     config: &'a Config,
-    data: &'a Dataset,
     method: &'a dyn Method,
-    sampler: Sampler,
+    sampler: Sampler<'a>,
 }
 
 impl<'a> Text<'a> {
     pub(crate) fn new(config: &'a Config, data: &'a Dataset, method: &'a dyn Method) -> Self {
-        let sampler = Sampler::new(data.train.len(), config.train.seq_len, config.run.seed);
-        Self { config, data, method, sampler }
+        Self { config, method, sampler: data.sampler(config) }
     }
 }
 
@@ -27,7 +25,7 @@ impl Task for Text<'_> {
     type Batch = TokenBatch;
 
     fn batch(&self, index: u64) -> TokenBatch {
-        self.sampler.batch(&self.data.train, index, self.config.train.batch_size)
+        self.sampler.batch(index, self.config.train.batch_size)
     }
 
     fn losses(&self, model: &LanguageModel, tokens: &TokenBatch, index: u64) -> LossParts {

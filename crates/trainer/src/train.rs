@@ -4,7 +4,6 @@ use std::{path::Path, time::Instant};
 
 use itera_checkpoint::CheckpointStore;
 use itera_config::{Config, TrainConfig};
-use itera_data::validation_batches;
 use itera_metrics::{StepRecord, resident_bytes};
 use itera_tokenizer::{TokenId, Tokenizer};
 
@@ -151,9 +150,9 @@ impl<'a> Run<'a> {
         let score = match validation {
             Some(validation) => validation.score,
             None => {
-                let TrainConfig { batch_size, seq_len, .. } = self.job.config.train;
-                let data = self.job.data;
-                let one = validation_batches(&data.valid, batch_size * seq_len, batch_size, seq_len).take(1);
+                let config = self.job.config;
+                let TrainConfig { batch_size, seq_len, .. } = config.train;
+                let one = self.job.data.validation_batches(config, batch_size * seq_len).take(1);
                 validate(&self.learner.valid(), one, |_| 0)
             }
         };
@@ -164,8 +163,7 @@ impl<'a> Run<'a> {
     fn validate(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Validation {
         let (config, data) = (self.job.config, self.job.data);
         let model = self.learner.valid();
-        let batches =
-            validation_batches(&data.valid, config.eval.tokens, config.train.batch_size, config.train.seq_len);
+        let batches = data.validation_batches(config, config.eval.tokens);
         let score = validate(&model, batches, |id| data.tokenizer.token_bytes(TokenId(id as u32)));
         let step = self.progress.state.step;
         self.progress.state.samples = samples(&model, step, config, &data.tokenizer).unwrap_or_else(|error| {

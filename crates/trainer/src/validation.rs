@@ -6,7 +6,7 @@ use itera_runtime::Score;
 
 use crate::objective::ids;
 
-/// Score every token of `batches`; `token_bytes` says how many bytes of text a token stands for.
+/// Score every token of `batches` that counts; `token_bytes` says how many bytes of text a token stands for.
 ///
 /// `model` should be without autodiff. Sums are taken in f64 in a fixed order.
 pub fn validate(
@@ -19,11 +19,15 @@ pub fn validate(
     for batch in batches {
         let state = model.initial_state(batch.batch_size);
         let output = model.forward(ids(&batch, &batch.inputs, &device), state, None);
-        let nats = model.nats(output.hidden, ids(&batch, &batch.targets, &device));
+        let is_scored = |target: &i32| *target != TokenBatch::UNSCORED;
+        // any token will do where none counts
+        let targets: Vec<i32> = batch.targets.iter().map(|&id| if is_scored(&id) { id } else { 0 }).collect();
+        let nats = model.nats(output.hidden, ids(&batch, &targets, &device));
         let nats = nats.into_data().try_into_vec::<f32>().expect("losses are f32");
-        score.nats += nats.iter().map(|&n| f64::from(n)).sum::<f64>();
-        score.tokens += nats.len() as u64;
-        score.bytes += batch.targets.iter().map(|&id| token_bytes(id) as u64).sum::<u64>();
+        let scored = || batch.targets.iter().zip(&nats).filter(|(target, _)| is_scored(target));
+        score.nats += scored().map(|(_, &nats)| f64::from(nats)).sum::<f64>();
+        score.tokens += scored().count() as u64;
+        score.bytes += scored().map(|(&target, _)| token_bytes(target) as u64).sum::<u64>();
     }
     score
 }

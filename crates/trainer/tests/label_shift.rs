@@ -1,8 +1,8 @@
 //! Labels are shifted exactly once on the way from the corpus to the loss.
 
 use burn::tensor::Device;
-use itera_config::TrainConfig;
-use itera_data::{Sampler, Shard, ShardWriter};
+use itera_config::{TrainConfig, Windows};
+use itera_data::{Sampler, Shard, ShardWriter, stream_batches};
 use itera_model::LanguageModel;
 use itera_shape::ModelConfig;
 use itera_testkit::uniform;
@@ -48,14 +48,14 @@ fn counting(dir: &std::path::Path) -> Shard {
 fn a_model_that_knows_the_next_token_has_loss_zero_and_one_that_knows_another_has_not() {
     let dir = tempfile::tempdir().expect("a directory");
     let shard = counting(dir.path());
-    let sampler = Sampler::new(shard.len(), 33, 0);
+    let sampler = Sampler::new(&shard, TokenId(0), Windows::Stream, 33, 0);
     for shift in [0, 1, 2] {
         let model = oracle(shift, &Device::flex());
-        let batch = sampler.batch(&shard, 3, 4);
+        let batch = sampler.batch(3, 4);
         let config = &TrainConfig::default();
         let input = MicroBatch { model: &model, tokens: &batch, config, dropout: None };
         let training = losses(input).cross_entropy.into_scalar::<f32>();
-        let score = validate(&model, itera_data::validation_batches(&shard, 0, 4, 33), |_| 1);
+        let score = validate(&model, stream_batches(&shard, 0, 4, 33), |_| 1);
         assert_eq!(score.tokens as usize, shard.len() - 1);
         if shift == 1 {
             assert_eq!((training, score.nats), (0.0, 0.0));

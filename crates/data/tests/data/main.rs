@@ -4,6 +4,7 @@
 
 mod corpus;
 mod dataset;
+mod documents;
 mod files;
 #[cfg(feature = "hub")]
 mod hub;

@@ -1,11 +1,17 @@
-//! The order of training, and the fixed batches of a validation.
+//! The order of training, and the fixed batches of a validation, where text is one stream.
 
 use std::collections::HashSet;
 
-use itera_data::{Sampler, TokenBatch, validation_batches};
+use itera_config::Windows;
+use itera_data::{Sampler, Shard, TokenBatch, stream_batches};
+use itera_tokenizer::TokenId;
 use proptest::prelude::*;
 
 use crate::shard::shard_of;
+
+fn sampler(shard: &Shard, seq_len: usize, seed: u64) -> Sampler<'_> {
+    Sampler::new(shard, TokenId(0), Windows::Stream, seq_len, seed)
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
@@ -18,9 +24,10 @@ proptest! {
         epoch in 0u64..5,
     ) {
         let n_tokens = seq_len + more_tokens;
-        let sampler = Sampler::new(n_tokens, seq_len, seed);
+        let (_dir, shard) = shard_of(&vec![1; n_tokens], 300);
+        let sampler = sampler(&shard, seq_len, seed);
         let count = sampler.windows_per_epoch();
-        let windows: Vec<_> = (epoch * count..(epoch + 1) * count).map(|i| sampler.window(i)).collect();
+        let windows: Vec<_> = (epoch * count..(epoch + 1) * count).flat_map(|i| sampler.window(i)).collect();
         prop_assert!(windows.iter().all(|window| window.len() == seq_len + 1 && window.end <= n_tokens));
         let mut targets: Vec<usize> = windows.iter().flat_map(|window| window.start + 1..window.end).collect();
         targets.sort_unstable();
@@ -38,8 +45,8 @@ proptest! {
     ) {
         let ids: Vec<u32> = (0..200).collect();
         let (_dir, shard) = shard_of(&ids, 300);
-        let sampler = Sampler::new(shard.len(), seq_len, seed);
-        let batch = sampler.batch(&shard, micro_batch, batch_size);
+        let sampler = sampler(&shard, seq_len, seed);
+        let batch = sampler.batch(micro_batch, batch_size);
         prop_assert_eq!((batch.batch_size, batch.seq_len), (batch_size, seq_len));
         prop_assert_eq!(batch.inputs.len(), batch_size * seq_len);
         prop_assert!(batch.inputs.iter().zip(&batch.targets).all(|(input, target)| *target == input + 1));
@@ -47,7 +54,7 @@ proptest! {
         prop_assert_eq!(&positions, &batch.targets, "the token at position i is i");
         for (row, inputs) in batch.inputs.chunks(seq_len).enumerate() {
             let window = sampler.window(micro_batch * batch_size as u64 + row as u64);
-            prop_assert_eq!(inputs[0] as usize, window.start);
+            prop_assert_eq!(inputs[0] as usize, window[0].start);
         }
     }
 
@@ -61,7 +68,7 @@ proptest! {
         let ids: Vec<u32> = (0..n_tokens as u32).collect();
         let (_dir, shard) = shard_of(&ids, 300);
         prop_assume!(n_tokens > seq_len);
-        let batches: Vec<TokenBatch> = validation_batches(&shard, max_tokens, batch_size, seq_len).collect();
+        let batches: Vec<TokenBatch> = stream_batches(&shard, max_tokens, batch_size, seq_len).collect();
         prop_assert!(batches.iter().all(|batch| batch.inputs.len() == batch.batch_size * batch.seq_len));
         prop_assert!(batches.iter().all(|batch| (1..=batch_size).contains(&batch.batch_size)));
         let targets: Vec<i32> = batches.iter().flat_map(|batch| batch.targets.clone()).collect();
@@ -78,10 +85,11 @@ proptest! {
 
 #[test]
 fn epochs_and_seeds_differ_in_order_and_cut() {
+    let (_dir, shard) = shard_of(&[1; 10_000], 300);
     let epoch = |seed, epoch| {
-        let sampler = Sampler::new(10_000, 32, seed);
+        let sampler = sampler(&shard, 32, seed);
         let count = sampler.windows_per_epoch();
-        (epoch * count..(epoch + 1) * count).map(|i| sampler.window(i).start).collect::<Vec<_>>()
+        (epoch * count..(epoch + 1) * count).map(|i| sampler.window(i)[0].start).collect::<Vec<_>>()
     };
     assert_eq!(epoch(1, 0), epoch(1, 0));
     let cuts: HashSet<_> = (0..8).map(|i| epoch(1, i)[0] % 32).collect();
@@ -92,6 +100,8 @@ fn epochs_and_seeds_differ_in_order_and_cut() {
 
 #[test]
 fn the_shortest_stream_has_one_window() {
-    let sampler = Sampler::new(9, 8, 3);
-    assert_eq!((sampler.windows_per_epoch(), sampler.window(0), sampler.window(5)), (1, 0..9, 0..9));
+    let (_dir, shard) = shard_of(&[1; 9], 300);
+    let sampler = sampler(&shard, 8, 3);
+    assert_eq!(sampler.windows_per_epoch(), 1);
+    assert!([0, 5].map(|sequence| sampler.window(sequence)).iter().flatten().eq([&(0..9), &(0..9)]));
 }

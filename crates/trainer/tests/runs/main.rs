@@ -1,5 +1,6 @@
 //! Whole runs.
 
 mod directory;
+mod documents;
 mod steps;
 mod support;

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use itera_data::validation_batches;
 use itera_model::{LanguageModel, ModelError};
 use itera_ops::composite;
 use itera_shape::NamedTensor;
@@ -152,8 +151,7 @@ fn a_method_decides_what_is_computed_with_and_gradients_go_straight_through() {
         let mut values = values.into_iter();
         let model =
             LanguageModel::from_tensors(&config.model, &Device::flex(), &mut |_, _| values.next().expect("all"));
-        let (size, len) = (config.train.batch_size, config.train.seq_len);
-        let batches = validation_batches(&data.valid, config.eval.tokens, size, len);
+        let batches = data.validation_batches(&config, config.eval.tokens);
         let bytes = |id: i32| data.tokenizer.token_bytes(TokenId(id as u32));
         validate(&model.expect("a model"), batches, bytes).bits_per_byte()
     };
