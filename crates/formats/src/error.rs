@@ -9,6 +9,9 @@ use itera_shape::InvalidModel;
 
 use crate::printable::printable;
 
+/// What the functions of this crate return.
+pub type Result<T, E = FormatError> = std::result::Result<T, E>;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

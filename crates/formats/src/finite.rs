@@ -4,7 +4,7 @@ use std::path::Path;
 
 use itera_kernels::quant::{Kind, dequantize};
 
-use crate::{FormatError, Result};
+use crate::error::{FormatError, Result};
 
 /// Numbers of packed blocks that are looked at together; whole blocks of every kind.
 const PART: usize = 1 << 14;

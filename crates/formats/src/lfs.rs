@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{FormatError, Result};
+use crate::error::{FormatError, Result};
 
 /// How every pointer begins: <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>.
 const BEGINNING: &[u8] = b"version https://git-lfs.github.com/spec/";

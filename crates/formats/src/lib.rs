@@ -24,13 +24,10 @@ mod packed;
 mod printable;
 mod tensors;
 
-pub use error::{FormatError, LlamaCppLimit};
+pub use error::{FormatError, LlamaCppLimit, Result};
 pub use itera_kernels::quant::Kind;
 pub use listing::{ListedTensor, Listing, MetadataValue, NumberType};
 pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
 pub use packed::{PackedTensor, TensorLayout, pack_model, packed_kind, rows_and_cols};
 pub use printable::printable;
 pub use tensors::{read_safetensors, write_safetensors};
-
-/// What the functions of this crate return.
-pub type Result<T, E = FormatError> = std::result::Result<T, E>;

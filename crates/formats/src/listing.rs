@@ -15,8 +15,11 @@ use itera_kernels::quant::Kind;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::gguf::{Gguf, Value};
-use crate::{FormatError, Result, hf};
+use crate::{
+    error::{FormatError, Result},
+    gguf::{Gguf, Value},
+    hf,
+};
 
 /// What a model file or directory holds.
 #[derive(Clone, Debug, PartialEq)]

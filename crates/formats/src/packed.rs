@@ -10,8 +10,10 @@ use std::borrow::Borrow;
 use itera_kernels::quant::{self, Kind, MatrixError, QuantMatrix};
 use itera_shape::{ModelConfig, TensorRef};
 
-use crate::finite::{check_blocks, check_storable};
-use crate::{FormatError, Result};
+use crate::{
+    error::{FormatError, Result},
+    finite::{check_blocks, check_storable},
+};
 
 /// A packed tensor but for its numbers: what decides how many bytes a file has.
 #[derive(Clone, Debug, PartialEq, Eq)]

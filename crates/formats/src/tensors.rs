@@ -17,9 +17,11 @@ use itera_shape::{NamedTensor, TensorRef};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use crate::header::Header;
-use crate::lfs::refuse_pointer;
-use crate::{FormatError, Result};
+use crate::{
+    error::{FormatError, Result},
+    header::Header,
+    lfs::refuse_pointer,
+};
 
 /// Bytes of the header's length.
 const LENGTH_BYTES: usize = 8;

@@ -6,6 +6,9 @@ use itera_files::FileError;
 
 use crate::layout::ExpertLayout;
 
+/// What the functions of this crate return.
+pub type Result<T, E = MetricsError> = std::result::Result<T, E>;
+
 /// A metrics file that could not be read or written, or a record that does not fit it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

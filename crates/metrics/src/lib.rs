@@ -23,7 +23,7 @@ mod tensorboard;
 mod writer;
 
 pub use environment::Environment;
-pub use error::MetricsError;
+pub use error::{MetricsError, Result};
 pub use git::GitRevision;
 pub use layout::ExpertLayout;
 pub use limits::{CpuLimit, MemoryLimit, cpu_limit, memory_limit};
@@ -32,6 +32,3 @@ pub use record::{StepRecord, TIMING_COLUMNS};
 pub use report::{Best, Report, Sample, Totals};
 pub use tensorboard::TensorBoard;
 pub use writer::{MetricsWriter, read_records};
-
-/// Result of this crate.
-pub type Result<T> = std::result::Result<T, MetricsError>;

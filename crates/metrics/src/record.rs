@@ -3,8 +3,10 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::layout::ExpertLayout;
-use crate::{MetricsError, Result};
+use crate::{
+    error::{MetricsError, Result},
+    layout::ExpertLayout,
+};
 
 /// Columns that depend on the machine and the hour. All others are the same whenever a run is repeated or resumed.
 pub const TIMING_COLUMNS: [&str; 3] = ["tokens_per_s", "step_ms", "resident_mb"];

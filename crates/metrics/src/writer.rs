@@ -12,7 +12,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{ExpertLayout, MetricsError, Result, StepRecord};
+use crate::{
+    error::{MetricsError, Result},
+    layout::ExpertLayout,
+    record::StepRecord,
+};
 use itera_files::failed_to;
 
 const JSONL: &str = "metrics.jsonl";

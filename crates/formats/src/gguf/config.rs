@@ -11,7 +11,7 @@ use super::file::{Entry, Gguf};
 use super::metadata::Metadata;
 use super::names::{EMBED, HEAD};
 use super::value::{Array, Value};
-use crate::{FormatError, Result};
+use crate::error::{FormatError, Result};
 
 /// Architectures of this family: with SSM layers, without but with experts, and without either.
 pub(super) const HYBRID: &str = "granitehybrid";

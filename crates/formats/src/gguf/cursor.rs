@@ -3,8 +3,10 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::printable::printable;
-use crate::{FormatError, Result};
+use crate::{
+    error::{FormatError, Result},
+    printable::printable,
+};
 
 /// A place in a file that is being read.
 pub(super) struct Cursor<'a> {

@@ -18,8 +18,10 @@ use std::path::Path;
 use super::cursor::Cursor;
 use super::tensor_type::TensorType;
 use super::value::Value;
-use crate::lfs::refuse_pointer;
-use crate::{FormatError, Result};
+use crate::{
+    error::{FormatError, Result},
+    lfs::refuse_pointer,
+};
 
 pub(super) const MAGIC: [u8; 4] = *b"GGUF";
 

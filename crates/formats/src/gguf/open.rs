@@ -6,8 +6,10 @@ use std::path::Path;
 use super::file::{Gguf, TensorInfo};
 use super::names::stored;
 use super::{config, tensor_type};
-use crate::model_file::{Bytes, Layout, Opened, Weights};
-use crate::{FormatError, ModelFile, Result};
+use crate::{
+    error::{FormatError, Result},
+    model_file::{Bytes, Layout, ModelFile, Opened, Weights},
+};
 use itera_files::MappedFile;
 
 impl ModelFile {

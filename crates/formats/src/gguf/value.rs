@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::cursor::Cursor;
-use crate::Result;
+use crate::error::Result;
 
 /// A value in the metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::file::Gguf;
 use super::metadata::Metadata;
 use super::value::{Array, Value};
-use crate::{FormatError, Result};
+use crate::error::{FormatError, Result};
 use itera_shape::SpecialIds;
 
 /// A byte-level BPE of the GPT-2 kind.

@@ -23,10 +23,13 @@ use super::metadata::{Metadata, put_text};
 use super::names::{Stored, stored};
 use super::vocabulary::Vocabulary;
 use super::{rotary, tensor_type};
-use crate::finite::check_storable;
-use crate::hf::{in_order, own_name_and_shape};
-use crate::model_file::Piece;
-use crate::{FormatError, LlamaCppLimit, PackedTensor, Result, TensorLayout};
+use crate::{
+    error::{FormatError, LlamaCppLimit, Result},
+    finite::check_storable,
+    hf::{in_order, own_name_and_shape},
+    model_file::Piece,
+    packed::{PackedTensor, TensorLayout},
+};
 
 /// Version of the format that is written.
 const VERSION: u32 = 3;

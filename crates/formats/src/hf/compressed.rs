@@ -9,7 +9,7 @@ use itera_kernels::quant::Kind;
 use serde_json::{Value, json};
 
 use super::settings::{Settings, unsupported};
-use crate::Result;
+use crate::error::Result;
 
 pub(super) const QUANTIZATION: &str = "quantization_config";
 const GROUPS: &str = "config_groups";

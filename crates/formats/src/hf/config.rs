@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::compressed;
 use super::settings::{Settings, unsupported};
-use crate::{FormatError, Result};
+use crate::error::{FormatError, Result};
 
 /// Stands for "no upper limit of Δ": a softplus comes near it only for an input as large, and, unlike infinity, it is a
 /// number in JSON.

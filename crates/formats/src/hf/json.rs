@@ -7,8 +7,10 @@ use std::path::Path;
 use itera_files::{failed_to, write_atomic};
 use serde_json::Value;
 
-use crate::lfs::refuse_pointer;
-use crate::{FormatError, Result};
+use crate::{
+    error::{FormatError, Result},
+    lfs::refuse_pointer,
+};
 
 /// Adds the file to an error about what it says.
 pub(super) fn in_file(path: &Path) -> impl Fn(FormatError) -> FormatError {

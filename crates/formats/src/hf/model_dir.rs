@@ -13,8 +13,11 @@ use super::config::eos_ids;
 use super::json::{in_file, read_json, write_json};
 use super::shards::{Shard, WEIGHTS, open_weights};
 use super::{Stored, config_json, generation_config_json, names, parse_config, stored};
-use crate::finite::{check_finite, check_storable};
-use crate::{FormatError, Result, write_safetensors};
+use crate::{
+    error::{FormatError, Result},
+    finite::{check_finite, check_storable},
+    tensors::write_safetensors,
+};
 
 pub(crate) const CONFIG: &str = "config.json";
 pub(super) const GENERATION_CONFIG: &str = "generation_config.json";

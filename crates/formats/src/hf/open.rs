@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::model_dir::{Described, read_described, stored_in_order};
 use super::shards::open_weights;
-use crate::model_file::{Bytes, Layout, Opened, Weights, pieces_of};
-use crate::{ModelFile, Result};
+use crate::{
+    error::Result,
+    model_file::{Bytes, Layout, ModelFile, Opened, Weights, pieces_of},
+};
 
 impl ModelFile {
     /// Opens a model directory, ours or one that others wrote.

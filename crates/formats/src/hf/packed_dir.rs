@@ -25,8 +25,11 @@ use super::model_dir::{CONFIG, GENERATION_CONFIG, hf_name_and_shape, in_order, o
 use super::shards::WEIGHTS;
 use super::stored::CODES_A_WORD;
 use super::{config_json, generation_config_json, int4};
-use crate::tensors::{Described, Encoded, dtype_of, encode, header_of};
-use crate::{FormatError, PackedTensor, Result, TensorLayout};
+use crate::{
+    error::{FormatError, Result},
+    packed::{PackedTensor, TensorLayout},
+    tensors::{Described, Encoded, dtype_of, encode, header_of},
+};
 
 /// The kind that a tensor gets in a directory whose matrices are to be `kind`: q4_0 is for modules with whole blocks, and
 /// f8_e4m3 stands in for it elsewhere; what is no matrix is F32.

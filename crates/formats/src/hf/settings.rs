@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{FormatError, Result};
+use crate::error::{FormatError, Result};
 
 /// Characters of a foreign value that a message repeats.
 const SHOWN: usize = 80;

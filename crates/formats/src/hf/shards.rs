@@ -13,8 +13,10 @@ use serde::Deserialize;
 
 use super::json::{in_file, read_json};
 use super::settings::unsupported;
-use crate::tensors::{Indexed, index};
-use crate::{FormatError, Result};
+use crate::{
+    error::{FormatError, Result},
+    tensors::{Indexed, index},
+};
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";

@@ -18,8 +18,10 @@ use safetensors::Dtype;
 
 use super::int4;
 use super::shards::Shard;
-use crate::tensors::Indexed;
-use crate::{FormatError, Result};
+use crate::{
+    error::{FormatError, Result},
+    tensors::Indexed,
+};
 
 /// Codes of 4 bits in an I32.
 pub(super) const CODES_A_WORD: usize = 8;

@@ -10,10 +10,13 @@ use itera_kernels::quant::dequantize;
 use itera_shape::{NamedTensor, TensorSpec};
 
 use super::pieces::pieces_of;
-use crate::finite::check_finite;
-use crate::gguf::rotary;
-use crate::hf::HfModel;
-use crate::{ModelFile, Result, RotaryPairs};
+use crate::{
+    error::Result,
+    finite::check_finite,
+    gguf::rotary,
+    hf::HfModel,
+    model_file::{ModelFile, RotaryPairs},
+};
 
 impl ModelFile {
     /// The whole model in f32: the numbers that the file's stand for, but for `a_log` of a GGUF file, which holds

@@ -4,8 +4,12 @@ use itera_kernels::quant::dequantize;
 use itera_shape::TensorSpec;
 
 use super::{Layout, Piece, pieces_of};
-use crate::finite::{check_finite, is_surely_finite};
-use crate::{ModelFile, Result, gguf, hf};
+use crate::{
+    error::Result,
+    finite::{check_finite, is_surely_finite},
+    gguf, hf,
+    model_file::ModelFile,
+};
 
 impl ModelFile {
     /// Looks through all weights, or the scales of their blocks: 12 million take less than a millisecond in q8_0, some

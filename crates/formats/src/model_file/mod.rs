@@ -19,10 +19,12 @@ use itera_files::{MappedFile, failed_to};
 use itera_kernels::quant::{Kind, QuantMatrix};
 use itera_shape::{ModelConfig, SpecialIds, TensorRef};
 
-use crate::gguf::{Gguf, Vocabulary};
-use crate::hf;
-use crate::lfs::refuse_pointer;
-use crate::{FormatError, Result};
+use crate::{
+    error::{FormatError, Result},
+    gguf::{Gguf, Vocabulary},
+    hf,
+    lfs::refuse_pointer,
+};
 pub(crate) use pieces::{Piece, pieces_of};
 pub(crate) use weights::Weights;
 

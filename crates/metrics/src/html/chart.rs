@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use plotters::prelude::*;
 
-use crate::{MetricsError, Result};
+use crate::error::{MetricsError, Result};
 
 /// Size of a chart in its own units; the page scales it.
 const SIZE: (u32, u32) = (640, 260);

@@ -11,7 +11,7 @@ pub use chart::{Bars, Chart, Series, short};
 use chart::COLOURS;
 use serde_json::Value;
 
-use crate::Result;
+use crate::error::Result;
 
 /// A whole page.
 pub fn document(title: &str, body: &str) -> String {

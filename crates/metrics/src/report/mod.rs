@@ -12,7 +12,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Environment, GitRevision, MetricsError, Result, StepRecord};
+use crate::{
+    environment::Environment,
+    error::{MetricsError, Result},
+    git::GitRevision,
+    record::StepRecord,
+};
 
 /// Everything that a run has to say at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,8 +5,12 @@
 //! ```
 
 use super::{Report, Sample};
-use crate::html::{Chart, Series, details, document, escape, figures, section, short, table};
-use crate::{GitRevision, Result, StepRecord};
+use crate::{
+    error::Result,
+    git::GitRevision,
+    html::{Chart, Series, details, document, escape, figures, section, short, table},
+    record::StepRecord,
+};
 
 /// The page.
 pub(super) fn render(report: &Report, records: &[StepRecord]) -> Result<String> {

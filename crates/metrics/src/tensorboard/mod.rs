@@ -20,7 +20,7 @@ use prost::Message;
 
 use itera_files::failed_to;
 
-use crate::{Result, StepRecord};
+use crate::{error::Result, record::StepRecord};
 
 /// How the name of every event file begins; the second of its making follows.
 const PREFIX: &str = "events.out.tfevents.";
