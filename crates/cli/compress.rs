@@ -15,7 +15,14 @@ use itera_compress::{
 };
 use itera_trainer::Resume;
 
-use crate::{args::DeviceArgs, eval, progress::Progress, report, setup, signals, talk::say};
+use crate::{
+    args::DeviceArgs,
+    documents::{DataArgs, Documents, Split},
+    eval,
+    progress::Progress,
+    report, setup, signals,
+    talk::say,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -38,9 +45,8 @@ pub struct Args {
     /// Directory to write; if not given, RUN-RECIPE beside the run.
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Documents to score on instead of the run's held-out split (path, glob or hub:…; may be given again).
-    #[arg(long, value_name = "SOURCE")]
-    data: Vec<String>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Change a key of the run's configuration: --set data.source=stories.txt (may be given again).
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
@@ -90,14 +96,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if args.dry_run {
         return dry_run(&plan, &device, &out, args.json);
     }
-    let documents = match args.data.as_slice() {
-        [] => itera_data::load_corpus(&baseline.config.data).context("cannot load the run's corpus")?.valid,
-        sources => itera_data::load_documents(sources, &baseline.config.data)?.valid,
-    };
-    let documents: Vec<&str> = documents.iter().map(|document| document.text()).collect();
+    let documents = Documents::of_run(&args.data, Split::Valid, baseline.config.data.clone())?;
+    let texts = documents.texts();
+    if let Some(found) = &documents.found {
+        say!("scoring {} documents: {found}", texts.len());
+    }
     let job = Job {
         plan: &plan,
-        documents: &documents,
+        documents: &texts,
         out: &out,
         resume: match (args.resume, args.overwrite) {
             (true, _) => Resume::Last,

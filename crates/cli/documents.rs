@@ -1,4 +1,4 @@
-//! What `eval` and `compare` score: sources → documents, and how they were told apart
+//! What `eval`, `compare` and `compress` score: sources → documents, and how they were told apart
 
 use std::{fmt, path::Path};
 
@@ -8,9 +8,9 @@ use itera_config::{Config, DataConfig, Separator};
 use itera_data::{CorpusSummary, Document};
 use serde::Serialize;
 
-/// Where documents come from, and how they are found in it.
 use crate::hints::with_hint;
 
+/// Where documents come from, and how they are found in it.
 #[derive(Debug, clap::Args)]
 pub struct DataArgs {
     /// Documents to score instead of the held-out split of the (first) model's run: path, glob, directory, - or hub:…
@@ -59,26 +59,36 @@ pub struct Found {
 impl Documents {
     /// The documents that `args` name, or if they name none a split of the corpus that the run of `model` was trained on.
     pub fn load(args: &DataArgs, split: Split, model: &Path) -> Result<Self> {
-        let config = run_config(model)?;
-        if !args.data.is_empty() {
-            let mut config = config.map_or_else(DataConfig::default, |config| config.data);
-            config.separator = args.separator.clone().unwrap_or(config.separator);
-            config.text_field = args.text_field.clone().unwrap_or(config.text_field);
-            let corpus = itera_data::load_documents(&args.data, &config)?;
-            let left_out = LeftOut::of(&corpus.summary);
-            let found = Found { separator: config.separator, text_field: config.text_field, left_out };
-            return Ok(Self { documents: corpus.valid, found: Some(found) });
+        match run_config(model)? {
+            Some(config) => Self::of_run(args, split, config.data),
+            None if args.data.is_empty() => {
+                let problem = format!("{} is not a run, so there is no held-out split of its own", model.display());
+                Err(with_hint(problem, "say what to score with --data FILE"))
+            }
+            None => Self::named(args, DataConfig::default()),
         }
-        let Some(config) = config else {
-            let problem = format!("{} is not a run, so there is no held-out split of its own", model.display());
-            return Err(with_hint(problem, "say what to score with --data FILE"));
-        };
-        let corpus = itera_data::load_corpus(&config.data).context("cannot load the run's corpus")?;
+    }
+
+    /// The documents that `args` name, or if they name none a split of the corpus that `config` describes.
+    pub fn of_run(args: &DataArgs, split: Split, config: DataConfig) -> Result<Self> {
+        if !args.data.is_empty() {
+            return Self::named(args, config);
+        }
+        let corpus = itera_data::load_corpus(&config).context("cannot load the run's corpus")?;
         let documents = match split {
             Split::Train => corpus.train,
             Split::Valid => corpus.valid,
         };
         Ok(Self { documents, found: None })
+    }
+
+    fn named(args: &DataArgs, mut config: DataConfig) -> Result<Self> {
+        config.separator = args.separator.clone().unwrap_or(config.separator);
+        config.text_field = args.text_field.clone().unwrap_or(config.text_field);
+        let corpus = itera_data::load_documents(&args.data, &config)?;
+        let left_out = LeftOut::of(&corpus.summary);
+        let found = Found { separator: config.separator, text_field: config.text_field, left_out };
+        Ok(Self { documents: corpus.valid, found: Some(found) })
     }
 
     pub fn texts(&self) -> Vec<&str> {

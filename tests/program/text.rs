@@ -40,6 +40,15 @@ fn a_model_file_scores_text_parted_as_its_run_does_when_told_how() {
     assert!(told.contains("12 (text parted at blank lines"), "{told}");
     here.fails(2, &["eval", "run.gguf", "--separator", ""]);
     here.fails(2, &["eval", "run.gguf", "--data", "held.txt", "--separator", "a\nb"]);
+
+    for (more, documents) in
+        [(&[][..], "12 documents: text parted at blank lines"), (&["--separator", r"\n"], "24 documents")]
+    {
+        let args = ["compress", "--recipe", "bf16", "run", "--data", "held.txt", "--overwrite"];
+        let told = here.run(&[&args[..], more].concat());
+        let told = String::from_utf8(told.stderr).expect("UTF-8");
+        assert!(told.contains(&format!("scoring {documents}")), "{told}");
+    }
 }
 
 #[test]
