@@ -3,7 +3,9 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -65,6 +67,25 @@ fn an_interrupted_run_ends_with_the_bytes_and_rows_of_an_uninterrupted_one() {
         fs::read_link(here.path("cut").join("best")).expect("best"),
         fs::read_link(here.path("whole").join("best")).expect("best")
     );
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_the_step_that_the_first_lets_end() {
+    let here = Workplace::new();
+    let args = here.train("run", &["--set", "train.grad_accum_steps=5000"]);
+    let mut child = here.command(&borrowed(&args)).stderr(Stdio::null()).spawn().expect("it starts");
+    let goes_on = |child: &mut Child| child.try_wait().expect("a process").is_none();
+    // written when the signals are handled already
+    while !here.path("run/config.toml").exists() {
+        assert!(goes_on(&mut child));
+        thread::sleep(Duration::from_millis(20));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it is still there");
+    thread::sleep(Duration::from_millis(300));
+    assert!(goes_on(&mut child));
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it is still there");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert!(!here.path("run/last").exists(), "there was no time to save");
 }
 
 /// `nohup` and its like start a program with SIGHUP ignored.

@@ -61,33 +61,17 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use itera_fixtures::{borrowed, noise, smallest};
     use itera_formats::Kind;
-    use itera_shape::{ModelConfig, NamedTensor};
     use itera_tokenizer::Tokenizer;
 
     use super::*;
     use crate::model_dir::export_model;
 
-    /// A model of a few numbers, exported to `path`.
+    /// A model, exported to `path`.
     fn export(path: &Path) -> Result<(), CheckpointError> {
-        let config = ModelConfig {
-            vocab_size: 258,
-            d_model: 32,
-            n_layers: 1,
-            attention_layers: vec![],
-            d_head: 16,
-            d_state: 4,
-            n_experts: 0,
-            d_shared: 8,
-            ..ModelConfig::default()
-        };
-        let zeros = |spec: itera_shape::TensorSpec| {
-            let data = vec![0.0; spec.n_params()];
-            NamedTensor { name: spec.name, shape: spec.shape, data }
-        };
-        let tensors: Vec<_> = config.tensors().into_iter().map(zeros).collect();
-        let tensors: Vec<_> = tensors.iter().map(NamedTensor::as_ref).collect();
-        export_model(path, &config, &Tokenizer::byte(), &tensors, Kind::F32)
+        let config = smallest();
+        export_model(path, &config, &Tokenizer::byte(), &borrowed(&noise(&config)), Kind::F32)
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 use itera_checkpoint::{CheckpointError, CheckpointStore, Snapshot, find_model, run_of};
+use itera_fixtures::{borrowed, noise, smallest};
 use itera_formats::hf::read_model_dir;
-use itera_shape::{ModelConfig, NamedTensor, Precision, TensorRef};
+use itera_shape::{ModelConfig, NamedTensor, Precision};
 use itera_tokenizer::Tokenizer;
 
 struct Run {
@@ -16,24 +17,9 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        let config = ModelConfig {
-            vocab_size: 258,
-            d_model: 32,
-            n_layers: 1,
-            attention_layers: vec![],
-            d_head: 16,
-            d_state: 4,
-            n_experts: 0,
-            d_shared: 8,
-            ..ModelConfig::default()
-        };
-        // thirds, which no narrower kind of number holds
-        let third = |at: usize| (at % 100) as f32 / 3.0;
-        let weight = |spec: itera_shape::TensorSpec| {
-            let data = (0..spec.n_params()).map(third).collect();
-            NamedTensor { name: spec.name, shape: spec.shape, data }
-        };
-        let weights = config.tensors().into_iter().map(weight).collect();
+        let config = smallest();
+        // uniform numbers, which no narrower kind holds
+        let weights = noise(&config);
         Self { dir: tempfile::tempdir().expect("a directory"), config, weights, published_as: Precision::F32 }
     }
 
@@ -49,7 +35,7 @@ impl Run {
     fn save_with(&self, step: u64, state: &impl serde::Serialize) {
         let moments: Vec<Vec<f32>> = self.weights.iter().map(|weight| vec![0.5; weight.data.len()]).collect();
         let moments: Vec<&[f32]> = moments.iter().map(Vec::as_slice).collect();
-        let weights: Vec<TensorRef<'_>> = self.weights.iter().map(NamedTensor::as_ref).collect();
+        let weights = borrowed(&self.weights);
         let snapshot = Snapshot {
             step,
             config: &self.config,

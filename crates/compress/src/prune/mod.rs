@@ -55,10 +55,10 @@ fn name_before(name: &str, layers: &[usize]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, sync::Arc};
+    use std::sync::Arc;
 
     use burn::tensor::Device;
-    use itera_config::Config;
+    use itera_fixtures::smoke;
     use itera_model::LanguageModel;
     use itera_runtime::Model;
     use itera_shape::{LayerKind, ModelConfig, TensorRef};
@@ -83,10 +83,7 @@ mod tests {
 
     fn candidate(changes: &[&str]) -> (tempfile::TempDir, Candidate) {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
-        let mut overrides = vec![format!("data.cache_dir={}", dir.path().display()), "data.builtin_bytes=50000".into()];
-        overrides.extend(changes.iter().map(|change| change.to_string()));
-        let config = Config::load(&path, &overrides).expect("a valid configuration");
+        let config = smoke(dir.path(), "run", changes);
         let data = Arc::new(itera_data::prepare(&config).expect("data"));
         let parameters = LanguageModel::init(&config.model, 1, &Device::flex()).parameters();
         (dir, Candidate { design: Design { config, data }, parameters: parameters.into() })

@@ -8,7 +8,7 @@ use std::{
 
 use burn::tensor::Device;
 use itera_compress::{Baseline, CompressError, Event, Job, OnEvent, Outcome, Plan, Recipe, Report, compress};
-use itera_config::Config;
+use itera_fixtures::smoke;
 use itera_metrics::Environment;
 use itera_trainer::{self as trainer, Resume, StopFlag, train};
 
@@ -41,17 +41,7 @@ impl Fixture {
     /// One whose configuration has changes.
     pub fn with(changes: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
-        let here = |key: &str, name: &str| format!("{key}={}", dir.path().join(name).display());
-        let mut overrides = vec![
-            here("run.dir", "run"),
-            here("data.cache_dir", "cache"),
-            "data.builtin_bytes=50000".into(),
-            "train.steps=12".into(),
-            "eval.every_steps=6".into(),
-        ];
-        overrides.extend(changes.iter().map(|change| change.to_string()));
-        let config = Config::load(&path, &overrides).expect("a valid configuration");
+        let config = smoke(dir.path(), "run", &[&["train.steps=12", "eval.every_steps=6"][..], changes].concat());
         let data = itera_data::prepare(&config).expect("data");
         train(trainer::Job::new(&config, &data, &Device::flex()), &mut |_| {}).expect("it trains");
         let baseline = open(&dir.path().join("run"), &[]).expect("a run");

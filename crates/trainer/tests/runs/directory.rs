@@ -3,6 +3,8 @@
 use std::fs;
 
 use burn::tensor::Device;
+use itera_checkpoint::find_model;
+use itera_tokenizer::Tokenizer;
 use itera_trainer::{Event, Job, Resume, RunEnd, TrainError, train};
 
 use crate::support::Fixture;
@@ -58,6 +60,25 @@ fn a_prompt_longer_than_the_context_is_refused_before_anything_is_written() {
     let changes = [&changes[..], &["model.attention_layers=[]"]].concat();
     let outcome = fixture.run(&fixture.config("run", &changes), Resume::No).expect("it trains");
     assert_eq!(outcome.state.samples.len(), 2);
+}
+
+#[test]
+fn samples_that_fail_are_told_and_end_nothing() {
+    let fixture = Fixture::new();
+    let config = fixture.config("run", &[&SHORT[..], &["eval.prompts=[\"aaaaaaaa\"]"]].concat());
+    let mut data = itera_data::prepare(&config).expect("data");
+    // which has the prompt as a token that the model lacks
+    data.tokenizer = Tokenizer::train_bpe(["aaaaaaaa aaaaaaaa"].into_iter(), 260).expect("a tokenizer");
+    let mut failed = vec![];
+    let outcome = train(Job::new(&config, &data, &Device::flex()), &mut |event| {
+        if let Event::NoSamples { step, error: TrainError::Sample { prompt, .. } } = event {
+            failed.push((step, prompt.clone()));
+        }
+    });
+    let outcome = outcome.expect("it trains");
+    assert_eq!(failed, [(3, "aaaaaaaa".into()), (6, "aaaaaaaa".into())]);
+    assert_eq!((outcome.end, outcome.state.samples.len()), (RunEnd::Finished, 0));
+    find_model(&fixture.dir.path().join("run")).expect("it is saved");
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! Runs in a directory of their own.
 
-use std::path::Path;
-
 use burn::tensor::Device;
 use itera_config::Config;
 use itera_data::Dataset;
+use itera_fixtures::smoke;
 use itera_shape::NamedTensor;
 use itera_trainer::{Job, Outcome, Resume, TrainError, open_model, train};
 
@@ -19,12 +18,7 @@ impl Fixture {
 
     /// The smoke configuration with changes, its run called `name`.
     pub fn config(&self, name: &str, changes: &[&str]) -> Config {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
-        let here = |key: &str, name: &str| format!("{key}={}", self.dir.path().join(name).display());
-        let mut overrides =
-            vec![here("run.dir", name), here("data.cache_dir", "cache"), "data.builtin_bytes=50000".into()];
-        overrides.extend(changes.iter().map(|change| change.to_string()));
-        Config::load(&path, &overrides).expect("a valid configuration")
+        smoke(self.dir.path(), name, changes)
     }
 
     pub fn run(&self, config: &Config, resume: Resume) -> Result<Outcome, TrainError> {
