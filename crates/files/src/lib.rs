@@ -11,11 +11,13 @@
 mod atomic_dir;
 mod atomic_file;
 mod error;
+mod lfs;
 mod mapped;
 mod sha256;
 
 pub use atomic_dir::{STAGING_ENDINGS, publish, publish_dir, remove, sync_dir};
 pub use atomic_file::{write_atomic, write_atomic_with};
 pub use error::{FileError, failed_to};
+pub use lfs::is_lfs_pointer;
 pub use mapped::MappedFile;
 pub use sha256::Sha256Digest;

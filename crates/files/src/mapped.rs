@@ -1,10 +1,6 @@
 //! file → bytes in memory, read by the system page by page as they are touched.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs::File, io::Read, path::Path};
 
 #[cfg(any(unix, windows))]
 use memmap2::Mmap;
@@ -57,9 +53,9 @@ impl MappedFile {
 /// Map a file whose length the system knows; the files of `/proc` and `/sys` say 0 or too much.
 #[cfg(any(unix, windows))]
 #[expect(unsafe_code, reason = "a mapping is memory that the operating system shares with other processes")]
-fn map(file: &File) -> io::Result<Mmap> {
+fn map(file: &File) -> std::io::Result<Mmap> {
     if file.metadata()?.len() == 0 {
-        return Err(io::ErrorKind::Unsupported.into());
+        return Err(std::io::ErrorKind::Unsupported.into());
     }
     // SAFETY: the bytes are valid for `map.len()`, which memmap2 takes from the open file, until the map is dropped,
     // provided nobody shortens or changes the file in place. That is the documented condition of `MappedFile`; this

@@ -1,18 +1,17 @@
-//! A file that Git LFS left undone: a text of three lines that says where the file would be found.
+//! Pointers of Git LFS where the file of a model should be.
 
 use std::path::Path;
 
-use crate::error::{FormatError, Result};
+use itera_files::is_lfs_pointer;
 
-/// How every pointer begins: <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>.
-const BEGINNING: &[u8] = b"version https://git-lfs.github.com/spec/";
+use crate::error::{FormatError, Result};
 
 /// No pointer is longer.
 const MAX_BYTES: usize = 1024;
 
 /// An error if `bytes` are a pointer and not the file that it stands for.
 pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<()> {
-    if bytes.len() > MAX_BYTES || !bytes.starts_with(BEGINNING) {
+    if bytes.len() > MAX_BYTES || !is_lfs_pointer(bytes) {
         return Ok(());
     }
     let text = String::from_utf8_lossy(bytes);

@@ -34,7 +34,7 @@ const DTYPES: [(Kind, Dtype); 4] =
     [(Kind::F32, Dtype::F32), (Kind::F16, Dtype::F16), (Kind::Bf16, Dtype::BF16), (Kind::F8E4M3, Dtype::F8_E4M3)];
 
 /// Numbers turned into bytes at a time.
-const CHUNK_LEN: usize = 1 << 14;
+const NUMBERS_AT_ONCE: usize = 1 << 14;
 
 /// Writes tensors as F32 or, rounded to nearest, ties to even, as F16, BF16 or F8_E4M3; atomically. The order of `tensors` does not
 /// show in the file.
@@ -129,7 +129,7 @@ pub(crate) fn header_of<'a>(path: &Path, tensors: impl Iterator<Item = Described
 
 fn write_numbers(file: &mut dyn Write, numbers: &[f32], kind: Kind) -> std::io::Result<()> {
     let mut bytes = Vec::new();
-    for chunk in numbers.chunks(CHUNK_LEN) {
+    for chunk in numbers.chunks(NUMBERS_AT_ONCE) {
         bytes.resize(chunk.len() * kind.block_bytes(), 0);
         quantize(kind, chunk, &mut bytes);
         file.write_all(&bytes)?;

@@ -45,7 +45,7 @@ impl Tokenizer {
 }
 
 fn parts(json: &[u8]) -> Result<Parts> {
-    if json.starts_with(b"version https://git-lfs.github.com/spec/") {
+    if itera_files::is_lfs_pointer(json) {
         return Err(TokenizerError::LfsPointer);
     }
     if json.len() > MAX_JSON_BYTES {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use flate2::bufread::MultiGzDecoder;
-use itera_files::failed_to;
+use itera_files::{failed_to, is_lfs_pointer};
 
 use super::zstd::Zstd;
 use crate::error::DataError;
@@ -18,7 +18,6 @@ use crate::error::DataError;
 pub(super) const HEAD_BYTES: u64 = 64;
 const BUFFER_BYTES: usize = 1 << 20;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// Beginnings of what is not text.
 const FOREIGN: [(&[u8], &str); 5] = [
     (b"PAR1\x15", "a parquet file"),
@@ -99,9 +98,4 @@ fn refuse_foreign(path: &Path, head: &[u8]) -> Result<(), DataError> {
         return Err(DataError::NotUtf8 { path: path.into(), offset: 0, is_utf16: true });
     }
     Ok(())
-}
-
-/// Whether a file begins as those do that Git leaves in place of large ones.
-pub(super) fn is_lfs_pointer(head: &[u8]) -> bool {
-    head.starts_with(LFS_POINTER)
 }

@@ -16,7 +16,7 @@ use parquet::{
 };
 
 use itera_config::Separator;
-use itera_files::failed_to;
+use itera_files::{failed_to, is_lfs_pointer};
 
 use super::{
     input,
@@ -85,7 +85,7 @@ impl Rows {
         let mut head = Vec::new();
         let looked = file.by_ref().take(input::HEAD_BYTES).read_to_end(&mut head).and_then(|_| file.rewind());
         looked.map_err(failed_to("read", path))?;
-        if input::is_lfs_pointer(&head) {
+        if is_lfs_pointer(&head) {
             return Err(DataError::LfsPointer { path: path.into() });
         }
         let file = SerializedFileReader::new(file).map_err(|error| damaged(path, error))?;
