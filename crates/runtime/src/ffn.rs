@@ -7,7 +7,10 @@
 //!
 //! Experts add to a row in order of their index, however many rows there are.
 
-use itera_kernels::decode::{route, swiglu};
+use itera_kernels::{
+    decode::{route, swiglu},
+    moe::sort_by_expert,
+};
 use itera_shape::ModelConfig;
 
 use crate::{
@@ -67,7 +70,7 @@ fn mixture(moe: &Moe<'_>, config: &ModelConfig, form: Form, rows: usize, work: &
     let (ids, weights) = (&work.expert_ids[..rows * top_k], &work.expert_weights[..rows * top_k]);
     let assignments = &mut work.assignments[..rows * top_k];
     let starts = &mut work.starts[..=config.n_experts];
-    sort_by_expert(ids, assignments, starts);
+    sort_by_expert(ids, starts, assignments);
 
     for (expert, range) in moe.experts.iter().zip(starts.windows(2)) {
         let assignments = &assignments[range[0]..range[1]];
@@ -86,24 +89,5 @@ fn mixture(moe: &Moe<'_>, config: &ModelConfig, form: Form, rows: usize, work: &
         for (out, row) in out.chunks_exact(d).zip(assignments.iter().map(row_of)) {
             work.branch[row..row + d].iter_mut().zip(out).for_each(|(sum, out)| *sum += out);
         }
-    }
-}
-
-/// A counting sort: positions in `ids` by expert, in their order within each. `starts` gets where each expert's begin,
-/// and the end of the last.
-fn sort_by_expert(ids: &[u32], assignments: &mut [u32], starts: &mut [usize]) {
-    starts.fill(0);
-    for id in ids {
-        starts[*id as usize] += 1;
-    }
-    let mut end = 0;
-    for start in &mut *starts {
-        end += *start;
-        *start = end;
-    }
-    for (position, id) in ids.iter().enumerate().rev() {
-        let slot = &mut starts[*id as usize];
-        *slot -= 1;
-        assignments[*slot] = position as u32;
     }
 }

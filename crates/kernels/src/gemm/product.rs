@@ -8,10 +8,10 @@ use super::{
     tile::{self, MR, NR, Tile},
 };
 #[cfg(target_arch = "x86_64")]
-use crate::simd::features;
+use crate::simd::{Avx512Bf16, features};
 use crate::{
     scratch,
-    simd::{self, Isa, simd},
+    simd::{Isa, simd},
 };
 
 /// Steps along k that one pass adds up in registers: a panel of B of that many fills half of a 64 KiB L1.
@@ -141,7 +141,7 @@ fn for_tiles(a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mu
         Operands::F32 => tiles_of_numbers(a, ahead, b, block, c),
         Operands::Bf16 => {
             #[cfg(target_arch = "x86_64")]
-            if let Some(isa) = simd::Avx512Bf16::in_use() {
+            if let Some(isa) = Avx512Bf16::in_use() {
                 return tiles_of_dots(isa, a, ahead, b, block, c);
             }
             tiles_of_pairs(a, ahead, b, block, c);
@@ -168,17 +168,10 @@ simd! {
 /// [`tiles_of_pairs`] by the instruction for a pair.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "calls what was compiled for a set that a token proves")]
-fn tiles_of_dots(
-    isa: simd::Avx512Bf16,
-    a: Lhs<'_>,
-    ahead: Ahead<'_>,
-    b: &Rhs<'_>,
-    block: Block<'_>,
-    c: &mut MatrixMut<'_>,
-) {
+fn tiles_of_dots(isa: Avx512Bf16, a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>) {
     features! {
         avx512bf16 compile fn compiled(
-            isa: simd::Avx512Bf16, a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>,
+            isa: Avx512Bf16, a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>,
         ) {
             tiles::<_, true>(isa, a, ahead, b, block, c);
         }

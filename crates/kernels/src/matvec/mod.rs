@@ -114,7 +114,7 @@ fn int8<const N: usize>(w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
     if let Some(dot) = dot::neon::DotProd::in_use() {
         return portable::int8::<N>(dot, w, x, y);
     }
-    portable::int8::<N>(dot::Base, w, x, y);
+    portable::int8::<N>(dot::Guaranteed, w, x, y);
 }
 
 /// Call `kernel` for all tiles of vectors, as many at once as the largest of `sizes` that is left: with their number, their

@@ -24,22 +24,10 @@ impl Dispatch {
         assert!(top_k > 0 && expert_ids.len().is_multiple_of(top_k), "rows of {top_k} ids: {}", expert_ids.len());
         assert!(u32::try_from(expert_ids.len()).is_ok(), "assignments are counted in 32 bits");
         let mut offsets = vec![0; n_experts + 1];
-        for id in expert_ids {
-            assert!((*id as usize) < n_experts, "expert {id} of {n_experts}");
-            offsets[*id as usize + 1] += 1;
-        }
-        for e in 0..n_experts {
-            offsets[e + 1] += offsets[e];
-        }
-        let mut next = offsets.clone();
         let mut assignments = vec![0; expert_ids.len()];
-        let slots = expert_ids.iter().enumerate().map(|(assignment, id)| {
-            let slot = next[*id as usize];
-            next[*id as usize] += 1;
-            assignments[slot] = assignment as u32;
-            slot as u32
-        });
-        let slots = slots.collect();
+        sort_by_expert(expert_ids, &mut offsets, &mut assignments);
+        let mut slots = vec![0; expert_ids.len()];
+        (0..).zip(&assignments).for_each(|(slot, assignment)| slots[*assignment as usize] = slot);
         Self { top_k, offsets, slots, assignments }
     }
 
@@ -81,6 +69,31 @@ impl Dispatch {
     /// The assignments in the slots of `expert`, ascending.
     pub fn assignments(&self, expert: usize) -> &[u32] {
         &self.assignments[self.offsets[expert]..self.offsets[expert + 1]]
+    }
+}
+
+/// A counting sort: `assignments` gets the places in `expert_ids` by expert, ascending within each; `offsets`, one more than
+/// there are experts, gets where the assignments of each begin, and the end of the last.
+///
+/// # Panics
+/// If there is no expert of an id, or the lengths of `expert_ids` and `assignments` differ.
+pub fn sort_by_expert(expert_ids: &[u32], offsets: &mut [usize], assignments: &mut [u32]) {
+    let n_experts = offsets.len() - 1;
+    assert_eq!(assignments.len(), expert_ids.len(), "an assignment an id");
+    offsets.fill(0);
+    for id in expert_ids {
+        assert!((*id as usize) < n_experts, "expert {id} of {n_experts}");
+        offsets[*id as usize] += 1;
+    }
+    let mut end = 0;
+    for offset in &mut *offsets {
+        end += *offset;
+        *offset = end;
+    }
+    for (assignment, id) in expert_ids.iter().enumerate().rev() {
+        let slot = &mut offsets[*id as usize];
+        *slot -= 1;
+        assignments[*slot] = assignment as u32;
     }
 }
 

@@ -14,7 +14,7 @@ mod experts;
 mod losses;
 mod route;
 
-pub use dispatch::Dispatch;
+pub use dispatch::{Dispatch, sort_by_expert};
 pub use experts::{Experts, Gradients, Mixture, backward, forward};
 pub use losses::{RouterLosses, router_losses, router_losses_backward};
 pub use route::{route, route_backward};

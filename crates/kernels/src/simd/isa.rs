@@ -2,13 +2,9 @@
 
 #![expect(unsafe_code, reason = "loads take a pointer")]
 
+use super::lanes::{Four, Lanes};
 #[cfg(target_arch = "x86_64")]
-use super::{Avx2, Avx512};
-use super::{
-    Level,
-    lanes::{Four, Lanes},
-    level,
-};
+use super::{Avx2, Avx512, Level, level};
 
 /// An instruction set that bodies are compiled for. A value of it proves that the processor has the set.
 pub(crate) trait Isa: Copy {
@@ -128,13 +124,13 @@ impl Set {
     /// The set of the [`level`] in use.
     #[inline(always)]
     pub(crate) fn in_use() -> Self {
+        // a level is in use only if this processor was found to have it, so that these tokens tell the truth
+        #[cfg(target_arch = "x86_64")]
         match level() {
-            // a level is in use only if this processor was found to have it, so that these tokens tell the truth
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Bf16 | Level::Avx512 => Self::Avx512(Avx512(())),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Self::Avx2(Avx2(())),
-            _ => Self::Base(Base),
+            Level::Avx512Bf16 | Level::Avx512 => return Self::Avx512(Avx512(())),
+            Level::Avx2 => return Self::Avx2(Avx2(())),
+            _ => {}
         }
+        Self::Base(Base)
     }
 }

@@ -19,16 +19,16 @@ pub(super) mod simd128;
 
 use super::{LANES, QUAD};
 
-// Base: what the build target guarantees
+// what the build target guarantees
 
 #[cfg(target_arch = "aarch64")]
-pub(super) use neon::Widening as Base;
+pub(super) use neon::Widening as Guaranteed;
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-pub(super) use simd128::Pairs as Base;
+pub(super) use simd128::Pairs as Guaranteed;
 
 #[cfg(not(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128"))))]
-pub(super) use Plain as Base;
+pub(super) use Plain as Guaranteed;
 
 /// A way to multiply codes. Who has one may use it.
 pub(super) trait Dot: Copy {
@@ -105,7 +105,7 @@ mod tests {
         };
         let (w, x) = (codes(32, 1), codes(32 * LANES, 2));
         assert_eq!(Plain.tile(&w, &x), std::array::from_fn(|lane| by_definition(&w, &x, lane)));
-        check("base", Base);
+        check("guaranteed", Guaranteed);
         #[cfg(target_arch = "aarch64")]
         if let Some(dot) = neon::DotProd::in_use() {
             check("dotprod", dot);
