@@ -274,6 +274,9 @@ impl Shown {
                 self.training = Progress::new();
             }
             Event::Calibrating { tokens } => say!("calibrating on {tokens} tokens of training text …"),
+            Event::Tempered { documents, temperature } => {
+                say!("temperature {temperature:.4}, by {documents} held-out documents, which are not scored");
+            }
             Event::Sampling { bytes, total } => {
                 let new = || {
                     say!("the baseline writes {total} bytes of text …");

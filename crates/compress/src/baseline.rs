@@ -95,6 +95,16 @@ impl Baseline {
         })
     }
 
+    /// The first `count` documents that the run holds out, at most half of all.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) fn held_out(&self, count: usize) -> Result<Vec<String>> {
+        let valid = itera_data::load_corpus(&self.config.data)?.valid;
+        let count = count.min(valid.len() / 2);
+        Ok(valid[..count].iter().map(|document| document.text().to_owned()).collect())
+    }
+
     /// What stages begin with.
     pub(crate) fn design(&self) -> Design {
         Design { config: self.config.clone(), data: self.data.clone() }

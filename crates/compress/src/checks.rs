@@ -24,6 +24,9 @@ impl Stage {
         if self.train.is_some() && self.action.rounding() == Some(Rounding::Gptq) {
             return Err(StageProblem::TrainedGptq);
         }
+        if self.train.is_some() && matches!(self.action, Action::Calibrate(_)) {
+            return Err(StageProblem::TrainedCalibration);
+        }
         self.max_loss_percent.map_or(Ok(()), |limit| positive("max_loss_percent", limit))?;
         match &self.action {
             Action::Quantize(quantize) => positive("calibration_tokens", quantize.calibration_tokens as f64),
@@ -32,6 +35,7 @@ impl Stage {
                 positive("kinds", mixed.kinds.len() as f64)
             }
             Action::Prune(prune) => prune.check(),
+            Action::Calibrate(calibrate) => positive("documents", calibrate.documents as f64),
             Action::Finetune {} | Action::Distill(_) => Ok(()),
         }
     }

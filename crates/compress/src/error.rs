@@ -163,10 +163,14 @@ pub enum RecipeProblem {
     #[error("it has no [[stage]]")]
     NoStage,
     /// What is deployed has a kind, so the last stage gives weights one.
-    #[error("its last stage must be do = \"quantize\" or \"mixed\": what is deployed has a kind")]
+    #[error(
+        "its last stage must be do = \"quantize\" or \"mixed\", but for \"calibrate\": what is deployed has a kind"
+    )]
     LastDoesNotRound,
     /// Stages that follow would train the rounding away.
-    #[error("only its last stage may round weights, and stage {stage} does: others would train the rounding away")]
+    #[error(
+        "only the last stage that changes weights may round them, and stage {stage} does: others would train the rounding away"
+    )]
     RoundsEarly {
         /// Its number, from 1.
         stage: usize,
@@ -203,6 +207,9 @@ pub enum StageProblem {
     /// Later codes of a row depend on earlier ones, so gradients cannot pass through the rounding.
     #[error("`rounding = \"gptq\"`: nothing can be trained through it")]
     TrainedGptq,
+    /// Weights stay as they are.
+    #[error("do = \"calibrate\" trains nothing")]
+    TrainedCalibration,
     /// Every fraction is 0 and no layer is named.
     #[error("it says nothing of what to remove")]
     PrunesNothing,

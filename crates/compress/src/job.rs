@@ -57,6 +57,13 @@ pub enum Event<'a> {
         /// Tokens of it.
         tokens: usize,
     },
+    /// The temperature was found at which held-out documents cost least. They are not scored.
+    Tempered {
+        /// How many they are.
+        documents: usize,
+        /// What logits are divided by, beside what they were divided by before.
+        temperature: f64,
+    },
     /// What it costs to change one thing alone was measured.
     Weighing {
         /// What is changed: the `kinds` of matrices, or the `units` that are there.

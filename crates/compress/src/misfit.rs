@@ -48,6 +48,12 @@ pub enum Misfit {
          the run's tokenizer one that was trained on its text"
     )]
     Teacher,
+    /// There are too few held-out documents to find a temperature on some of them.
+    #[error("calibrate: the run holds out {documents} documents, of which half can be calibrated on")]
+    HeldOut {
+        /// How many there are.
+        documents: u64,
+    },
     /// The tokenizer that is left is not the beginning of the run's.
     #[error("prune vocabulary: the tokenizer is not one that was trained on the run's text")]
     Vocabulary,

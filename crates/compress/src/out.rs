@@ -24,7 +24,6 @@ use itera_trainer::Resume;
 
 use crate::{
     error::{CompressError, Result},
-    format::Format,
     names::require_unicode,
     plan::Plan,
     recipe::Recipe,
@@ -59,8 +58,7 @@ impl<'a> Output<'a> {
 
     /// Where the artifact goes.
     pub(crate) fn artifact(&self) -> PathBuf {
-        let format = self.recipe.stages.last().map_or(Format::Gguf, |stage| stage.action.format());
-        format.finished(&self.name)
+        self.recipe.format().finished(&self.name)
     }
 
     /// Where the stage with this number trains; what it leaves besides lies next to it.
@@ -118,8 +116,7 @@ impl<'a> Output<'a> {
     fn artifact_of(&self, begun: &Recipe) -> PathBuf {
         let name = self.name.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let run = name.strip_suffix(&self.recipe.name).unwrap_or(name);
-        let format = begun.stages.last().map_or(Format::Gguf, |stage| stage.action.format());
-        format.finished(&self.dir.join(format!("{run}{}", begun.name)))
+        begun.format().finished(&self.dir.join(format!("{run}{}", begun.name)))
     }
 
     /// Nothing is where this recipe would write.
@@ -161,7 +158,7 @@ impl<'a> Output<'a> {
 
 /// Whether a path in `stages/` has a name that a stage gives.
 fn is_of_stage(path: &Path) -> bool {
-    let actions = ["quantize", "mixed", "finetune", "distill", "prune"];
+    let actions = ["quantize", "mixed", "finetune", "distill", "prune", "calibrate"];
     let endings = ["", ".gguf", ".hf", ".sampled.jsonl", ".tokenizer.json"];
     let named = path.file_name().and_then(OsStr::to_str).and_then(|name| name.split_once('-'));
     named.is_some_and(|(number, rest)| {

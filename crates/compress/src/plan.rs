@@ -68,7 +68,7 @@ impl<'a> Plan<'a> {
     pub fn new(recipe: &'a Recipe, baseline: &'a Baseline, allow_unsupported: bool) -> Result<Self> {
         let steps = steps(recipe, baseline)?;
         let stages = steps.iter().map(PlannedStage::new).collect();
-        let last = steps.last().expect("a valid recipe has stages");
+        let last = steps.iter().rfind(|step| step.stage.action.rounding().is_some()).expect("a valid recipe rounds");
         let name = artifact_name(baseline, recipe);
         let artifact = |stage: &Quantize| -> Result<(Vec<Kind>, u64)> {
             let kinds = kinds_of(&recipe.name, stage, last.design.model())?;
@@ -98,7 +98,7 @@ impl<'a> Plan<'a> {
                 let (kinds, bytes) = artifact(quantize)?;
                 (TensorReport::of(last.design.model(), &kinds), bytes, None)
             }
-            _ => unreachable!("the last stage of a valid recipe rounds"),
+            _ => unreachable!("it rounds"),
         };
         let times_smaller = baseline.weights_bytes as f64 / size_bytes as f64;
         Ok(Self {

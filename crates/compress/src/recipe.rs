@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{CompressError, RecipeProblem, Result},
-    stage::Stage,
+    format::Format,
+    stage::{Action, Stage},
 };
 
 /// Recipes that need no file: name, text.
@@ -129,6 +130,20 @@ impl Recipe {
         self.stages.iter().filter_map(|stage| stage.train.as_ref()).map(|training| training.steps).sum()
     }
 
+    /// In what form it leaves the model.
+    pub(crate) fn format(&self) -> Format {
+        self.stages
+            .iter()
+            .rfind(|stage| stage.action.rounding().is_some())
+            .map_or(Format::Gguf, |of| of.action.format())
+    }
+
+    /// How many held-out documents it reads to calibrate on, at most; 0 if it does not calibrate.
+    pub(crate) fn calibration_documents(&self) -> usize {
+        let documents = |stage: &Stage| if let Action::Calibrate(of) = &stage.action { of.documents } else { 0 };
+        self.stages.iter().map(documents).max().unwrap_or(0)
+    }
+
     fn parse(name: &str, text: &str) -> Result<Self> {
         match Self::parse_unnamed(text) {
             Ok(recipe) => Ok(Self { name: name.into(), ..recipe }),
@@ -139,12 +154,16 @@ impl Recipe {
     fn parse_unnamed(text: &str) -> Result<Self, RecipeProblem> {
         let recipe: Self = toml::from_str(text)?;
         let rounds = |stage: &Stage| stage.action.rounding().is_some();
-        let (last, earlier) = recipe.stages.split_last().ok_or(RecipeProblem::NoStage)?;
-        if !rounds(last) {
+        if recipe.stages.is_empty() {
+            return Err(RecipeProblem::NoStage);
+        }
+        let changes_weights = |stage: &&Stage| !matches!(stage.action, Action::Calibrate(_));
+        if !recipe.stages.iter().rfind(changes_weights).is_some_and(rounds) {
             return Err(RecipeProblem::LastDoesNotRound);
         }
-        if let Some(index) = earlier.iter().position(rounds) {
-            return Err(RecipeProblem::RoundsEarly { stage: index + 1 });
+        let rounding: Vec<usize> = (1..).zip(&recipe.stages).filter(|(_, of)| rounds(of)).map(|(at, _)| at).collect();
+        if let [stage, _, ..] = rounding[..] {
+            return Err(RecipeProblem::RoundsEarly { stage });
         }
         for (stage, settings) in (1..).zip(&recipe.stages) {
             settings.check().map_err(|problem| RecipeProblem::Stage { stage, problem })?;
@@ -222,7 +241,10 @@ mod tests {
         let quantize_stage = quantize.replace("about = \"x\"\n", "");
         for (text, named) in [
             (format!("{quantize}{finetune}"), "last stage must be"),
-            (format!("{quantize}[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\""), "only its last stage may round"),
+            (
+                format!("{quantize}[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\""),
+                "only the last stage that changes weights may round",
+            ),
             ("about = \"x\"\nstage = []".into(), "no [[stage]]"),
             (format!("{}{quantize_stage}", finetune.replace("[[", "about = \"x\"\n[[") + "lr = 1.0\n"), "lr"),
             (format!("about = \"x\"\n[[stage]]\ndo = \"finetune\"\n{quantize_stage}"), "`train`"),
@@ -237,6 +259,10 @@ mod tests {
             (format!("{quantize}max_loss_percent = 0"), "max_loss_percent"),
             (format!("{quantize}train = {{ steps = 1, lr = 1.0, teacher = {{ weight = 1.5 }} }}"), "at most 1"),
             (format!("{quantize}bits = 4"), "bits"),
+            (quantize.replace("quantize\"\nkind = \"q4_0", "calibrate"), "last stage must be"),
+            (format!("{quantize}[[stage]]\ndo = \"calibrate\"\ntokens = 5"), "tokens"),
+            (format!("{quantize}[[stage]]\ndo = \"calibrate\"\ndocuments = 0"), "documents"),
+            (format!("{quantize}[[stage]]\ndo = \"calibrate\"\ntrain = {{ steps = 1, lr = 1.0 }}"), "trains nothing"),
             (format!("{quantize}rounding = \"up\""), "up"),
             (format!("{quantize}rounding = \"gptq\"\ntrain = {{ steps = 1, lr = 1e-3 }}"), "trained through"),
             (format!("{}{quantize_stage}", distill("{ bytes = 0 }")), "train.sampled.bytes"),

@@ -58,6 +58,9 @@ pub struct StageReport {
     /// Whether the run taught it, where the recipe names a teacher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherChoice>,
+    /// What logits are divided by since, beside what they were divided by before; absent unless it was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
     /// Seconds of work, over all interruptions.
     pub elapsed_s: f64,
     /// Validation while it trained: step and bits per byte.

@@ -4,7 +4,7 @@
 //! Step ─▶ act ─▶ train ─▶ pack ─▶ write ─▶ measure ─▶ within its limit? ─▶ next step, or the artifact
 //! ```
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use itera_files::publish;
 use itera_formats::PackedTensor;
@@ -14,6 +14,7 @@ use crate::{
     candidate::Candidate,
     error::{CompressError, Result},
     fisher,
+    format::Format,
     inspect::Calibration,
     job::{Event, Job, OnEvent, Outcome},
     measure::{Finished, measure},
@@ -25,6 +26,7 @@ use crate::{
     session::{Abort, Session},
     stage::{Action, Importance, Rounding},
     steps::Step,
+    temperature::best_temperature,
     train::{Trained, train},
 };
 
@@ -33,10 +35,19 @@ use crate::{
 /// # Errors
 /// If a stage fails or costs more than its limit, or a file cannot be written.
 pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
-    if job.documents.is_empty() {
+    // what a temperature is found on tells nothing of it
+    let calibration = match job.plan.recipe.calibration_documents() {
+        0 => vec![],
+        count => job.plan.baseline.held_out(count)?,
+    };
+    let left_out: HashSet<&str> = calibration.iter().map(String::as_str).collect();
+    let documents: Vec<&str> = job.documents.iter().copied().filter(|text| !left_out.contains(text)).collect();
+    if documents.is_empty() {
         return Err(CompressError::NoDocuments);
     }
-    match run(job, on_event) {
+    let (resume, environment, stop) = (job.resume.clone(), job.environment.clone(), job.stop.clone());
+    let job = Job { documents: &documents, resume, environment, stop, ..*job };
+    match run(&job, &calibration, on_event) {
         Ok(report) => Ok(Outcome::Finished(Box::new(report))),
         Err(Abort::Signal(signal)) => Ok(Outcome::Interrupted(signal)),
         Err(Abort::Failure(error)) => Err(error),
@@ -47,7 +58,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
 ///
 /// # Errors
 /// If a stage fails or costs more than its limit, a file cannot be written, or a signal asks to stop.
-fn run(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Report, Abort> {
+fn run(job: &Job<'_>, calibration: &[String], on_event: &mut OnEvent<'_>) -> Result<Report, Abort> {
     let plan = job.plan;
     let out = Output::new(job.out, plan)?;
     out.prepare(&job.resume)?;
@@ -55,7 +66,7 @@ fn run(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Report, Abort> {
 
     let mut candidate = plan.baseline.candidate();
     let mut before = plan.baseline.dir.clone();
-    let (mut stages, mut packing) = (vec![], None);
+    let (mut stages, mut packing): (_, Option<Packing>) = (vec![], None);
     for step in &plan.steps {
         on_event(Event::Stage {
             number: step.number,
@@ -66,20 +77,32 @@ fn run(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Report, Abort> {
         let started = Instant::now();
         let acted = act(job, step, candidate, on_event)?;
         candidate = acted.candidate;
+        let mut temperature = None;
+        if let Action::Calibrate(calibrate) = &step.stage.action {
+            let texts = &calibration[..calibrate.documents.min(calibration.len())];
+            let values = packing.as_ref().map_or_else(|| candidate.values(), Packing::numbers);
+            let found = best_temperature(&candidate, values, texts, job.session())?;
+            on_event(Event::Tempered { documents: texts.len(), temperature: found });
+            candidate.design.config.model.logits_scaling *= found;
+            temperature = Some(found);
+        }
         let mut trained = Trained { steps: 0, elapsed_s: started.elapsed().as_secs_f64(), curve: vec![] };
         if let Some(training) = &step.training {
             (candidate.parameters, trained) =
                 train(job, step, training, &out, acted.rounder.as_ref(), &candidate, on_event)?;
         }
-        let packed = match &acted.rounder {
-            Some(rounder) => pack(rounder, &candidate, job.session())?,
-            None => candidate.unpacked()?,
-        };
-        let (action, format) = (&step.stage.action, step.stage.action.format());
+        if let Some(rounder) = acted.rounder {
+            let packed = pack(&rounder, &candidate, job.session())?;
+            packing = Some(Packing { rounder, packed, kind_losses: acted.kind_losses });
+        }
+        let (action, name) = (&step.stage.action, plan.artifact_name());
+        let artifact = Artifact { name: &name, design: &candidate.design, allow_unsupported: plan.allow_unsupported };
+        let format = if packing.is_some() { plan.recipe.format() } else { Format::Gguf };
         let mut path = format.staging(&out.stage_dir(step.number));
-        let name = plan.artifact_name();
-        let artifact = Artifact { name: &name, design: &step.design, allow_unsupported: plan.allow_unsupported };
-        artifact.write(&packed, &path, format)?;
+        match &packing {
+            Some(packing) => artifact.write(&packing.packed, &path, format)?,
+            None => artifact.write(&candidate.unpacked()?, &path, format)?,
+        }
         let mut variant = measure(job, action.name(), &path, Some(&baseline), on_event)?;
         let loss_percent = variant.loss_percent;
         let too_lossy = |limit: &f64| loss_percent > *limit || loss_percent.is_nan();
@@ -87,23 +110,36 @@ fn run(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Report, Abort> {
             let (stage, name) = (step.number, action.name());
             return Err(CompressError::TooLossy { stage, name, loss_percent, limit_percent, before }.into());
         }
-        if let Some(rounder) = acted.rounder {
+        if step.number == plan.steps.len() {
             let artifact = out.artifact();
             publish(&path, &artifact)?;
             (path, variant.path) = (artifact.clone(), artifact);
-            packing = Some((rounder, packed, acted.kind_losses));
         }
         before = path;
         let Trained { steps, elapsed_s, curve } = trained;
         let teacher = step.training.as_ref().and_then(|training| training.choice.clone());
-        stages.push(StageReport { variant, steps, teacher, elapsed_s, curve });
+        stages.push(StageReport { variant, steps, teacher, temperature, elapsed_s, curve });
     }
-    let (rounder, packed, kind_losses) = packing.expect("the last stage of a valid recipe rounds");
+    let Packing { rounder, packed, kind_losses } = packing.expect("a valid recipe rounds");
     let finished = Finished { candidate: &candidate, rounder: &rounder, packed: &packed };
     let report = Report { kind_losses, ..finished.report(job, baseline, stages, on_event)? };
     report.write(job.out)?;
     report.metadata(plan.baseline).write(job.out)?;
     Ok(report)
+}
+
+/// What rounding left.
+struct Packing {
+    rounder: Rounder,
+    packed: Vec<PackedTensor>,
+    kind_losses: Vec<KindLosses>,
+}
+
+impl Packing {
+    /// What the packed tensors stand for.
+    fn numbers(&self) -> Vec<Vec<f32>> {
+        self.packed.iter().map(PackedTensor::numbers).collect()
+    }
 }
 
 /// A model after the action of a stage, before it trains.
@@ -120,9 +156,15 @@ struct Acted {
 fn act(job: &Job<'_>, step: &Step<'_>, candidate: Candidate, on_event: &mut OnEvent<'_>) -> Result<Acted, Abort> {
     let (recipe, session) = (&job.plan.recipe.name, job.session());
     let (mut parameters, mut rounder, mut kind_losses) = (candidate.parameters.clone(), None, vec![]);
+    let mut design = step.design.clone();
+    design.config.model.logits_scaling = candidate.model().logits_scaling;
     match &step.stage.action {
-        Action::Finetune {} => {}
-        Action::Distill(_) => parameters = [].into(),
+        Action::Finetune {} | Action::Calibrate(_) => {}
+        Action::Distill(_) => {
+            // another model: nothing is known of its temperature
+            design = step.design.clone();
+            parameters = [].into();
+        }
         Action::Prune(prune) => {
             let tokens = prune.calibration_tokens;
             on_event(Event::Calibrating { tokens });
@@ -152,7 +194,7 @@ fn act(job: &Job<'_>, step: &Step<'_>, candidate: Candidate, on_event: &mut OnEv
             rounder = Some(Rounder::new(recipe, &quantize, candidate.model(), measure)?);
         }
     }
-    Ok(Acted { candidate: Candidate { design: step.design.clone(), parameters }, rounder, kind_losses })
+    Ok(Acted { candidate: Candidate { design, parameters }, rounder, kind_losses })
 }
 
 /// What a rounding keeps small, measured where the rounding asks for that.

@@ -38,6 +38,8 @@ pub enum Action {
     Distill(Distill),
     /// Take away what matters least.
     Prune(Prune),
+    /// Divide logits by the temperature at which held-out text costs least.
+    Calibrate(Calibrate),
 }
 
 /// `do = "quantize"`.
@@ -168,6 +170,19 @@ pub struct Prune {
     pub calibration_tokens: usize,
 }
 
+/// `do = "calibrate"`: `logits_scaling` is multiplied by a temperature; weights stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibrate {
+    /// Documents that it is found on: the first of the run's held-out split, at most half of that. They are not scored.
+    #[serde(default = "documents")]
+    pub documents: usize,
+}
+
+fn documents() -> usize {
+    256
+}
+
 /// How much a unit matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -211,6 +226,7 @@ impl Action {
             Self::Finetune {} => "finetune",
             Self::Distill(_) => "distill",
             Self::Prune(_) => "prune",
+            Self::Calibrate(_) => "calibrate",
         }
     }
 
@@ -219,7 +235,7 @@ impl Action {
         match self {
             Self::Quantize(quantize) => Some(quantize.rounding),
             Self::Mixed(mixed) => Some(mixed.rounding),
-            Self::Finetune {} | Self::Distill(_) | Self::Prune(_) => None,
+            Self::Finetune {} | Self::Distill(_) | Self::Prune(_) | Self::Calibrate(_) => None,
         }
     }
 

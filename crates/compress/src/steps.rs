@@ -73,6 +73,13 @@ pub(crate) fn steps<'a>(recipe: &'a Recipe, baseline: &Baseline) -> Result<Vec<S
                 design.with_model(&recipe.name, pruned_model(&recipe.name, prune, design.model())?)?
             }
             Action::Finetune {} | Action::Quantize(_) | Action::Mixed(_) => design,
+            Action::Calibrate(_) => {
+                let documents = baseline.data.summary.corpus.valid.documents;
+                if documents < 2 {
+                    return Err(CompressError::misfit(&recipe.name, Misfit::HeldOut { documents }));
+                }
+                design
+            }
         };
         let training = stage.train.as_ref().map(|settings| StepTraining::new(recipe, settings, &design, baseline));
         steps.push(Step { number, stage, design: design.clone(), training: training.transpose()? });

@@ -1,6 +1,7 @@
 //! Recipes on a small run: from the trained checkpoint to the file, the report, and back.
 
 mod artifacts;
+mod calibration;
 mod output;
 mod stops;
 mod support;
