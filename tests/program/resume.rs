@@ -190,6 +190,33 @@ fn a_run_in_bf16_resumes_from_its_master_weights() {
 }
 
 #[test]
+fn a_run_by_muon_that_publishes_an_average_resumes_to_the_same_bytes() {
+    let here = Workplace::new();
+    let changes = [
+        "train.optimizer=muon",
+        "train.ema=0.9",
+        "train.weight_decay_end_ratio=3",
+        "checkpoint.every_steps=2",
+        "model.d_model=64",
+    ];
+    let changes: Vec<&str> = changes.iter().flat_map(|change| ["--set", change]).collect();
+    let threads = |n: &'static str| [&changes[..], &["--threads", n]].concat();
+    here.ok(&borrowed(&here.train("whole", &threads("2"))));
+    assert_eq!(here.train_until(&here.train("cut", &threads("1")), 7, Signal::KILL), None);
+    here.ok(&borrowed(&here.train("cut", &[&threads("2")[..], &["--resume"]].concat())));
+    let hash = |run: &str, file: &str| sha256(&here.path(run).join("last").join(file));
+    for file in ["model.safetensors", "trainer/weights.safetensors", "trainer/optimizer.safetensors"] {
+        assert_eq!(hash("cut", file), hash("whole", file), "{file}");
+    }
+    let published = fs::read(here.path("whole/last/model.safetensors")).expect("a file");
+    let kept = fs::read(here.path("whole/last/trainer/weights.safetensors")).expect("a file");
+    assert!(published.len() == kept.len() && published != kept, "an average is not the weights");
+    let stderr = here.fails(1, &borrowed(&here.train("whole", &["--resume"])));
+    assert!(stderr.contains("optimizer = \"muon\" → optimizer = \"adamw\""), "{stderr}");
+    here.ok(&["generate", "whole", "-n", "3"]);
+}
+
+#[test]
 fn one_thread_and_two_give_the_same_bytes_and_another_seed_does_not() {
     let here = Workplace::new();
     // large enough that matrix products are shared out among threads

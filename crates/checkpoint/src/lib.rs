@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! run/checkpoints/step-001200/   config.json model.safetensors tokenizer.json …   opened by anyone
-//!                                trainer/optimizer.safetensors                    moments m.*, v.*
+//!                                trainer/optimizer.safetensors                    what the optimizer remembers
 //!                                trainer/weights.safetensors                      f32, where model.safetensors is bf16
 //!                                trainer/state.json                               step, counters, sha256 of all
 //! run/last, run/best  →  checkpoints/step-…                                        links, text files where there are none
@@ -27,3 +27,4 @@ pub use find::{find_model, read_model, run_of};
 pub use model_dir::{export_model, export_packed, vocabulary};
 pub use place::Place;
 pub use store::{Checkpoint, CheckpointStore, Found, Snapshot, Tensors};
+pub use trainer_files::SavedTensors;

@@ -19,7 +19,7 @@ use crate::{
     error::CheckpointError,
     model_dir::write_model,
     pointer::{BEST, CHECKPOINTS, LAST, name, point, step_of, target},
-    trainer_files::{read_master_weights, read_moments, write_master_weights, write_moments},
+    trainer_files::{SavedTensors, read_master_weights, read_optimizer, write_master_weights, write_optimizer},
     verify::{self, Body, TRAINER_DIR},
 };
 
@@ -32,14 +32,14 @@ pub struct Snapshot<'a, I, S> {
     pub config: &'a ModelConfig,
     /// The weights that the run goes on from, in the order of [`ModelConfig::tensors`].
     pub weights: &'a [TensorRef<'a>],
-    /// How others get the weights.
+    /// The weights that others get, in the same order, where those are not the ones the run goes on from.
+    pub published: Option<&'a [TensorRef<'a>]>,
+    /// What others get the weights as.
     pub published_as: Precision,
     /// The tokenizer of the model.
     pub tokenizer: &'a Tokenizer,
-    /// First moments, in the order of the weights.
-    pub first_moments: &'a [&'a [f32]],
-    /// Second moments, likewise.
-    pub second_moments: &'a [&'a [f32]],
+    /// What the optimizer remembers, under names of its own.
+    pub optimizer: &'a [TensorRef<'a>],
     /// What the checkpoint belongs to, for the trainer to compare.
     pub identity: &'a I,
     /// The trainer's own state.
@@ -63,14 +63,12 @@ pub struct Tensors {
     pub config: ModelConfig,
     /// The weights that the run goes on from, in the order of [`ModelConfig::tensors`].
     pub weights: Vec<NamedTensor>,
-    /// First moments, in the order of the weights.
-    pub first_moments: Vec<Vec<f32>>,
-    /// Second moments, likewise.
-    pub second_moments: Vec<Vec<f32>>,
+    /// What the optimizer remembered.
+    pub optimizer: SavedTensors,
 }
 
 impl<I, S> Checkpoint<I, S> {
-    /// Read the weights and moments.
+    /// Read the weights, and what the optimizer remembered.
     ///
     /// # Errors
     /// [`CheckpointError::Format`] or [`CheckpointError::Damaged`] if they do not fit together.
@@ -78,11 +76,10 @@ impl<I, S> Checkpoint<I, S> {
         let published = read_model_dir(&self.path)?;
         let (config, mut weights) = (published.config, published.tensors);
         let specs = config.tensors();
-        let (first_moments, second_moments) = read_moments(&self.path, &specs)?;
         if let Some(masters) = read_master_weights(&self.path, &specs)? {
             weights.iter_mut().zip(masters).for_each(|(weight, data)| weight.data = data);
         }
-        Ok(Tensors { config, weights, first_moments, second_moments })
+        Ok(Tensors { config, weights, optimizer: read_optimizer(&self.path)? })
     }
 }
 
@@ -305,11 +302,12 @@ fn write(dir: &Path, snapshot: &Snapshot<'_, impl Serialize, impl Serialize>) ->
         Precision::F32 => Kind::F32,
         Precision::Bf16 => Kind::Bf16,
     };
-    write_model(dir, snapshot.config, snapshot.tokenizer, snapshot.weights, kind)?;
-    if kind != Kind::F32 {
+    let published = snapshot.published.unwrap_or(snapshot.weights);
+    write_model(dir, snapshot.config, snapshot.tokenizer, published, kind)?;
+    if kind != Kind::F32 || snapshot.published.is_some() {
         write_master_weights(dir, snapshot.weights)?;
     }
-    write_moments(dir, snapshot.weights, snapshot.first_moments, snapshot.second_moments)?;
+    write_optimizer(dir, snapshot.optimizer)?;
     verify::seal(dir, snapshot.identity, snapshot.state)?;
     Ok(sync_dir(&trainer)?)
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use itera_checkpoint::{CheckpointError, CheckpointStore, Snapshot, find_model, run_of};
 use itera_fixtures::{borrowed, noise, smallest};
 use itera_formats::hf::read_model_dir;
-use itera_shape::{ModelConfig, NamedTensor, Precision};
+use itera_shape::{ModelConfig, NamedTensor, Precision, TensorRef};
 use itera_tokenizer::Tokenizer;
 
 struct Run {
@@ -33,17 +33,15 @@ impl Run {
     }
 
     fn save_with(&self, step: u64, state: &impl serde::Serialize) {
-        let moments: Vec<Vec<f32>> = self.weights.iter().map(|weight| vec![0.5; weight.data.len()]).collect();
-        let moments: Vec<&[f32]> = moments.iter().map(Vec::as_slice).collect();
         let weights = borrowed(&self.weights);
         let snapshot = Snapshot {
             step,
             config: &self.config,
             weights: &weights,
+            published: None,
             published_as: self.published_as,
             tokenizer: &Tokenizer::byte(),
-            first_moments: &moments,
-            second_moments: &moments,
+            optimizer: &[TensorRef { name: "m.embed", shape: &[3], data: &[0.5; 3] }],
             identity: &"this run",
             state,
         };
@@ -52,10 +50,11 @@ impl Run {
 
     fn load(&self, path: &Path) -> Result<String, CheckpointError> {
         let checkpoint = self.store().open::<String, String>(path)?;
-        let tensors = checkpoint.tensors()?;
+        let mut tensors = checkpoint.tensors()?;
         assert_eq!(checkpoint.identity, "this run");
         assert_eq!((&tensors.config, &tensors.weights), (&self.config, &self.weights));
-        assert!(tensors.first_moments.iter().chain(&tensors.second_moments).flatten().all(|m| *m == 0.5));
+        assert_eq!(tensors.optimizer.take("m.embed", 3)?, [0.5; 3]);
+        assert!(matches!(tensors.optimizer.take("m.embed", 3), Err(CheckpointError::Damaged { .. })), "taken");
         Ok(checkpoint.state)
     }
 

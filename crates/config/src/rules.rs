@@ -122,7 +122,10 @@ fn train(checks: &mut Checks, c: &TrainConfig, model: &ModelConfig) {
     checks.number("train.beta1", c.beta1, 0.0..1.0);
     checks.number("train.beta2", c.beta2, 0.0..1.0);
     checks.number("train.eps", c.eps, POSITIVE);
+    checks.number("train.momentum", c.momentum, 0.0..1.0);
     checks.number("train.weight_decay", c.weight_decay, 0.0..);
+    checks.number("train.weight_decay_end_ratio", c.weight_decay_end_ratio, 0.0..);
+    checks.number("train.ema", c.ema, 0.0..1.0);
     checks.number("train.grad_clip_norm", c.grad_clip_norm, 0.0..);
     checks.number("train.load_balance_coef", c.load_balance_coef, 0.0..);
     checks.number("train.z_loss_coef", c.z_loss_coef, 0.0..);

@@ -13,6 +13,16 @@ pub enum Schedule {
     Wsd,
 }
 
+/// What moves the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// AdamW (arXiv 1711.05101).
+    AdamW,
+    /// Muon (arXiv 2502.16982) for hidden matrices, AdamW for the rest.
+    Muon,
+}
+
 /// `[train]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,14 +45,22 @@ pub struct TrainConfig {
     pub warmup_steps: u64,
     /// Share of `steps` in which WSD decays.
     pub decay_fraction: f64,
+    /// `adamw` or `muon`.
+    pub optimizer: OptimizerKind,
     /// AdamW β₁.
     pub beta1: f64,
     /// AdamW β₂.
     pub beta2: f64,
     /// AdamW ε.
     pub eps: f64,
+    /// Muon β: memory of the mean of gradients.
+    pub momentum: f64,
     /// Decoupled weight decay, on matrices only.
     pub weight_decay: f64,
+    /// Weight decay of the last step as a share of `weight_decay`.
+    pub weight_decay_end_ratio: f64,
+    /// Memory of the moving average of the weights, which is what is validated and published; 0 for none.
+    pub ema: f64,
     /// Largest global norm of the gradient; 0 does not clip.
     pub grad_clip_norm: f64,
     /// Weight of the load-balancing loss.
@@ -69,10 +87,14 @@ impl Default for TrainConfig {
             schedule: Schedule::Cosine,
             warmup_steps: 50,
             decay_fraction: 0.2,
+            optimizer: OptimizerKind::AdamW,
             beta1: 0.9,
             beta2: 0.95,
             eps: 1e-8,
+            momentum: 0.95,
             weight_decay: 0.1,
+            weight_decay_end_ratio: 1.0,
+            ema: 0.0,
             grad_clip_norm: 1.0,
             load_balance_coef: 0.01,
             z_loss_coef: 0.001,

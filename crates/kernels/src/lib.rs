@@ -25,6 +25,7 @@ pub mod matvec;
 pub mod memory;
 pub mod mlp;
 pub mod moe;
+pub mod muon;
 pub mod norm;
 pub mod probe;
 pub mod quant;

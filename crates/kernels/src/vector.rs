@@ -1,4 +1,4 @@
-//! x → m·x; sum, x → sum + x
+//! x → m·x; sum, x → sum + x; from, to → a point between them
 
 use rayon::prelude::*;
 
@@ -40,6 +40,24 @@ simd! {
     }
 }
 
+/// `from += share·(to − from)`.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn lerp(from: &mut [f32], to: &[f32], share: f32) {
+    assert_eq!(from.len(), to.len(), "a point between slices of different lengths");
+    from.par_chunks_mut(TASK_LEN).zip(to.par_chunks(TASK_LEN)).for_each(|(from, to)| lerp_part(from, to, share));
+}
+
+simd! {
+    /// [`lerp`] on this thread.
+    fn lerp_part<S>(from: &mut [f32], to: &[f32], share: f32) {
+        for (from, to) in from.iter_mut().zip(to) {
+            *from += share * (to - *from);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,7 +69,7 @@ mod tests {
     };
 
     #[test]
-    fn both_agree_with_their_twins_at_awkward_lengths() {
+    fn all_agree_with_their_twins_at_awkward_lengths() {
         for n in AWKWARD_LENGTHS {
             let (x, before) = (uniform(n, 1), uniform(n, 2));
             for level in Level::available() {
@@ -61,6 +79,10 @@ mod tests {
                 let mut sum = before.clone();
                 with_level(level, 2, || add(&x, &mut sum));
                 assert_close(&sum, &reference::add(&wide(&x), &wide(&before)), 1e-7, ("add", n, level));
+                let mut between = before.clone();
+                with_level(level, 2, || lerp(&mut between, &x, 0.3));
+                let twin = reference::lerp(&wide(&before), &wide(&x), 0.3f32.into());
+                assert_close(&between, &twin, 1e-7, ("lerp", n, level));
             }
         }
     }
@@ -72,6 +94,7 @@ mod tests {
             let mut out = vec![0.0; x.len()];
             scale(&x, 0.7, &mut out);
             add(&x, &mut out);
+            lerp(&mut out, &x, 0.3);
             out
         });
         assert!(results.iter().all(|result| *result == results[0]));

@@ -7,6 +7,7 @@
 pub use crate::{
     adamw::composite::adamw,
     attention::composite::causal_attention,
+    average::composite::lerp,
     cross_entropy::composite::head_cross_entropy,
     dispatch::only,
     distillation::composite::head_distillation,
@@ -18,5 +19,6 @@ pub use crate::{
         scan::{ScanInput, chunked_scan, recurrent_step},
     },
     mixture::composite::{experts, mixture, mlp, route, router_losses, swiglu},
+    muon::composite::muon,
     norm::composite::{gated_rms_norm, rms_norm},
 };

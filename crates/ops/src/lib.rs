@@ -11,6 +11,7 @@
 
 mod adamw;
 mod attention;
+mod average;
 pub mod composite;
 mod cross_entropy;
 pub mod device;
@@ -24,6 +25,7 @@ mod host;
 mod linear;
 mod mamba2;
 mod mixture;
+mod muon;
 mod norm;
 mod precision;
 mod recompute;
@@ -31,6 +33,7 @@ mod scoped;
 
 pub use adamw::{AdamW, AdamWParameter, Moments, adamw};
 pub use attention::{AttentionShape, PastKeysValues, Rope, causal_attention};
+pub use average::lerp;
 pub use cross_entropy::head_cross_entropy;
 pub use distillation::{DistillationScalings, head_distillation};
 pub use embedding::embedding;
@@ -39,6 +42,7 @@ pub use host::{HostValues, host_values};
 pub use linear::{linear, linear_residual};
 pub use mamba2::{Mamba2Shape, Mamba2State, Mamba2Weights, mamba2};
 pub use mixture::{MixtureWeights, MlpWeights, Routing, mixture, mlp, router_losses};
+pub use muon::{Muon, MuonParameter, muon};
 pub use norm::rms_norm;
 pub use precision::with_precision;
 pub use recompute::{Recomputable, recompute};

@@ -60,6 +60,11 @@ impl TensorRole {
         }
     }
 
+    /// Whether it is a matrix from one hidden representation to another: not what reads tokens, predicts them or routes.
+    pub fn is_hidden(self) -> bool {
+        self.is_matrix() && !matches!(self, Self::Embedding | Self::Head)
+    }
+
     /// Whether it is large and multiplied with, so that deployed files pack it. The others stay in f32: vectors, the few
     /// taps of the convolution, and the router, whose choices rounding would change.
     pub fn is_matrix(self) -> bool {
@@ -100,6 +105,9 @@ pub struct TensorSpec {
     pub init: Init,
     /// Share of its parameters that one token uses, as numerator and denominator: k of e for experts, 1 of 1 otherwise.
     pub active_share: (usize, usize),
+    /// Rows of the matrices that lie in it one below the other, repeated up to its end: a projection to several things is
+    /// several matrices, and all experts of a layer share a tensor. Empty if it holds none.
+    pub matrix_rows: Vec<usize>,
 }
 
 impl TensorSpec {
@@ -113,6 +121,13 @@ impl TensorSpec {
         self.shape.len() >= 2 && self.role != TensorRole::Conv
     }
 
+    /// Rows of each matrix in it.
+    pub fn matrices(&self) -> Vec<usize> {
+        let cols = self.shape.last().copied().unwrap_or(1).max(1);
+        let times = (self.n_params() / cols).checked_div(self.matrix_rows.iter().sum()).unwrap_or(0);
+        self.matrix_rows.repeat(times)
+    }
+
     /// Parameters that one token uses.
     pub fn n_active_params(&self) -> usize {
         let (used, of) = self.active_share;
@@ -120,57 +135,73 @@ impl TensorSpec {
     }
 }
 
-/// Name within a layer, role, start, shape.
-type Part = (&'static str, TensorRole, Init, Vec<usize>);
+/// Name within a layer, role, start, shape, rows of the matrices.
+type Part = (&'static str, TensorRole, Init, Vec<usize>, Vec<usize>);
 
 impl ModelConfig {
     /// Every tensor of the model, in the order in which a token meets them. The configuration is a valid one.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let (v, d) = (self.vocab_size, self.d_model);
-        let mut tensors = vec![self.tensor("embed".into(), TensorRole::Embedding, Init::Normal, vec![v, d])];
+        let mut tensors = vec![self.tensor("embed".into(), TensorRole::Embedding, Init::Normal, vec![v, d], vec![v])];
         for (index, kind) in self.layer_kinds().into_iter().enumerate() {
             let mixer = match kind {
                 LayerKind::Mamba => self.mamba_parts(),
                 LayerKind::Attention => self.attention_parts(),
             };
-            let norm = |name| [(name, TensorRole::Norm, Init::Ones, vec![d])];
+            let norm = |name| [(name, TensorRole::Norm, Init::Ones, vec![d], vec![])];
             let parts = norm("mixer_norm").into_iter().chain(mixer).chain(norm("ffn_norm")).chain(self.ffn_parts());
-            let named = |(name, role, init, shape)| self.tensor(format!("layers.{index}.{name}"), role, init, shape);
+            let named = |(name, role, init, shape, matrix_rows)| {
+                self.tensor(format!("layers.{index}.{name}"), role, init, shape, matrix_rows)
+            };
             tensors.extend(parts.map(named));
         }
-        tensors.push(self.tensor("norm".into(), TensorRole::Norm, Init::Ones, vec![d]));
+        tensors.push(self.tensor("norm".into(), TensorRole::Norm, Init::Ones, vec![d], vec![]));
         if !self.tie_embeddings {
-            tensors.push(self.tensor("head".into(), TensorRole::Head, Init::Normal, vec![v, d]));
+            tensors.push(self.tensor("head".into(), TensorRole::Head, Init::Normal, vec![v, d], vec![v]));
         }
         tensors
     }
 
-    fn tensor(&self, name: String, role: TensorRole, init: Init, shape: Vec<usize>) -> TensorSpec {
+    fn tensor(
+        &self,
+        name: String,
+        role: TensorRole,
+        init: Init,
+        shape: Vec<usize>,
+        matrix_rows: Vec<usize>,
+    ) -> TensorSpec {
         let active_share = if role == TensorRole::Experts { (self.top_k, self.n_experts) } else { (1, 1) };
-        TensorSpec { name, shape, role, init, active_share }
+        TensorSpec { name, shape, role, init, active_share, matrix_rows }
     }
 
     fn mamba_parts(&self) -> Vec<Part> {
         let (d, i, h, channels) = (self.d_model, self.d_inner(), self.n_heads(), self.d_conv_channels());
+        let states = self.n_groups * self.d_state;
         vec![
-            ("mamba.in_proj", TensorRole::InProj, Init::Normal, vec![self.d_in_proj(), d]),
-            ("mamba.conv_weight", TensorRole::Conv, Init::Taps, vec![channels, self.d_conv]),
-            ("mamba.conv_bias", TensorRole::Conv, Init::Zeros, vec![channels]),
-            ("mamba.dt_bias", TensorRole::Ssm, Init::StepBias, vec![h]),
-            ("mamba.a_log", TensorRole::Ssm, Init::DecayLog, vec![h]),
-            ("mamba.d_skip", TensorRole::Ssm, Init::Ones, vec![h]),
-            ("mamba.norm", TensorRole::Norm, Init::Ones, vec![i]),
-            ("mamba.out_proj", TensorRole::OutProj, Init::ResidualNormal, vec![d, i]),
+            (
+                "mamba.in_proj",
+                TensorRole::InProj,
+                Init::Normal,
+                vec![self.d_in_proj(), d],
+                vec![i, i, states, states, h],
+            ),
+            ("mamba.conv_weight", TensorRole::Conv, Init::Taps, vec![channels, self.d_conv], vec![]),
+            ("mamba.conv_bias", TensorRole::Conv, Init::Zeros, vec![channels], vec![]),
+            ("mamba.dt_bias", TensorRole::Ssm, Init::StepBias, vec![h], vec![]),
+            ("mamba.a_log", TensorRole::Ssm, Init::DecayLog, vec![h], vec![]),
+            ("mamba.d_skip", TensorRole::Ssm, Init::Ones, vec![h], vec![]),
+            ("mamba.norm", TensorRole::Norm, Init::Ones, vec![i], vec![]),
+            ("mamba.out_proj", TensorRole::OutProj, Init::ResidualNormal, vec![d, i], vec![d]),
         ]
     }
 
     fn attention_parts(&self) -> Vec<Part> {
         let (d, queries, keys) = (self.d_model, self.d_queries(), self.d_keys());
         vec![
-            ("attention.q_proj", TensorRole::Attention, Init::Normal, vec![queries, d]),
-            ("attention.k_proj", TensorRole::Attention, Init::Normal, vec![keys, d]),
-            ("attention.v_proj", TensorRole::Attention, Init::Normal, vec![keys, d]),
-            ("attention.o_proj", TensorRole::Attention, Init::ResidualNormal, vec![d, queries]),
+            ("attention.q_proj", TensorRole::Attention, Init::Normal, vec![queries, d], vec![queries]),
+            ("attention.k_proj", TensorRole::Attention, Init::Normal, vec![keys, d], vec![keys]),
+            ("attention.v_proj", TensorRole::Attention, Init::Normal, vec![keys, d], vec![keys]),
+            ("attention.o_proj", TensorRole::Attention, Init::ResidualNormal, vec![d, queries], vec![d]),
         ]
     }
 
@@ -179,14 +210,14 @@ impl ModelConfig {
         let mut parts = vec![];
         if e > 0 {
             parts.extend([
-                ("moe.router", TensorRole::Router, Init::Normal, vec![e, d]),
-                ("moe.w_in", TensorRole::Experts, Init::Normal, vec![e, 2 * f, d]),
-                ("moe.w_out", TensorRole::Experts, Init::ResidualNormal, vec![e, d, f]),
+                ("moe.router", TensorRole::Router, Init::Normal, vec![e, d], vec![e]),
+                ("moe.w_in", TensorRole::Experts, Init::Normal, vec![e, 2 * f, d], vec![f]),
+                ("moe.w_out", TensorRole::Experts, Init::ResidualNormal, vec![e, d, f], vec![d]),
             ]);
         }
         parts.extend([
-            ("shared.w_in", TensorRole::Shared, Init::Normal, vec![2 * d_shared, d]),
-            ("shared.w_out", TensorRole::Shared, Init::ResidualNormal, vec![d, d_shared]),
+            ("shared.w_in", TensorRole::Shared, Init::Normal, vec![2 * d_shared, d], vec![d_shared]),
+            ("shared.w_out", TensorRole::Shared, Init::ResidualNormal, vec![d, d_shared], vec![d]),
         ]);
         parts
     }

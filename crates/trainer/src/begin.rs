@@ -6,6 +6,7 @@ use itera_checkpoint::{Checkpoint, CheckpointStore};
 use itera_model::LanguageModel;
 
 use crate::{
+    average::Average,
     error::TrainError,
     identity::{Difference, Identity},
     job::{Job, Resume},
@@ -17,6 +18,7 @@ use crate::{
 pub(crate) struct Beginning {
     pub model: LanguageModel,
     pub optimizer: Optimizer,
+    pub average: Option<Average>,
     /// The state of the checkpoint that the run goes on from.
     pub checkpoint: Option<TrainingState>,
 }
@@ -26,6 +28,8 @@ pub(crate) fn begin(job: &Job<'_>, identity: &Identity) -> Result<Beginning, Tra
     let store = CheckpointStore::new(Path::new(&job.config.run.dir));
     let config = &job.config.model;
     let device = job.device.clone().autodiff();
+    let train = &job.config.train;
+    let decay = Some(train.ema).filter(|decay| *decay > 0.0);
     let from = match &job.resume {
         Resume::No | Resume::Overwrite => None,
         Resume::Last => store.last()?.map(|last| last.path),
@@ -36,17 +40,21 @@ pub(crate) fn begin(job: &Job<'_>, identity: &Identity) -> Result<Beginning, Tra
         if let Some(difference) = checkpoint.identity.difference(identity, checkpoint.state.step) {
             return Err(refusal(&store, path, checkpoint.state.step, difference)?);
         }
-        let tensors = checkpoint.tensors()?;
+        let mut tensors = checkpoint.tensors()?;
         let model = LanguageModel::from_values(config, &device, tensors.weights.into_iter().map(|w| w.data))?;
-        let (first, second) = (tensors.first_moments, tensors.second_moments);
-        let optimizer = Optimizer::from_values(&config.tensors(), &device, first, second);
-        return Ok(Beginning { model, optimizer, checkpoint: Some(checkpoint.state) });
+        let saved = &mut tensors.optimizer;
+        let optimizer = Optimizer::restore(train, &config.tensors(), &device, saved)?;
+        let restore = |decay| Average::restore(decay, &config.tensors(), &device, saved);
+        let average = decay.map(restore).transpose()?;
+        return Ok(Beginning { model, optimizer, average, checkpoint: Some(checkpoint.state) });
     }
     let model = match job.initial {
         Some(initial) => LanguageModel::from_values(config, &device, initial.iter().map(|weight| weight.data.clone()))?,
         None => LanguageModel::init(config, job.config.run.seed, &device),
     };
-    Ok(Beginning { model, optimizer: Optimizer::new(&config.tensors(), &device), checkpoint: None })
+    let optimizer = Optimizer::new(train, &config.tensors(), &device);
+    let average = decay.map(|decay| Average::new(decay, &model));
+    Ok(Beginning { model, optimizer, average, checkpoint: None })
 }
 
 /// Why the checkpoint at `path`, of `step`, cannot be gone on from.

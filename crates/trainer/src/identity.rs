@@ -84,11 +84,13 @@ pub(crate) enum Difference {
     },
 }
 
-/// `config` with the learning rates of `other`.
+/// `config` with the rates of `other`.
 fn with_rates_of(config: &Config, other: &Config) -> Config {
     let TrainConfig { steps, lr, min_lr_ratio, schedule, warmup_steps, decay_fraction, .. } = other.train;
+    let TrainConfig { weight_decay, weight_decay_end_ratio, .. } = other.train;
     let rates = TrainConfig { steps, lr, min_lr_ratio, schedule, warmup_steps, decay_fraction, ..config.train.clone() };
-    Config { train: rates, ..config.clone() }
+    let train = TrainConfig { weight_decay, weight_decay_end_ratio, ..rates };
+    Config { train, ..config.clone() }
 }
 
 /// The configuration with what changes no step that was made at its default: where the run lies, on what it computes, what

@@ -1,17 +1,19 @@
-//! batches → losses → gradients → sum → reduce → norm, clip → AdamW: one optimiser step of any module
+//! batches → losses → gradients → sum → reduce → norm, clip → weights, their average: one optimiser step of any module
 
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use itera_config::TrainConfig;
 use itera_model::parameters::gradients;
-use itera_ops::{AdamW, add_gradients, gradient_norm};
+use itera_ops::{add_gradients, gradient_norm};
 
 use crate::{
+    average::Average,
     losses::{LossParts, Losses},
     optimizer::Optimizer,
     pairwise::PairwiseSum,
     reduce::{Reduce, StepSum},
+    schedule::Rates,
     update::Update,
 };
 
@@ -39,17 +41,21 @@ pub(crate) struct Learner<'a, T: Task> {
     pub reduce: &'a dyn Reduce,
     pub model: T::Model,
     pub optimizer: Optimizer,
+    /// What is validated and published, where that is an average of the weights.
+    pub average: Option<Average>,
 }
 
 impl<T: Task> Learner<'_, T> {
-    /// The model that is learned, without autodiff.
+    /// The model that is learned, or the average that stands for it, without autodiff.
     pub(crate) fn valid(&self) -> T::Model {
-        self.task.computed(&self.model).map_or_else(|| self.model.valid(), |model| model.valid())
+        let average = self.average.as_ref().map(|average| average.of(&self.model));
+        let model = average.as_ref().unwrap_or(&self.model);
+        self.task.computed(model).as_ref().unwrap_or(model).valid()
     }
 
     /// The step after `step` completed ones, `skipped` of which changed nothing: an update by the mean gradient of the
     /// micro-batches, unless something is not finite.
-    pub(crate) fn update(&mut self, step: u64, skipped: u64, lr: f64) -> Update {
+    pub(crate) fn update(&mut self, step: u64, skipped: u64, rates: Rates) -> Update {
         let micro_batches = self.train.grad_accum_steps as u64;
         let share = 1.0 / micro_batches as f64;
         let mut update = Update::default();
@@ -83,10 +89,9 @@ impl<T: Task> Learner<'_, T> {
                 0.0 => 1.0,
                 max => (max / (update.grad_norm + 1e-6)).min(1.0),
             };
-            let TrainConfig { beta1, beta2, eps, weight_decay, .. } = *self.train;
-            let hyper = AdamW { lr, beta1, beta2, eps, weight_decay };
             let number = step - skipped + 1;
-            self.optimizer.step(&mut self.model, gradients, (clip * share) as f32, number, &hyper);
+            self.optimizer.step(&mut self.model, gradients, (clip * share) as f32, number, self.train, rates);
+            self.average.iter_mut().for_each(|average| average.update(&self.model, number));
         }
         update.times.optimizer = clock.lap();
         update

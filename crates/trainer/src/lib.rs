@@ -1,7 +1,7 @@
 //! The training loop.
 //!
 //! ```text
-//! Sampler(step) → TokenBatch → LanguageModel → LossParts → gradients → sum → [`Reduce`] → clip → AdamW → next step
+//! Sampler(step) → TokenBatch → LanguageModel → LossParts → gradients → sum → [`Reduce`] → clip → optimizer → next step
 //!                        [`Method`] ↑ every eval.every_steps: validation, samples, early stopping
 //!                                   ↑ every checkpoint.every_steps: checkpoint
 //! ```
@@ -9,6 +9,7 @@
 //! Everything a run depends on is a function of (configuration, data, step), or is in [`TrainingState`]: a run that is
 //! interrupted and resumed writes the bytes it would have written uninterrupted.
 
+mod average;
 mod begin;
 mod bench;
 mod error;
@@ -41,10 +42,10 @@ pub use losses::{LossParts, Losses};
 pub use method::{Method, Plain};
 pub use objective::{MicroBatch, ids, losses, losses_with};
 pub use open::open_model;
-pub use optimizer::Optimizer;
+pub use optimizer::{Optimizer, Remembered};
 pub use pairwise::PairwiseSum;
 pub use reduce::{Local, Reduce, StepSum};
-pub use schedule::{decay_start, learning_rate};
+pub use schedule::{Rates, decay_start, learning_rate, rates};
 pub use state::{Best, TrainingState, Window};
 pub use stop::{Signal, StopFlag};
 pub use train::train;

@@ -1,48 +1,103 @@
-//! gradients → AdamW over all weights of a module
+//! gradients → AdamW, or Muon for the hidden matrices → the weights of a module
 
 use burn::{
     module::Module,
     tensor::{Device, Tensor, TensorData},
 };
+use itera_checkpoint::{CheckpointError, SavedTensors};
+use itera_config::{OptimizerKind, TrainConfig};
 use itera_model::parameters::update_weights;
-use itera_ops::{AdamW, AdamWParameter, HostValues, Moments, adamw, host_values};
-use itera_shape::TensorSpec;
+use itera_ops::{AdamW, AdamWParameter, HostValues, Moments, Muon, MuonParameter, adamw, host_values, muon};
+use itera_shape::{TensorRef, TensorSpec};
 
-/// The moments of AdamW (arXiv 1711.05101) for each tensor of a table, in its order, on the device of the weights.
+use crate::schedule::Rates;
+
+/// What is remembered of each tensor of a table, in its order, on the device of the weights.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
-    moments: Vec<Moments>,
-    decays: Vec<bool>,
+    table: Vec<TensorSpec>,
+    memory: Vec<Memory>,
+}
+
+/// What is remembered of a weight between steps.
+#[derive(Clone, Debug)]
+struct Memory {
+    /// Mean of the gradients.
+    first: Tensor<1>,
+    /// Mean of their squares, if AdamW moves the weight; Muon has none.
+    second: Option<Tensor<1>>,
+}
+
+/// A tensor that an [`Optimizer`] remembers, to be saved.
+#[derive(Debug)]
+pub struct Remembered<'a> {
+    /// `m.` or `v.`, and the name of the weight.
+    pub name: String,
+    /// The shape of the weight.
+    pub shape: &'a [usize],
+    /// As many numbers as the weight has.
+    pub values: HostValues,
+}
+
+impl Remembered<'_> {
+    /// The same tensor, borrowed.
+    pub fn as_ref(&self) -> TensorRef<'_> {
+        TensorRef { name: &self.name, shape: self.shape, data: &self.values }
+    }
 }
 
 impl Optimizer {
-    /// Moments at zero.
-    pub fn new(table: &[TensorSpec], device: &Device) -> Self {
-        let zeros = || table.iter().map(|spec| vec![0.0; spec.n_params()]).collect();
-        Self::from_values(table, device, zeros(), zeros())
+    /// The optimizer that `train` names, which remembers zeros.
+    pub fn new(train: &TrainConfig, table: &[TensorSpec], device: &Device) -> Self {
+        let zeros = |_: &str, len| Ok::<_, std::convert::Infallible>(vec![0.0; len]);
+        let Ok(optimizer) = Self::build(train, table, device, zeros);
+        optimizer
     }
 
-    /// The moments of a run that goes on.
+    /// The one of a run that goes on.
     ///
-    /// # Panics
-    /// Unless there is one vector of each kind for every tensor of the table, of its length.
-    pub fn from_values(table: &[TensorSpec], device: &Device, first: Vec<Vec<f32>>, second: Vec<Vec<f32>>) -> Self {
-        assert!([first.len(), second.len()] == [table.len(); 2], "moments for each tensor of the table");
-        let device = device.clone().without_autodiff();
-        let tensor = |spec: &TensorSpec, values| Tensor::from_data(TensorData::new(values, [spec.n_params()]), &device);
-        let moments = table.iter().zip(first).zip(second);
-        Self {
-            moments: moments
-                .map(|((spec, first), second)| Moments { first: tensor(spec, first), second: tensor(spec, second) })
-                .collect(),
-            decays: table.iter().map(TensorSpec::decays).collect(),
-        }
+    /// # Errors
+    /// [`CheckpointError::Damaged`] if `saved` lacks what it remembered.
+    pub fn restore(
+        train: &TrainConfig,
+        table: &[TensorSpec],
+        device: &Device,
+        saved: &mut SavedTensors,
+    ) -> Result<Self, CheckpointError> {
+        Self::build(train, table, device, |name, len| saved.take(name, len))
     }
 
-    /// Moving means of the gradients and of their squares, for a checkpoint.
-    pub fn moments(&self) -> [Vec<HostValues>; 2] {
-        let read = |moment: fn(&Moments) -> &Tensor<1>| self.moments.iter().map(|of| host_values(moment(of))).collect();
-        [read(|of| &of.first), read(|of| &of.second)]
+    fn build<E>(
+        train: &TrainConfig,
+        table: &[TensorSpec],
+        device: &Device,
+        mut values: impl FnMut(&str, usize) -> Result<Vec<f32>, E>,
+    ) -> Result<Self, E> {
+        let device = device.clone().without_autodiff();
+        let mut tensor = |part: &str, spec: &TensorSpec| {
+            let len = spec.n_params();
+            Ok(Tensor::from_data(TensorData::new(values(&format!("{part}.{}", spec.name), len)?, [len]), &device))
+        };
+        let by_muon = |spec: &TensorSpec| train.optimizer == OptimizerKind::Muon && spec.role.is_hidden();
+        let memory = |spec: &TensorSpec| {
+            let first = tensor("m", spec)?;
+            Ok(Memory { first, second: (!by_muon(spec)).then(|| tensor("v", spec)).transpose()? })
+        };
+        Ok(Self { table: table.to_vec(), memory: table.iter().map(memory).collect::<Result<_, E>>()? })
+    }
+
+    /// All that it remembers.
+    pub fn remembered(&self) -> Vec<Remembered<'_>> {
+        let mut all = vec![];
+        for (spec, memory) in self.table.iter().zip(&self.memory) {
+            let mut push = |part: &str, tensor: &Tensor<1>| {
+                let name = format!("{part}.{}", spec.name);
+                all.push(Remembered { name, shape: &spec.shape, values: host_values(tensor) });
+            };
+            push("m", &memory.first);
+            memory.second.iter().for_each(|second| push("v", second));
+        }
+        all
     }
 
     /// Update number `update` (from 1): move the weights of `module` by `gradient_scale · gradients`, which are in the
@@ -53,19 +108,36 @@ impl Optimizer {
         gradients: Vec<Tensor<1>>,
         gradient_scale: f32,
         update: u64,
-        hyper: &AdamW,
+        train: &TrainConfig,
+        Rates { lr, weight_decay }: Rates,
     ) {
-        let moments = std::mem::take(&mut self.moments);
+        let TrainConfig { beta1, beta2, eps, momentum, .. } = *train;
+        let memory = std::mem::take(&mut self.memory);
         update_weights(module, |weights| {
-            let parameters = weights.into_iter().zip(gradients).zip(moments).zip(&self.decays);
-            let parameters = parameters.map(|(((weight, gradient), moments), decays)| AdamWParameter {
-                weight,
-                gradient,
-                moments,
-                decays: *decays,
-            });
-            let (weights, moments) = adamw(parameters.collect(), update, gradient_scale, hyper).into_iter().unzip();
-            self.moments = moments;
+            let (mut by_adamw, mut by_muon, mut of_adamw) = (vec![], vec![], vec![]);
+            for (((weight, gradient), memory), spec) in weights.into_iter().zip(gradients).zip(memory).zip(&self.table)
+            {
+                of_adamw.push(memory.second.is_some());
+                let Memory { first, second } = memory;
+                match second {
+                    Some(second) => {
+                        let moments = Moments { first, second };
+                        by_adamw.push(AdamWParameter { weight, gradient, moments, decays: spec.decays() });
+                    }
+                    None => {
+                        by_muon.push(MuonParameter { weight, gradient, momentum: first, matrices: spec.matrices() });
+                    }
+                }
+            }
+            let hyper = AdamW { lr, beta1, beta2, eps, weight_decay };
+            let by_adamw = adamw(by_adamw, update, gradient_scale, &hyper).into_iter();
+            let by_muon = muon(by_muon, gradient_scale, &Muon { lr, momentum, weight_decay }).into_iter();
+            let mut by_adamw =
+                by_adamw.map(|(weight, Moments { first, second })| (weight, Memory { first, second: Some(second) }));
+            let mut by_muon = by_muon.map(|(weight, first)| (weight, Memory { first, second: None }));
+            let in_order = of_adamw.into_iter().filter_map(|of| if of { by_adamw.next() } else { by_muon.next() });
+            let (weights, memory) = in_order.unzip();
+            self.memory = memory;
             weights
         });
     }

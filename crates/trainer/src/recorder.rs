@@ -5,17 +5,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use burn::tensor::Tensor;
 use itera_checkpoint::{CheckpointStore, Snapshot};
 use itera_config::Config;
 use itera_files::write_atomic;
 use itera_metrics::{ExpertLayout, MetricsWriter, Sample, StepRecord, TensorBoard};
 use itera_model::{LanguageModel, parameters::weights};
 use itera_ops::{HostValues, host_values};
-use itera_shape::TensorRef;
+use itera_shape::{TensorRef, TensorSpec};
 use itera_tokenizer::Tokenizer;
 
 use crate::{
-    error::TrainError, identity::Identity, job::Resume, lock::RunLock, optimizer::Optimizer, schedule::decay_start,
+    average::{AVERAGE, Average},
+    error::TrainError,
+    identity::Identity,
+    job::Resume,
+    lock::RunLock,
+    optimizer::{Optimizer, Remembered},
+    schedule::decay_start,
     state::TrainingState,
 };
 
@@ -99,39 +106,49 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// Publish a checkpoint, point `last` and `best` at theirs, and remove those that nobody keeps. Weights and moments
-    /// are written from where training has them, unless that is a device with memory of its own.
+    /// Publish a checkpoint, point `last` and `best` at theirs, and remove those that nobody keeps. What it holds is written
+    /// from where training has it, unless that is a device with memory of its own.
     pub(crate) fn save(
         &mut self,
         state: &TrainingState,
         model: &LanguageModel,
         optimizer: &Optimizer,
+        average: Option<&Average>,
     ) -> Result<PathBuf, TrainError> {
         self.metrics.sync()?;
         let specs = self.config.model.tensors();
-        let values: Vec<HostValues> = weights(model).iter().map(host_values).collect();
-        let weights: Vec<TensorRef<'_>> = specs
-            .iter()
-            .zip(&values)
-            .map(|(spec, data)| TensorRef { name: &spec.name, shape: &spec.shape, data })
-            .collect();
-        let moments = optimizer.moments();
-        let [first_moments, second_moments] =
-            moments.each_ref().map(|all| all.iter().map(|of| &of[..]).collect::<Vec<&[f32]>>());
+        let read = |tensors: &[Tensor<1>]| tensors.iter().map(host_values).collect::<Vec<HostValues>>();
+        let weights = read(&weights(model));
+        let average = average.map(|average| read(average.weights()));
+        let remembered = optimizer.remembered();
+        let names: Vec<String> = specs.iter().map(|spec| format!("{AVERAGE}{}", spec.name)).collect();
+        let published = average.as_ref().map(|average| named(specs.iter().map(|spec| &spec.name[..]), &specs, average));
+        let mut saved: Vec<TensorRef<'_>> = remembered.iter().map(Remembered::as_ref).collect();
+        saved.extend(average.iter().flat_map(|average| named(names.iter().map(String::as_str), &specs, average)));
         let path = self.store.save(&Snapshot {
             step: state.step,
             config: &self.config.model,
-            weights: &weights,
+            weights: &named(specs.iter().map(|spec| &spec.name[..]), &specs, &weights),
+            published: published.as_deref(),
             published_as: self.config.train.precision,
             tokenizer: self.tokenizer,
-            first_moments: &first_moments,
-            second_moments: &second_moments,
+            optimizer: &saved,
             state,
             identity: &self.identity,
         })?;
         settle(&self.store, state, self.config)?;
         Ok(path)
     }
+}
+
+/// Tensors of these names, with the shapes of a table.
+fn named<'a>(
+    names: impl Iterator<Item = &'a str>,
+    table: &'a [TensorSpec],
+    values: &'a [HostValues],
+) -> Vec<TensorRef<'a>> {
+    let tensors = names.zip(table).zip(values);
+    tensors.map(|((name, spec), data)| TensorRef { name, shape: &spec.shape, data }).collect()
 }
 
 /// Keep the newest checkpoints, the best, and the last one before the learning rate decays, from which the run can be

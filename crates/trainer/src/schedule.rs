@@ -1,6 +1,22 @@
-//! step → learning rate
+//! step → learning rate, weight decay
 
 use itera_config::{Schedule, TrainConfig};
+
+/// What a schedule says of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+/// The rates of the step after `step` completed ones. Weight decay goes from `weight_decay` in the first step, on a straight
+/// line, to `weight_decay_end_ratio · weight_decay` in the last.
+pub fn rates(config: &TrainConfig, step: u64) -> Rates {
+    let change = (config.weight_decay_end_ratio - 1.0) * progress(step, 0, config.steps);
+    Rates { lr: learning_rate(config, step), weight_decay: config.weight_decay * (1.0 + change) }
+}
 
 /// The learning rate of the step after `step` completed ones.
 ///
@@ -23,7 +39,7 @@ pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
 }
 
 /// Completed steps after which WSD begins to decay: those of the last checkpoint from which a run can be trained longer, for
-/// all rates up to there are the same with more steps. `None` for the cosine, which falls from the end of warm-up.
+/// all learning rates up to there are the same with more steps. `None` for the cosine, which falls from the end of warm-up.
 pub fn decay_start(config: &TrainConfig) -> Option<u64> {
     matches!(config.schedule, Schedule::Wsd).then(|| (last_stable_step(config) + 1).min(config.steps))
 }
@@ -34,9 +50,9 @@ fn last_stable_step(config: &TrainConfig) -> u64 {
     (config.steps - decay_steps).saturating_sub(1).max(config.warmup_steps)
 }
 
-/// Completed steps up to which two configurations agree on every learning rate; `steps` if on all of those.
+/// Completed steps up to which two configurations agree on every rate; `steps` if on all of those.
 pub(crate) fn same_rates(a: &TrainConfig, b: &TrainConfig, steps: u64) -> u64 {
-    let differs = |step: &u64| learning_rate(a, *step).to_bits() != learning_rate(b, *step).to_bits();
+    let differs = |step: &u64| rates(a, *step) != rates(b, *step);
     (0..steps).find(differs).unwrap_or(steps)
 }
 

@@ -17,7 +17,7 @@ use crate::{
     recorder::{Recorder, RunDir},
     reduce::Local,
     samples::samples,
-    schedule::learning_rate,
+    schedule::rates,
     text::Text,
     update::StepTimes,
     validation::validate,
@@ -65,13 +65,13 @@ impl<'a> Run<'a> {
         if let Some(reason) = run_dir.as_ref().and_then(|run_dir| run_dir.lock.missing.as_ref()) {
             on_event(Event::Unlocked { dir, reason });
         }
-        let Beginning { model, optimizer, checkpoint } = begin(&job, &identity)?;
+        let Beginning { model, optimizer, average, checkpoint } = begin(&job, &identity)?;
         let saved_step = checkpoint.as_ref().map(|state| state.step);
         let progress = Progress::new(config, checkpoint);
         let record = |dir: RunDir| dir.record(config, &data.tokenizer, identity, &progress.state, saved_step.is_some());
         let recorder = run_dir.map(record).transpose()?;
         let task = Text::new(config, data, job.method);
-        let learner = Learner { task, train: &config.train, reduce: &Local, model, optimizer };
+        let learner = Learner { task, train: &config.train, reduce: &Local, model, optimizer, average };
         Ok(Self { learner, progress, recorder, times: StepTimes::default(), saved_step, job })
     }
 
@@ -79,8 +79,8 @@ impl<'a> Run<'a> {
     pub(crate) fn step(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         let started = Instant::now();
         let before = &self.progress.state;
-        let lr = learning_rate(&self.job.config.train, before.step);
-        let update = self.learner.update(before.step, before.skipped, lr);
+        let rates = rates(&self.job.config.train, before.step);
+        let update = self.learner.update(before.step, before.skipped, rates);
         let due = self.progress.after_step(&update, started.elapsed());
         self.times = update.times;
         let step = self.progress.state.step;
@@ -92,7 +92,7 @@ impl<'a> Run<'a> {
         let validated = Instant::now();
         let record = due.record.then(|| StepRecord {
             resident_mb: resident_bytes().map(|bytes| bytes as f64 / 1e6),
-            ..self.progress.record(&update, lr, validation.map(|v| v.score))
+            ..self.progress.record(&update, rates.lr, validation.map(|v| v.score))
         });
         if let (Some(recorder), Some(record)) = (&mut self.recorder, &record) {
             recorder.row(record)?;
@@ -128,8 +128,9 @@ impl<'a> Run<'a> {
     fn save(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         self.progress.tick();
         let state = &self.progress.state;
+        let Learner { model, optimizer, average, .. } = &self.learner;
         if let Some(recorder) = &mut self.recorder {
-            let path = recorder.save(state, &self.learner.model, &self.learner.optimizer)?;
+            let path = recorder.save(state, model, optimizer, average.as_ref())?;
             on_event(Event::Saved { path: &path });
         }
         self.saved_step = Some(state.step);

@@ -7,9 +7,9 @@ use itera_config::TrainConfig;
 use itera_data::TokenBatch;
 use itera_formats::hf;
 use itera_model::{LanguageModel, parameters::gradients};
-use itera_ops::{AdamW, gradient_norm};
+use itera_ops::gradient_norm;
 use itera_testkit::assert_close;
-use itera_trainer::{MicroBatch, Optimizer, losses};
+use itera_trainer::{MicroBatch, Optimizer, Rates, losses};
 use serde_json::Value;
 
 /// The bar of the project; the reference's own rounding moves the curve by up to 7e-5.
@@ -36,9 +36,8 @@ fn curve_of(case: &str) -> Vec<(&'static str, Vec<f32>, Vec<f32>)> {
         z_loss_coef: 0.001,
         ..TrainConfig::default()
     };
-    let TrainConfig { lr, beta1, beta2, eps, weight_decay, .. } = train;
-    let hyper = AdamW { lr, beta1, beta2, eps, weight_decay };
-    let mut optimizer = Optimizer::new(&config.tensors(), &device);
+    let rates = Rates { lr: train.lr, weight_decay: train.weight_decay };
+    let mut optimizer = Optimizer::new(&train, &config.tensors(), &device);
     let steps: Vec<Vec<Vec<i32>>> = serde_json::from_value(numbers["train_ids"].clone()).expect("train_ids");
     let mut found: Vec<[f32; 4]> = Vec::new();
     for (step, rows) in (1..).zip(&steps) {
@@ -52,7 +51,7 @@ fn curve_of(case: &str) -> Vec<(&'static str, Vec<f32>, Vec<f32>)> {
         let norm = gradient_norm(&gradients);
         found.push([ce, lb, z, norm as f32]);
         let clip = (1.0 / (norm + 1e-6)).min(1.0);
-        optimizer.step(&mut model, gradients, clip as f32, step, &hyper);
+        optimizer.step(&mut model, gradients, clip as f32, step, &train, rates);
     }
 
     let curve = numbers["train_curve"].as_array().expect("train_curve");

@@ -22,6 +22,7 @@ mod gemm;
 mod matvec;
 mod mlp;
 mod moe;
+mod muon;
 mod norm;
 mod quant;
 mod rms_norm;

@@ -9,6 +9,7 @@ mod head;
 mod linear;
 mod mamba2;
 mod mixture;
+mod muon;
 
 use burn::tensor::{Device, Tensor};
 use itera_ops::{AttentionShape, causal_attention, composite};

@@ -4,6 +4,7 @@ use burn::{
     module::{Module, Param, ParamId},
     tensor::{Device, Tensor, TensorData},
 };
+use itera_config::OptimizerKind;
 use itera_model::parameters::weights;
 use itera_ops::host_values;
 use itera_shape::{Init, TensorRole, TensorSpec};
@@ -19,6 +20,7 @@ struct Line {
     b: Param<Tensor<1>>,
 }
 
+const RATES: Rates = Rates { lr: 0.01, weight_decay: 0.1 };
 const WIDTH: usize = 5;
 const ROWS: usize = 7;
 
@@ -33,6 +35,7 @@ fn table() -> Vec<TensorSpec> {
         role,
         init: Init::Normal,
         active_share: (1, 1),
+        matrix_rows: vec![],
     };
     vec![spec("a", vec![1, WIDTH], TensorRole::Head), spec("b", vec![WIDTH], TensorRole::Norm)]
 }
@@ -74,11 +77,18 @@ fn learner<'a>(train: &'a TrainConfig, reduce: &'a dyn Reduce) -> Learner<'a, Fi
         a: Param::initialized(param(), tensor([1, WIDTH], 100, &device).require_grad()),
         b: Param::initialized(param(), tensor([WIDTH], 101, &device).require_grad()),
     };
-    Learner { task: Fit { device: device.clone() }, train, reduce, model, optimizer: Optimizer::new(&table(), &device) }
+    Learner {
+        task: Fit { device: device.clone() },
+        train,
+        reduce,
+        model,
+        optimizer: Optimizer::new(train, &table(), &device),
+        average: None,
+    }
 }
 
 fn config(grad_accum_steps: usize) -> TrainConfig {
-    TrainConfig { grad_accum_steps, grad_clip_norm: 0.5, weight_decay: 0.1, ..TrainConfig::default() }
+    TrainConfig { grad_accum_steps, grad_clip_norm: 0.5, ..TrainConfig::default() }
 }
 
 fn values(tensors: &[Tensor<1>]) -> Vec<Vec<f32>> {
@@ -91,9 +101,9 @@ fn a_module_that_is_no_language_model_learns_by_the_equations() {
     let mut learner = learner(&train, &Local);
     let [mut w, mut m, mut v] = [values(&weights(&learner.model)).concat(), vec![0.0; 10], vec![0.0; 10]]
         .map(|all| all.into_iter().map(f64::from).collect::<Vec<f64>>());
-    let (lr, mut losses) = (0.01, vec![]);
+    let (Rates { lr, .. }, mut losses) = (RATES, vec![]);
     for step in 0..20 {
-        let update = learner.update(step, 0, lr);
+        let update = learner.update(step, 0, RATES);
 
         let (mut gradient, mut loss) = (vec![0.0; 10], 0.0);
         for micro in 0..3 {
@@ -110,14 +120,14 @@ fn a_module_that_is_no_language_model_learns_by_the_equations() {
         assert_eq!(update.losses.tokens_per_expert, [[3, 3]]);
         losses.push(loss);
         let clip = (0.5 / (norm + 1e-6)).min(1.0);
-        let TrainConfig { beta1, beta2, eps, weight_decay, .. } = train;
+        let TrainConfig { beta1, beta2, eps, .. } = train;
         let t = step as i32 + 1;
         for i in 0..10 {
             let g = clip * gradient[i];
             m[i] = beta1 * m[i] + (1.0 - beta1) * g;
             v[i] = beta2 * v[i] + (1.0 - beta2) * g * g;
             // a is a matrix and decays, b is a vector
-            let decay = if i < WIDTH { weight_decay } else { 0.0 };
+            let decay = if i < WIDTH { RATES.weight_decay } else { 0.0 };
             let (m, v) = (m[i] / (1.0 - beta1.powi(t)), v[i] / (1.0 - beta2.powi(t)));
             w[i] -= lr * (decay * w[i] + m / (v.sqrt() + eps));
         }
@@ -134,12 +144,56 @@ fn a_step_changes_weights_and_moments_where_they_lie() {
     let addresses = |learner: &Learner<'_, Fit>| {
         let weights: Vec<usize> =
             weights(&learner.model).iter().map(|weight| host_values(weight).as_ptr().addr()).collect();
-        let moments = learner.optimizer.moments();
-        (weights, moments.map(|all| all.iter().map(|of| of.as_ptr().addr()).collect::<Vec<usize>>()))
+        let remembered = learner.optimizer.remembered();
+        (weights, remembered.iter().map(|tensor| tensor.values.as_ptr().addr()).collect::<Vec<usize>>())
     };
     let before = addresses(&learner);
-    (0..3).for_each(|step| drop(learner.update(step, 0, 0.01)));
+    (0..3).for_each(|step| drop(learner.update(step, 0, RATES)));
     assert_eq!(addresses(&learner), before);
+}
+
+#[test]
+fn muon_moves_hidden_matrices_and_adamw_the_rest() {
+    let step = |optimizer, role| {
+        let train = TrainConfig { optimizer, ..config(1) };
+        let mut learner = learner(&train, &Local);
+        let mut table = table();
+        (table[0].role, table[0].matrix_rows) = (role, vec![1]);
+        learner.optimizer = Optimizer::new(&train, &table, &learner.task.device);
+        let before = values(&weights(&learner.model));
+        learner.update(0, 0, RATES);
+        let names: Vec<String> = learner.optimizer.remembered().into_iter().map(|tensor| tensor.name).collect();
+        (before, values(&weights(&learner.model)), names)
+    };
+    let (before, adamw, names) = step(OptimizerKind::AdamW, TensorRole::Shared);
+    assert_eq!(names, ["m.a", "v.a", "m.b", "v.b"]);
+    let (_, head, names) = step(OptimizerKind::Muon, TensorRole::Head);
+    assert_eq!((&head, names.len()), (&adamw, 4), "a head is not between hidden states");
+    let (_, muon, names) = step(OptimizerKind::Muon, TensorRole::Shared);
+    assert_eq!(names, ["m.a", "m.b", "v.b"]);
+    assert_eq!(muon[1], adamw[1]);
+    // a row is its own polar factor once it has length 1: the update is 0.2·√WIDTH times about that
+    let decayed = before[0].iter().map(|w| w * (1.0 - 0.01 * 0.1));
+    let update: Vec<f32> = muon[0].iter().zip(decayed).map(|(now, before)| (now - before) / 0.01).collect();
+    let length = update.iter().map(|u| u * u).sum::<f32>().sqrt() / (0.2 * (WIDTH as f32).sqrt());
+    assert!((0.85..1.13).contains(&length), "{length}");
+}
+
+#[test]
+fn an_average_follows_the_weights_and_is_what_is_validated() {
+    let train = TrainConfig { ema: 0.5, ..config(1) };
+    let mut learner = learner(&train, &Local);
+    learner.average = Some(Average::new(train.ema, &learner.model));
+    let mut expected = values(&weights(&learner.model)).concat();
+    for step in 0..6 {
+        learner.update(step, 0, RATES);
+        let t = step as f32 + 1.0;
+        let share = 1.0 - ((1.0 + t) / (10.0 + t)).min(0.5);
+        let weights = values(&weights(&learner.model)).concat();
+        expected.iter_mut().zip(&weights).for_each(|(mean, weight)| *mean += share * (weight - *mean));
+        assert_close(&format!("step {step}"), &values(&self::weights(&learner.valid())).concat(), &expected, 1e-6);
+        assert_ne!(weights, expected);
+    }
 }
 
 /// A process that has `share` of the leaves, and leaves its sum here.
@@ -167,7 +221,7 @@ fn processes_that_share_the_micro_batches_sum_to_the_bytes_of_one() {
         let train = config(n as usize);
         let sum = |share| {
             let process = Process { share, ..Process::default() };
-            learner(&train, &process).update(3, 0, 0.01);
+            learner(&train, &process).update(3, 0, RATES);
             process.sum.take().expect("a sum")
         };
         let whole = sum(0..n);
@@ -200,10 +254,10 @@ fn a_step_that_is_not_finite_changes_nothing_and_the_next_goes_on() {
     }
     let (train, overflow) = (config(2), Overflow(RefCell::new(0)));
     let mut learner = learner(&train, &overflow);
-    assert!(learner.update(0, 0, 0.01).is_finite());
+    assert!(learner.update(0, 0, RATES).is_finite());
     let before = values(&weights(&learner.model));
-    assert!(!learner.update(1, 0, 0.01).is_finite());
+    assert!(!learner.update(1, 0, RATES).is_finite());
     assert_eq!(values(&weights(&learner.model)), before);
-    assert!(learner.update(2, 1, 0.01).is_finite());
+    assert!(learner.update(2, 1, RATES).is_finite());
     assert_ne!(values(&weights(&learner.model)), before);
 }
