@@ -58,10 +58,10 @@ impl Longer {
     /// Windows are cut anywhere, so the token at either end may be one that the whole text would not have.
     fn join(&self, batch: &TokenBatch) -> Joined {
         let (b, l) = (batch.batch_size, batch.seq_len);
-        let texts: Vec<Vec<(TokenId, usize)>> = (0..b)
+        let texts: Vec<Vec<(TokenId, usize)>> = batch
+            .texts()
             .map(|text| {
-                let (inputs, last) = (&batch.inputs[text * l..][..l], batch.targets[text * l + l - 1]);
-                let ids: Vec<TokenId> = inputs.iter().chain([&last]).map(|id| TokenId(id.cast_unsigned())).collect();
+                let ids: Vec<TokenId> = text.map(|id| TokenId(id.cast_unsigned())).collect();
                 self.tokenizer.join(&ids)
             })
             .collect();
@@ -129,7 +129,9 @@ impl Teacher {
         nats.mean() + (divergence - replaced.mean()).mul_scalar(self.weight * n as f64 / (b * l) as f64)
     }
 
-    /// `None` if each text of the batch is a single token to it.
+    /// The teacher reads the text as it is, also where inputs of the student are replaced: then it says what the clean
+    /// targets say (as in Noisy Student, arXiv 1911.04252), and words stay whole for a longer vocabulary. `None` if each text
+    /// of the batch is a single token to it.
     fn show(&self, batch: &TokenBatch) -> Option<Shown> {
         let device = self.model.device();
         let hidden = |inputs| {
@@ -138,7 +140,8 @@ impl Teacher {
             hidden.reshape([b * l, d])
         };
         let Some(longer) = &self.longer else {
-            return Some(Shown { hidden: hidden(ids(batch, &batch.inputs, &device)), positions: None });
+            let inputs: Vec<i32> = batch.texts().flat_map(|text| text.take(batch.seq_len)).collect();
+            return Some(Shown { hidden: hidden(ids(batch, &inputs, &device)), positions: None });
         };
         let Joined { inputs, length, rows, positions } = longer.join(batch);
         if rows.is_empty() {
@@ -174,6 +177,9 @@ mod tests {
         let (inputs, targets) = (of(0..l), of(1..l + 1));
         let batch = TokenBatch { inputs, targets, positions: vec![], batch_size: windows.len(), seq_len: l };
         let joined = longer.join(&batch);
+        let mut replaced = batch.clone();
+        replaced.inputs.chunks_exact_mut(l).for_each(|inputs| inputs[1..].fill(7));
+        assert_eq!(longer.join(&replaced), joined, "the teacher reads the text");
 
         assert_eq!(joined.rows.len(), joined.positions.len());
         assert!(joined.rows.len() > windows.len() && joined.rows.len() < batch.inputs.len());

@@ -1,6 +1,6 @@
 //! The schema of a stage's `train`, and what it makes of the run's configuration
 
-use itera_config::{Config, ConfigError};
+use itera_config::{Config, ConfigError, Windows};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -15,6 +15,9 @@ pub struct Training {
     /// Dropout on residual branches, which is a key of `[model]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
+    /// How text is cut into sequences, which is a key of `[data]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
     /// Text by the baseline to learn from beside that of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled: Option<Sampled>,
@@ -70,6 +73,8 @@ impl Training {
             set("train.min_lr_ratio", &Value::Float(0.0)),
         ];
         keys.extend(self.dropout.map(|dropout| set("model.dropout", &Value::Float(dropout))));
+        let name = |windows| Value::try_from(windows).expect("a name is TOML");
+        keys.extend(self.windows.map(|windows| set("data.windows", &name(windows))));
         keys.extend(self.keys.iter().map(|(key, value)| set(&format!("train.{key}"), value)));
         Config::from_toml(&config.to_toml(), "the run", &keys).map_err(|error| match error {
             ConfigError::Invalid { mut problems } => {
@@ -98,11 +103,12 @@ mod tests {
         assert_eq!(config, Config { train: expected, ..run.clone() });
 
         let text = "steps = 90\nlr = 1\nschedule = 'wsd'\ndecay_fraction = 0.75\nmin_lr_ratio = 0.5\nwarmup_steps = 3\n\
-            seq_len = 64\ngrad_accum_steps = 2\nprecision = 'bf16'\nbeta2 = 0.75\ndropout = 0";
+            seq_len = 64\ngrad_accum_steps = 2\nprecision = 'bf16'\nbeta2 = 0.75\ndropout = 0\nwindows = 'documents'";
         let training: Training = toml::from_str(text).expect("a table");
         let config = training.applied_to(&run).expect("valid");
         let TrainConfig { schedule, decay_fraction, min_lr_ratio, warmup_steps, .. } = config.train;
         assert_eq!((schedule, decay_fraction, min_lr_ratio, warmup_steps), (Schedule::Wsd, 0.75, 0.5, 3));
+        assert_eq!(config.data.windows, Windows::Documents);
         let TrainConfig { seq_len, grad_accum_steps, beta2, lr, .. } = config.train;
         assert_eq!((seq_len, grad_accum_steps, beta2, lr, config.model.dropout), (64, 2, 0.75, 1.0, 0.0));
     }

@@ -114,6 +114,8 @@ fn train(checks: &mut Checks, c: &TrainConfig, model: &ModelConfig) {
     let longest = model.max_seq_len;
     let rule = format!("be at most model.max_seq_len ({longest})");
     checks.rule(c.seq_len <= longest, "train.seq_len", c.seq_len, rule, Some(longest.to_string()));
+    checks.number("train.replace_inputs", c.replace_inputs, 0.0..1.0);
+    checks.number("train.replace_inputs_until", c.replace_inputs_until, 0.0..=1.0);
     checks.number("train.lr", c.lr, POSITIVE);
     checks.number("train.min_lr_ratio", c.min_lr_ratio, 0.0..=1.0);
     let rule = format!("be at most train.steps ({})", c.steps);

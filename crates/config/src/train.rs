@@ -35,6 +35,10 @@ pub struct TrainConfig {
     pub seq_len: usize,
     /// Micro-batches whose mean gradient makes one step.
     pub grad_accum_steps: usize,
+    /// Share of the input tokens of a batch that random tokens stand in for; what is predicted stays.
+    pub replace_inputs: f64,
+    /// Share of `steps` after which inputs are as the text has them.
+    pub replace_inputs_until: f64,
     /// Peak learning rate.
     pub lr: f64,
     /// Final learning rate as a share of `lr`.
@@ -82,6 +86,8 @@ impl Default for TrainConfig {
             batch_size: 16,
             seq_len: 256,
             grad_accum_steps: 1,
+            replace_inputs: 0.0,
+            replace_inputs_until: 0.67,
             lr: 2e-3,
             min_lr_ratio: 0.1,
             schedule: Schedule::Cosine,

@@ -33,6 +33,13 @@ impl TokenBatch {
     /// The target of a prediction that does not count.
     pub const UNSCORED: i32 = -1;
 
+    /// The tokens of each sequence as its text has them, `seq_len + 1` of them: the first input, which is never replaced, and
+    /// the targets.
+    pub fn texts(&self) -> impl Iterator<Item = impl Iterator<Item = i32> + '_> + '_ {
+        let sequences = self.inputs.chunks_exact(self.seq_len).zip(self.targets.chunks_exact(self.seq_len));
+        sequences.map(|(inputs, targets)| inputs[..1].iter().chain(targets).copied())
+    }
+
     /// A batch of no sequences, of `seq_len` tokens each.
     pub(crate) fn empty(seq_len: usize) -> Self {
         Self { inputs: vec![], targets: vec![], positions: vec![], batch_size: 0, seq_len }

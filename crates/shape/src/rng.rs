@@ -16,6 +16,8 @@ pub enum Purpose {
     Dropout = 2,
     /// Choices of tokens; the index is that of the text.
     Sampling = 3,
+    /// Tokens that stand for inputs; the index is the micro-batch's.
+    ReplacedInputs = 4,
 }
 
 /// The stream of `purpose` number `index` under `seed`.

@@ -32,8 +32,8 @@ pub enum TrainError {
         /// Both sides: of the checkpoint, and of this run.
         difference: String,
     },
-    /// What the checkpoint to resume from has behind it would have had other learning rates.
-    #[error("{} is at step {step}, and {changes} changes the learning rate from step {from_step} on", path.display())]
+    /// What the checkpoint to resume from has behind it would have had other learning rates, or inputs.
+    #[error("{} is at step {step}, and {changes} changes the learning rate or the inputs from step {from_step} on", path.display())]
     PastRates {
         /// The checkpoint.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum TrainError {
         step: u64,
         /// What has changed in the configuration, key by key.
         changes: String,
-        /// Completed steps up to which the learning rates are the same.
+        /// Completed steps that are the same.
         from_step: u64,
         /// The newest checkpoint of the run up to there, if there is one.
         before: Option<PathBuf>,

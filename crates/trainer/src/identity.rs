@@ -8,7 +8,7 @@ use itera_shape::Precision;
 use itera_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
-use crate::schedule::same_rates;
+use crate::{replaced_inputs::replaced_steps, schedule::same_rates};
 
 /// All that decides the bytes of a run. A checkpoint resumes only into a run with the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +56,8 @@ impl Identity {
             [Err(error), _] | [_, Err(error)] => return other("configuration", error.to_string()),
         };
         let changes = changed_lines(&was.to_toml(), &is.to_toml());
-        let from_step = same_rates(&was.train, &is.train, step);
-        // where no step was made at the same rate, it is simply another run
+        let from_step = same_rates(&was.train, &is.train, step).min(same_inputs(&was.train, &is.train, step));
+        // where no step was made alike, it is simply another run
         if with_rates_of(&was, &is) != is || (from_step == 0 && step > 0) {
             return other("configuration", changes);
         }
@@ -75,13 +75,21 @@ pub(crate) enum Difference {
         /// Both sides of it.
         difference: String,
     },
-    /// It is of the same run, but for learning rates of steps that it has behind it.
+    /// It is of the same run, but for steps that it has behind it, whose learning rates were others, or whose inputs.
     PastRates {
         /// The keys that change them.
         changes: String,
         /// Completed steps up to which they are the same.
         from_step: u64,
     },
+}
+
+/// Completed steps up to which two configurations replace the same inputs, if they replace as many; `steps` if in all of those.
+fn same_inputs(a: &TrainConfig, b: &TrainConfig, steps: u64) -> u64 {
+    match [a, b].map(replaced_steps) {
+        [a, b] if a == b => steps,
+        [a, b] => steps.min(a).min(b),
+    }
 }
 
 /// `config` with the rates of `other`.
@@ -103,6 +111,9 @@ fn deciding(config: &Config) -> Config {
     config.tokenizer = TokenizerConfig::default();
     config.eval = EvalConfig { tokens: config.eval.tokens, ..EvalConfig::default() };
     config.train.max_skipped_steps = TrainConfig::default().max_skipped_steps;
+    if config.train.replace_inputs == 0.0 {
+        config.train.replace_inputs_until = TrainConfig::default().replace_inputs_until;
+    }
     // in f32, backward computes the same gradients with and without, bit for bit
     config.train.gradient_checkpointing &= config.train.precision != Precision::F32;
     config.checkpoint = CheckpointConfig::default();
@@ -167,6 +178,23 @@ mod tests {
     }
 
     #[test]
+    fn more_steps_replace_the_same_inputs_up_to_where_fewer_replace_none() {
+        let wsd = ["train.schedule=wsd", "train.warmup_steps=10", "train.replace_inputs=0.05"];
+        let run = |until: &'static str, steps: &'static str| [&wsd[..], &[until, steps]].concat();
+        let [short, long] =
+            ["train.steps=100", "train.steps=200"].map(|steps| run("train.replace_inputs_until=0.5", steps));
+        assert_eq!(change_at(50, &short, &long), None);
+        let found = change_at(51, &short, &long).expect("one step without replaced inputs");
+        assert_eq!(found, "from 50: [train] steps = 100 → steps = 200");
+        let [short, long] =
+            ["train.steps=100", "train.steps=200"].map(|steps| run("train.replace_inputs_until=0.8", steps));
+        assert_eq!(change_at(80, &short, &long), None, "as long as it does not decay");
+        let found =
+            change_at(10, &short, &run("train.replace_inputs_until=0.7", "train.steps=100")).expect("another run");
+        assert!(found.starts_with("configuration: "), "{found}");
+    }
+
+    #[test]
     fn what_decides_no_byte_may_change() {
         let free = [
             "run.threads=7",
@@ -181,6 +209,7 @@ mod tests {
             "eval.sample_temperature=0",
             "eval.patience=7",
             "train.max_skipped_steps=3",
+            "train.replace_inputs_until=0.5",
         ];
         assert_eq!(change(&[], &free), None);
         let found = change(&[], &["data.windows=documents"]).expect("other batches");

@@ -26,6 +26,7 @@ mod pairwise;
 mod progress;
 mod recorder;
 mod reduce;
+mod replaced_inputs;
 mod samples;
 mod schedule;
 mod state;

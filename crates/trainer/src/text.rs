@@ -5,18 +5,20 @@ use itera_config::Config;
 use itera_data::{Dataset, Sampler, TokenBatch};
 use itera_model::{Dropout, LanguageModel, parameters::with_weights};
 
-use crate::{learner::Task, losses::LossParts, method::Method, objective::MicroBatch};
+use crate::{learner::Task, losses::LossParts, method::Method, objective::MicroBatch, replaced_inputs::ReplacedInputs};
 
 /// Predicting the next token of a corpus.
 pub(crate) struct Text<'a> {
     config: &'a Config,
     method: &'a dyn Method,
     sampler: Sampler<'a>,
+    replaced_inputs: Option<ReplacedInputs>,
 }
 
 impl<'a> Text<'a> {
     pub(crate) fn new(config: &'a Config, data: &'a Dataset, method: &'a dyn Method) -> Self {
-        Self { config, method, sampler: data.sampler(config) }
+        let replaced_inputs = ReplacedInputs::new(&config.train, config.run.seed, &data.tokenizer);
+        Self { config, method, sampler: data.sampler(config), replaced_inputs }
     }
 }
 
@@ -25,7 +27,11 @@ impl Task for Text<'_> {
     type Batch = TokenBatch;
 
     fn batch(&self, index: u64) -> TokenBatch {
-        self.sampler.batch(index, self.config.train.batch_size)
+        let mut batch = self.sampler.batch(index, self.config.train.batch_size);
+        if let Some(replaced_inputs) = &self.replaced_inputs {
+            replaced_inputs.apply(&mut batch, index);
+        }
+        batch
     }
 
     fn losses(&self, model: &LanguageModel, tokens: &TokenBatch, index: u64) -> LossParts {

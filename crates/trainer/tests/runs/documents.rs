@@ -23,11 +23,12 @@ fn config(fixture: &Fixture, name: &str, changes: &[&str]) -> Config {
 }
 
 #[test]
-fn a_run_that_stops_after_any_step_goes_on_within_the_epoch_and_into_the_next() {
+fn a_run_that_stops_after_any_step_reads_on_within_the_epoch_into_the_next_and_replaces_the_same_inputs() {
     let fixture = Fixture::new();
-    let changes = ["train.seq_len=512", "train.batch_size=2", "train.grad_accum_steps=2"];
-    let whole = config(&fixture, "whole", &changes);
-    fixture.run(&whole, Resume::No).expect("it trains");
+    let changes = ["train.seq_len=512", "train.batch_size=2", "train.grad_accum_steps=2", "train.replace_inputs=0.2"];
+    fixture.run(&config(&fixture, "whole", &changes), Resume::No).expect("it trains");
+    fixture.run(&config(&fixture, "plain", &changes[..3]), Resume::No).expect("it trains");
+    assert_ne!(fixture.parameters("plain"), fixture.parameters("whole"));
     let config = config(&fixture, "cut", &changes);
     let data = itera_data::prepare(&config).expect("data");
     let windows = data.sampler(&config).windows_per_epoch();
