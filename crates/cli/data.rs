@@ -81,7 +81,11 @@ fn print_split(out: &mut impl Write, name: &str, split: &SplitSummary, tokens: &
         out,
         "{name:10}  {} documents, {} bytes, {} tokens, {:.3} bytes a token",
         split.documents, split.bytes, tokens.tokens, tokens.bytes_per_token
-    )
+    )?;
+    match tokens.unknown_bytes {
+        0 => Ok(()),
+        unknown => writeln!(out, "            {unknown} bytes have no token"),
+    }
 }
 
 /// The data of a configuration; what takes long is told on standard error.
@@ -94,6 +98,13 @@ pub fn prepare(config: &Config) -> Result<Dataset> {
     let left_out = LeftOut::of(&data.summary.corpus);
     if !left_out.is_nothing() {
         say!("left out: {left_out}");
+    }
+    let TokenSummary { unknown_bytes: train, .. } = data.summary.train;
+    let TokenSummary { unknown_bytes: valid, .. } = data.summary.valid;
+    if train + valid > 0 {
+        say!(
+            "bytes without a token: {train} to train on, {valid} held out, at 8 bits each beside those of the unknown token"
+        );
     }
     Ok(data)
 }

@@ -1,5 +1,6 @@
 //! The program as a user runs it.
 
+mod alphabet;
 mod bad_input;
 mod bench;
 mod compress;

@@ -41,7 +41,12 @@ impl Design {
     /// If the configuration that the stage asks for is not valid, or the data cannot be prepared for it.
     pub(crate) fn student(&self, recipe: &str, stage: &Distill) -> Result<Self> {
         // the keys go through the same checks as those of a command line
-        let overrides: Vec<String> = stage.model.iter().map(|(key, value)| format!("model.{key}={value}")).collect();
+        let mut overrides: Vec<String> =
+            stage.model.iter().map(|(key, value)| format!("model.{key}={value}")).collect();
+        if let Some(alphabet) = stage.alphabet {
+            let name = toml::Value::try_from(alphabet).expect("the name of an alphabet is TOML");
+            overrides.extend([format!("tokenizer.alphabet={name}"), "tokenizer.path=".into()]);
+        }
         let config = Config::from_toml(&self.config.to_toml(), "the run", &overrides);
         let config = config.map_err(|error| CompressError::misfit(recipe, Misfit::Config(error.into())))?;
         Ok(Self { data: self.data_for(&config)?, config })
@@ -76,10 +81,9 @@ impl Design {
 
     /// The data under the vocabulary of `config`.
     fn data_for(&self, config: &Config) -> Result<Arc<Dataset>> {
-        Ok(match config.model.vocab_size == self.config.model.vocab_size {
-            true => self.data.clone(),
-            false => Arc::new(itera_data::prepare(config)?),
-        })
+        let is_same =
+            config.model.vocab_size == self.config.model.vocab_size && config.tokenizer == self.config.tokenizer;
+        Ok(if is_same { self.data.clone() } else { Arc::new(itera_data::prepare(config)?) })
     }
 
     /// The configuration that a stage of `recipe` trains with, in `dir`.

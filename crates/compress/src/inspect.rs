@@ -88,10 +88,10 @@ impl<'a> Calibration<'a> {
     /// # Errors
     /// If a signal asks to stop.
     pub(crate) fn bits_per_byte(&self, values: Vec<Vec<f32>>) -> Result<f64, Abort> {
-        let tokenizer = &self.candidate.design.data.tokenizer;
-        let bytes = |id: i32| tokenizer.token_bytes(TokenId(id as u32));
+        let data = &self.candidate.design.data;
+        let bytes = |id: i32| data.tokenizer.token_bytes(TokenId(id as u32));
         let batches = self.batches.iter().take_while(|_| self.proceed().is_ok());
-        let score = validate(&self.model(values)?, batches.cloned(), bytes);
+        let score = validate(&self.model(values)?, batches.cloned(), bytes, |position| data.train.is_unknown(position));
         self.proceed()?;
         Ok(score.bits_per_byte())
     }

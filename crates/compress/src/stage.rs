@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use itera_config::TokenizerAlphabet;
 use itera_formats::Kind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -128,6 +129,9 @@ pub struct Distill {
     /// Keys of `[model]` that differ from the model before. Another `vocab_size` is another tokenizer, under which the run
     /// can teach if it is the beginning of the run's.
     pub model: toml::Table,
+    /// Another `tokenizer.alphabet` than the run's, for a vocabulary that is trained on its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alphabet: Option<TokenizerAlphabet>,
 }
 
 /// `do = "prune"`: the units that matter least are removed. Each number is the fraction removed.

@@ -123,19 +123,32 @@ pub enum TokenizerKind {
     Byte,
 }
 
+/// Which bytes are entries of a vocabulary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenizerAlphabet {
+    /// All 256, so that every text has tokens.
+    #[default]
+    Bytes,
+    /// Those of the training split; all others are the unknown token, which is `<|endoftext|>`.
+    Text,
+}
+
 /// `[tokenizer]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenizerConfig {
     /// `bpe` or `byte`. A BPE is trained to `model.vocab_size` entries.
     pub kind: TokenizerKind,
+    /// `bytes` or `text`, of a BPE that is trained.
+    pub alphabet: TokenizerAlphabet,
     /// An existing `tokenizer.json` to use instead of training one; empty trains.
     pub path: String,
 }
 
 impl Default for TokenizerConfig {
     fn default() -> Self {
-        Self { kind: TokenizerKind::Bpe, path: String::new() }
+        Self { kind: TokenizerKind::Bpe, alphabet: TokenizerAlphabet::Bytes, path: String::new() }
     }
 }
 

@@ -23,6 +23,6 @@ mod rules;
 mod train;
 
 pub use config::{Config, RunConfig};
-pub use data::{DataConfig, Separator, TokenizerConfig, TokenizerKind, Windows};
+pub use data::{DataConfig, Separator, TokenizerAlphabet, TokenizerConfig, TokenizerKind, Windows};
 pub use error::{ConfigError, Fault, Problem};
 pub use train::{CheckpointConfig, EvalConfig, LogConfig, OptimizerKind, Schedule, TrainConfig};

@@ -7,7 +7,7 @@ use strsim::osa_distance;
 
 use crate::{
     config::{Config, RunConfig},
-    data::{DataConfig, Separator},
+    data::{DataConfig, Separator, TokenizerAlphabet, TokenizerConfig, TokenizerKind},
     error::{ConfigError, Problem},
     train::{CheckpointConfig, EvalConfig, LogConfig, TrainConfig},
 };
@@ -98,7 +98,11 @@ fn is_hub_name(name: &str) -> bool {
 
 /// With the rules of the model: how few entries it may have depends on who makes its vocabulary.
 fn tokenizer(checks: &mut Checks, c: &Config) {
-    let has_all_bytes = c.tokenizer.path.is_empty();
+    let TokenizerConfig { kind, alphabet, ref path } = c.tokenizer;
+    let is_trained_on_bytes = kind == TokenizerKind::Byte && alphabet == TokenizerAlphabet::Text && path.is_empty();
+    let rule = "be \"bytes\" where tokenizer.kind is \"byte\"";
+    checks.rule(!is_trained_on_bytes, "tokenizer.alphabet", "\"text\"", rule, Some("bytes".into()));
+    let has_all_bytes = alphabet == TokenizerAlphabet::Bytes && path.is_empty();
     let min = if has_all_bytes { MIN_VOCAB_SIZE_OF_BYTES } else { 0 };
     if c.model.vocab_size < min {
         checks.count("model.vocab_size", c.model.vocab_size, min..=MAX_SIZE);

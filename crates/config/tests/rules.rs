@@ -25,7 +25,10 @@ const BROKEN: &[&[&str]] = &[
     &["data.text_field="],
     &["data.hub_revision= "],
     &["data.cache_dir="],
+    &["tokenizer.kind=byte", "tokenizer.alphabet=text"],
     &["model.vocab_size=257"],
+    &["tokenizer.alphabet=text", "model.vocab_size=1"],
+    &["tokenizer.path=mine.json", "model.vocab_size=1"],
     &["model.d_model=0"],
     &["model.n_layers=0"],
     &["model.n_layers=1025"],
@@ -172,6 +175,8 @@ fn the_nearest_value_is_the_nearest() {
         (&["train.min_lr_ratio=1.5"], "1"),
         (&["train.warmup_steps=1001"], "1000"),
         (&["model.vocab_size=1"], "258"),
+        (&["tokenizer.kind=byte", "model.vocab_size=100"], "258"),
+        (&["tokenizer.alphabet=text", "model.vocab_size=1"], "2"),
     ] {
         let problems = broken(&owned(case));
         let [Problem { fault: Fault::BrokenRule(BrokenRule { nearest, .. }), .. }] = problems.as_slice() else {
@@ -199,6 +204,10 @@ fn unused_settings_are_free() {
         &["model.n_experts=0", "model.top_k=9"],
         &["data.valid_source=x.txt", "data.valid_fraction=0"],
         &["data.source=C:/stories/*.txt"],
+        // what decides how small a vocabulary may be is the text, or the given one
+        &["tokenizer.alphabet=text", "model.vocab_size=64"],
+        &["tokenizer.path=mine.json", "model.vocab_size=64"],
+        &["tokenizer.path=mine.json", "tokenizer.kind=byte", "tokenizer.alphabet=text"],
         &["data.source=[\"hub:a/b\", \"hub:a-1/b_2.x:c\"]"],
     ] {
         assert_eq!(broken(&owned(free)), [], "{free:?}");

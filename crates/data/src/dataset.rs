@@ -12,7 +12,7 @@
 
 use std::{fs, path::Path};
 
-use itera_config::{Config, TokenizerConfig, TokenizerKind, Windows};
+use itera_config::{Config, TokenizerAlphabet, TokenizerConfig, TokenizerKind, Windows};
 use itera_files::{Sha256Digest, failed_to, write_atomic};
 use itera_tokenizer::{Alphabet, TokenId, Tokenizer};
 use rayon::prelude::*;
@@ -54,7 +54,8 @@ pub struct DataSummary {
     content_hash: String,
     /// Documents of both splits and what was dropped.
     pub corpus: CorpusSummary,
-    /// Where the tokenizer is from: `byte`, `bpe <entries asked for>`, or the fingerprint of the given one.
+    /// Where the tokenizer is from: `byte`, `bpe <entries asked for>`, `bpe <entries asked for> of the bytes of the text`, or
+    /// the fingerprint of the given one.
     pub tokenizer: String,
     /// Entries of the tokenizer.
     pub vocab_size: usize,
@@ -73,6 +74,13 @@ pub struct TokenSummary {
     pub tokens: u64,
     /// Bytes of text a token stands for, on average.
     pub bytes_per_token: f64,
+    /// Bytes of text without a token, each of which is the unknown one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown_bytes: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl DataSummary {
@@ -233,7 +241,7 @@ impl TokenSummary {
     /// Every token of the stream but the eos at its very start is predicted, so that one does not count.
     fn of(shard: &Shard, bytes: u64) -> Self {
         let tokens = shard.len().saturating_sub(1) as u64;
-        Self { tokens, bytes_per_token: bytes as f64 / tokens as f64 }
+        Self { tokens, bytes_per_token: bytes as f64 / tokens as f64, unknown_bytes: shard.n_unknown() }
     }
 }
 
@@ -241,7 +249,7 @@ impl TokenSummary {
 enum TokenizerSource {
     Given(Box<Tokenizer>),
     Byte,
-    TrainBpe { vocab_size: usize },
+    TrainBpe { vocab_size: usize, alphabet: Alphabet },
 }
 
 impl TokenizerSource {
@@ -249,7 +257,13 @@ impl TokenizerSource {
         Ok(match config.kind {
             _ if !config.path.is_empty() => Self::Given(Tokenizer::from_file(Path::new(&config.path))?.into()),
             TokenizerKind::Byte => Self::Byte,
-            TokenizerKind::Bpe => Self::TrainBpe { vocab_size },
+            TokenizerKind::Bpe => {
+                let alphabet = match config.alphabet {
+                    TokenizerAlphabet::Bytes => Alphabet::Bytes,
+                    TokenizerAlphabet::Text => Alphabet::Text,
+                };
+                Self::TrainBpe { vocab_size, alphabet }
+            }
         })
     }
 
@@ -257,14 +271,9 @@ impl TokenizerSource {
         Ok(match self {
             Self::Given(tokenizer) => *tokenizer,
             Self::Byte => Tokenizer::byte(),
-            Self::TrainBpe { vocab_size } => {
+            Self::TrainBpe { vocab_size, alphabet } => {
                 let mut tell = |entries| watch(Progress::Vocabulary { entries, of: vocab_size });
-                Tokenizer::train_bpe_watched(
-                    documents.iter().map(Document::text),
-                    vocab_size,
-                    Alphabet::Bytes,
-                    &mut tell,
-                )?
+                Tokenizer::train_bpe_watched(documents.iter().map(Document::text), vocab_size, alphabet, &mut tell)?
             }
         })
     }
@@ -274,7 +283,10 @@ impl TokenizerSource {
         match self {
             Self::Given(tokenizer) => tokenizer.fingerprint(),
             Self::Byte => "byte".into(),
-            Self::TrainBpe { vocab_size } => format!("bpe {vocab_size}"),
+            Self::TrainBpe { vocab_size, alphabet: Alphabet::Bytes } => format!("bpe {vocab_size}"),
+            Self::TrainBpe { vocab_size, alphabet: Alphabet::Text } => {
+                format!("bpe {vocab_size} of the bytes of the text")
+            }
         }
     }
 }
@@ -301,7 +313,7 @@ fn content_hash(corpus: &CorpusSummary, tokenizer: &str) -> String {
 
 /// eos, then each document and its eos. Documents are encoded in parallel and kept in order.
 fn tokenise(documents: &[Document], tokenizer: &Tokenizer, watch: Watch<'_>) -> ShardWriter {
-    let mut shard = ShardWriter::new(tokenizer.vocab_size());
+    let mut shard = ShardWriter::new(tokenizer.vocab_size(), tokenizer.unknown());
     shard.extend([tokenizer.eos()]);
     let of = documents.len();
     for (chunk, documents) in documents.chunks(ENCODED_AT_ONCE).enumerate() {
@@ -309,7 +321,7 @@ fn tokenise(documents: &[Document], tokenizer: &Tokenizer, watch: Watch<'_>) -> 
         let encoded: Vec<Vec<TokenId>> =
             documents.par_iter().map(|document| tokenizer.encode(document.text())).collect();
         for ids in encoded {
-            shard.extend(ids);
+            shard.extend_text(ids);
             shard.extend([tokenizer.eos()]);
         }
     }

@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
                 let config = self.job.config;
                 let TrainConfig { batch_size, seq_len, .. } = config.train;
                 let one = self.job.data.validation_batches(config, batch_size * seq_len).take(1);
-                validate(&self.learner.valid(), one, |_| 0)
+                validate(&self.learner.valid(), one, |_| 0, |_| false)
             }
         };
         score.nats.is_finite()
@@ -165,7 +165,8 @@ impl<'a> Run<'a> {
         let (config, data) = (self.job.config, self.job.data);
         let model = self.learner.valid();
         let batches = data.validation_batches(config, config.eval.tokens);
-        let score = validate(&model, batches, |id| data.tokenizer.token_bytes(TokenId(id as u32)));
+        let token_bytes = |id| data.tokenizer.token_bytes(TokenId(id as u32));
+        let score = validate(&model, batches, token_bytes, |position| data.valid.is_unknown(position));
         let step = self.progress.state.step;
         self.progress.state.samples = samples(&model, step, config, &data.tokenizer).unwrap_or_else(|error| {
             on_event(Event::NoSamples { step, error: &error });

@@ -6,13 +6,15 @@ use itera_runtime::Score;
 
 use crate::objective::ids;
 
-/// Score every token of `batches` that counts; `token_bytes` says how many bytes of text a token stands for.
+/// Score every token of `batches` that counts; `token_bytes` says how many bytes of text a token stands for, `is_unknown` at
+/// which [positions](TokenBatch::positions) a token is a byte that has none, which costs 8 bits more.
 ///
 /// `model` should be without autodiff. Sums are taken in f64 in a fixed order.
 pub fn validate(
     model: &LanguageModel,
     batches: impl IntoIterator<Item = TokenBatch>,
     token_bytes: impl Fn(i32) -> usize,
+    is_unknown: impl Fn(usize) -> bool,
 ) -> Score {
     let device = model.device();
     let mut score = Score::default();
@@ -28,6 +30,8 @@ pub fn validate(
         score.nats += scored().map(|(_, &nats)| f64::from(nats)).sum::<f64>();
         score.tokens += scored().count() as u64;
         score.bytes += scored().map(|(&target, _)| token_bytes(target) as u64).sum::<u64>();
+        let positions = batch.targets.iter().zip(&batch.positions).filter(|(target, _)| is_scored(target));
+        score.add_unknown(positions.filter(|(_, position)| is_unknown(**position)).count() as u64);
     }
     score
 }

@@ -38,7 +38,7 @@ fn oracle(shift: usize, device: &Device) -> LanguageModel {
 /// 0, 1, 2, … 257, 0, 1, …
 fn counting(dir: &std::path::Path) -> Shard {
     let path = dir.join("counting");
-    let mut writer = ShardWriter::new(V);
+    let mut writer = ShardWriter::new(V, None);
     writer.extend((0..5000u32).map(|i| TokenId(i % V as u32)));
     writer.finish(&path).expect("a shard is written");
     Shard::open(&path).expect("a shard opens")
@@ -55,7 +55,7 @@ fn a_model_that_knows_the_next_token_has_loss_zero_and_one_that_knows_another_ha
         let config = &TrainConfig::default();
         let input = MicroBatch { model: &model, tokens: &batch, config, dropout: None };
         let training = losses(input).cross_entropy.into_scalar::<f32>();
-        let score = validate(&model, stream_batches(&shard, 0, 4, 33), |_| 1);
+        let score = validate(&model, stream_batches(&shard, 0, 4, 33), |_| 1, |_| false);
         assert_eq!(score.tokens as usize, shard.len() - 1);
         if shift == 1 {
             assert_eq!((training, score.nats), (0.0, 0.0));
@@ -63,4 +63,30 @@ fn a_model_that_knows_the_next_token_has_loss_zero_and_one_that_knows_another_ha
             assert!(training > 1.0 && score.nats_per_token() > 1.0, "shift {shift}");
         }
     }
+}
+
+/// The model is certain of every token, so what is left is what the unknown token does not say.
+#[test]
+fn a_byte_without_a_token_costs_8_bits() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("counting");
+    let unknown = TokenId(5);
+    let mut writer = ShardWriter::new(V, Some(unknown));
+    // where the hundreds are even, token 5 is a special token, else a byte
+    for hundred in 0..50 {
+        let ids = (0..100).map(|i| TokenId((100 * hundred + i) % V as u32));
+        if hundred % 2 == 0 { writer.extend(ids) } else { writer.extend_text(ids) }
+    }
+    writer.finish(&path).expect("a shard is written");
+    let shard = Shard::open(&path).expect("a shard opens");
+    let n_fives = (0..shard.len()).filter(|at| shard.token(*at) == unknown).count();
+    let n_unknown = shard.n_unknown();
+    assert!(n_unknown > 5 && n_unknown < n_fives as u64);
+
+    let batches = stream_batches(&shard, 0, 4, 33);
+    let token_bytes = |id| usize::from(id != unknown.0.cast_signed());
+    let score = validate(&oracle(1, &Device::flex()), batches, token_bytes, |position| shard.is_unknown(position));
+    assert_eq!(score.unknown_bytes, n_unknown);
+    assert_eq!(score.bytes as usize, shard.len() - 1 - n_fives + n_unknown as usize);
+    itera_testkit::assert_close("nats", &[score.nats as f32], &[(n_unknown as f64 * 256_f64.ln()) as f32], 1e-6);
 }

@@ -240,6 +240,16 @@ mod tests {
     }
 
     #[test]
+    fn a_vocabulary_that_leaves_bytes_out_keeps_those_it_has() {
+        let changes = ["tokenizer.kind=bpe", "tokenizer.alphabet=text", "model.vocab_size=128"];
+        let (_dir, candidate) = candidate(&changes);
+        let left = pruned(&candidate, "vocabulary = 0.25").expect("it fits").design.data.tokenizer.clone();
+        assert_eq!((left.vocab_size(), left.unknown()), (96, Some(left.eos())));
+        let error = pruned(&candidate, "vocabulary = 0.75").map(|_| ()).expect_err("no room for the bytes");
+        assert!(itera_testkit::chain(&error).contains("not 32"), "{error}");
+    }
+
+    #[test]
     fn so_much_of_all_goes_and_not_much_more() {
         let (_dir, candidate) = candidate(&["model.d_expert=96", "model.d_shared=96", "model.d_state=16"]);
         let of = |settings: &str| pruned_model("r", &stage(settings), candidate.model()).expect(settings);

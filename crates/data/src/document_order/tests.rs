@@ -12,7 +12,7 @@ const EOS: TokenId = TokenId(0);
 fn shard_of(lens: &[usize]) -> (TempDir, Shard) {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("s.tokens");
-    let mut writer = ShardWriter::new(300);
+    let mut writer = ShardWriter::new(300, None);
     writer.extend([EOS]);
     for len in lens {
         writer.extend((1..*len).map(|at| TokenId(1 + at as u32 % 250)));

@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use itera_config::{Config, TokenizerKind};
+use itera_config::{Config, TokenizerAlphabet, TokenizerKind};
 use itera_data::{DataError, Dataset, Progress, prepare_from};
 use itera_files::{FileError, Sha256Digest};
-use itera_tokenizer::Tokenizer;
+use itera_tokenizer::{Tokenizer, TokenizerError};
 use tempfile::{TempDir, tempdir};
 
 use crate::support::{no_hub, source, write_documents};
@@ -141,6 +141,7 @@ fn every_change_of_data_or_tokenizer_has_its_own_hash() {
     let hashes = [
         same,
         hash(&|fixture| fixture.config.tokenizer.kind = TokenizerKind::Byte),
+        hash(&|fixture| fixture.config.tokenizer.alphabet = TokenizerAlphabet::Text),
         hash(&|fixture| fixture.config.model.vocab_size = 290),
         hash(&|fixture| fixture.config.data.max_bytes = 1000),
         hash(&|fixture| write_documents(&fixture.dir.path().join("valid.txt"), &["A quite different held-out text."])),
@@ -169,6 +170,37 @@ fn a_given_tokenizer_is_used() {
     fixture.config.model.vocab_size = 100;
     let error = fixture.prepare().unwrap_err();
     assert!(matches!(error, DataError::Vocabulary { vocab_size: 100, .. }), "{error}");
+}
+
+/// Of the held-out text, `A`, `g`, `r`, `l`, `u`, `p` and more are bytes that the training text lacks.
+#[test]
+fn an_alphabet_of_the_text_counts_the_bytes_that_it_lacks() {
+    let mut fixture = Fixture::new();
+    fixture.config.tokenizer.alphabet = TokenizerAlphabet::Text;
+    fixture.config.model.vocab_size = 60;
+    for _ in ["made", "found in the cache"] {
+        let dataset = fixture.prepare().unwrap();
+        let summary = &dataset.summary;
+        assert_eq!((dataset.tokenizer.vocab_size(), summary.train.unknown_bytes), (60, 0));
+        let (eos, valid) = (dataset.tokenizer.eos(), &dataset.valid);
+        assert_eq!(valid.documents(eos).count(), 2);
+        let text = "A held-out dog sat on the mat.Another one slept.";
+        let (_, n_unknown) = dataset.tokenizer.unknown_in(text);
+        assert!(n_unknown > 5);
+        assert_eq!(summary.valid.unknown_bytes, n_unknown as u64);
+        let known: usize = (0..valid.len()).map(|at| dataset.tokenizer.token_bytes(valid.token(at))).sum();
+        assert_eq!(known + n_unknown, text.len());
+    }
+    // given with its text, it is the same
+    let dataset = fixture.prepare().unwrap();
+    dataset.tokenizer.write_dir(fixture.dir.path(), 64).unwrap();
+    fixture.config.tokenizer.path = source(fixture.dir.path(), "tokenizer.json");
+    assert_eq!(fixture.prepare().unwrap().summary.valid, dataset.summary.valid);
+
+    fixture.config.tokenizer.path.clear();
+    fixture.config.model.vocab_size = 20;
+    let error = fixture.prepare().unwrap_err();
+    assert!(matches!(error, DataError::Tokenizer(TokenizerError::VocabSize { min, .. }) if min > 20), "{error}");
 }
 
 #[test]
