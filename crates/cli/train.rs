@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
+use itera_config::WeightDecay;
 use itera_trainer::{Job, Resume, RunEnd, train};
 
 use crate::{
@@ -67,6 +68,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
         config.model.active_params(),
         dir.display()
     );
+    if config.train.weight_decay == WeightDecay::Auto {
+        let n_params = config.model.total_params() as u64;
+        say!(
+            "weight decay: {:.2}, for {:.2} tokens of text a parameter",
+            config.train.weight_decay.resolved(n_params, tokens.tokens),
+            tokens.tokens as f64 / n_params as f64
+        );
+    }
 
     let stop = signals::stop_flag()?;
     let mut progress = Progress::new();

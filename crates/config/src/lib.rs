@@ -25,4 +25,4 @@ mod train;
 pub use config::{Config, RunConfig};
 pub use data::{DataConfig, Separator, TokenizerAlphabet, TokenizerConfig, TokenizerKind, Windows};
 pub use error::{ConfigError, Fault, Problem};
-pub use train::{CheckpointConfig, EvalConfig, LogConfig, OptimizerKind, Schedule, TrainConfig};
+pub use train::{CheckpointConfig, EvalConfig, LogConfig, OptimizerKind, Schedule, TrainConfig, WeightDecay};

@@ -9,7 +9,7 @@ use crate::{
     config::{Config, RunConfig},
     data::{DataConfig, Separator, TokenizerAlphabet, TokenizerConfig, TokenizerKind},
     error::{ConfigError, Problem},
-    train::{CheckpointConfig, EvalConfig, LogConfig, TrainConfig},
+    train::{CheckpointConfig, EvalConfig, LogConfig, TrainConfig, WeightDecay},
 };
 
 /// Largest count of steps or tokens.
@@ -129,7 +129,9 @@ fn train(checks: &mut Checks, c: &TrainConfig, model: &ModelConfig) {
     checks.number("train.beta2", c.beta2, 0.0..1.0);
     checks.number("train.eps", c.eps, POSITIVE);
     checks.number("train.momentum", c.momentum, 0.0..1.0);
-    checks.number("train.weight_decay", c.weight_decay, 0.0..);
+    if let WeightDecay::Value(value) = c.weight_decay {
+        checks.number("train.weight_decay", value, 0.0..);
+    }
     checks.number("train.weight_decay_end_ratio", c.weight_decay_end_ratio, 0.0..);
     checks.number("train.ema", c.ema, 0.0..1.0);
     checks.number("train.grad_clip_norm", c.grad_clip_norm, 0.0..);

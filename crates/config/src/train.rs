@@ -1,7 +1,7 @@
 //! `[train]`, `[eval]`, `[checkpoint]`, `[log]`: how a run learns, and what it keeps
 
 use itera_shape::Precision;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Shape of the learning rate over the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,67 @@ pub enum OptimizerKind {
     AdamW,
     /// Muon (arXiv 2502.16982) for hidden matrices, AdamW for the rest.
     Muon,
+}
+
+/// Decoupled weight decay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WeightDecay {
+    /// This much.
+    Value(f64),
+    /// What the size of the model against the text asks for; see [`WeightDecay::resolved`].
+    Auto,
+}
+
+impl WeightDecay {
+    /// The value, for a model of `n_params` parameters that learns from `n_tokens` different tokens.
+    ///
+    /// `"auto"` is 0.1 for a model that has 20 tokens a parameter (arXiv 2203.15556) or more, and grows in proportion to
+    /// the parameters a token beyond: models that read little text many times want up to thirty times the usual decay
+    /// (arXiv 2509.14786). It stops at 3.
+    pub fn resolved(self, n_params: u64, n_tokens: u64) -> f64 {
+        match self {
+            Self::Value(value) => value,
+            Self::Auto => 0.1 * (20.0 * n_params as f64 / n_tokens.max(1) as f64).clamp(1.0, 30.0),
+        }
+    }
+}
+
+impl Serialize for WeightDecay {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => serializer.serialize_f64(*value),
+            Self::Auto => serializer.serialize_str("auto"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WeightDecay {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrAuto;
+        impl de::Visitor<'_> for NumberOrAuto {
+            type Value = WeightDecay;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number or \"auto\"")
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<WeightDecay, E> {
+                Ok(WeightDecay::Value(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<WeightDecay, E> {
+                Ok(WeightDecay::Value(value as f64))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<WeightDecay, E> {
+                match value {
+                    "auto" => Ok(WeightDecay::Auto),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(NumberOrAuto)
+    }
 }
 
 /// `[train]`.
@@ -60,7 +121,7 @@ pub struct TrainConfig {
     /// Muon β: memory of the mean of gradients.
     pub momentum: f64,
     /// Decoupled weight decay, on matrices only.
-    pub weight_decay: f64,
+    pub weight_decay: WeightDecay,
     /// Weight decay of the last step as a share of `weight_decay`.
     pub weight_decay_end_ratio: f64,
     /// Memory of the moving average of the weights, which is what is validated and published; 0 for none.
@@ -98,7 +159,7 @@ impl Default for TrainConfig {
             beta2: 0.95,
             eps: 1e-8,
             momentum: 0.95,
-            weight_decay: 0.1,
+            weight_decay: WeightDecay::Value(0.1),
             weight_decay_end_ratio: 1.0,
             ema: 0.0,
             grad_clip_norm: 1.0,

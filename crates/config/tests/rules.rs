@@ -1,6 +1,6 @@
 //! The rules: each can be broken, all are reported at once, and the nearest valid value is valid.
 
-use itera_config::{Config, ConfigError, Fault, Problem};
+use itera_config::{Config, ConfigError, Fault, Problem, WeightDecay};
 use itera_shape::{BrokenRule, ModelConfig};
 use proptest::prelude::*;
 
@@ -149,6 +149,20 @@ fn every_number_has_a_rule() {
             }
         }
     }
+}
+
+#[test]
+fn weight_decay_is_a_number_or_follows_the_text() {
+    let of = |value: &str| Config::from_toml("", "test", &[format!("train.weight_decay={value}")]);
+    assert_eq!(of("1").expect("a whole number").train.weight_decay, WeightDecay::Value(1.0));
+    let auto = of("auto").expect("a word");
+    assert_eq!(Config::from_toml(&auto.to_toml(), "again", &[]).expect("it is written as it is read"), auto);
+    let error = of("automatic").expect_err("another word").to_string();
+    assert!(error.contains("a number or \"auto\""), "{error}");
+    let auto = |n_params, n_tokens| auto.train.weight_decay.resolved(n_params, n_tokens);
+    assert_eq!([auto(1, 20), auto(1, 1000), auto(0, 0)], [0.1; 3], "text enough");
+    assert!((auto(2_000_000, 4_000_000) - 1.0).abs() < 1e-12);
+    assert_eq!(auto(1_000_000, 10), 3.0);
 }
 
 #[test]

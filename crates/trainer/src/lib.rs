@@ -46,7 +46,7 @@ pub use open::open_model;
 pub use optimizer::{Optimizer, Remembered};
 pub use pairwise::PairwiseSum;
 pub use reduce::{Local, Reduce, StepSum};
-pub use schedule::{Rates, decay_start, learning_rate, rates};
+pub use schedule::{Rates, decay_start, learning_rate};
 pub use state::{Best, TrainingState, Window};
 pub use stop::{Signal, StopFlag};
 pub use train::train;

@@ -13,9 +13,9 @@ pub struct Rates {
 
 /// The rates of the step after `step` completed ones. Weight decay goes from `weight_decay` in the first step, on a straight
 /// line, to `weight_decay_end_ratio · weight_decay` in the last.
-pub fn rates(config: &TrainConfig, step: u64) -> Rates {
+pub(crate) fn rates(config: &TrainConfig, weight_decay: f64, step: u64) -> Rates {
     let change = (config.weight_decay_end_ratio - 1.0) * progress(step, 0, config.steps);
-    Rates { lr: learning_rate(config, step), weight_decay: config.weight_decay * (1.0 + change) }
+    Rates { lr: learning_rate(config, step), weight_decay: weight_decay * (1.0 + change) }
 }
 
 /// The learning rate of the step after `step` completed ones.
@@ -52,7 +52,11 @@ fn last_stable_step(config: &TrainConfig) -> u64 {
 
 /// Completed steps up to which two configurations agree on every rate; `steps` if on all of those.
 pub(crate) fn same_rates(a: &TrainConfig, b: &TrainConfig, steps: u64) -> u64 {
-    let differs = |step: &u64| rates(a, *step) != rates(b, *step);
+    if a.weight_decay != b.weight_decay {
+        return 0;
+    }
+    // whatever the decay that they share
+    let differs = |step: &u64| rates(a, 1.0, *step) != rates(b, 1.0, *step);
     (0..steps).find(differs).unwrap_or(steps)
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Run<'a> {
     job: Job<'a>,
     learner: Learner<'a, Text<'a>>,
     progress: Progress<'a>,
+    /// Weight decay of the first step.
+    weight_decay: f64,
     /// `None` where another process writes the files of the run.
     recorder: Option<Recorder<'a>>,
     /// What the last step took.
@@ -72,14 +74,16 @@ impl<'a> Run<'a> {
         let recorder = run_dir.map(record).transpose()?;
         let task = Text::new(config, data, job.method);
         let learner = Learner { task, train: &config.train, reduce: &Local, model, optimizer, average };
-        Ok(Self { learner, progress, recorder, times: StepTimes::default(), saved_step, job })
+        let weight_decay =
+            config.train.weight_decay.resolved(config.model.total_params() as u64, data.summary.train.tokens);
+        Ok(Self { learner, progress, weight_decay, recorder, times: StepTimes::default(), saved_step, job })
     }
 
     /// One step, and what is due after it.
     pub(crate) fn step(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         let started = Instant::now();
         let before = &self.progress.state;
-        let rates = rates(&self.job.config.train, before.step);
+        let rates = rates(&self.job.config.train, self.weight_decay, before.step);
         let update = self.learner.update(before.step, before.skipped, rates);
         let due = self.progress.after_step(&update, started.elapsed());
         self.times = update.times;

@@ -31,12 +31,11 @@ fn curve_of(case: &str) -> Vec<(&'static str, Vec<f32>, Vec<f32>)> {
         beta1: 0.9,
         beta2: 0.95,
         eps: 1e-8,
-        weight_decay: 0.1,
         load_balance_coef: 0.01,
         z_loss_coef: 0.001,
         ..TrainConfig::default()
     };
-    let rates = Rates { lr: train.lr, weight_decay: train.weight_decay };
+    let rates = Rates { lr: train.lr, weight_decay: 0.1 };
     let mut optimizer = Optimizer::new(&train, &config.tensors(), &device);
     let steps: Vec<Vec<Vec<i32>>> = serde_json::from_value(numbers["train_ids"].clone()).expect("train_ids");
     let mut found: Vec<[f32; 4]> = Vec::new();
