@@ -110,8 +110,10 @@ def check_logits(model, tokenizer, text, answer, checks):
     ids = encode(tokenizer, text)
     if ids != answer["ids"]:
         return checks.expect(False, "ids", f"{text[:40]!r}: transformers {ids}, itera {answer['ids']}")
+    n_unknown = ids[1:].count(tokenizer.unk_token_id)
     round_trip = tokenizer.decode(ids[1:])
-    checks.expect(round_trip == text, "ids", f"{text[:40]!r}: {len(ids)} equal, decoded to the same text")
+    decoded = f"{n_unknown} bytes unknown" if n_unknown else "decoded to the same text"
+    checks.expect(n_unknown > 0 or round_trip == text, "ids", f"{text[:40]!r}: {len(ids)} equal, {decoded}")
     theirs = model(torch.tensor([ids]), use_cache=False).logits[0]
     ours = torch.tensor(answer["logits"])
     if ours.shape != theirs.shape:
