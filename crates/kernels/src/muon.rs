@@ -10,7 +10,7 @@
 use rayon::prelude::*;
 
 use crate::{
-    gemm::{Matrix, MatrixMut, Write, gemm},
+    gemm::{Matrix, MatrixMut, Operands, Write, gemm},
     norm::sum_of_squares,
     scratch,
     simd::simd,
@@ -29,6 +29,8 @@ pub struct Muon<'a> {
     pub update_rms: f64,
     /// a, b, c of each step `X = (a + b·X·Xᵀ + c·(X·Xᵀ)²)·X` towards the polar factor.
     pub polar: &'a [[f64; 3]],
+    /// What the products of those steps see of a matrix.
+    pub operands: Operands,
 }
 
 impl Muon<'_> {
@@ -111,7 +113,7 @@ fn step_matrix(
         let norm = sum_of_squares(x).sqrt();
         if norm > 0.0 {
             scale(x, (1.0 / norm) as f32);
-            orthogonalize(hyper.polar, x, [next, gram, polynomial], [rows, cols]);
+            orthogonalize(hyper, x, [next, gram, polynomial], [rows, cols]);
         }
         let decay = (1.0 - hyper.lr * hyper.weight_decay) as f32;
         apply(x, decay, (hyper.lr * hyper.update_scale([rows, cols])) as f32, values);
@@ -119,24 +121,22 @@ fn step_matrix(
 }
 
 /// `x` towards its polar factor, with room for as much as `x` and for two squares of its smaller side.
-fn orthogonalize(
-    polar: &[[f64; 3]],
-    x: &mut [f32],
-    [next, gram, polynomial]: [&mut [f32]; 3],
-    [rows, cols]: [usize; 2],
-) {
+fn orthogonalize(hyper: &Muon<'_>, x: &mut [f32], [next, gram, polynomial]: [&mut [f32]; 3], [rows, cols]: [usize; 2]) {
     let small = rows.min(cols);
-    for &[a, b, c] in polar {
-        let of_x = Matrix::new(x, rows, cols);
+    fn matrix<'a>(values: &'a [f32], [rows, cols]: [usize; 2], operands: Operands) -> Matrix<'a> {
+        Matrix::new(values, rows, cols).with_operands(operands)
+    }
+    for &[a, b, c] in hyper.polar {
+        let of_x = matrix(x, [rows, cols], hyper.operands);
         // the smaller of X·Xᵀ and Xᵀ·X; with the latter the polynomial stands on the right
         let is_wide = rows <= cols;
         let (left, right) = if is_wide { (of_x, of_x.t()) } else { (of_x.t(), of_x) };
         gemm(left, right, MatrixMut::new(gram, small, small), Write::Set);
-        let of_gram = Matrix::new(gram, small, small);
+        let of_gram = matrix(gram, [small, small], hyper.operands);
         gemm(of_gram, of_gram, MatrixMut::new(polynomial, small, small), Write::Set);
         combine(gram, b as f32, c as f32, polynomial);
         polynomial.iter_mut().step_by(small + 1).for_each(|diagonal| *diagonal += a as f32);
-        let of_polynomial = Matrix::new(polynomial, small, small);
+        let of_polynomial = matrix(polynomial, [small, small], hyper.operands);
         let (left, right) = if is_wide { (of_polynomial, of_x) } else { (of_x, of_polynomial) };
         gemm(left, right, MatrixMut::new(next, rows, cols), Write::Set);
         x.copy_from_slice(next);

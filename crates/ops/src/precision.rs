@@ -24,7 +24,7 @@ thread_local! {
 /// Run `forward` in `precision`, whatever was set around it.
 ///
 /// In bf16 fused operators round what PyTorch's autocast rounds, a relative error of 2⁻⁹: the operands of the products of
-/// linear layers, attention, MLPs and the head, and the copies of activations that are saved, at half the memory. In f32
+/// linear layers, attention, MLPs, the head and Muon, and the copies of activations that are saved, at half the memory. In f32
 /// saved activations are shared with whoever else holds them. Sums are in f32 either way, and so are weights, the router,
 /// softmaxes, the scan, and the few numbers a row that backward divides by.
 ///

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use burn::module::Module;
 use itera_config::TrainConfig;
 use itera_model::parameters::gradients;
-use itera_ops::{add_gradients, gradient_norm};
+use itera_ops::{add_gradients, gradient_norm, with_precision};
 
 use crate::{
     average::Average,
@@ -90,7 +90,10 @@ impl<T: Task> Learner<'_, T> {
                 max => (max / (update.grad_norm + 1e-6)).min(1.0),
             };
             let number = step - skipped + 1;
-            self.optimizer.step(&mut self.model, gradients, (clip * share) as f32, number, self.train, rates);
+            let scale = (clip * share) as f32;
+            with_precision(self.train.precision, || {
+                self.optimizer.step(&mut self.model, gradients, scale, number, self.train, rates);
+            });
             self.average.iter_mut().for_each(|average| average.update(&self.model, number));
         }
         update.times.optimizer = clock.lap();

@@ -7,7 +7,8 @@ use crate::{
 
 /// Steps whose limit is the polar factor exactly, of a matrix whose singular values are not tiny.
 const POLAR: [[f64; 3]; 12] = [[1.875, -1.25, 0.375]; 12];
-const HYPER: Muon<'_> = Muon { lr: 2e-2, momentum: 0.95, weight_decay: 0.1, update_rms: 0.2, polar: &POLAR };
+const HYPER: Muon<'_> =
+    Muon { lr: 2e-2, momentum: 0.95, weight_decay: 0.1, update_rms: 0.2, polar: &POLAR, operands: Operands::F32 };
 
 /// Width, and rows of each matrix: square, wide, tall, a row, a column, one number.
 const SHAPES: [(usize, &[usize]); 6] =
@@ -61,6 +62,26 @@ fn an_update_has_singular_values_around_one() {
         let along: f64 = grad.iter().zip(&update).map(|(g, u)| f64::from(*g) * u).sum();
         let norm = sum_of_squares(&grad).sqrt();
         assert!(along > norm, "{rows}×{cols}: {along} against a Frobenius norm of {norm}");
+    }
+}
+
+/// bfloat16 has a relative error of 2⁻⁹ an operand, and a step multiplies three of them.
+#[test]
+fn rounded_operands_move_an_update_little() {
+    for shape in [(16, &[16][..]), (40, &[24]), (5, &[33])] {
+        let step = |operands| {
+            let step: Step = match operands {
+                Operands::F32 => muon_step,
+                Operands::Bf16 => |parameters, grad_scale, hyper| {
+                    muon_step(parameters, grad_scale, &Muon { operands: Operands::Bf16, ..*hyper });
+                },
+            };
+            trained(step, shape, 1)[0].clone()
+        };
+        let (exact, rounded) = (step(Operands::F32), step(Operands::Bf16));
+        let before = trained(muon_step, shape, 0)[0].clone();
+        let distance = |from: &[f32]| from.iter().zip(&exact).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+        assert!(distance(&rounded) > 0.0 && distance(&rounded) < 0.05 * distance(&before), "{shape:?}");
     }
 }
 

@@ -4,9 +4,12 @@ use burn::tensor::Tensor;
 use itera_kernels::muon::{self, Parameter, muon_step};
 
 use super::types::{Muon, MuonParameter, UPDATE_RMS, polar_steps};
-use crate::flex::{
-    array::Array,
-    function::{array, tensor},
+use crate::{
+    flex::{
+        array::Array,
+        function::{array, tensor},
+    },
+    precision::products,
 };
 
 pub(super) fn muon(parameters: Vec<MuonParameter>, gradient_scale: f32, hyper: &Muon) -> Vec<(Tensor<1>, Tensor<1>)> {
@@ -20,7 +23,8 @@ pub(super) fn muon(parameters: Vec<MuonParameter>, gradient_scale: f32, hyper: &
         momentum: momentum.values_mut(),
         matrices,
     });
-    let hyper = muon::Muon { lr, momentum, weight_decay, update_rms: UPDATE_RMS, polar: &polar_steps() };
+    let hyper =
+        muon::Muon { lr, momentum, weight_decay, update_rms: UPDATE_RMS, polar: &polar_steps(), operands: products() };
     muon_step(slices.collect(), gradient_scale, &hyper);
     parameters.into_iter().map(|([weight, _, momentum], _)| (tensor(weight), tensor(momentum))).collect()
 }

@@ -20,7 +20,8 @@ use crate::dispatch::dispatch;
 /// ```
 ///
 /// polar(U·Σ·Vᵀ) = U·Vᵀ within 15 %, by five steps `X = a·X + b·(X·Xᵀ)·X + c·(X·Xᵀ)²·X` from u/‖u‖, with the
-/// coefficients of Polar Express (arXiv 2505.16932).
+/// coefficients of Polar Express (arXiv 2505.16932). Their products have the precision of
+/// [`with_precision`](crate::with_precision).
 ///
 /// Everything stays on its device. The fused form writes into the memory of weights and momentum where nobody else holds
 /// it, and gives that of the gradients to later operators.
