@@ -105,19 +105,14 @@ fn bytes(matrix: QuantMatrix<'_>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef};
+    use itera_fixtures::{SPECIAL_IDS, borrowed, weights};
+    use itera_shape::ModelConfig;
     use itera_tokenizer::TokenId;
 
     use super::*;
 
     fn model(config: &ModelConfig) -> Model {
-        let zeros = |spec: itera_shape::TensorSpec| {
-            let data = vec![0.0; spec.n_params()];
-            NamedTensor { name: spec.name, shape: spec.shape, data }
-        };
-        let tensors: Vec<NamedTensor> = config.tensors().into_iter().map(zeros).collect();
-        let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
-        Model::from_tensors(config, SpecialIds { bos: 0, eos: 0, pad: 1 }, &tensors).expect("a model")
+        Model::from_tensors(config, SPECIAL_IDS, &borrowed(&weights(config, 1))).expect("a model")
     }
 
     #[test]
