@@ -68,7 +68,7 @@ struct Comparison {
 #[derive(Serialize)]
 struct Row {
     path: String,
-    /// Of the file; of a directory those of its weights, where it is the first.
+    /// Of the file or directory; for the baseline, of its weights alone.
     size_bytes: u64,
     times_smaller: f64,
     bits_per_byte: f64,

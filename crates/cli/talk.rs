@@ -19,7 +19,7 @@ pub fn line(text: fmt::Arguments<'_>) {
     let _ = Stderr.write_all(format!("{text}\n").as_bytes());
 }
 
-/// Standard error for writers of others, which take an error for a reason to stop or to panic: it has none.
+/// Standard error for code of other crates that stops or panics when a write fails: no write to it fails.
 pub struct Stderr;
 
 impl Write for Stderr {

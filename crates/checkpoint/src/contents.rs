@@ -72,7 +72,7 @@ pub(crate) fn is_real_dir(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|about| about.is_dir())
 }
 
-/// `result`, where errors of `kinds` are none.
+/// `result`, with errors of `kinds` ignored.
 pub(crate) fn passing_over(kinds: &[io::ErrorKind], result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if kinds.contains(&error.kind()) { Ok(()) } else { Err(error) })
 }

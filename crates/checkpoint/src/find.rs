@@ -24,7 +24,7 @@ pub fn read_model(path: &Path) -> Result<HfModel, CheckpointError> {
 /// a run, whose links may be lost or have become directories. A checkpoint is what was written, byte for byte.
 ///
 /// # Errors
-/// [`CheckpointError::NotFound`] if there is none of these, [`CheckpointError::Damaged`] with the file's name.
+/// [`CheckpointError::NotFound`] if `path` is none of these, [`CheckpointError::Damaged`] with the file's name.
 pub fn find_model(path: &Path) -> Result<PathBuf, CheckpointError> {
     if path.is_file() {
         return Ok(path.into());

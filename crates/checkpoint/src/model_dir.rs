@@ -12,7 +12,7 @@ use crate::{error::CheckpointError, place::Place};
 /// Write the files that `transformers` opens into `dir`, which exists, with the weights as `kind`.
 ///
 /// # Errors
-/// Tensors that are not those of `config`, or a file that cannot be written.
+/// The tensors do not match `config`, or a file cannot be written.
 pub(crate) fn write_model(
     dir: &Path,
     config: &ModelConfig,
@@ -29,7 +29,7 @@ pub(crate) fn write_model(
 /// was at `path`.
 ///
 /// # Errors
-/// Those of [`Place::at`], tensors that are not those of `config`, or a directory that cannot be written.
+/// As [`Place::at`]; the tensors do not match `config`, or the directory cannot be written.
 pub fn export_model(
     path: &Path,
     config: &ModelConfig,

@@ -177,7 +177,7 @@ impl CheckpointStore {
         Ok(found.or_else(|| links.iter().find(is_model).cloned()))
     }
 
-    /// All checkpoints of the run, oldest first. Directories of other programs are none.
+    /// All checkpoints of the run, oldest first. Directories of other programs do not count.
     ///
     /// # Errors
     /// The directory cannot be listed.
@@ -193,8 +193,8 @@ impl CheckpointStore {
     /// remove all checkpoints up to `step` but the newest `keep_last`, those in `best` and those in `keep`. May be
     /// repeated at will.
     ///
-    /// What stands in the place of a pointer and is none stays there. Files beside those of a checkpoint stay when it is
-    /// removed.
+    /// A file or directory in the place of a pointer stays if it is no pointer. Files that were added to a checkpoint stay
+    /// when it is removed.
     ///
     /// # Errors
     /// A pointer cannot be replaced, or a file not removed.

@@ -31,8 +31,8 @@ pub(crate) fn write_master_weights(dir: &Path, weights: &[TensorRef<'_>]) -> Res
     Ok(write_safetensors(&dir.join(WEIGHTS_FILE), weights, Kind::F32)?)
 }
 
-/// The weights that a run goes on from; `None` if they are those of `model.safetensors`. The seal says which files there
-/// are, so that a lost one is not taken for one that never was.
+/// The weights that a run goes on from; `None` if `model.safetensors` has them. The seal lists the files, so that a lost
+/// file is an error.
 pub(crate) fn read_master_weights(dir: &Path, specs: &[TensorSpec]) -> Result<Option<Values>, CheckpointError> {
     if !dir.join(WEIGHTS_FILE).is_file() {
         return Ok(None);

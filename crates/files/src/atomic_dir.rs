@@ -19,7 +19,7 @@ pub const STAGING_ENDINGS: [&str; 2] = [STAGING, REPLACED];
 const STAGING: &str = "itera-tmp";
 const REPLACED: &str = "itera-replaced";
 
-/// Make `path` the directory that `fill` fills, in the place of what was there. If it fails, what was there stays.
+/// Replace what is at `path`, if anything, by the directory that `fill` fills. If that fails, the old contents stay.
 ///
 /// `fill` makes the files that it writes durable; their names in the directory are made so here.
 ///
@@ -47,9 +47,9 @@ fn fill_and_rename<E: From<FileError>>(
     Ok(publish(staging, path)?)
 }
 
-/// Give the durable file or directory `from` the name `path`, which is on the same file system, in the place of what was
-/// there. At every moment `path` is the old or the new, whole; only where the system cannot exchange two names, and a
-/// directory is concerned, is there nothing at `path` for an instant, and the old is beside it until `from` has its place.
+/// Rename the durable file or directory `from` to `path`, on the same file system, and remove what was there. At every moment
+/// `path` is the old or the new, whole. One exception: if the system cannot exchange two names, a directory is missing for an
+/// instant, and the old one is beside it until `from` is in place.
 ///
 /// # Errors
 /// [`FileError`] if a name cannot be changed.

@@ -127,8 +127,8 @@ impl PackedTensor {
 /// Every tensor of a model packed as [`packed_kind`] has it.
 ///
 /// # Errors
-/// If the configuration is not valid, the tensors are not exactly those of it, or a number is not finite or would not be
-/// as it is packed.
+/// If the configuration is not valid, the tensors do not match it exactly, or a number is not finite or overflows in its
+/// kind.
 pub fn pack_model(config: &ModelConfig, tensors: &[TensorRef<'_>], kind: Kind) -> Result<Vec<PackedTensor>> {
     let tensors = crate::hf::of_model("the model to pack".as_ref(), config, tensors)?;
     let specs = config.tensors();

@@ -30,7 +30,7 @@ use crate::{
 /// Fewer tokens go through one by one instead, because expanding weights for them costs more.
 const MIN_UBATCH: usize = 8;
 
-/// Floats of logits that exist at once where those of all tokens are asked for.
+/// Floats of logits in memory at once when logits of all tokens are asked for.
 const LOGITS: usize = 1 << 18;
 
 self_cell!(
@@ -49,7 +49,7 @@ pub struct Model {
     ubatch_size: usize,
 }
 
-/// How a model is run. The threads are those of the rayon pool that it is called from.
+/// How a model is run. Its threads belong to the rayon pool of the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenOptions {
     /// Tokens of a text that go through the layers together in a prefill; memory is in proportion, and speed gains
@@ -83,7 +83,7 @@ impl Default for OpenOptions {
 /// What is read of a text at once: the bits of its numbers depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// A token, as a row among those of any other texts.
+    /// One token, a row beside rows of other texts.
     Step,
     /// So many tokens as rows of their own.
     Chunk(usize),

@@ -98,7 +98,7 @@ pub struct Evaluation {
     /// The score of all of them.
     #[serde(flatten)]
     pub score: Score,
-    /// How those were scored that are longer than the model's context; `None` if there are none.
+    /// How documents longer than the model's context were scored; `None` if all fit into it.
     pub windows: Option<Windows>,
 }
 

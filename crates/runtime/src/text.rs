@@ -79,8 +79,8 @@ pub struct Text<'m> {
 
 /// Why a text ended.
 ///
-/// As JSON it is two keys: `finish_reason` in the words of OpenAI (`stop`, `length`), and `stop_type`, which tells the
-/// four apart in those of llama.cpp (`eos`, `word`, `limit`) and one more (`context`).
+/// As JSON it is two keys: `finish_reason` in the words of OpenAI (`stop`, `length`), and `stop_type`, one word for each of
+/// the four: those of llama.cpp (`eos`, `word`, `limit`) and `context`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
     /// The model ended it with eos.

@@ -11,7 +11,7 @@ use crate::error::TrainError;
 /// Open the model in the directory that `path` means: a run, a checkpoint or a Hugging Face directory of the family.
 ///
 /// # Errors
-/// If there is none, its files are damaged, or they do not fit together.
+/// If `path` has no model, its files are damaged, or they do not fit together.
 pub fn open_model(path: &Path, device: &Device) -> Result<LanguageModel, TrainError> {
     let files = read_model(path)?;
     let values = files.tensors.into_iter().map(|tensor| tensor.data);

@@ -64,7 +64,7 @@ impl<'a> Progress<'a> {
         Self { config, state, window_steps: 0, window_time: Duration::ZERO, clock: Instant::now() }
     }
 
-    /// Why there is no next step, if there is none.
+    /// Why the run is at its end; `None` if another step follows.
     pub(crate) fn end(&self) -> Option<RunEnd> {
         if self.state.early_stopped {
             return Some(RunEnd::EarlyStopped);

@@ -40,7 +40,7 @@ const MAX_DIMS: usize = 4;
 /// Least bytes of a metadata entry: an empty key, a type, one byte.
 const MIN_ENTRY_BYTES: usize = 13;
 
-/// Least bytes of what is said of a tensor: no name, no dimension.
+/// Bytes of the shortest entry of a tensor: an empty name, no dimension.
 const MIN_TENSOR_BYTES: usize = 24;
 
 /// What the header of a GGUF file says. Everything is checked but what the metadata means.
@@ -74,7 +74,7 @@ pub struct TensorInfo<'a> {
     pub stored_as: TensorType,
     /// Sizes of its dimensions; the last varies fastest. (Files have them the other way round.)
     pub shape: Vec<usize>,
-    /// Its bytes in the file; those of a type that is not known reach to where the next tensor begins.
+    /// Its bytes in the file; up to the next tensor if its type is not known.
     pub range: Range<usize>,
 }
 

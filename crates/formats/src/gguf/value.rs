@@ -67,7 +67,7 @@ impl Type {
         Self::ALL.into_iter().find(|kind| *kind as u32 == code)
     }
 
-    /// Bytes of a value; of a text, those of its length.
+    /// Bytes of a value; for a text, of its length field.
     fn min_bytes(self) -> usize {
         match self {
             Self::U8 | Self::I8 | Self::Bool => 1,

@@ -75,8 +75,8 @@ pub struct WrittenTensor {
 /// # Errors
 ///
 /// [`FormatError::NotForLlamaCpp`] for a model that llama.cpp fails on, unless `allow_unsupported`. Otherwise if the
-/// configuration is not valid, the tensors are not exactly those of it, the vocabulary or the special ids do not fit it, or
-/// the file cannot be written.
+/// configuration is not valid, the tensors do not match it exactly, the vocabulary or the special ids do not fit it, or the
+/// file cannot be written.
 pub fn write_gguf(path: &Path, source: &GgufSource<'_>, allow_unsupported: bool) -> Result<Vec<WrittenTensor>> {
     let parts = parts(path, source, allow_unsupported)?;
     for tensor in source.tensors.iter().filter(|tensor| tensor.name().ends_with(".a_log")) {
@@ -95,7 +95,7 @@ pub fn write_gguf(path: &Path, source: &GgufSource<'_>, allow_unsupported: bool)
 ///
 /// # Errors
 ///
-/// As [`write_gguf`], but for those of numbers and of writing.
+/// As [`write_gguf`], except that no number is checked and nothing is written.
 pub fn gguf_size_bytes<T: Borrow<TensorLayout>>(source: &GgufSource<'_, T>, allow_unsupported: bool) -> Result<usize> {
     let parts = parts("the file to be".as_ref(), source, allow_unsupported)?;
     let data = parts.iter().map(|part| part.written.size_bytes.next_multiple_of(ALIGNMENT)).sum::<usize>();

@@ -125,7 +125,7 @@ pub(super) fn hf_name_and_shape(spec: &TensorSpec) -> (String, Vec<usize>) {
     (name, names::hf_shape(&spec.name, &spec.shape))
 }
 
-/// Tensors by our names, found to be exactly those of a valid configuration, in its order. Errors name `path`.
+/// Tensors by our names in the order of the configuration, once it is valid and they match it exactly. Errors name `path`.
 pub(crate) fn of_model<'a>(path: &Path, config: &ModelConfig, tensors: &[TensorRef<'a>]) -> Result<Vec<TensorRef<'a>>> {
     config.validate()?;
     let given = tensors.iter().map(|tensor| (tensor.name.to_owned(), *tensor));

@@ -35,7 +35,7 @@ const IN_LAYER: [(&str, &str); 19] = [
     ("shared.w_out", "shared_mlp.output_linear.weight"),
 ];
 
-/// The name that published checkpoints give to one of our tensors; `None` if it is none of ours.
+/// The name that published checkpoints give to one of our tensors; `None` for any other name.
 pub fn to_hf(name: &str) -> Option<String> {
     match name.strip_prefix("layers.") {
         Some(rest) => {

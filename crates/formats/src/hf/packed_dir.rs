@@ -47,8 +47,8 @@ pub fn kind_in_dir(spec: &TensorSpec, kind: Kind) -> Kind {
 ///
 /// # Errors
 ///
-/// If the configuration is not valid, the tensors are not exactly those of it, one is of a kind that it cannot have in
-/// such a directory, or a file cannot be written.
+/// If the configuration is not valid, the tensors do not match it exactly, one has a kind that such a directory does not
+/// allow for it, or a file cannot be written.
 pub fn write_packed_dir(
     dir: &Path,
     config: &ModelConfig,
@@ -66,7 +66,7 @@ pub fn write_packed_dir(
 ///
 /// # Errors
 ///
-/// As [`write_packed_dir`], but for those of writing.
+/// As [`write_packed_dir`], except that nothing is written.
 pub fn packed_dir_size_bytes<T: Borrow<TensorLayout>>(
     config: &ModelConfig,
     special_ids: &SpecialIds,

@@ -118,9 +118,9 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// If a file is absent or damaged, asks for what has no counterpart here, if its tensors are not exactly those of its
-    /// configuration, or if a vector holds a number that is not finite. Matrices are not looked through:
-    /// [`check_finite`](Self::check_finite) does that.
+    /// If a file is absent or damaged or asks for something that this program lacks, if its tensors do not match its
+    /// configuration exactly, or if a vector holds a number that is not finite. Matrices are not checked for that here, but
+    /// by [`check_finite`](Self::check_finite).
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() { Self::open_dir(path) } else { Self::open_gguf(path) }
     }
@@ -129,7 +129,7 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// If the configuration is not valid or the tensors are not exactly those of it.
+    /// If the configuration is not valid or the tensors do not match it exactly.
     pub fn from_tensors(config: &ModelConfig, special_ids: SpecialIds, tensors: &[TensorRef<'_>]) -> Result<Self> {
         let path = Path::new("the model in memory");
         let tensors = hf::of_model(path, config, tensors)?;
