@@ -13,7 +13,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use itera_checkpoint::find_model;
+use itera_files::write_atomic;
 use itera_formats::Listing;
+use itera_metrics::html::{Dot, frontier};
 use itera_runtime::{Batch, RuntimeError, Sampler, SamplingConfig, Text, Windows};
 use serde::Serialize;
 
@@ -28,8 +30,9 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
   itera compare runs/quickstart runs/quickstart-int4/*.gguf --data stories.txt
+  itera compare checkpoints/*.gguf --data stories.txt --peer stories260K=1056540:0.905 --plot frontier.svg --markdown
 
 All are compared with the first model. The bytes of a run or directory are those of its weights. Speed and memory of each
 model are measured in a process of its own, on one thread.")]
@@ -45,11 +48,38 @@ pub struct Args {
     /// Samples of each model; the seeds are the same for all.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::<u64>)]
     pub samples: u64,
+    /// A model that was measured elsewhere, as its bytes and bits per byte (may be given again).
+    #[arg(long = "peer", value_name = "NAME=BYTES:BITS", value_parser = peer)]
+    pub peers: Vec<Peer>,
+    /// Draw bytes against bits per byte into an SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Print the table as Markdown, without samples.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub run: RunArgs,
+}
+
+/// What is known of a model that was measured elsewhere.
+#[derive(Clone, Debug, Serialize)]
+pub struct Peer {
+    name: String,
+    size_bytes: u64,
+    bits_per_byte: f64,
+}
+
+/// Parses `stories260K=1056540:0.905`.
+fn peer(text: &str) -> Result<Peer, String> {
+    let parts = text.rsplit_once('=').and_then(|(name, numbers)| Some((name, numbers.split_once(':')?)));
+    let peer = parts.and_then(|(name, (bytes, bits))| {
+        let peer = Peer { name: name.into(), size_bytes: bytes.parse().ok()?, bits_per_byte: bits.parse().ok()? };
+        (!name.is_empty() && peer.size_bytes > 0 && peer.bits_per_byte.is_finite()).then_some(peer)
+    });
+    peer.ok_or_else(|| "expected a name, bytes and bits per byte, as in stories260K=1056540:0.905".into())
 }
 
 /// Tokens of a sample.
@@ -62,6 +92,8 @@ struct Comparison {
     /// Absent for the split of a run's own corpus.
     data: Option<Found>,
     models: Vec<Row>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    peers: Vec<Peer>,
 }
 
 /// A model and what was measured of it.
@@ -117,11 +149,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
             loss_percent: 100.0 * (bits_per_byte / baseline_bpb - 1.0),
             tokens_per_s,
             resident_mb,
-            samples: samples(&opened, &args)?,
+            samples: if args.markdown { vec![] } else { samples(&opened, &args)? },
         });
     }
-    let comparison = Comparison { documents: texts.len(), data: documents.found, models: rows };
-    output::show(&comparison, args.json, Comparison::print)
+    let comparison = Comparison { documents: texts.len(), data: documents.found, models: rows, peers: args.peers };
+    if let Some(path) = &args.plot {
+        write_atomic(path, frontier(&comparison.dots())?.as_bytes())?;
+    }
+    let print = if args.markdown { Comparison::print_markdown } else { Comparison::print };
+    output::show(&comparison, args.json, print)
 }
 
 /// Tokens a second of one text on one thread, and the most megabytes that were resident.
@@ -155,9 +191,46 @@ fn samples(opened: &Opened, args: &Args) -> Result<Vec<String>> {
 }
 
 impl Comparison {
+    /// The models, by the names of their files, and the peers.
+    fn dots(&self) -> Vec<Dot> {
+        let ours = self.models.iter().map(|row| Dot {
+            name: Path::new(&row.path).file_stem().map_or(row.path.clone(), |stem| stem.to_string_lossy().into_owned()),
+            bytes: row.size_bytes,
+            bits_per_byte: row.bits_per_byte,
+            is_peer: false,
+        });
+        let peers = self.peers.iter().map(|peer| Dot {
+            name: peer.name.clone(),
+            bytes: peer.size_bytes,
+            bits_per_byte: peer.bits_per_byte,
+            is_peer: true,
+        });
+        ours.chain(peers).collect()
+    }
+
+    fn print_markdown(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "| model | bytes | times smaller | bits per byte | change | tokens/s | resident |")?;
+        writeln!(out, "|---|---|---|---|---|---|---|")?;
+        for (row, dot) in self.models.iter().zip(self.dots()) {
+            let Row { size_bytes, times_smaller, bits_per_byte, loss_percent, tokens_per_s, .. } = row;
+            let resident = row.resident_mb.map_or("unknown".into(), |mb| format!("{mb:.1} MB"));
+            writeln!(
+                out,
+                "| `{}` | {size_bytes} | {times_smaller:.2} | {bits_per_byte:.4} | {loss_percent:+.2} % | {tokens_per_s:.0} | {resident} |",
+                dot.name
+            )?;
+        }
+        for Peer { name, size_bytes, bits_per_byte } in &self.peers {
+            writeln!(out, "| {name} | {size_bytes} | | {bits_per_byte:.4} | | | |")?;
+        }
+        let found = self.data.as_ref().map_or(String::new(), |found| format!(": {found}"));
+        writeln!(out, "\n{} documents{found}", self.documents)
+    }
+
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         let rows = &self.models;
-        let width = rows.iter().map(|row| row.path.len()).max().unwrap_or(0);
+        let names = rows.iter().map(|row| &row.path).chain(self.peers.iter().map(|peer| &peer.name));
+        let width = names.map(String::len).max().unwrap_or(0);
         writeln!(
             out,
             "{:width$} {:>10} {:>8} {:>10} {:>9} {:>10} {:>9}",
@@ -170,6 +243,9 @@ impl Comparison {
                 out,
                 "{path:width$} {size_bytes:>10} {times_smaller:>7.2}× {bits_per_byte:>10.4} {loss_percent:>+7.2} % {tokens_per_s:>10.0} {resident:>9}"
             )?;
+        }
+        for Peer { name, size_bytes, bits_per_byte } in &self.peers {
+            writeln!(out, "{name:width$} {size_bytes:>10} {:>8} {bits_per_byte:>10.4}", "")?;
         }
         if let Some(found) = &self.data {
             writeln!(out, "{} documents: {found}", self.documents)?;

@@ -83,6 +83,17 @@ fn a_recipe_is_planned_carried_out_and_compared() {
     for part in ["run-mine/run-mine.gguf", "resident", "seed 0:\nOnce upon a time"] {
         assert!(table.contains(part), "no `{part}`: {table}");
     }
+    let peer = ["--peer", "another=1056540:0.905", "--markdown", "--plot", "frontier.svg"];
+    let markdown = here.ok(&[&compare[..], &peer].concat());
+    assert!(
+        markdown.contains("\n| another | 1056540 | | 0.9050 |") && markdown.contains("\n| `run-mine` | "),
+        "{markdown}"
+    );
+    assert!(!markdown.contains("seed"), "no samples: {markdown}");
+    let svg = fs::read_to_string(here.path("frontier.svg")).expect("a picture");
+    assert!(svg.starts_with("<svg") && svg.contains("another") && svg.contains("run-mine"), "{svg}");
+    let stderr = here.fails(2, &[&compare[..], &["--peer", "another=0.905"]].concat());
+    assert!(stderr.contains("expected a name, bytes and bits per byte"), "{stderr}");
     let found = json(&here.ok(&[&compare[..], &["--json"]].concat()));
     let models = found["models"].as_array().expect("models");
     assert_eq!(models[1]["bits_per_byte"], report["stages"][1]["bits_per_byte"]);

@@ -1,6 +1,6 @@
 //! `report.html`: one page that fetches nothing.
 
-use itera_metrics::html::{Bars, Chart, Series, bars, details, document, figures, section, table};
+use itera_metrics::html::{Bars, Chart, Dot, Series, bars, details, document, figures, front, section, table};
 
 use std::path::Path;
 
@@ -73,16 +73,16 @@ fn headline(report: &Report) -> Vec<(&str, String)> {
 /// A dot a variant, and a line through those that no other beats in both.
 fn pareto(report: &Report) -> Chart {
     let variants = || [&report.baseline].into_iter().chain(report.stages.iter().map(|stage| &stage.variant));
-    let point = |variant: &Variant| (variant.size_bytes as f64, variant.bits_per_byte);
-    let mut series: Vec<Series> = variants().map(|variant| Series::new(&variant.name, [point(variant)])).collect();
-    let mut front: Vec<(f64, f64)> = variants().map(point).collect();
-    front.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    let mut least = f64::INFINITY;
-    front.retain(|(_, bits)| {
-        let better = *bits < least;
-        least = least.min(*bits);
-        better
-    });
+    let point = |dot: &Dot| (dot.bytes as f64, dot.bits_per_byte);
+    let dot = |variant: &Variant| Dot {
+        name: variant.name.clone(),
+        bytes: variant.size_bytes,
+        bits_per_byte: variant.bits_per_byte,
+        is_peer: false,
+    };
+    let dots: Vec<Dot> = variants().map(dot).collect();
+    let mut series: Vec<Series> = dots.iter().map(|dot| Series::new(&dot.name, [point(dot)])).collect();
+    let front: Vec<(f64, f64)> = front(&dots).into_iter().map(point).collect();
     if front.len() > 1 {
         series.push(Series::new("Pareto front", front));
     }

@@ -19,7 +19,7 @@ const SIZE: (u32, u32) = (640, 260);
 const RULE: RGBColor = RGBColor(2, 2, 2);
 
 /// Colours that stand out from white and from black; charts with more series begin again.
-pub(super) const COLOURS: [RGBColor; 8] = [
+pub(crate) const COLOURS: [RGBColor; 8] = [
     RGBColor(59, 130, 246),
     RGBColor(234, 136, 12),
     RGBColor(16, 163, 110),

@@ -5,8 +5,10 @@
 //! ```
 
 mod chart;
+mod frontier;
 
 pub use chart::{Bars, Chart, Series, short};
+pub use frontier::{Dot, front, frontier};
 
 use chart::COLOURS;
 use serde_json::Value;
