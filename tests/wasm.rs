@@ -55,7 +55,7 @@ fn kernels_and_runtime_pass_their_tests_with_vector_instructions() {
         skip("no `node` to run WebAssembly");
     } else if is_ready(WASI) {
         // the probe measures what threads do, of which there are none
-        let args = ["-p", "itera-kernels", "-p", "itera-runtime", "--lib", "--", "--skip", "probe"];
+        let args = ["-p", "itera-kernels", "-p", "itera-runtime", "--lib", "--test", "model", "--", "--skip", "probe"];
         assert!(cargo("test", WASI, SIMD128, &args), "see above");
     }
 }

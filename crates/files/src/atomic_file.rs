@@ -56,9 +56,11 @@ impl Sibling {
     /// and an earlier one of that number may have been killed.
     fn create_in(dir: &Path) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        // WASI has no processes, and asking panics
+        let process = if cfg!(target_family = "wasm") { 0 } else { std::process::id() };
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = dir.join(format!(".itera-{}-{number}.part", std::process::id()));
+            let path = dir.join(format!(".itera-{process}-{number}.part"));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => return Ok(Self { file, path }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

@@ -114,6 +114,7 @@ fn texts_in_a_batch_have_the_bits_that_they_have_alone() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "has no threads")]
 fn neither_the_order_nor_the_threads_nor_a_text_that_goes_matter() {
     let config = &named("hybrid");
     for ubatch_size in [1, 8, 50, usize::MAX] {

@@ -130,6 +130,7 @@ fn buffers_may_go_from_model_to_model() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "has no threads")]
 fn every_number_of_threads_gives_the_same_bits() {
     let config = &named("hybrid");
     let model = random_model(config, 11);

@@ -38,6 +38,11 @@ pub fn random_model(config: &ModelConfig, seed: u64) -> Model {
     Model::from_tensors(config, SPECIAL_IDS, &refs).expect("a model of its own tensors")
 }
 
+/// A directory that goes with its value; WASI does not say where temporary ones belong.
+pub fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory")
+}
+
 /// The same weights in a GGUF file, or in a directory if GGUF has no such kind.
 pub fn packed_model(config: &ModelConfig, seed: u64, kind: Kind) -> Model {
     let tensors = weights(config, seed);
@@ -45,12 +50,12 @@ pub fn packed_model(config: &ModelConfig, seed: u64, kind: Kind) -> Model {
     let vocabulary = &Vocabulary::default();
     let tensors = &pack_model(config, &tensors, kind).expect("packed");
     if kind == Kind::F8E4M3 {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = directory();
         write_packed_dir(dir.path(), config, &SPECIAL_IDS, tensors).expect("written");
         return Model::open(dir.path()).expect("opened");
     }
     let source = GgufSource { name: "random", config, special_ids: SPECIAL_IDS, vocabulary, tensors };
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = directory();
     let path = dir.path().join("model.gguf");
     write_gguf(&path, &source, true).expect("written");
     Model::open(&path).expect("opened")

@@ -9,7 +9,7 @@ use itera_shape::{ModelConfig, SpecialIds};
 use itera_testkit::assert_close;
 use itera_tokenizer::{Alphabet, TokenId, Tokenizer};
 
-use crate::support::{configs, named, random_model, steps, write_both};
+use crate::support::{configs, directory, named, random_model, steps, write_both};
 
 fn argmax(logits: &[f32]) -> TokenId {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -147,7 +147,7 @@ fn a_file_says_what_begins_and_ends_a_text() {
     let config = &named("hybrid");
     let (json, ids) = foreign_tokenizer_json();
     let tokenizer = Tokenizer::from_json_of_model(json.as_bytes(), ids).expect("a tokenizer");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = directory();
     for path in write_both(dir.path(), config, ids, &tokenizer) {
         let model = Model::open(&path).expect("opened");
         let tokenizer = model.tokenizer().expect("its tokenizer");
@@ -174,7 +174,7 @@ fn a_file_says_what_begins_and_ends_a_text() {
 fn any_of_several_tokens_that_end_a_text_ends_it() {
     let config = &named("hybrid");
     let tokenizer = Tokenizer::byte();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = directory();
     let [path, _] = write_both(dir.path(), config, tokenizer.special_ids(), &tokenizer);
     let text = |model: &Model| {
         let text = Text::new(model, &tokenizer, "ab").expect("a text").with_max_tokens(20);
@@ -235,7 +235,7 @@ fn an_unknown_byte_costs_its_token_and_the_8_bits_that_the_token_does_not_say() 
     let tokenizer = Tokenizer::train_bpe_watched(text.into_iter(), 30, Alphabet::Text, &mut |_| {});
     let tokenizer = tokenizer.expect("a tokenizer");
     let config = ModelConfig { vocab_size: tokenizer.vocab_size(), ..named("hybrid") };
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = directory();
     for path in write_both(dir.path(), &config, tokenizer.special_ids(), &tokenizer) {
         let model = Model::open(&path).expect("opened");
         let tokenizer = model.tokenizer().expect("its tokenizer");
