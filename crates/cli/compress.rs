@@ -180,7 +180,8 @@ fn dry_run(plan: &Plan<'_>, device: &Device, to: &Path, json: bool) -> Result<Ex
         write!(out, "stage {}  {}", index + 1, stage.name)?;
         if stage.steps > 0 {
             let (steps, tokens, time) = (stage.steps, stage.tokens, in_words(*time));
-            write!(out, ", {steps} steps of training ({tokens} tokens), about {time} here")?;
+            let trainings = if stage.trainings > 1 { format!("{} times ", stage.trainings) } else { String::new() };
+            write!(out, ", {trainings}{steps} steps of training ({tokens} tokens), about {time} here")?;
         }
         if let Some(teacher) = &stage.teacher {
             write!(out, ", {}", teaching(teacher))?;
@@ -208,19 +209,19 @@ fn in_words(time: Duration) -> String {
 
 /// Whom a stage learns from, and why.
 fn teaching(choice: &TeacherChoice) -> String {
-    let from = if choice.run_teaches { "from the run" } else { "from text alone" };
-    format!("learns {from}: {}", choice.reason)
+    format!("learns from {}: {}", choice.teacher.as_deref().unwrap_or("text alone"), choice.reason)
 }
 
-/// What the training of a stage would take here, by a few steps of it.
+/// What the trainings of a stage would take here, by a few steps of it.
 fn stage_time(plan: &Plan<'_>, index: usize, device: &Device) -> Result<Duration> {
     let steps = plan.stages[index].steps;
-    if steps == 0 {
-        return Ok(Duration::ZERO);
-    }
-    let dir = tempfile::tempdir().context("cannot create a temporary directory")?;
-    let times = plan.time_steps(index, device, dir.path(), 1 + TIMED_STEPS)?;
-    Ok(times[1..].iter().map(|step| step.total()).sum::<Duration>() / TIMED_STEPS as u32 * steps as u32)
+    let time_of = |training| {
+        let dir = tempfile::tempdir().context("cannot create a temporary directory")?;
+        let times = plan.time_steps(index, training, device, dir.path(), 1 + TIMED_STEPS)?;
+        let mean_s = times[1..].iter().map(|step| step.total().as_secs_f64()).sum::<f64>() / TIMED_STEPS as f64;
+        Ok(Duration::from_secs_f64(mean_s * steps as f64))
+    };
+    (0..plan.stages[index].trainings).map(time_of).sum()
 }
 
 fn print(report: &Report, to: &Path, json: bool) -> Result<()> {
@@ -267,6 +268,9 @@ impl Shown {
             Event::Stage { number, total, name, teacher } => {
                 let learns = teacher.map_or(String::new(), |teacher| format!(", {}", teaching(teacher)));
                 say!("stage {number}/{total}: {name}{learns}");
+            }
+            Event::Part { number, total, name } => {
+                say!("training {number}/{total}: {}", if name.is_empty() { "its own model" } else { name });
             }
             Event::Training(event) => self.training.show(event),
             Event::Trained => {

@@ -179,6 +179,13 @@ fn compress(error: &CompressError) -> Option<String> {
         CompressError::Recipe { problem: RecipeProblem::Stage { problem: StageProblem::TrainedGptq, .. }, .. } => {
             "leave out train, or take rounding = \"mse\"".into()
         }
+        CompressError::Recipe { problem: RecipeProblem::Stage { problem: StageProblem::OneRun, .. }, .. } => {
+            "name the stage whose models teach, such as stage = 1".into()
+        }
+        CompressError::Recipe { problem: RecipeProblem::Stage { problem: StageProblem::AutoStage, .. }, .. } => {
+            "leave out auto".into()
+        }
+        CompressError::Misfit { problem: Misfit::Folds { .. }, .. } => "take fewer folds".into(),
         CompressError::OtherRecipe { .. } => {
             "stages that are the same are kept if you move away what later ones left; \
             or replace all with --overwrite, or choose another place with -o"

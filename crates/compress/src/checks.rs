@@ -9,6 +9,10 @@ use crate::{
     training::Training,
 };
 
+/// Most members, folds and generations; more would take for ever.
+const MOST_PARTS: usize = 64;
+const MOST_PARTS_TEXT: &str = "must be from 1 to 64";
+
 type Checked = std::result::Result<(), StageProblem>;
 
 impl Stage {
@@ -36,9 +40,34 @@ impl Stage {
             }
             Action::Prune(prune) => prune.check(),
             Action::Calibrate(calibrate) => positive("documents", calibrate.documents as f64),
-            Action::Finetune {} | Action::Distill(_) => Ok(()),
+            Action::Distill(distill) => {
+                let in_range = (1..=MOST_PARTS).contains(&distill.generations);
+                check("generations", distill.generations as f64, in_range, MOST_PARTS_TEXT)
+            }
+            Action::Finetune {} => Ok(()),
         }
     }
+}
+
+/// Hold the stages to what they say of each other.
+///
+/// # Errors
+/// With the number, from 1, of the stage that says it.
+pub(crate) fn check_teachers(stages: &[Stage]) -> Result<(), (usize, StageProblem)> {
+    for (number, stage) in (1..).zip(stages) {
+        let Some(teaching) = stage.train.as_ref().and_then(|training| training.teacher) else { continue };
+        let Some(teacher) = teaching.stage else { continue };
+        let earlier = (1..number).contains(&teacher).then(|| &stages[teacher - 1]);
+        let problem = match earlier {
+            None => StageProblem::NoEarlierStage { teacher },
+            Some(earlier) if earlier.train.is_none() && teaching.members * teaching.folds > 1 => {
+                StageProblem::UntrainedTeacher { teacher }
+            }
+            Some(_) => continue,
+        };
+        return Err((number, problem));
+    }
+    Ok(())
 }
 
 impl Training {
@@ -53,6 +82,14 @@ impl Training {
         }
         if let Some(teacher) = &self.teacher {
             positive("train.teacher.temperature", teacher.temperature)?;
+            for (key, number) in [("train.teacher.members", teacher.members), ("train.teacher.folds", teacher.folds)] {
+                check(key, number as f64, (1..=MOST_PARTS).contains(&number), MOST_PARTS_TEXT)?;
+            }
+            match teacher.stage {
+                None if teacher.members * teacher.folds > 1 => return Err(StageProblem::OneRun),
+                Some(_) if teacher.auto => return Err(StageProblem::AutoStage),
+                _ => {}
+            }
             let in_range = teacher.weight > 0.0 && teacher.weight <= 1.0;
             check("train.teacher.weight", teacher.weight, in_range, "must be above 0 and at most 1")?;
         }

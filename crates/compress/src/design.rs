@@ -3,19 +3,21 @@
 //! ```text
 //!                   ┌─ student ──────▶ another shape, perhaps another vocabulary
 //! Design of the run ┼─ with_model ───▶ the shape that pruning leaves
-//!                   └─ with_text ────▶ the same shape, more text
+//!                   ├─ with_text ────▶ the same shape, more text
+//!                   └─ without_fold ─▶ the same shape, less text
 //! ```
 
 use std::{path::Path, sync::Arc};
 
 use itera_config::Config;
-use itera_data::Dataset;
+use itera_data::{Dataset, Document};
 use itera_files::write_atomic;
 use itera_shape::ModelConfig;
 
 use crate::{
     error::{CompressError, Result},
     misfit::Misfit,
+    part::Fold,
     stage::Distill,
     training::Training,
 };
@@ -76,6 +78,31 @@ impl Design {
         let mut config = self.config.clone();
         config.tokenizer.path = tokenizer.to_string_lossy().into_owned();
         config.data.extra_source.push(documents.to_string_lossy().into_owned());
+        Ok(Self { data: Arc::new(itera_data::prepare(&config)?), config })
+    }
+
+    /// The same, to be trained on the documents outside of `fold` alone. They go to `files` with endings of their own, as do the
+    /// held-out ones and the tokenizer.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written.
+    pub(crate) fn without_fold(&self, fold: Fold, files: &Path) -> Result<Self> {
+        let corpus = itera_data::load_corpus(&self.config.data)?;
+        let write = |ending: &str, documents: &mut dyn Iterator<Item = &Document>| -> Result<Vec<String>> {
+            let path = files.with_added_extension(ending);
+            let lines = documents.map(|document| serde_json::json!({ "text": document.text() }).to_string() + "\n");
+            write_atomic(&path, lines.collect::<String>().as_bytes())?;
+            Ok(vec![path.to_string_lossy().into_owned()])
+        };
+        let tokenizer = files.with_added_extension("tokenizer.json");
+        write_atomic(&tokenizer, self.data.tokenizer.to_json().as_bytes())?;
+        let outside = |(index, document)| (index % fold.of != fold.index).then_some(document);
+        let mut config = self.config.clone();
+        config.tokenizer.path = tokenizer.to_string_lossy().into_owned();
+        config.data.source = write("train.jsonl", &mut corpus.train.iter().enumerate().filter_map(outside))?;
+        config.data.valid_source = write("valid.jsonl", &mut corpus.valid.iter())?;
+        (config.data.extra_source, config.data.max_bytes) = (vec![], 0);
+        config.data.text_field = "text".into();
         Ok(Self { data: Arc::new(itera_data::prepare(&config)?), config })
     }
 

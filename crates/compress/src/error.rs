@@ -207,6 +207,24 @@ pub enum StageProblem {
     /// Later codes of a row depend on earlier ones, so gradients cannot pass through the rounding.
     #[error("`rounding = \"gptq\"`: nothing can be trained through it")]
     TrainedGptq,
+    /// A stage has no model yet that could teach.
+    #[error("`train.teacher.stage` = {teacher}: no earlier stage has this number")]
+    NoEarlierStage {
+        /// The number that the stage names.
+        teacher: usize,
+    },
+    /// Members and folds are trainings of a stage.
+    #[error("`train.teacher.stage` = {teacher}: that stage trains nothing, so there is one model of it")]
+    UntrainedTeacher {
+        /// The number that the stage names.
+        teacher: usize,
+    },
+    /// Members and folds are trainings of a stage.
+    #[error("`train.teacher` has members or folds and no stage: there is one run")]
+    OneRun,
+    /// It is the run of which something can be known beforehand.
+    #[error("`train.teacher` has both auto and a stage: auto judges the run")]
+    AutoStage,
     /// Weights stay as they are.
     #[error("do = \"calibrate\" trains nothing")]
     TrainedCalibration,

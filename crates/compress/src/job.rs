@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use itera_metrics::Environment;
 use itera_trainer::{self as trainer, Resume, Signal, StopFlag};
 
-use crate::{plan::Plan, report::Report, session::Session, steps::TeacherChoice, variant::Variant};
+use crate::{lesson::TeacherChoice, plan::Plan, report::Report, session::Session, variant::Variant};
 
 /// A plan to carry out.
 pub struct Job<'a> {
@@ -45,8 +45,17 @@ pub enum Event<'a> {
         total: usize,
         /// What recipes call its action.
         name: &'static str,
-        /// Whether the run teaches it, where the recipe names a teacher.
+        /// Who teaches it, where the recipe names a teacher.
         teacher: Option<&'a TeacherChoice>,
+    },
+    /// One of several trainings of a stage begins.
+    Part {
+        /// From 1.
+        number: usize,
+        /// Trainings in all.
+        total: usize,
+        /// `generation-1`, `member-2`, `fold-1-of-2`, `fold-1-of-2.member-2`; empty for the stage's own model.
+        name: &'a str,
     },
     /// It trains.
     Training(trainer::Event<'a>),

@@ -42,12 +42,20 @@ pub enum Misfit {
         /// Bytes that they take at the least.
         least_bytes: usize,
     },
-    /// The student's tokenizer is not the beginning of the run's.
+    /// The student's tokenizer is not the beginning of its teacher's.
     #[error(
-        "a model can learn from the run if its tokens are the first of the run's, so `vocab_size` must not be larger and \
-         the run's tokenizer one that was trained on its text"
+        "a model can learn from another if its tokens are the first of the other's, so `vocab_size` must not be larger and \
+         the other's tokenizer one that was trained on the run's text"
     )]
     Teacher,
+    /// There are fewer documents than folds.
+    #[error("the training text has {documents} documents, too few for {folds} folds")]
+    Folds {
+        /// Documents to train on.
+        documents: u64,
+        /// Folds to deal them into.
+        folds: usize,
+    },
     /// There are too few held-out documents to find a temperature on some of them.
     #[error("calibrate: the run holds out {documents} documents, of which half can be calibrated on")]
     HeldOut {

@@ -5,6 +5,7 @@
 //!   recipe.toml                      what is done, and the sign that a recipe wrote the rest
 //!   stages/1-finetune/               a run directory, for stages that train
 //!   stages/1-finetune.gguf           what the stage left
+//!   stages/1-distill.member-2/       a training of it beside its own, for stages that are taught by several
 //!   stages/1-distill.sampled.jsonl   text that it learned from beside the run's, and its tokenizer
 //!   tiny-int4.gguf, or tiny-fp8/     the artifact: what the last stage left, once it is within its limit
 //!   compression_metadata.json  report.json  report.csv  report.html
@@ -25,6 +26,7 @@ use itera_trainer::Resume;
 use crate::{
     error::{CompressError, Result},
     names::require_unicode,
+    part::{Part, is_part},
     plan::Plan,
     recipe::Recipe,
 };
@@ -64,6 +66,14 @@ impl<'a> Output<'a> {
     /// Where the stage with this number trains; what it leaves besides lies next to it.
     pub(crate) fn stage_dir(&self, number: usize) -> PathBuf {
         self.stages().join(format!("{number}-{}", self.recipe.stages[number - 1].action.name()))
+    }
+
+    /// Where this part of the stage trains.
+    pub(crate) fn part_dir(&self, number: usize, part: Part) -> PathBuf {
+        match part.to_string() {
+            name if name.is_empty() => self.stage_dir(number),
+            name => self.stage_dir(number).with_added_extension(name),
+        }
     }
 
     fn stages(&self) -> PathBuf {
@@ -135,6 +145,7 @@ impl<'a> Output<'a> {
         for path in entries(&self.stages())?.iter().filter(|path| is_of_stage(path) && is_run(path)) {
             CheckpointStore::new(path).clear()?;
             remove_files(path, &RUN)?;
+            remove_if_empty(&path.join("checkpoints"));
             remove_if_empty(path);
         }
         remove_if_empty(&self.stages());
@@ -159,11 +170,16 @@ impl<'a> Output<'a> {
 /// Whether a path in `stages/` has a name that a stage gives.
 fn is_of_stage(path: &Path) -> bool {
     let actions = ["quantize", "mixed", "finetune", "distill", "prune", "calibrate"];
-    let endings = ["", ".gguf", ".hf", ".sampled.jsonl", ".tokenizer.json"];
+    let endings = ["", "gguf", "hf", "sampled.jsonl", "train.jsonl", "valid.jsonl", "tokenizer.json"];
+    // of a part of the stage, or of the stage itself
+    let is_ending = |rest: &str| {
+        let words: Vec<&str> = rest.split('.').skip(1).skip_while(|word| is_part(word)).collect();
+        rest.is_empty() || rest.starts_with('.') && endings.contains(&words.join(".").as_str())
+    };
     let named = path.file_name().and_then(OsStr::to_str).and_then(|name| name.split_once('-'));
     named.is_some_and(|(number, rest)| {
         let ending = actions.iter().find_map(|action| rest.strip_prefix(action));
-        number.parse::<usize>().is_ok() && ending.is_some_and(|ending| endings.contains(&ending))
+        number.parse::<usize>().is_ok() && ending.is_some_and(is_ending)
     })
 }
 

@@ -103,8 +103,10 @@ fn sensitivities(report: &Report) -> Vec<(&str, String)> {
 
 /// Validation while a stage trained.
 fn curve(stage: &StageReport) -> Chart {
-    let points = stage.curve.iter().map(|point| (point.0 as f64, point.1));
-    let series = vec![Series::new("val_bpb", points)];
+    let series =
+        |name: &str, curve: &[(u64, f64)]| Series::new(name, curve.iter().map(|point| (point.0 as f64, point.1)));
+    let others = stage.others.iter().map(|of| series(&of.name, &of.curve));
+    let series = [series("val_bpb", &stage.curve)].into_iter().chain(others).collect();
     Chart { title: format!("{}: validation over steps", stage.variant.name), from_zero: false, series }
 }
 

@@ -6,20 +6,23 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use itera_formats::Kind;
+use itera_model::LanguageModel;
 use itera_trainer::{Job, StepTimes, time_steps};
 use serde::Serialize;
 
 use crate::{
     artifact::Artifact,
     baseline::Baseline,
+    candidate::Candidate,
     error::Result,
+    lesson::{Source, TeacherChoice},
     method::StageMethod,
     mixed::budget_bytes,
     recipe::Recipe,
     report::TensorReport,
     rounder::kinds_of,
     stage::{Action, KindName, Quantize},
-    steps::{Step, TeacherChoice, steps},
+    steps::{Step, steps},
     teacher::Teacher,
 };
 
@@ -51,11 +54,13 @@ pub struct Plan<'a> {
 pub struct PlannedStage {
     /// What recipes call it.
     pub name: &'static str,
-    /// Optimiser steps; 0 if it does not train.
+    /// How often it trains.
+    pub trainings: usize,
+    /// Optimiser steps of each training; 0 if there is none.
     pub steps: u64,
-    /// Training tokens.
+    /// Training tokens of all together.
     pub tokens: u64,
-    /// Whether the run teaches it, where the recipe names a teacher.
+    /// Who teaches it, where the recipe names a teacher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherChoice>,
 }
@@ -114,19 +119,32 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Do `steps` steps of the training of the stage at `index` in the empty directory `dir`, on weights that are not those
+    /// Do `steps` steps of a training of the stage at `index` in the empty directory `dir`, on weights that are not those
     /// it would find and without rounding them, and tell what each took.
     ///
     /// # Errors
     /// Files that cannot be written, or too many non-finite steps in a row.
     ///
     /// # Panics
-    /// If there is no such stage, or it does not train.
-    pub fn time_steps(&self, index: usize, device: &Device, dir: &Path, steps: u64) -> Result<Vec<StepTimes>> {
+    /// If there is no such stage, or no such training of it.
+    pub fn time_steps(
+        &self,
+        index: usize,
+        training: usize,
+        device: &Device,
+        dir: &Path,
+        steps: u64,
+    ) -> Result<Vec<StepTimes>> {
         let step = &self.steps[index];
-        let training = step.training.as_ref().expect("a stage that trains");
-        let run = self.baseline.candidate();
-        let teacher = training.teacher.map(|weight| Teacher::new(&run, &step.design, weight, device)).transpose()?;
+        let training = &step.trainings[training];
+        let model = |source: Source| {
+            let Source::Stage { number, .. } = source else { return Ok(self.baseline.candidate()) };
+            let design = self.steps[number - 1].design.clone();
+            let model = LanguageModel::init(design.model(), design.config.run.seed, device);
+            Ok(Candidate { parameters: model.parameters().into(), design })
+        };
+        let teacher = training.lesson.as_ref().map(|lesson| Teacher::new(lesson, model, &step.design, device));
+        let teacher = teacher.transpose()?;
         let method = StageMethod { identity: String::new(), rounder: None, teacher };
         let job = Job { method: &method, ..Job::new(&training.config, &step.design.data, device) };
         Ok(time_steps(job, dir, steps)?)
@@ -140,13 +158,10 @@ impl<'a> Plan<'a> {
 
 impl PlannedStage {
     fn new(step: &Step<'_>) -> Self {
-        let (mut steps, mut tokens, mut teacher) = (0, 0, None);
-        if let Some(training) = &step.training {
-            steps = training.config.train.steps;
-            tokens = steps * training.config.train.tokens_per_step();
-            teacher = training.choice.clone();
-        }
-        Self { name: step.stage.action.name(), steps, tokens, teacher }
+        let trainings = step.trainings.len();
+        let steps = step.trainings.first().map_or(0, |training| training.config.train.steps);
+        let tokens = step.trainings.iter().map(|of| of.config.train.steps * of.config.train.tokens_per_step()).sum();
+        Self { name: step.stage.action.name(), trainings, steps, tokens, teacher: step.choice.clone() }
     }
 }
 

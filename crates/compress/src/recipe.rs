@@ -16,8 +16,10 @@ use itera_files::failed_to;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    checks::check_teachers,
     error::{CompressError, RecipeProblem, Result},
     format::Format,
+    part::Part,
     stage::{Action, Stage},
 };
 
@@ -125,9 +127,11 @@ impl Recipe {
         self.steps() > 0
     }
 
-    /// Optimiser steps of all stages together.
+    /// Optimiser steps of all trainings of all stages together.
     pub fn steps(&self) -> u64 {
-        self.stages.iter().filter_map(|stage| stage.train.as_ref()).map(|training| training.steps).sum()
+        let steps = |stage: &Stage| stage.train.as_ref().map_or(0, |training| training.steps);
+        let of = |(number, stage)| Part::all(&self.stages, number).len() as u64 * steps(stage);
+        (1..).zip(&self.stages).map(of).sum()
     }
 
     /// In what form it leaves the model.
@@ -168,6 +172,7 @@ impl Recipe {
         for (stage, settings) in (1..).zip(&recipe.stages) {
             settings.check().map_err(|problem| RecipeProblem::Stage { stage, problem })?;
         }
+        check_teachers(&recipe.stages).map_err(|(stage, problem)| RecipeProblem::Stage { stage, problem })?;
         Ok(recipe)
     }
 }
@@ -239,6 +244,9 @@ mod tests {
             format!("about = \"x\"\n{stage}, sampled = {sampled} }}\n")
         };
         let quantize_stage = quantize.replace("about = \"x\"\n", "");
+        const PRUNE: &str = "[[stage]]\ndo = \"prune\"\nstate = 0.5\n";
+        let taught =
+            |keys: &str| format!("{quantize}train = {{ steps = 1, lr = 1.0, teacher = {{ weight = 0.5, {keys} }} }}\n");
         for (text, named) in [
             (format!("{quantize}{finetune}"), "last stage must be"),
             (
@@ -267,6 +275,20 @@ mod tests {
             (format!("{quantize}rounding = \"gptq\"\ntrain = {{ steps = 1, lr = 1e-3 }}"), "trained through"),
             (format!("{}{quantize_stage}", distill("{ bytes = 0 }")), "train.sampled.bytes"),
             (format!("{}{quantize_stage}", distill("{ bytes = 9, temperature = 0.0 }")), "train.sampled.temperature"),
+            (taught("stage = 1, folds = 2"), "no earlier stage"),
+            (taught("stage = 0"), "no earlier stage"),
+            (
+                format!("about = \"x\"\n{PRUNE}{}", taught("stage = 2").replace("about = \"x\"\n", "")),
+                "no earlier stage",
+            ),
+            (
+                format!("about = \"x\"\n{PRUNE}{}", taught("stage = 1, members = 2").replace("about = \"x\"\n", "")),
+                "trains nothing",
+            ),
+            (taught("members = 2"), "there is one run"),
+            (taught("folds = 0"), "train.teacher.folds"),
+            (taught("stage = 1, auto = true"), "auto judges the run"),
+            (distill("{ bytes = 9 }").replace("model", "generations = 65\nmodel") + &quantize_stage, "generations"),
             ("about = 3".into(), "about"),
         ] {
             let error = Recipe::parse("mine", &text).expect_err("refused").to_string();

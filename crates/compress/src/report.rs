@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Result,
     inspect::{ExpertUse, Histogram, Sensitivity},
+    lesson::TeacherChoice,
     mixed::{KindLosses, bytes_of},
     recipe::Recipe,
-    steps::TeacherChoice,
     variant::Variant,
 };
 
@@ -53,15 +53,31 @@ pub struct StageReport {
     /// The model.
     #[serde(flatten)]
     pub variant: Variant,
-    /// Optimiser steps; 0 if it does not train.
+    /// Optimiser steps of that; 0 if it does not train.
     pub steps: u64,
-    /// Whether the run taught it, where the recipe names a teacher.
+    /// Who taught it, where the recipe names a teacher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherChoice>,
     /// What logits are divided by since, beside what they were divided by before; absent unless it was looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// Seconds of work, over all interruptions.
+    /// Seconds of work, over all interruptions and trainings.
+    pub elapsed_s: f64,
+    /// Validation while it trained: step and bits per byte.
+    pub curve: Vec<(u64, f64)>,
+    /// What it trained beside the model that it left: earlier generations, and models that teach others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<TrainingReport>,
+}
+
+/// A training of a stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainingReport {
+    /// `generation-1`, `member-2`, `fold-1-of-2`, `fold-1-of-2.member-2`; empty for the stage's own model.
+    pub name: String,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Seconds, over all interruptions.
     pub elapsed_s: f64,
     /// Validation while it trained: step and bits per byte.
     pub curve: Vec<(u64, f64)>,

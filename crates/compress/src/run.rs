@@ -20,14 +20,15 @@ use crate::{
     measure::{Finished, measure},
     mixed::{self, KindLosses},
     out::Output,
+    part::Part,
     prune::Ranking,
-    report::{Report, StageReport},
+    report::{Report, StageReport, TrainingReport},
     rounder::{Measure, Rounder},
     session::{Abort, Session},
     stage::{Action, Importance, Rounding},
     steps::Step,
     temperature::best_temperature,
-    train::{Trained, train},
+    train,
 };
 
 /// Carry out a recipe.
@@ -66,13 +67,13 @@ fn run(job: &Job<'_>, calibration: &[String], on_event: &mut OnEvent<'_>) -> Res
 
     let mut candidate = plan.baseline.candidate();
     let mut before = plan.baseline.dir.clone();
-    let (mut stages, mut packing): (_, Option<Packing>) = (vec![], None);
+    let (mut stages, mut left, mut packing): (_, _, Option<Packing>) = (vec![], vec![], None);
     for step in &plan.steps {
         on_event(Event::Stage {
             number: step.number,
             total: plan.steps.len(),
             name: step.stage.action.name(),
-            teacher: step.training.as_ref().and_then(|training| training.choice.as_ref()),
+            teacher: step.choice.as_ref(),
         });
         let started = Instant::now();
         let acted = act(job, step, candidate, on_event)?;
@@ -86,11 +87,23 @@ fn run(job: &Job<'_>, calibration: &[String], on_event: &mut OnEvent<'_>) -> Res
             candidate.design.config.model.logits_scaling *= found;
             temperature = Some(found);
         }
-        let mut trained = Trained { steps: 0, elapsed_s: started.elapsed().as_secs_f64(), curve: vec![] };
-        if let Some(training) = &step.training {
-            (candidate.parameters, trained) =
-                train(job, step, training, &out, acted.rounder.as_ref(), &candidate, on_event)?;
+        let acted_s = started.elapsed().as_secs_f64();
+        let (mut parameters, mut trained, mut others) = (None, TrainingReport::default(), vec![]);
+        let total = step.trainings.len();
+        for (number, training) in (1..).zip(&step.trainings) {
+            if total > 1 {
+                on_event(Event::Part { number, total, name: &training.part.to_string() });
+            }
+            let (rounder, candidate) = (acted.rounder.as_ref(), &candidate);
+            let stage = train::Course { job, step, out: &out, rounder, candidate, left: &left };
+            let (weights, report) = stage.train(training, on_event)?;
+            match training.part {
+                Part::Member { .. } if parameters.is_none() => (parameters, trained) = (Some(weights), report),
+                _ => others.push(report),
+            }
         }
+        candidate.parameters = parameters.unwrap_or(candidate.parameters);
+        left.push(candidate.clone());
         if let Some(rounder) = acted.rounder {
             let packed = pack(&rounder, &candidate, job.session())?;
             packing = Some(Packing { rounder, packed, kind_losses: acted.kind_losses });
@@ -116,9 +129,12 @@ fn run(job: &Job<'_>, calibration: &[String], on_event: &mut OnEvent<'_>) -> Res
             (path, variant.path) = (artifact.clone(), artifact);
         }
         before = path;
-        let Trained { steps, elapsed_s, curve } = trained;
-        let teacher = step.training.as_ref().and_then(|training| training.choice.clone());
-        stages.push(StageReport { variant, steps, teacher, temperature, elapsed_s, curve });
+        let elapsed_s = match total {
+            0 => acted_s,
+            _ => others.iter().chain([&trained]).map(|training| training.elapsed_s).sum(),
+        };
+        let (TrainingReport { steps, curve, .. }, teacher) = (trained, step.choice.clone());
+        stages.push(StageReport { variant, steps, teacher, temperature, elapsed_s, curve, others });
     }
     let Packing { rounder, packed, kind_losses } = packing.expect("a valid recipe rounds");
     let finished = Finished { candidate: &candidate, rounder: &rounder, packed: &packed };

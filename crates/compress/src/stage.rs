@@ -6,7 +6,11 @@ use itera_config::TokenizerAlphabet;
 use itera_formats::Kind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::{format::Format, training::Training};
+use crate::{
+    defaults::{is_default, is_one, one},
+    format::Format,
+    training::Training,
+};
 
 /// One stage: what it does, how it trains, and what it may cost.
 ///
@@ -61,10 +65,6 @@ pub struct Quantize {
     /// Tokens of training text that say how much each weight matters; for `rounding = "fisher"`.
     #[serde(default = "calibration_tokens")]
     pub calibration_tokens: usize,
-}
-
-pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 fn calibration_tokens() -> usize {
@@ -132,6 +132,9 @@ pub struct Distill {
     /// Another `tokenizer.alphabet` than the run's, for a vocabulary that is trained on its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alphabet: Option<TokenizerAlphabet>,
+    /// How often it is trained, each time with another seed and taught by the one before; the first as without this key.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub generations: usize,
 }
 
 /// `do = "prune"`: the units that matter least are removed. Each number is the fraction removed.
@@ -219,6 +222,13 @@ impl<'de> Deserialize<'de> for KindName {
 
 fn kind_names() -> String {
     Kind::all().map(Kind::name).join(", ")
+}
+
+impl Stage {
+    /// How many generations of its model it trains.
+    pub(crate) fn generations(&self) -> usize {
+        if let Action::Distill(distill) = &self.action { distill.generations } else { 1 }
+    }
 }
 
 impl Action {

@@ -10,18 +10,19 @@
 use std::path::Path;
 
 use itera_config::Config;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     baseline::Baseline,
     design::Design,
     error::{CompressError, Result},
+    lesson::{Lesson, TeacherChoice},
     misfit::Misfit,
+    part::Part,
     prune::pruned_model,
     recipe::Recipe,
     stage::{Action, Stage},
     teacher::Teacher,
-    training::{TeacherWeight, Training},
+    training::Training,
 };
 
 /// A stage, and what it means for the model that is compressed.
@@ -33,30 +34,23 @@ pub(crate) struct Step<'a> {
     pub stage: &'a Stage,
     /// The model that it leaves.
     pub design: Design,
-    /// How it trains.
-    pub training: Option<StepTraining<'a>>,
+    /// How it trains, in order; empty if it does not.
+    pub trainings: Vec<StepTraining<'a>>,
+    /// Who teaches it, where the recipe names a teacher.
+    pub choice: Option<TeacherChoice>,
 }
 
-/// The training of a stage.
+/// A training of a stage.
 #[derive(Debug)]
 pub(crate) struct StepTraining<'a> {
+    /// Which of them.
+    pub part: Part,
     /// As the recipe has it.
     pub settings: &'a Training,
     /// The configuration, but for its directory and text that is still to be written.
     pub config: Config,
     /// Whom it learns from beside text, if anybody.
-    pub teacher: Option<TeacherWeight>,
-    /// How that was decided, where the recipe names a teacher.
-    pub choice: Option<TeacherChoice>,
-}
-
-/// Whether the run teaches a stage whose recipe asks for it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TeacherChoice {
-    /// The run teaches; otherwise text alone does.
-    pub run_teaches: bool,
-    /// What that follows from.
-    pub reason: String,
+    pub lesson: Option<Lesson>,
 }
 
 /// The steps of `recipe` for `baseline`.
@@ -81,29 +75,44 @@ pub(crate) fn steps<'a>(recipe: &'a Recipe, baseline: &Baseline) -> Result<Vec<S
                 design
             }
         };
-        let training = stage.train.as_ref().map(|settings| StepTraining::new(recipe, settings, &design, baseline));
-        steps.push(Step { number, stage, design: design.clone(), training: training.transpose()? });
+        let choice = stage.train.as_ref().and_then(|of| of.teacher).map(|of| TeacherChoice::new(of, baseline));
+        let mut step = Step { number, stage, design: design.clone(), trainings: vec![], choice };
+        step.trainings = trainings(recipe, &step, &steps, baseline)?;
+        steps.push(step);
     }
     Ok(steps)
 }
 
-impl<'a> StepTraining<'a> {
-    fn new(recipe: &Recipe, settings: &'a Training, design: &Design, baseline: &Baseline) -> Result<Self> {
-        let config = design.training_config(&recipe.name, settings, Path::new("."))?;
-        let choice = settings.teacher.map(|teacher| TeacherChoice::new(teacher, baseline));
-        let teacher = settings.teacher.filter(|_| choice.as_ref().is_some_and(|choice| choice.run_teaches));
-        if teacher.is_some() && !Teacher::fits(&baseline.data.tokenizer, &design.data.tokenizer) {
+/// All trainings of the stage of `step`, which follows the steps `before`.
+fn trainings<'a>(
+    recipe: &'a Recipe,
+    step: &Step<'a>,
+    before: &[Step<'a>],
+    baseline: &Baseline,
+) -> Result<Vec<StepTraining<'a>>> {
+    let Some(settings) = &step.stage.train else { return Ok(vec![]) };
+    let taught = step.choice.as_ref().is_some_and(|choice| choice.teacher.is_some());
+    let first = settings.teacher.filter(|_| taught).map(Lesson::of);
+    if let Some(teaching) = settings.teacher.filter(|_| taught) {
+        let teacher = teaching.stage.map_or(&baseline.data, |number| &before[number - 1].design.data);
+        if !Teacher::fits(&teacher.tokenizer, &step.design.data.tokenizer) {
             return Err(CompressError::misfit(&recipe.name, Misfit::Teacher));
         }
-        Ok(Self { settings, config, teacher, choice })
-    }
-}
-
-impl TeacherChoice {
-    fn new(teacher: TeacherWeight, baseline: &Baseline) -> Self {
-        match teacher.auto {
-            true => Self { run_teaches: baseline.maturity.is_ripe(), reason: baseline.maturity.to_string() },
-            false => Self { run_teaches: true, reason: "the recipe says so".into() },
+        let (documents, folds) = (step.design.data.summary.corpus.train.documents, teaching.folds);
+        if documents < folds as u64 {
+            return Err(CompressError::misfit(&recipe.name, Misfit::Folds { documents, folds }));
         }
     }
+    let generations = step.stage.generations();
+    let training = |part: Part| {
+        let mut config = step.design.training_config(&recipe.name, settings, Path::new("."))?;
+        config.run.seed = part.seed(config.run.seed, generations);
+        let generation = if let Part::Generation(generation) = part { generation } else { generations };
+        let lesson = match generation {
+            1 => first.clone(),
+            later => Some(Lesson::of_generation(settings.teacher, step.number, later - 1)),
+        };
+        Ok(StepTraining { part, settings, config, lesson })
+    };
+    Part::all(&recipe.stages, step.number).into_iter().map(training).collect()
 }

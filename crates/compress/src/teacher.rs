@@ -19,15 +19,29 @@ use itera_model::LanguageModel;
 use itera_tokenizer::{TokenId, Tokenizer};
 use itera_trainer::ids;
 
-use crate::{candidate::Candidate, design::Design, error::Result, training::TeacherWeight};
+use crate::{
+    candidate::Candidate,
+    design::Design,
+    error::Result,
+    lesson::{Lesson, Source},
+    part::{Fold, Folds},
+};
 
-/// A model that shows another what to predict.
+/// Models that show another what to predict, all under one vocabulary.
+///
+/// What several say is the mean of their probabilities. The mean of their divergences is that of the mean but for a number that
+/// the student has no part in, `Σ p̄ log p̄` against the mean of `Σ p log p`, so its gradient is the same.
 pub(crate) struct Teacher {
-    model: LanguageModel,
+    /// Each with the index of the fold that it teaches, which it has not read; without, it teaches everything.
+    models: Vec<(LanguageModel, Option<usize>)>,
+    /// How many of them teach a position.
+    members: usize,
     weight: f64,
     temperature: f64,
-    /// Where its tokens are longer than the student's.
+    /// Where their tokens are longer than the student's.
     longer: Option<Longer>,
+    /// Where there are several.
+    folds: Option<Folds>,
 }
 
 /// A vocabulary that begins with the student's.
@@ -80,31 +94,42 @@ impl Longer {
     }
 }
 
-/// What the teacher knows of a batch.
-struct Shown {
-    /// Its hidden vectors [n, d].
-    hidden: Tensor<2>,
-    /// The n of the batch's b·l positions that they are of; `None` for all.
-    positions: Option<Tensor<1, Int>>,
-}
-
 impl Teacher {
-    /// The model of `run`, as it is, for `student`.
-    pub(crate) fn new(run: &Candidate, student: &Design, weight: TeacherWeight, device: &Device) -> Result<Self> {
-        let model = LanguageModel::from_values(run.model(), device, run.values())?;
-        let TeacherWeight { weight, temperature, auto: _ } = weight;
-        let (tokenizer, shorter) = (&run.design.data.tokenizer, &student.data.tokenizer);
+    /// The models that `lesson` names, which `model` finds, for `student`.
+    ///
+    /// # Errors
+    /// If `model` does not find one, or its weights are not those of its configuration.
+    pub(crate) fn new(
+        lesson: &Lesson,
+        model: impl Fn(Source) -> Result<Candidate>,
+        student: &Design,
+        device: &Device,
+    ) -> Result<Self> {
+        let found = lesson.sources.iter().map(|source| Ok((model(*source)?, source.fold())));
+        let found = found.collect::<Result<Vec<(Candidate, Option<Fold>)>>>()?;
+        let (first, fold) = found.first().expect("a lesson has a teacher");
+        let (tokenizer, shorter) = (&first.design.data.tokenizer, &student.data.tokenizer);
         let longer = (tokenizer.vocab_size() > shorter.vocab_size()).then(|| Longer::new(tokenizer, shorter));
-        Ok(Self { model, weight, temperature, longer })
+        let folds = fold.map(|fold| Folds::new(student.data.train.documents(shorter.eos()), fold.of));
+        let members = found.len() / fold.map_or(1, |fold| fold.of);
+        let models = found.iter().map(|(candidate, fold)| {
+            let model = LanguageModel::from_values(candidate.model(), device, candidate.values())?;
+            Ok((model, fold.map(|fold| fold.index)))
+        });
+        let Lesson { weight, temperature, .. } = *lesson;
+        Ok(Self { models: models.collect::<Result<_>>()?, members, weight, temperature, longer, folds })
     }
 
-    /// Whether a model under the tokenizer `run` can teach one under `student`.
-    pub(crate) fn fits(run: &Tokenizer, student: &Tokenizer) -> bool {
-        run.begins_with(student)
+    /// Whether a model under the tokenizer `teacher` can teach one under `student`.
+    pub(crate) fn fits(teacher: &Tokenizer, student: &Tokenizer) -> bool {
+        teacher.begins_with(student)
     }
 
-    /// Mean over the positions of a batch: `(1 − weight)·nats + weight·T²·KL(teacher ‖ model)`, or `nats` where the teacher
-    /// says nothing.
+    /// Mean over the positions of a batch: `(1 − weight)·nats + weight·T²·KL(teacher ‖ model)`, or `nats` where no teacher
+    /// says anything.
+    ///
+    /// Teachers read the text as it is, also where inputs of the student are replaced: then they say what the clean targets
+    /// say (as in Noisy Student, arXiv 1911.04252), and words stay whole for a longer vocabulary.
     ///
     /// # Shapes
     /// `hidden`: [b, l, d], `nats`: `[b·l]` → `[1]`
@@ -116,45 +141,71 @@ impl Teacher {
         nats: Tensor<1>,
     ) -> Tensor<1> {
         let [b, l, d] = hidden.dims();
-        let mut hidden = hidden.reshape([b * l, d]);
-        let Some(shown) = self.show(batch) else { return nats.mean() };
-        let mut replaced = nats.clone();
-        if let Some(positions) = shown.positions {
-            hidden = hidden.select(0, positions.clone());
-            replaced = replaced.select(0, positions);
-        }
-        let [n] = replaced.dims();
+        let hidden = hidden.reshape([b * l, d]);
+        let device = model.device().without_autodiff();
+        let index = |of: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::from(of.as_slice()), &device);
+        let (inputs, ends) = match &self.longer {
+            None => {
+                let inputs: Vec<i32> = batch.texts().flat_map(|text| text.take(l)).collect();
+                (ids(batch, &inputs, &device), None)
+            }
+            Some(longer) => {
+                let Joined { inputs, length, rows, positions } = longer.join(batch);
+                let inputs = Tensor::from_data(TensorData::new(inputs, [b, length]), &device);
+                (inputs, Some((rows, positions)))
+            }
+        };
         let begins = self.longer.as_ref().map(|longer| &longer.begins);
-        let divergence = model.divergence(hidden, &self.model, shown.hidden, begins, self.temperature);
-        nats.mean() + (divergence - replaced.mean()).mul_scalar(self.weight * n as f64 / (b * l) as f64)
+        let mut loss = nats.clone().mean();
+        for (teacher, fold) in &self.models {
+            let places = self.places(*fold, ends.as_ref(), batch);
+            if places.as_ref().is_some_and(|(rows, _)| rows.is_empty()) {
+                continue;
+            }
+            let shown = teacher.forward(inputs.clone(), teacher.initial_state(b), None).hidden;
+            let [_, length, d] = shown.dims();
+            let mut shown = shown.reshape([b * length, d]);
+            let (mut hidden, mut replaced) = (hidden.clone(), nats.clone());
+            if let Some((rows, positions)) = places {
+                let positions = index(positions);
+                shown = shown.select(0, index(rows));
+                hidden = hidden.select(0, positions.clone());
+                replaced = replaced.select(0, positions);
+            }
+            let [n] = replaced.dims();
+            let divergence = model.divergence(hidden, teacher, shown, begins, self.temperature);
+            let share = self.weight * n as f64 / (b * l) as f64 / self.members as f64;
+            loss = loss + (divergence - replaced.mean()).mul_scalar(share);
+        }
+        loss
     }
 
-    /// The teacher reads the text as it is, also where inputs of the student are replaced: then it says what the clean
-    /// targets say (as in Noisy Student, arXiv 1911.04252), and words stay whole for a longer vocabulary. `None` if each text
-    /// of the batch is a single token to it.
-    fn show(&self, batch: &TokenBatch) -> Option<Shown> {
-        let device = self.model.device();
-        let hidden = |inputs| {
-            let hidden = self.model.forward(inputs, self.model.initial_state(batch.batch_size), None).hidden;
-            let [b, l, d] = hidden.dims();
-            hidden.reshape([b * l, d])
-        };
-        let Some(longer) = &self.longer else {
-            let inputs: Vec<i32> = batch.texts().flat_map(|text| text.take(batch.seq_len)).collect();
-            return Some(Shown { hidden: hidden(ids(batch, &inputs, &device)), positions: None });
-        };
-        let Joined { inputs, length, rows, positions } = longer.join(batch);
-        if rows.is_empty() {
-            return None;
-        }
-        let inputs = Tensor::from_data(TensorData::new(inputs, [batch.batch_size, length]), &device);
-        let index = |of: Vec<i32>| Tensor::from_data(TensorData::from(of.as_slice()), &device);
-        Some(Shown { hidden: hidden(inputs).select(0, index(rows)), positions: Some(index(positions)) })
+    /// Where a teacher of `fold` teaches: rows of its hidden vectors, and positions of the batch that they belong to. `ends`
+    /// are all of them where its tokens are longer; `None` stands for every position.
+    fn places(
+        &self,
+        fold: Option<usize>,
+        ends: Option<&(Vec<i32>, Vec<i32>)>,
+        batch: &TokenBatch,
+    ) -> Option<(Vec<i32>, Vec<i32>)> {
+        let (Some(fold), Some(folds)) = (fold, &self.folds) else { return ends.cloned() };
+        let in_fold = |position: i32| folds.index(batch.positions[position as usize]) == fold;
+        Some(match ends {
+            None => {
+                let positions: Vec<i32> = (0..batch.inputs.len() as i32).filter(|at| in_fold(*at)).collect();
+                (positions.clone(), positions)
+            }
+            Some((rows, positions)) => {
+                rows.iter().zip(positions).filter(|(_, position)| in_fold(**position)).map(|(r, p)| (*r, *p)).unzip()
+            }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use itera_shape::ModelConfig;
+
     use super::*;
 
     const TEXT: &str = "Once upon a time there was a cat. The cat sat on the mat, and the mat was the cat's. ";
@@ -199,5 +250,95 @@ mod tests {
                 assert_eq!(longer.begins[next as usize], windows[window][at + 1].cast_unsigned(), "window {window}");
             }
         }
+    }
+
+    const VOCAB_SIZE: usize = 270;
+    const L: usize = 6;
+
+    fn model(seed: u64) -> LanguageModel {
+        let config = ModelConfig { vocab_size: VOCAB_SIZE, init_std: 0.5, ..itera_fixtures::smallest() };
+        LanguageModel::init(&config, seed, &Device::flex())
+    }
+
+    fn teacher(models: &[(u64, Option<usize>)], members: usize, folds: Option<Folds>) -> Teacher {
+        let models = models.iter().map(|(seed, fold)| (model(*seed), *fold)).collect();
+        Teacher { models, members, weight: 0.75, temperature: 1.0, longer: None, folds }
+    }
+
+    fn batch() -> TokenBatch {
+        let id = |at: usize| (at * at * 7 % VOCAB_SIZE) as i32;
+        let (inputs, targets) = ((0..2 * L).map(id).collect(), (1..=2 * L).map(id).collect());
+        TokenBatch { inputs, targets, positions: (1..=2 * L).collect(), batch_size: 2, seq_len: L }
+    }
+
+    /// What a student pays that is taught so, and what it would without a teacher.
+    fn paid(teacher: &Teacher, student: &LanguageModel) -> (f64, f64) {
+        let (batch, device) = (batch(), Device::flex());
+        let inputs = ids(&batch, &batch.inputs, &device);
+        let hidden = student.forward(inputs, student.initial_state(2), None).hidden;
+        let nats = student.nats(hidden.clone(), ids(&batch, &batch.targets, &device));
+        let number = |of: Tensor<1>| f64::from(of.into_scalar::<f32>());
+        let paid = number(teacher.loss(student, &batch, hidden, nats.clone()));
+        (paid, number(nats.mean()))
+    }
+
+    /// log softmax of what a model says of each of the batch's tokens.
+    fn log_probabilities(model: &LanguageModel) -> Vec<Vec<f64>> {
+        let batch = batch();
+        let inputs = ids(&batch, &batch.inputs, &Device::flex());
+        let logits = model.logits(model.forward(inputs, model.initial_state(2), None).hidden);
+        let logits = logits.into_data().try_into_vec::<f32>().expect("f32");
+        let row = |row: &[f32]| {
+            let sum = row.iter().map(|z| f64::from(*z).exp()).sum::<f64>().ln();
+            row.iter().map(|z| f64::from(*z) - sum).collect()
+        };
+        logits.chunks(VOCAB_SIZE).map(row).collect()
+    }
+
+    #[test]
+    fn several_teach_the_mean_of_their_probabilities() {
+        let (one, two) = (teacher(&[(1, None)], 1, None), teacher(&[(1, None), (2, None)], 2, None));
+        let (first, second) = (model(3), model(4));
+        let same = teacher(&[(1, None), (1, None)], 2, None);
+        itera_testkit::assert_close(
+            "twice the same",
+            &[paid(&same, &first).0 as f32],
+            &[paid(&one, &first).0 as f32],
+            1e-6,
+        );
+
+        // what teachers are unsure of themselves is the same for every student, so students are compared
+        let expected = |student: &LanguageModel| {
+            let teachers = [1, 2].map(|seed| log_probabilities(&model(seed)));
+            let student = log_probabilities(student);
+            let cross = |(at, q): (usize, &Vec<f64>)| -> f64 {
+                let mean = |token: usize| teachers.iter().map(|of| of[at][token].exp()).sum::<f64>() / 2.0;
+                -q.iter().enumerate().map(|(token, q)| mean(token) * q).sum::<f64>()
+            };
+            student.iter().enumerate().map(cross).sum::<f64>() / student.len() as f64
+        };
+        let of = |student: &LanguageModel| {
+            let (paid, nats) = paid(&two, student);
+            (paid - 0.25 * nats) / 0.75
+        };
+        let (found, expected) = (of(&first) - of(&second), expected(&first) - expected(&second));
+        assert!((found - expected).abs() < 1e-4 && expected.abs() > 0.01, "{found} and {expected}");
+    }
+
+    #[test]
+    fn a_fold_is_taught_by_its_own_teacher_alone() {
+        let student = model(3);
+        let [one, two] = [1, 2].map(|seed| paid(&teacher(&[(seed, None)], 1, None), &student).0);
+        let folded = |documents: Vec<std::ops::Range<usize>>| {
+            let folds = Folds::new(documents.into_iter(), 2);
+            paid(&teacher(&[(1, Some(0)), (2, Some(1))], 1, Some(folds)), &student).0
+        };
+        let all = 1..2 * L + 1;
+        assert_eq!(folded(vec![all.clone()]), one);
+        assert_eq!(folded(vec![1..1, all]), two);
+        // the first sequence by one, the second by the other: half of what each would say, and the rest
+        let both = folded(vec![1..L + 1, L + 1..2 * L + 1]);
+        let swapped = folded(vec![1..1, 1..L + 1, L + 1..2 * L + 1]);
+        assert!((both + swapped - one - two).abs() < 1e-5 && (both - swapped).abs() > 1e-4);
     }
 }

@@ -10,9 +10,13 @@ use itera_trainer::{self as trainer, Resume, RunEnd};
 use crate::{
     candidate::Candidate,
     design::Design,
+    error,
     job::{Event, Job, OnEvent},
+    lesson::Source,
     method::StageMethod,
     out::Output,
+    part::Part,
+    report::TrainingReport,
     rounder::Rounder,
     sampled,
     session::Abort,
@@ -21,56 +25,74 @@ use crate::{
     training::Sampled,
 };
 
-/// How a stage trained.
-pub(crate) struct Trained {
-    /// Optimiser steps.
-    pub steps: u64,
-    /// Seconds over all interruptions.
-    pub elapsed_s: f64,
-    /// Step and bits per byte of each validation.
-    pub curve: Vec<(u64, f64)>,
+/// A stage whose action is done, and what its trainings find.
+pub(crate) struct Course<'a> {
+    pub job: &'a Job<'a>,
+    pub step: &'a Step<'a>,
+    pub out: &'a Output<'a>,
+    /// The rounding to train through.
+    pub rounder: Option<&'a Rounder>,
+    /// What trainings begin with.
+    pub candidate: &'a Candidate,
+    /// What earlier stages left.
+    pub left: &'a [Candidate],
 }
 
-/// Train `candidate`, or go on with what was begun in the stage's directory. The weights are the best by validation, or the
-/// last.
-///
-/// # Errors
-/// If the training cannot be done, or a signal asks to stop.
-pub(crate) fn train(
-    job: &Job<'_>,
-    step: &Step<'_>,
-    training: &StepTraining<'_>,
-    out: &Output<'_>,
-    rounder: Option<&Rounder>,
-    candidate: &Candidate,
-    on_event: &mut OnEvent<'_>,
-) -> Result<(Arc<[NamedTensor]>, Trained), Abort> {
-    let dir = out.stage_dir(step.number);
-    let run = job.plan.baseline.candidate();
-    let teacher = training.teacher.map(|weight| Teacher::new(&run, &candidate.design, weight, job.device));
-    let method = StageMethod { identity: identity(job, step.number), rounder, teacher: teacher.transpose()? };
-    let with_text = match &training.settings.sampled {
-        Some(sampled) => Some(with_sampled_text(job, sampled, &dir, &candidate.design, on_event)?),
-        None => None,
-    };
-    let design = with_text.as_ref().unwrap_or(&candidate.design);
-    let config = design.training_config(&job.plan.recipe.name, training.settings, &dir)?;
-    let trainer_job = trainer::Job {
-        resume: Resume::Last,
-        stop: job.stop.clone(),
-        method: &method,
-        initial: (!candidate.parameters.is_empty()).then_some(&candidate.parameters),
-        ..trainer::Job::new(&config, &design.data, job.device)
-    };
-    let outcome = trainer::train(trainer_job, &mut |event| on_event(Event::Training(event)))?;
-    on_event(Event::Trained);
-    if let RunEnd::Interrupted(signal) = outcome.end {
-        return Err(Abort::Signal(signal));
+impl Course<'_> {
+    /// Do `training`, or go on with what was begun of it. The weights are the best by validation, or the last.
+    ///
+    /// # Errors
+    /// If the training cannot be done, or a signal asks to stop.
+    pub(crate) fn train(
+        &self,
+        training: &StepTraining<'_>,
+        on_event: &mut OnEvent<'_>,
+    ) -> Result<(Arc<[NamedTensor]>, TrainingReport), Abort> {
+        let Self { job, step, candidate, .. } = *self;
+        let dir = self.out.part_dir(step.number, training.part);
+        let mut design = candidate.design.clone();
+        if let Some(sampled) = &training.settings.sampled {
+            design = with_sampled_text(job, sampled, &self.out.stage_dir(step.number), &design, on_event)?;
+        }
+        if let Some(fold) = training.part.fold() {
+            design = design.without_fold(fold, &dir)?;
+        }
+        let find = |source| self.teacher(source);
+        let teacher = training.lesson.as_ref().map(|lesson| Teacher::new(lesson, find, &design, job.device));
+        let (identity, rounder) = (identity(job, step.number), self.rounder);
+        let method = StageMethod { identity, rounder, teacher: teacher.transpose()? };
+        let mut config = design.training_config(&job.plan.recipe.name, training.settings, &dir)?;
+        config.run.seed = training.config.run.seed;
+        let trainer_job = trainer::Job {
+            resume: Resume::Last,
+            stop: job.stop.clone(),
+            method: &method,
+            initial: (!candidate.parameters.is_empty()).then_some(&candidate.parameters),
+            ..trainer::Job::new(&config, &design.data, job.device)
+        };
+        let outcome = trainer::train(trainer_job, &mut |event| on_event(Event::Training(event)))?;
+        on_event(Event::Trained);
+        if let RunEnd::Interrupted(signal) = outcome.end {
+            return Err(Abort::Signal(signal));
+        }
+        let rows = read_records(&dir.join("metrics.jsonl"))?;
+        let curve = rows.iter().filter_map(|row| Some((row.step, row.val_bpb?))).collect();
+        let (name, steps, elapsed_s) = (training.part.to_string(), outcome.state.step, outcome.state.elapsed_s);
+        Ok((read_model(&dir)?.tensors.into(), TrainingReport { name, steps, elapsed_s, curve }))
     }
-    let rows = read_records(&dir.join("metrics.jsonl"))?;
-    let curve = rows.iter().filter_map(|row| Some((row.step, row.val_bpb?))).collect();
-    let trained = Trained { steps: outcome.state.step, elapsed_s: outcome.state.elapsed_s, curve };
-    Ok((read_model(&dir)?.tensors.into(), trained))
+
+    /// The model that `source` names.
+    fn teacher(&self, source: Source) -> error::Result<Candidate> {
+        Ok(match source {
+            Source::Run => self.job.plan.baseline.candidate(),
+            Source::Stage { number, part: Part::OWN } => self.left[number - 1].clone(),
+            Source::Stage { number, part } => {
+                // an earlier generation is of the shape of its student
+                let design = self.left.get(number - 1).unwrap_or(self.candidate).design.clone();
+                Candidate { design, parameters: read_model(&self.out.part_dir(number, part))?.tensors.into() }
+            }
+        })
+    }
 }
 
 /// What the training of the stage with this number depends on beyond its configuration and data.

@@ -4,6 +4,8 @@ use itera_config::{Config, ConfigError, Windows};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::defaults::{is_default, is_one, one};
+
 /// Training within a stage. What it does not name is as in the run that is compressed, but for `warmup_steps` and
 /// `min_lr_ratio`, which are 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,9 +23,9 @@ pub struct Training {
     /// Text by the baseline to learn from beside that of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled: Option<Sampled>,
-    /// Learn from what the baseline predicts too. Its vocabulary may be longer.
+    /// Learn from what another model predicts too: the run, or one that an earlier stage left. Its vocabulary may be longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub teacher: Option<TeacherWeight>,
+    pub teacher: Option<Teaching>,
     /// Other keys of `[train]`.
     #[serde(flatten)]
     pub keys: Table,
@@ -36,25 +38,34 @@ pub struct Sampled {
     /// Bytes of text.
     pub bytes: u64,
     /// Temperature that its tokens are drawn at.
-    #[serde(default = "one")]
+    #[serde(default = "plain")]
     pub temperature: f64,
 }
 
-/// How much the teacher's predictions count: the loss is `(1 − weight)·cross-entropy + weight·T²·KL(teacher ‖ student)`.
+/// Who teaches, and how much the teacher's predictions count: the loss is `(1 − weight)·cross-entropy + weight·T²·KL(teacher ‖ student)`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TeacherWeight {
+pub struct Teaching {
     /// Above 0 and at most 1.
     pub weight: f64,
     /// Temperature T of both distributions.
-    #[serde(default = "one")]
+    #[serde(default = "plain")]
     pub temperature: f64,
+    /// The number of the earlier stage, from 1, whose model teaches; the run if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<usize>,
+    /// So many models of that stage teach, trained with different seeds: the mean of their probabilities.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub members: usize,
+    /// The documents are dealt into so many folds, and each is taught by a model of that stage which has not read it.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub folds: usize,
     /// Learn from the run only if that has [learned what it can](crate::Maturity::is_ripe), else from text alone.
-    #[serde(default, skip_serializing_if = "crate::stage::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub auto: bool,
 }
 
-fn one() -> f64 {
+fn plain() -> f64 {
     1.0
 }
 

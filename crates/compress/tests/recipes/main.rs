@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod calibration;
+mod courses;
 mod output;
 mod stops;
 mod support;
