@@ -49,6 +49,10 @@ fn a_recipe_is_planned_carried_out_and_compared() {
     let plan = here.ok(&[&args[..], &["--dry-run", "--set", "data.cache_dir=elsewhere"]].concat());
     assert!(plan.contains("stage 2  quantize, 10 steps") && plan.contains("experts    q4_0"), "{plan}");
     assert!(plan.contains("learns from the run: the recipe says so"), "{plan}");
+    let twice = here.ok(&[&args[..], &["--dry-run", "--effort", "2"]].concat());
+    assert!(twice.contains("stage 2  quantize, 20 steps") && twice.contains("training about"), "{twice}");
+    let stderr = here.fails(2, &[&args[..], &["--effort", "0"]].concat());
+    assert!(stderr.contains("--effort") && stderr.contains("above 0"), "{stderr}");
     assert!(!here.path("run-mine").exists(), "a plan writes nothing");
     let planned = json(&here.ok(&[&args[..], &["--dry-run", "--json"]].concat()));
 
