@@ -59,6 +59,9 @@ fn headline(report: &Report) -> Vec<(&str, String)> {
     };
     let mut rows = vec![("Baseline", line(&report.baseline))];
     rows.extend(report.stages.iter().map(|stage| (stage.variant.name.as_str(), line(&stage.variant))));
+    if let Some(temperature) = report.stages.iter().find_map(|stage| stage.temperature) {
+        rows.push(("Temperature", format!("{temperature:.4}, by held-out documents that are not scored")));
+    }
     if !report.kind_losses.is_empty() {
         let of_chosen = report.kind_losses.iter().filter_map(|losses| losses.loss_percent.get(&losses.chosen));
         let sum: f64 = of_chosen.sum();

@@ -116,11 +116,11 @@ impl Read {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, sync::Arc};
+    use std::sync::Arc;
 
     use burn::tensor::Device;
     use itera_checkpoint::read_model;
-    use itera_config::Config;
+    use itera_fixtures::smoke;
     use itera_trainer::{Job, StopFlag, train};
 
     use super::*;
@@ -129,11 +129,7 @@ mod tests {
     /// A model that has learned a little, and held-out texts.
     fn trained() -> (tempfile::TempDir, Candidate, Vec<String>) {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
-        let here = |key: &str, name: &str| format!("{key}={}", dir.path().join(name).display());
-        let steps = ["data.builtin_bytes=50000", "train.steps=12", "eval.every_steps=12"].map(str::to_owned);
-        let overrides = [&[here("run.dir", "run"), here("data.cache_dir", "cache")][..], &steps].concat();
-        let config = Config::load(&path, &overrides).expect("a valid configuration");
+        let config = smoke(dir.path(), "run", &["train.steps=12", "eval.every_steps=12"]);
         let data = itera_data::prepare(&config).expect("data");
         train(Job::new(&config, &data, &Device::flex()), &mut |_| {}).expect("it trains");
         let parameters = read_model(&dir.path().join("run")).expect("a model").tensors.into();

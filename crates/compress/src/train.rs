@@ -55,7 +55,9 @@ impl Course<'_> {
             design = with_sampled_text(job, sampled, &self.out.stage_dir(step.number), &design, on_event)?;
         }
         if let Some(fold) = training.part.fold() {
-            design = design.without_fold(fold, &dir)?;
+            // all members of a fold read the same
+            let first = Part::Member { member: 1, fold: Some(fold) };
+            design = design.without_fold(fold, &self.out.part_dir(step.number, first))?;
         }
         let find = |source| self.teacher(source);
         let teacher = training.lesson.as_ref().map(|lesson| Teacher::new(lesson, find, &design, job.device));
