@@ -178,6 +178,11 @@ fn dry_run(plan: &Plan<'_>, device: &Device, to: &Path, json: bool) -> Result<Ex
     writeln!(out)?;
     for (index, (stage, time)) in plan.stages.iter().zip(&times).enumerate() {
         write!(out, "stage {}  {}", index + 1, stage.name)?;
+        if let Some(model) = &stage.model {
+            let (d_model, n_layers, d_shared, entries) =
+                (model.d_model, model.n_layers, model.d_shared, model.vocab_size);
+            write!(out, ", d_model {d_model}, {n_layers} layers, d_shared {d_shared}, {entries} tokens")?;
+        }
         if stage.steps > 0 {
             let (steps, tokens, time) = (stage.steps, stage.tokens, in_words(*time));
             let trainings = if stage.trainings > 1 { format!("{} times ", stage.trainings) } else { String::new() };

@@ -14,17 +14,20 @@ use itera_formats::{
     gguf::{GgufSource, Vocabulary, gguf_size_bytes, write_gguf},
     hf::packed_dir_size_bytes,
 };
-use itera_shape::TensorSpec;
+use itera_shape::{ModelConfig, TensorSpec};
+use itera_tokenizer::Tokenizer;
 
-use crate::{design::Design, error::Result, format::Format};
+use crate::{error::Result, format::Format};
 
 /// A model as it is deployed.
 #[derive(Clone, Copy)]
 pub(crate) struct Artifact<'a> {
     /// What files say that it is called.
     pub name: &'a str,
-    /// Its shape and tokenizer.
-    pub design: &'a Design,
+    /// Its shape.
+    pub model: &'a ModelConfig,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
     /// Also as a file that llama.cpp cannot run.
     pub allow_unsupported: bool,
 }
@@ -35,13 +38,12 @@ impl Artifact<'_> {
     /// # Errors
     /// If a tensor is of a kind that the format does not hold, or it cannot be written.
     pub(crate) fn write(&self, packed: &[PackedTensor], path: &Path, format: Format) -> Result<()> {
-        let Design { config, data } = self.design;
         match format {
             Format::Gguf => {
-                let vocabulary = vocabulary(&data.tokenizer);
+                let vocabulary = vocabulary(self.tokenizer);
                 write_gguf(path, &self.gguf(packed, &vocabulary), self.allow_unsupported)?;
             }
-            Format::Hf => export_packed(path, &config.model, &data.tokenizer, packed)?,
+            Format::Hf => export_packed(path, self.model, self.tokenizer, packed)?,
         }
         Ok(())
     }
@@ -52,7 +54,7 @@ impl Artifact<'_> {
     /// # Errors
     /// If a tensor is of a kind that the format does not hold.
     pub(crate) fn size_bytes(&self, kinds: &[Kind], format: Format) -> Result<usize> {
-        let (model, tokenizer) = (self.design.model(), &self.design.data.tokenizer);
+        let Self { model, tokenizer, .. } = *self;
         let layout = |(spec, kind): (TensorSpec, &Kind)| TensorLayout::new(&spec.name, &spec.shape, *kind);
         let layouts = model.tensors().into_iter().zip(kinds).map(layout).collect::<Result<Vec<_>, _>>()?;
         Ok(match format {
@@ -65,7 +67,7 @@ impl Artifact<'_> {
     }
 
     fn gguf<'a, T>(&'a self, tensors: &'a [T], vocabulary: &'a Vocabulary<'a>) -> GgufSource<'a, T> {
-        let special_ids = self.design.data.tokenizer.special_ids();
-        GgufSource { name: self.name, config: self.design.model(), special_ids, vocabulary, tensors }
+        let special_ids = self.tokenizer.special_ids();
+        GgufSource { name: self.name, config: self.model, special_ids, vocabulary, tensors }
     }
 }

@@ -13,11 +13,16 @@ use itera_config::Config;
 use itera_data::{Dataset, Document};
 use itera_files::write_atomic;
 use itera_shape::ModelConfig;
+use itera_tokenizer::Tokenizer;
 
 use crate::{
+    artifact::Artifact,
+    budget::Filling,
     error::{CompressError, Result},
     misfit::Misfit,
     part::Fold,
+    recipe::Recipe,
+    rounder::kinds_of,
     stage::Distill,
     training::Training,
 };
@@ -37,11 +42,13 @@ impl Design {
         &self.config.model
     }
 
-    /// The model that a stage trains in its place.
+    /// The model that a stage of `recipe` trains in its place, and that files call `name`: the one that it describes, or the
+    /// one that fills its budget.
     ///
     /// # Errors
     /// If the configuration that the stage asks for is not valid, or the data cannot be prepared for it.
-    pub(crate) fn student(&self, recipe: &str, stage: &Distill) -> Result<Self> {
+    pub(crate) fn student(&self, recipe: &Recipe, name: &str, stage: &Distill) -> Result<Self> {
+        let misfit = |misfit| CompressError::misfit(&recipe.name, misfit);
         // the keys go through the same checks as those of a command line
         let mut overrides: Vec<String> =
             stage.model.iter().map(|(key, value)| format!("model.{key}={value}")).collect();
@@ -50,7 +57,20 @@ impl Design {
             overrides.extend([format!("tokenizer.alphabet={name}"), "tokenizer.path=".into()]);
         }
         let config = Config::from_toml(&self.config.to_toml(), "the run", &overrides);
-        let config = config.map_err(|error| CompressError::misfit(recipe, Misfit::Config(error.into())))?;
+        let mut config = config.map_err(|error| misfit(Misfit::Config(error.into())))?;
+        let data = self.data_for(&config)?;
+        let Some(budget) = stage.budget else { return Ok(Self { data, config }) };
+
+        let quantize = recipe.last_quantize().ok_or_else(|| misfit(Misfit::UnknownKinds))?;
+        let size = |model: &ModelConfig, tokenizer: &Tokenizer| {
+            let artifact = Artifact { name, model, tokenizer, allow_unsupported: true };
+            let kinds = kinds_of(&recipe.name, quantize, model).ok()?;
+            Some(artifact.size_bytes(&kinds, quantize.format).ok()? as u64)
+        };
+        let filling = Filling { budget, config: &config, named: &stage.model, tokenizer: &data.tokenizer, size: &size };
+        let model = filling.best().map_err(|least_bytes| misfit(Misfit::FileBudget { budget, least_bytes }))?;
+        config.model = model;
+        config.validate().map_err(|error| misfit(Misfit::Config(error.into())))?;
         Ok(Self { data: self.data_for(&config)?, config })
     }
 

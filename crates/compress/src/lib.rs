@@ -11,6 +11,7 @@
 
 mod artifact;
 mod baseline;
+mod budget;
 mod candidate;
 mod checks;
 mod defaults;

@@ -42,6 +42,17 @@ pub enum Misfit {
         /// Bytes that they take at the least.
         least_bytes: usize,
     },
+    /// No shape of a student is as small as its budget.
+    #[error("distill: its budget is {budget} bytes for the file, and {least_bytes} is the least that a shape takes")]
+    FileBudget {
+        /// Most bytes of the file.
+        budget: u64,
+        /// Bytes of the smallest one.
+        least_bytes: u64,
+    },
+    /// A budget for a file whose kinds are not known.
+    #[error("distill: a budget is for a file whose kinds the last stage names, with do = \"quantize\"")]
+    UnknownKinds,
     /// The student's tokenizer is not the beginning of its teacher's.
     #[error(
         "a model can learn from another if its tokens are the first of the other's, so `vocab_size` must not be larger and \

@@ -7,6 +7,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use itera_formats::Kind;
 use itera_model::LanguageModel;
+use itera_shape::ModelConfig;
 use itera_trainer::{Job, StepTimes, time_steps};
 use serde::Serialize;
 
@@ -54,6 +55,9 @@ pub struct Plan<'a> {
 pub struct PlannedStage {
     /// What recipes call it.
     pub name: &'static str,
+    /// The shape that it chose for a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelConfig>,
     /// How often it trains.
     pub trainings: usize,
     /// Optimiser steps of each training; 0 if there is none.
@@ -74,10 +78,15 @@ impl<'a> Plan<'a> {
         let steps = steps(recipe, baseline)?;
         let stages = steps.iter().map(PlannedStage::new).collect();
         let last = steps.iter().rfind(|step| step.stage.action.rounding().is_some()).expect("a valid recipe rounds");
-        let name = artifact_name(baseline, recipe);
+        let name = recipe.artifact_name(&baseline.name);
         let artifact = |stage: &Quantize| -> Result<(Vec<Kind>, u64)> {
             let kinds = kinds_of(&recipe.name, stage, last.design.model())?;
-            let artifact = Artifact { name: &name, design: &last.design, allow_unsupported };
+            let artifact = Artifact {
+                name: &name,
+                model: last.design.model(),
+                tokenizer: &last.design.data.tokenizer,
+                allow_unsupported,
+            };
             let bytes = artifact.size_bytes(&kinds, stage.format)?;
             Ok((kinds, bytes as u64))
         };
@@ -152,7 +161,7 @@ impl<'a> Plan<'a> {
 
     /// What the model of the recipe is called.
     pub(crate) fn artifact_name(&self) -> String {
-        artifact_name(self.baseline, self.recipe)
+        self.recipe.artifact_name(&self.baseline.name)
     }
 }
 
@@ -161,10 +170,8 @@ impl PlannedStage {
         let trainings = step.trainings.len();
         let steps = step.trainings.first().map_or(0, |training| training.config.train.steps);
         let tokens = step.trainings.iter().map(|of| of.config.train.steps * of.config.train.tokens_per_step()).sum();
-        Self { name: step.stage.action.name(), trainings, steps, tokens, teacher: step.choice.clone() }
+        let has_chosen = matches!(&step.stage.action, Action::Distill(distill) if distill.budget.is_some());
+        let model = has_chosen.then(|| step.design.model().clone());
+        Self { name: step.stage.action.name(), model, trainings, steps, tokens, teacher: step.choice.clone() }
     }
-}
-
-fn artifact_name(baseline: &Baseline, recipe: &Recipe) -> String {
-    format!("{}-{}", baseline.name, recipe.name)
 }

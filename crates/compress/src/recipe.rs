@@ -20,7 +20,7 @@ use crate::{
     error::{CompressError, RecipeProblem, Result},
     format::Format,
     part::Part,
-    stage::{Action, Stage},
+    stage::{Action, Quantize, Stage},
 };
 
 /// Recipes that need no file: name, text.
@@ -120,6 +120,17 @@ impl Recipe {
             ..expect
         });
         self
+    }
+
+    /// What the model that it makes of a run is called.
+    pub(crate) fn artifact_name(&self, run: &str) -> String {
+        format!("{run}-{}", self.name)
+    }
+
+    /// The stage that gives the file its kinds, if it is `quantize`.
+    pub(crate) fn last_quantize(&self) -> Option<&Quantize> {
+        let rounding = self.stages.iter().rfind(|stage| stage.action.rounding().is_some())?;
+        if let Action::Quantize(quantize) = &rounding.action { Some(quantize) } else { None }
     }
 
     /// Whether any stage trains.

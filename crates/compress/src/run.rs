@@ -109,7 +109,12 @@ fn run(job: &Job<'_>, calibration: &[String], on_event: &mut OnEvent<'_>) -> Res
             packing = Some(Packing { rounder, packed, kind_losses: acted.kind_losses });
         }
         let (action, name) = (&step.stage.action, plan.artifact_name());
-        let artifact = Artifact { name: &name, design: &candidate.design, allow_unsupported: plan.allow_unsupported };
+        let artifact = Artifact {
+            name: &name,
+            model: candidate.design.model(),
+            tokenizer: &candidate.design.data.tokenizer,
+            allow_unsupported: plan.allow_unsupported,
+        };
         let format = if packing.is_some() { plan.recipe.format() } else { Format::Gguf };
         let mut path = format.staging(&out.stage_dir(step.number));
         match &packing {

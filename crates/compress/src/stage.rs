@@ -128,7 +128,12 @@ pub enum Rounding {
 pub struct Distill {
     /// Keys of `[model]` that differ from the model before. Another `vocab_size` is another tokenizer, under which the run
     /// can teach if it is the beginning of the run's.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub model: toml::Table,
+    /// Most bytes of the file. Width, depth, the shared expert and the vocabulary fill them, those of them that `model` does
+    /// not name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<u64>,
     /// Another `tokenizer.alphabet` than the run's, for a vocabulary that is trained on its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alphabet: Option<TokenizerAlphabet>,

@@ -62,7 +62,7 @@ pub(crate) fn steps<'a>(recipe: &'a Recipe, baseline: &Baseline) -> Result<Vec<S
     let mut steps = vec![];
     for (number, stage) in (1..).zip(&recipe.stages) {
         design = match &stage.action {
-            Action::Distill(distill) => design.student(&recipe.name, distill)?,
+            Action::Distill(distill) => design.student(recipe, &recipe.artifact_name(&baseline.name), distill)?,
             Action::Prune(prune) => {
                 design.with_model(&recipe.name, pruned_model(&recipe.name, prune, design.model())?)?
             }

@@ -78,6 +78,18 @@ impl Parts {
         Ok(Self { tokens, merges: triples, specials, unknown })
     }
 
+    /// Those of the first `n` tokens; `None` if there are fewer, or they lack one that is not joined from others.
+    pub(crate) fn first(&self, n: usize) -> Option<Self> {
+        let is_first = |id: &TokenId| id.index() < n;
+        let joined: FxHashSet<usize> = self.merges.iter().map(|[.., joined]| joined.index()).collect();
+        if !(n..self.tokens.len()).all(|id| joined.contains(&id)) || n > self.tokens.len() {
+            return None;
+        }
+        let merges = self.merges.iter().filter(|merge| merge.iter().all(is_first));
+        let merges = merges.map(|[left, right, _]| [self.text(*left), self.text(*right)]);
+        Self::new(self.tokens.iter().take(n).collect(), merges, self.specials.clone(), self.unknown).ok()
+    }
+
     /// The special tokens, the 256 bytes, and nothing joined.
     pub(crate) fn bytes_only() -> Self {
         let specials = [END_OF_TEXT, PAD].map(String::from);

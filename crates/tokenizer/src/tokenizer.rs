@@ -151,6 +151,13 @@ impl Tokenizer {
         Sha256Digest::of(self.to_json().as_bytes()).to_string()
     }
 
+    /// The tokenizer of the first `n` entries; of one that was trained, what training for `n` entries gives. `None` if there
+    /// are fewer, or a special token or a single byte is not among them.
+    pub fn first_entries(&self, n: usize) -> Option<Self> {
+        let parts = self.parts.first(n)?;
+        Self::of_parts(parts, Some(self.special_ids())).ok()
+    }
+
     /// Whether the tokens and merges of `first` are the first ones of this tokenizer, so that a text in its tokens is one
     /// that [`Self::join`] has not ended on yet.
     pub fn begins_with(&self, first: &Self) -> bool {

@@ -157,6 +157,22 @@ mod tests {
         }
 
         #[test]
+        fn a_smaller_vocabulary_is_the_beginning_of_a_larger_one(
+            documents in prop::collection::vec("[ab ]{0,40}('s|1|\\n|é|\\PC{1,2}){0,6}", 1..9),
+            entries in 1usize..300,
+            more in 0usize..200,
+        ) {
+            for alphabet in [Alphabet::Bytes, Alphabet::Text] {
+                let Ok(larger) = trained(&documents, entries + more, alphabet) else { continue };
+                let first = larger.first_entries(entries).map(|first| first.to_json());
+                // a text may have no more pairs to join
+                let is_whole = larger.vocab_size() >= entries;
+                let smaller = trained(&documents, entries, alphabet).ok().filter(|_| is_whole);
+                prop_assert_eq!(first, smaller.map(|smaller| smaller.to_json()));
+            }
+        }
+
+        #[test]
         fn an_alphabet_of_the_text_is_that_of_the_library(
             documents in prop::collection::vec("[ab ]{0,40}('s|1|\\n|é|\\PC{1,2}){0,6}", 1..9),
             vocab_size in 40usize..200,

@@ -228,3 +228,25 @@ fn a_budget_is_kept_and_spent_where_it_helps() {
         "{error}"
     );
 }
+
+#[test]
+fn a_student_fills_its_budget() {
+    let fixture = Fixture::with(&["tokenizer.kind=bpe", "model.vocab_size=400"]);
+    let recipe = |budget: u64, name: &str| {
+        let text = format!(
+            "about = \"small\"\n[[stage]]\ndo = \"distill\"\nalphabet = \"text\"\nbudget = {budget}\n\
+             model = {{ n_experts = 0, top_k = 1, expand = 2, d_state = 16, d_head = 32 }}\n\
+             train = {{ steps = 2, lr = 1e-3 }}\n[[stage]]\ndo = \"quantize\"\nkind = \"q4_0\"\n"
+        );
+        fixture.recipe(name, &text)
+    };
+    let small = recipe(60_000, "small");
+    let plan = Plan::new(&small, &fixture.baseline, false).expect("it fits");
+    let model = plan.stages[0].model.clone().expect("a shape");
+    assert!(plan.size_bytes <= 60_000 && plan.size_bytes > 58_000 && model.vocab_size < 400, "{plan:?}");
+    let report = fixture.finish(&small);
+    assert_eq!(report.stages[1].variant.size_bytes, plan.size_bytes);
+
+    let error = Plan::new(&recipe(5_000, "none"), &fixture.baseline, false).expect_err("too few");
+    assert!(error.to_string().contains("its budget is 5000 bytes"), "{error}");
+}
