@@ -15,15 +15,22 @@ use itera_ops::device::count;
 use serde::Serialize;
 use sysinfo::System;
 
+use crate::cluster;
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   itera doctor
   itera doctor --json
+  mpirun -n 4 itera doctor --cluster
 
 Cores, memory and disk are what this process may use, with the limit that holds. Speeds are measured: run it on an idle
-machine.")]
+machine. --cluster starts no MPI but under the launcher of one, such as mpirun or srun; it uses the library that
+ITERA_MPI_LIB names, or else looks for one.")]
 pub struct Args {
+    /// Show the MPI of this machine instead and, in a job of several processes, hosts, latency and rate between them.
+    #[arg(long)]
+    cluster: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -67,6 +74,10 @@ struct DeviceFinding {
 const DEVICES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    if args.cluster {
+        cluster::run(args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let findings = examine()?;
     let mut out = io::stdout().lock();
     if args.json {

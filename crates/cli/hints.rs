@@ -12,6 +12,7 @@ use itera_config::ConfigError;
 use itera_data::{DataError, HubFault, RecordFault};
 use itera_formats::FormatError;
 use itera_metrics::MetricsError;
+use itera_mpi::MpiError;
 use itera_runtime::RuntimeError;
 use itera_tokenizer::TokenizerError;
 use itera_trainer::TrainError;
@@ -50,9 +51,10 @@ pub fn hint(error: &Error) -> Option<String> {
         let data = || cause.downcast_ref().and_then(data);
         let tokenizer = || cause.downcast_ref().and_then(tokenizer);
         let metrics = || cause.downcast_ref().and_then(metrics);
+        let mpi = || cause.downcast_ref().and_then(mpi);
         let system = || cause.downcast_ref().and_then(system);
         let run = || checkpoint().or_else(train).or_else(compress).or_else(config).or_else(metrics);
-        run().or_else(format).or_else(runtime).or_else(data).or_else(tokenizer).or_else(system)
+        run().or_else(format).or_else(runtime).or_else(data).or_else(tokenizer).or_else(mpi).or_else(system)
     })
 }
 
@@ -61,6 +63,21 @@ fn system(error: &io::Error) -> Option<String> {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("make room there, or write elsewhere".into()),
         _ => None,
     }
+}
+
+fn mpi(error: &MpiError) -> Option<String> {
+    Some(match error {
+        MpiError::Static => "use a build for a target whose C library is not linked statically".into(),
+        MpiError::NoLibrary { .. } => {
+            "load the module of the MPI that starts the job, or name its library in ITERA_MPI_LIB".into()
+        }
+        MpiError::Strangers { .. } => {
+            "start the job with the launcher of this MPI, or name the library of the launcher's MPI in ITERA_MPI_LIB"
+                .into()
+        }
+        MpiError::Threads { .. } => "name the library of another MPI in ITERA_MPI_LIB".into(),
+        _ => return None,
+    })
 }
 
 fn metrics(error: &MetricsError) -> Option<String> {

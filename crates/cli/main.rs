@@ -3,6 +3,7 @@
 
 mod args;
 mod bench;
+mod cluster;
 mod command;
 mod compare;
 mod compress;

@@ -2,7 +2,8 @@
 
 use std::{path::Path, process::Command};
 
-use serde_json::Value;
+use itera_testkit::skip;
+use serde_json::{Value, json};
 
 fn doctor(command: &mut Command) -> Value {
     let output = command.output().expect("it starts");
@@ -33,4 +34,52 @@ fn memory_is_what_the_process_may_have() {
     let found = doctor(&mut shell);
     assert_eq!((&found["memory_limit"], found["memory_bytes"].as_u64()), (&"ulimit -v".into(), Some(kib << 10)));
     assert!(found["memory_available_bytes"].as_u64() < Some(kib << 10), "{found}");
+}
+
+/// Whether a command is there to be started.
+fn is_there(command: &str) -> bool {
+    Command::new(command).arg("--version").output().is_ok()
+}
+
+#[test]
+fn a_job_knows_its_hosts_and_what_joins_them() {
+    let mpis = [
+        ("mpiexec.hydra", &[][..], "a launcher that speaks PMI"),
+        ("mpiexec.openmpi", &["--oversubscribe", "--bind-to", "none"], "mpirun of Open MPI"),
+    ];
+    for (launcher, options, name) in mpis {
+        if !is_there(launcher) {
+            skip(&format!("no {launcher}"));
+            continue;
+        }
+        let mut command = Command::new(launcher);
+        command.args(options).args(["-n", "3", env!("CARGO_BIN_EXE_itera"), "doctor", "--cluster", "--json"]);
+        command
+            .env_remove("ITERA_MPI_LIB")
+            .envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")]);
+        let found = doctor(&mut command);
+        assert_eq!((&found["launcher"], &found["mpi_problem"]), (&name.into(), &Value::Null));
+        assert!(found["mpi"]["version"].as_str().is_some_and(|found| found.contains("MPI")), "{found}");
+        assert_eq!(found["hosts"][0]["ranks"], json!([0, 1, 2]));
+        // one host, for which its first two ranks stand
+        let links = found["links"].as_array().expect("links");
+        assert_eq!((links.len(), &links[0]["ranks"]), (1, &json!([0, 1])));
+        for measured in ["latency_us", "gb_per_s"] {
+            assert!(links[0][measured].as_f64().is_some_and(|measured| measured > 0.0 && measured < 1e9), "{found}");
+        }
+    }
+}
+
+#[test]
+fn a_process_of_its_own_says_which_mpi_it_would_use() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_itera"));
+    command.args(["doctor", "--cluster", "--json"]).env("ITERA_MPI_LIB", "no/such/library.so");
+    let found = doctor(&mut command);
+    assert_eq!((&found["launcher"], &found["mpi"], &found["hosts"]), (&Value::Null, &Value::Null, &json!([])));
+    assert!(found["mpi_problem"].as_str().is_some_and(|text| text.contains("no/such/library.so")), "{found}");
+    // and one of several cannot do without
+    let output = command.env("PMI_RANK", "0").env("PMI_SIZE", "2").output().expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("hint: load the module of the MPI that starts the job"), "{errors}");
 }
