@@ -95,7 +95,7 @@ fn a_student_has_the_alphabet_of_the_run_or_its_own() {
     assert_eq!(vocabulary(&of_bytes.replace(", teacher = { weight = 0.5 }", ""), "bytes"), (300.into(), false));
     fs::write(here.path("mine.toml"), of_bytes).expect("write");
     let stderr = here.fails(1, &["compress", "--recipe", "mine.toml", "run", "--data", "text.txt", "-o", "taught"]);
-    assert!(stderr.contains("if its tokens are the first of the run's"), "{stderr}");
+    assert!(stderr.contains("if its tokens are the first of the other's"), "{stderr}");
 }
 
 #[test]
