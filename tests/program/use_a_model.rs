@@ -111,3 +111,14 @@ fn training_stops_early_when_validation_does_not_improve() {
     here.ok(&borrowed(&here.train("run", &changes)));
     assert_eq!(metrics(&here.path("run")).len(), 4, "one best, then three without improvement");
 }
+
+#[test]
+fn a_checkpoint_of_the_repository_tells_a_story() {
+    let here = Workplace::new();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/checkpoints/stories-75k.gguf");
+    let prompt = ["--prompt", "Once upon a time", "--temperature", "0", "-n", "20"];
+    let story = here.ok(&[&["generate", model][..], &prompt].concat());
+    assert!(story.starts_with("Once upon a time, there was a little "), "{story}");
+    let found = json(&here.ok(&["inspect", model, "--json"]));
+    assert_eq!(found["model"]["tokenizer"]["tokens"], 541);
+}
