@@ -13,7 +13,7 @@ use itera_config::Config;
 use itera_shape::ModelConfig;
 use itera_tokenizer::Tokenizer;
 
-/// What the best small models have in common.
+/// What small models that learned well have in common, as far as few runs tell.
 struct Proportions {
     /// Bytes of the vocabulary and its embedding, of all bytes.
     vocabulary: f64,
