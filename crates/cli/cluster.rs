@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use itera_mpi::{Launch, Library, MpiError, World};
+use itera_collective::{Launch, Library, MpiError, World};
 use serde::Serialize;
 
 /// Messages of which the latency is the mean.

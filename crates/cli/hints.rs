@@ -7,12 +7,12 @@ use std::{fmt, io};
 
 use anyhow::Error;
 use itera_checkpoint::CheckpointError;
+use itera_collective::MpiError;
 use itera_compress::{CompressError, Misfit, RecipeProblem, StageProblem};
 use itera_config::ConfigError;
 use itera_data::{DataError, HubFault, RecordFault};
 use itera_formats::FormatError;
 use itera_metrics::MetricsError;
-use itera_mpi::MpiError;
 use itera_runtime::RuntimeError;
 use itera_tokenizer::TokenizerError;
 use itera_trainer::TrainError;

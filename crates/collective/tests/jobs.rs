@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use itera_mpi::{Library, MpiError, World};
+use itera_collective::{Library, MpiError, World};
 use itera_testkit::skip;
 
 /// Parts so small that the messages of the tests are cut into several.

@@ -138,7 +138,7 @@ mod tests {
         assert!(text.contains("no/such/library.so (") && text.ends_with("libc.so.6 (no MPI in it)"), "{text}");
     }
 
-    /// `RUSTFLAGS=-Ctarget-feature=+crt-static cargo test -p itera-mpi --lib --target x86_64-unknown-linux-gnu`
+    /// `RUSTFLAGS=-Ctarget-feature=+crt-static cargo test -p itera-collective --lib --target x86_64-unknown-linux-gnu`
     #[cfg(target_feature = "crt-static")]
     #[test]
     fn a_program_that_is_linked_statically_says_so() {
