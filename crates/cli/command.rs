@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+#[cfg(feature = "serve")]
+use crate::serve;
 use crate::{bench, compare, compress, data, doctor, eval, export, generate, inspect, logits, model, train};
 
 /// Train, compress and ship tiny language models: a Mamba-2 backbone with a mixture of experts, on a CPU.
@@ -20,6 +22,7 @@ Examples:
   itera export runs/quickstart --dtype q8_0 -o quickstart.gguf
   itera compress --recipe int4 runs/quickstart
   itera generate quickstart.gguf --prompt \"Once upon a time\"
+  itera serve quickstart.gguf                           OpenAI's API at http://127.0.0.1:8000/v1
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM, SIGUSR1 or SIGHUP stopped
 work that is saved (130, 143, and on Linux 138 and 129)."
@@ -37,6 +40,9 @@ pub enum Command {
     Eval(eval::Args),
     /// Continue prompts.
     Generate(generate::Args),
+    /// Answer requests over HTTP, as OpenAI's API does.
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
     /// Write a model as a GGUF file, which llama.cpp runs too, or as a Hugging Face directory.
     Export(export::Args),
     /// Shrink a trained run by a recipe, and report what that costs.
@@ -72,6 +78,8 @@ impl Command {
             Self::Train(args) => train::run(args),
             Self::Eval(args) => eval::run(args),
             Self::Generate(args) => generate::run(args),
+            #[cfg(feature = "serve")]
+            Self::Serve(args) => serve::run(args),
             Self::Export(args) => export::run(args),
             Self::Compress(args) => compress::run(args),
             Self::Compare(args) => compare::run(args),

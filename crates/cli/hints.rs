@@ -14,6 +14,8 @@ use itera_data::{DataError, HubFault, RecordFault};
 use itera_formats::FormatError;
 use itera_metrics::MetricsError;
 use itera_runtime::RuntimeError;
+#[cfg(feature = "serve")]
+use itera_serve::ServeError;
 use itera_tokenizer::TokenizerError;
 use itera_trainer::TrainError;
 
@@ -52,15 +54,42 @@ pub fn hint(error: &Error) -> Option<String> {
         let tokenizer = || cause.downcast_ref().and_then(tokenizer);
         let metrics = || cause.downcast_ref().and_then(metrics);
         let mpi = || cause.downcast_ref().and_then(mpi);
+        #[cfg(feature = "serve")]
+        let serve = || cause.downcast_ref().and_then(serve);
+        #[cfg(not(feature = "serve"))]
+        let serve = || None;
         let system = || cause.downcast_ref().and_then(system);
         let run = || checkpoint().or_else(train).or_else(compress).or_else(config).or_else(metrics);
-        run().or_else(format).or_else(runtime).or_else(data).or_else(tokenizer).or_else(mpi).or_else(system)
+        run()
+            .or_else(format)
+            .or_else(runtime)
+            .or_else(data)
+            .or_else(tokenizer)
+            .or_else(mpi)
+            .or_else(serve)
+            .or_else(system)
     })
 }
 
 fn system(error: &io::Error) -> Option<String> {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("make room there, or write elsewhere".into()),
+        _ => None,
+    }
+}
+
+#[cfg(feature = "serve")]
+fn serve(error: &ServeError) -> Option<String> {
+    match error {
+        ServeError::Bind { source, .. } => match source.kind() {
+            io::ErrorKind::AddrInUse => Some("another program listens there; choose another --port, 0 for any".into()),
+            io::ErrorKind::PermissionDenied => Some("choose a --port from 1024".into()),
+            io::ErrorKind::AddrNotAvailable => {
+                Some("--host is an address of this machine; 0.0.0.0 is all of them".into())
+            }
+            _ => None,
+        },
+        ServeError::SameName { .. } => Some("name one of them: NAME=PATH".into()),
         _ => None,
     }
 }

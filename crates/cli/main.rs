@@ -22,6 +22,8 @@ mod opened;
 mod output;
 mod progress;
 mod report;
+#[cfg(feature = "serve")]
+mod serve;
 mod setup;
 mod signals;
 mod talk;

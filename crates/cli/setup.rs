@@ -38,6 +38,12 @@ pub fn threads(count: usize) -> Result<()> {
     pool.build_global().context("cannot start worker threads")
 }
 
+/// Start worker threads, apart from the one that calls; 0 is one a core.
+#[cfg(feature = "serve")]
+pub fn threads_apart(count: usize) -> Result<()> {
+    rayon::ThreadPoolBuilder::new().num_threads(count).build_global().context("cannot start worker threads")
+}
+
 /// The device of a run, its worker threads started.
 pub fn device(run: &RunConfig) -> Result<Device> {
     threads(run.threads)?;

@@ -28,6 +28,55 @@ pub fn stop_flag() -> Result<StopFlag> {
     Ok(stop)
 }
 
+/// Waits for the signal that ends a server: SIGINT or SIGTERM.
+#[cfg(all(unix, feature = "serve"))]
+pub struct Stops(signal_hook::iterator::Signals);
+
+#[cfg(all(unix, feature = "serve"))]
+impl Stops {
+    /// From now on these signals end nothing by themselves.
+    pub fn new() -> Result<Self> {
+        use anyhow::Context;
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        Ok(Self(signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).context("cannot handle signals")?))
+    }
+
+    /// Wait for one.
+    pub fn wait(&mut self) {
+        self.0.forever().next();
+    }
+
+    /// Let the next one end the process at once.
+    pub fn end_at_the_next(self) {
+        use std::process;
+        let mut signals = self.0;
+        std::thread::spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                process::exit(128 + signal);
+            }
+        });
+    }
+}
+
+/// No signals to handle on this system: the server ends with its process.
+#[cfg(all(not(unix), feature = "serve"))]
+pub struct Stops;
+
+#[cfg(all(not(unix), feature = "serve"))]
+impl Stops {
+    pub fn new() -> Result<Self> {
+        Ok(Self)
+    }
+
+    pub fn wait(&mut self) {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    pub fn end_at_the_next(self) {}
+}
+
 /// Whether whoever started this process made it ignore a signal. Linux alone says so in a file; elsewhere the
 /// signal is taken for one that was asked not to be handled.
 #[cfg(unix)]

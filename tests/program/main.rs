@@ -12,6 +12,7 @@ mod generate;
 mod inspect;
 mod parity;
 mod resume;
+mod serve;
 mod snapshots;
 mod support;
 mod talk;

@@ -141,7 +141,15 @@ impl<'m> Text<'m> {
     /// If the prompt is longer than the model's context, or the tokenizer is another model's.
     pub fn new(model: &'m Model, tokenizer: &'m Tokenizer, prompt: &str) -> Result<Self> {
         let ids: Vec<TokenId> = [tokenizer.bos()].into_iter().chain(tokenizer.encode(prompt)).collect();
-        let text = Self::of_ids(model, &ids)?;
+        Self::of_tokens(model, tokenizer, &ids)
+    }
+
+    /// As [`Text::new`], of a prompt that is tokens already, bos among them where it is to be.
+    ///
+    /// # Errors
+    /// As [`Text::continuing`].
+    pub fn of_tokens(model: &'m Model, tokenizer: &'m Tokenizer, prompt: &[TokenId]) -> Result<Self> {
+        let text = Self::of_ids(model, prompt)?;
         let more = model.file().more_eos().iter().map(|id| TokenId(*id));
         let eos = [tokenizer.eos()].into_iter().chain(more).collect();
         Ok(Self { eos, stream: Some(TextStream::new(tokenizer)), ..text })

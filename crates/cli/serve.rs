@@ -1,0 +1,117 @@
+//! `itera serve`
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Result;
+use itera_checkpoint::{find_model, run_of};
+use itera_runtime::{Activations, OpenOptions};
+use itera_serve::{Loaded, ServeOptions, Server};
+
+use crate::{
+    args::{at_least_one, count},
+    hints::with_hint,
+    setup, signals,
+    talk::say,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  itera serve runs/quickstart
+  itera serve tiny=runs/tiny small=tiny-int4.gguf --port 9000
+  curl http://127.0.0.1:8000/v1/completions -d '{\"model\": \"quickstart\", \"prompt\": \"Once upon\", \"max_tokens\": 40}'
+
+The bytes of an answer depend on the model and the request alone: not on other requests, threads or load. A request
+without a seed has seed 42, as `itera generate` has.
+
+SIGTERM and SIGINT (Ctrl-C) answer what was taken in, for --drain seconds at most, and exit with 0; a second one ends at
+once.")]
+pub struct Args {
+    /// Models: runs, checkpoints, Hugging Face directories of the family or GGUF files, each with the name that requests
+    /// call it by, which is by default that of its run or file.
+    #[arg(required = true, value_name = "[NAME=]PATH")]
+    pub models: Vec<String>,
+    /// Address to listen at.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port to listen at; 0 is any free one.
+    #[arg(short, long, value_name = "N", default_value_t = 8000)]
+    pub port: u16,
+    /// Worker threads; 0 uses every core. Answers do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = count::<usize>)]
+    pub threads: usize,
+    /// Texts that a model writes at once.
+    #[arg(long, value_name = "N", default_value_t = ServeOptions::default().texts, value_parser = at_least_one::<usize>)]
+    pub max_batch: usize,
+    /// Texts that may wait for a model; more are refused (429).
+    #[arg(long, value_name = "N", default_value_t = ServeOptions::default().queued_texts, value_parser = at_least_one::<usize>)]
+    pub max_queue: usize,
+    /// Seconds in which open requests are answered after SIGTERM.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = count::<u64>)]
+    pub drain: u64,
+    /// Multiply 8- and 4-bit weights by exact activations instead of activations rounded to 8 bits; slower.
+    #[arg(long)]
+    pub exact: bool,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let mut stops = signals::Stops::new()?;
+    setup::threads_apart(args.threads)?;
+    let options = OpenOptions { activations: args.exact.then_some(Activations::Exact), ..OpenOptions::default() };
+    let open = |model: &String| {
+        let (name, path) = named(model)?;
+        let path = find_model(&path)?;
+        let name = name.unwrap_or_else(|| name_of(&path));
+        Ok(Loaded::open(&name, &path, &options)?)
+    };
+    let models: Vec<Loaded> = args.models.iter().map(open).collect::<Result<_>>()?;
+    for model in &models {
+        say!("{}: {}", model.name(), model.fingerprint());
+    }
+    let options = ServeOptions {
+        address: SocketAddr::new(args.host, args.port),
+        texts: args.max_batch,
+        queued_texts: args.max_queue,
+        ..ServeOptions::default()
+    };
+    let server = Server::start(models, &options)?;
+    say!("listening at http://{}", server.address());
+    stops.wait();
+    say!("ending, when all is answered, in {} s at most", args.drain);
+    stops.end_at_the_next();
+    Ok(match server.drain(Duration::from_secs(args.drain)) {
+        true => ExitCode::SUCCESS,
+        false => {
+            say!("not all was answered in {} s", args.drain);
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// `name=path`, or a path alone, which may have an equals sign where something is there.
+fn named(model: &str) -> Result<(Option<String>, PathBuf)> {
+    match model.split_once('=') {
+        Some((name, path)) if !Path::new(model).exists() => match name.is_empty() {
+            true => Err(with_hint(format!("`{model}` has no name before ="), "write NAME=PATH")),
+            false => Ok((Some(name.into()), path.into())),
+        },
+        _ => Ok((None, model.into())),
+    }
+}
+
+/// The name of a run, of a directory, or of a file without its ending.
+fn name_of(model: &Path) -> String {
+    let path = model.canonicalize().unwrap_or_else(|_| model.into());
+    let run = if model.is_dir() { run_of(model) } else { None };
+    let name = match &run {
+        Some(run) => run.file_name(),
+        None if model.is_file() => path.file_stem(),
+        None => path.file_name(),
+    };
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,179 @@
+//! The thread that writes all texts of one model.
+//!
+//! ```text
+//! ┌▶ begin what waits, as long as there is room ─▶ drop what nobody reads ─▶ a step ─▶ pieces to outboxes ─┐
+//! └────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use itera_runtime::{Batch, Sampler, Text};
+
+use crate::{
+    job::Job,
+    loaded::Loaded,
+    outbox::{Reader, Writer, outbox},
+    queue::{Limits, Next, Queue, Refused, Waiting},
+};
+
+/// A step that takes longer is a fault: the engine is not ready.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// A model, and the thread that runs it.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    loaded: Arc<Loaded>,
+    queue: Arc<Queue>,
+    pulse: Arc<Pulse>,
+}
+
+/// When the step under way began, so that others see whether it ends.
+#[derive(Debug)]
+struct Pulse {
+    origin: Instant,
+    /// Microseconds from `origin` to the start of the step, plus one; 0 between steps, [`Pulse::DEAD`] after the last.
+    began: AtomicU64,
+}
+
+/// A text under way.
+struct Running<'m> {
+    text: Text<'m>,
+    writer: Writer,
+    is_streamed: bool,
+}
+
+impl Engine {
+    /// An engine for `loaded` that writes at most `room` texts at once, and the handle to wait for its end.
+    pub fn start(loaded: Arc<Loaded>, room: usize, limits: Limits) -> io::Result<(Self, JoinHandle<()>)> {
+        let (queue, pulse) = (Arc::new(Queue::new(limits)), Arc::new(Pulse::new()));
+        let engine = Self { loaded: loaded.clone(), queue: queue.clone(), pulse: pulse.clone() };
+        let name = format!("engine {}", loaded.name);
+        let handle = thread::Builder::new().name(name).spawn(move || {
+            let _end = LastAct(&queue, &pulse);
+            run(&loaded, &queue, &pulse, room);
+        })?;
+        Ok((engine, handle))
+    }
+
+    /// The model.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// Have texts written, all of them or none.
+    pub fn submit(&self, jobs: Vec<Job>) -> Result<Vec<Reader>, Refused> {
+        let queue = self.queue.clone();
+        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || queue.nudge());
+        let texts = jobs.into_iter().map(|job| {
+            let (writer, reader) = outbox(wake.clone());
+            (Waiting { job, writer }, reader)
+        });
+        let (waiting, readers): (Vec<Waiting>, Vec<Reader>) = texts.unzip();
+        self.queue.push(waiting)?;
+        Ok(readers)
+    }
+
+    /// Whether the engine runs, and ends its steps in time.
+    pub fn is_ready(&self) -> bool {
+        self.pulse.is_steady()
+    }
+
+    /// Take in nothing more; the thread ends with the last text.
+    pub fn drain(&self) {
+        self.queue.drain();
+    }
+
+    /// End the thread after its step, whatever is left.
+    pub fn abort(&self) {
+        self.queue.abort();
+    }
+}
+
+impl Pulse {
+    const DEAD: u64 = u64::MAX;
+
+    fn new() -> Self {
+        Self { origin: Instant::now(), began: AtomicU64::new(0) }
+    }
+
+    fn begin(&self) {
+        self.began.store(self.origin.elapsed().as_micros() as u64 + 1, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.began.store(0, Ordering::Relaxed);
+    }
+
+    fn is_steady(&self) -> bool {
+        match self.began.load(Ordering::Relaxed) {
+            0 => true,
+            Self::DEAD => false,
+            began => self.origin.elapsed() < STUCK + Duration::from_micros(began),
+        }
+    }
+}
+
+/// What the thread does at its end, also where that is a panic: nobody waits for it any more.
+struct LastAct<'e>(&'e Queue, &'e Pulse);
+
+impl Drop for LastAct<'_> {
+    fn drop(&mut self) {
+        let Self(queue, pulse) = self;
+        pulse.began.store(Pulse::DEAD, Ordering::Relaxed);
+        queue.abort();
+    }
+}
+
+impl<'m> Running<'m> {
+    /// `None` where the job was not checked against the model; its reader then hears that the text is lost.
+    fn begin(loaded: &'m Loaded, Waiting { job, writer }: Waiting) -> Option<Self> {
+        let text = Text::of_tokens(&loaded.model, &loaded.tokenizer, &job.prompt).ok()?;
+        let text = text.with_sampler(Sampler::new(&job.sampling, job.choice));
+        let text = text.with_stops(&job.stops).with_max_tokens(job.max_tokens);
+        Some(Self { text, writer, is_streamed: job.is_streamed })
+    }
+
+    /// Whether a step would do something for it that somebody waits for.
+    fn can_go_on(&self) -> bool {
+        self.text.finish_reason().is_none() && !self.writer.is_full()
+    }
+
+    fn is_over(&self) -> bool {
+        self.text.finish_reason().is_some() || self.writer.is_left()
+    }
+
+    fn tell(&mut self) {
+        if self.is_streamed {
+            self.writer.push(self.text.piece());
+        }
+    }
+
+    fn end(self) {
+        if self.text.finish_reason().is_some() {
+            self.writer.end(self.text.into_completion());
+        }
+    }
+}
+
+fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, room: usize) {
+    let mut batch = Batch::new(&loaded.model);
+    let mut running: Vec<Running<'_>> = vec![];
+    loop {
+        let can_go_on = running.iter().any(Running::can_go_on);
+        let Next::Work(begun) = queue.next(room - running.len(), can_go_on, running.is_empty()) else { return };
+        running.extend(begun.into_iter().filter_map(|waiting| Running::begin(loaded, waiting)));
+        pulse.begin();
+        batch.step(running.iter_mut().filter(|text| text.can_go_on()).map(|text| &mut text.text));
+        pulse.end();
+        running.iter_mut().for_each(Running::tell);
+        running.extract_if(.., |text| text.is_over()).for_each(Running::end);
+    }
+}

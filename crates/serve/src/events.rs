@@ -1,0 +1,120 @@
+//! Texts under way as server-sent events, in OpenAI's words.
+//!
+//! ```text
+//! data: {"id": …, "choices": [{"index": 0, "text": " upon", …}]}
+//!
+//! data: [DONE]
+//! ```
+//!
+//! All that was written since the last look goes out in one piece: one event a text, and one write to the socket. The first
+//! token goes at once, and the faster the engine is beside the reader, the more tokens an event has.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::body::{Bytes, HttpBody};
+use http_body::Frame;
+use itera_runtime::Usage;
+use serde::Serialize;
+
+use crate::{
+    answer::{Head, NO_TOKENS, add_usage, finish_reason},
+    outbox::Reader,
+    refusal::Refusal,
+};
+
+/// The body of a response. Dropped, as when the client leaves, it ends its texts.
+pub(crate) struct Events {
+    /// An event up to its choices, without the brace that ends the object.
+    head: String,
+    texts: Vec<Streamed>,
+    /// Texts a prompt.
+    choices: usize,
+    usage: Usage,
+    with_usage: bool,
+    is_over: bool,
+}
+
+struct Streamed {
+    /// `None` once the text has ended.
+    reader: Option<Reader>,
+    /// What was not sent yet and is no part of the text: its prompt, where that is asked for.
+    echo: String,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: usize,
+    text: &'a str,
+    logprobs: Option<()>,
+    finish_reason: Option<&'static str>,
+}
+
+impl Events {
+    /// The texts of `readers`, each after its echo; every `choices` of them continue one prompt. `with_usage` adds an event
+    /// that counts tokens.
+    pub fn new(head: &Head, readers: Vec<Reader>, echoes: Vec<String>, choices: usize, with_usage: bool) -> Self {
+        let texts = readers.into_iter().zip(echoes).map(|(reader, echo)| Streamed { reader: Some(reader), echo });
+        let mut head = serde_json::to_string(head).expect("strings and numbers are JSON");
+        head.pop();
+        Self { head, texts: texts.collect(), choices, usage: NO_TOKENS, with_usage, is_over: false }
+    }
+
+    fn event(&self, out: &mut String, choices: &str, usage: &str) {
+        let usage = if self.with_usage { format!(",\"usage\":{usage}") } else { String::new() };
+        *out += &format!("data: {},\"choices\":[{choices}]{usage}}}\n\n", self.head);
+    }
+
+    /// Append an event for each text that has news.
+    fn poll_texts(&mut self, context: &mut Context<'_>, out: &mut String) {
+        for index in 0..self.texts.len() {
+            let streamed = &mut self.texts[index];
+            let Some(reader) = &mut streamed.reader else { continue };
+            let Poll::Ready(piece) = reader.poll_take(context) else { continue };
+            let text = std::mem::take(&mut streamed.echo) + &piece.text;
+            let end = match piece.end {
+                Some(Err(lost)) => {
+                    *out += &format!("data: {}\n\n", Refusal::from(lost).to_json());
+                    self.is_over = true;
+                    return;
+                }
+                Some(Ok(completion)) => {
+                    streamed.reader = None;
+                    add_usage(&mut self.usage, completion.usage, index.is_multiple_of(self.choices));
+                    completion.finish_reason
+                }
+                None => None,
+            };
+            let choice = Choice { index, text: &text, logprobs: None, finish_reason: end.map(finish_reason) };
+            self.event(out, &serde_json::to_string(&choice).expect("strings and numbers are JSON"), "null");
+        }
+    }
+}
+
+impl HttpBody for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let mut out = String::new();
+        self.poll_texts(context, &mut out);
+        if !self.is_over && self.texts.iter().all(|text| text.reader.is_none()) {
+            if self.with_usage {
+                let usage = serde_json::to_string(&self.usage).expect("numbers are JSON");
+                self.event(&mut out, "", &usage);
+            }
+            out += "data: [DONE]\n\n";
+            self.is_over = true;
+        }
+        if out.is_empty() { Poll::Pending } else { Poll::Ready(Some(Ok(Frame::data(out.into())))) }
+    }
+}

@@ -1,0 +1,18 @@
+//! What an engine is asked for: one text.
+
+use itera_runtime::SamplingConfig;
+use itera_tokenizer::TokenId;
+
+/// One text to write. Nothing else decides its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// The prompt, bos included where there is one: some tokens of the model's vocabulary, which fit its context.
+    pub prompt: Vec<TokenId>,
+    pub sampling: SamplingConfig,
+    /// Which of several texts for one prompt, from 0.
+    pub choice: u64,
+    pub stops: Vec<String>,
+    pub max_tokens: usize,
+    /// Whether pieces are wanted before the text is done.
+    pub is_streamed: bool,
+}

@@ -1,0 +1,40 @@
+//! A model as a service: requests in, texts out, each the text that the model gives to this request alone.
+//!
+//! ```text
+//! socket ─ HTTP ─▶ request ─ checked ─▶ jobs ─▶ Queue ─▶ engine, a thread a model ─┐
+//!    ▲                                                     one step for all texts  │
+//!    └──────── response, or events ◀──── Reader ◀──── Outbox, one a text ◀─────────┘
+//! ```
+//!
+//! The engine is the runtime's batch loop. It never waits for a client, and no client waits for another: a text whose
+//! reader is slow pauses, one whose reader has left ends. The web side never computes.
+//!
+//! ```no_run
+//! use itera_runtime::OpenOptions;
+//! use itera_serve::{Loaded, ServeOptions, Server};
+//!
+//! let model = Loaded::open("tiny", "tiny.gguf".as_ref(), &OpenOptions::default())?;
+//! let server = Server::start(vec![model], &ServeOptions::default())?;
+//! println!("http://{}", server.address());
+//! server.drain(std::time::Duration::from_secs(30));
+//! # Ok::<(), itera_serve::ServeError>(())
+//! ```
+
+mod answer;
+mod app;
+mod engine;
+mod error;
+mod events;
+mod job;
+mod json;
+mod loaded;
+mod openai;
+mod outbox;
+mod probes;
+mod queue;
+mod refusal;
+mod server;
+
+pub use error::{Result, ServeError};
+pub use loaded::Loaded;
+pub use server::{ServeOptions, Server};

@@ -1,0 +1,69 @@
+//! A model that is served: its name, weights, tokenizer and fingerprint.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use itera_files::{Sha256Digest, failed_to};
+use itera_runtime::{Model, OpenOptions, RuntimeError};
+use itera_tokenizer::Tokenizer;
+
+use crate::error::Result;
+
+/// A model, and all that an answer by it depends on but the request.
+#[derive(Debug)]
+pub struct Loaded {
+    pub(crate) name: String,
+    pub(crate) model: Model,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) fingerprint: String,
+}
+
+impl Loaded {
+    /// Open the model file or directory at `path`, to be asked for as `name`. Its weights are finite.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or they are not a model with its tokenizer.
+    pub fn open(name: &str, path: &Path, options: &OpenOptions) -> Result<Self> {
+        let model = options.open(path)?;
+        let tokenizer = model.tokenizer()?;
+        model.file().check_finite().map_err(RuntimeError::from)?;
+        let fingerprint = fingerprint(path, options)?;
+        Ok(Self { name: name.into(), model, tokenizer, fingerprint })
+    }
+
+    /// What requests call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What stands for everything that the bytes of an answer depend on, apart from the request: the files of the model,
+    /// how it is run, and this program. The same fingerprint and request give the same answer.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+/// Of a directory the files that a model is read from.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.into()]);
+    }
+    let read = failed_to("read", path);
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(read)?;
+    let is_meant = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json" || ending == "safetensors");
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(is_meant).collect();
+    files.sort();
+    Ok(files)
+}
+
+fn fingerprint(path: &Path, options: &OpenOptions) -> Result<String> {
+    let mut parts = vec![format!("{} {options:?}", env!("CARGO_PKG_VERSION"))];
+    for file in files(path)? {
+        let hash = File::open(&file).and_then(Sha256Digest::of_reader).map_err(failed_to("read", &file))?;
+        parts.push(format!("{} {}", file.file_name().unwrap_or_default().display(), hash.0));
+    }
+    let hash = Sha256Digest::of_parts(parts.iter().map(String::as_bytes));
+    Ok(format!("itera-{}", &hash.to_string()[..16]))
+}

@@ -1,0 +1,8 @@
+//! OpenAI's API: `/v1/models`, `/v1/completions`.
+
+mod completions;
+mod models;
+mod prompt;
+
+pub(crate) use completions::completions;
+pub(crate) use models::{model, models};

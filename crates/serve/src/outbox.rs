@@ -1,0 +1,144 @@
+//! What an engine wrote of a text, until the web side takes it.
+//!
+//! ```text
+//! engine: Writer ─ push, end ─▶ Outbox ─ take, whole ─▶ Reader: web
+//!             ◀─ is_full: pause ──┘  └── dropped: the text ends
+//! ```
+//!
+//! Neither side waits for the other's work: both hold the lock for a copy of some bytes. What piled up since the last
+//! look is taken in one piece, so that a busy reader makes fewer, larger writes.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use itera_runtime::Completion;
+
+/// Bytes of text that wait for a reader before its text pauses.
+const FULL: usize = 16 << 10;
+
+#[derive(Debug, Default)]
+struct Outbox {
+    text: String,
+    end: Option<Result<Completion, Lost>>,
+    is_ended: bool,
+    reader: Option<Waker>,
+    is_left: bool,
+}
+
+/// The engine ended without ending the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost;
+
+/// What was written since the last piece.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub text: String,
+    /// With the last piece, all of it.
+    pub end: Option<Result<Completion, Lost>>,
+}
+
+/// The engine's side.
+#[derive(Debug)]
+pub(crate) struct Writer(Arc<Mutex<Outbox>>);
+
+/// The web's side. To cancel the text, drop it.
+pub(crate) struct Reader {
+    outbox: Arc<Mutex<Outbox>>,
+    /// Tells the engine that there is room again, or that nobody reads.
+    wake_engine: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// Both sides of an outbox. `wake_engine` is called when a paused text may go on, and when a reader leaves.
+pub(crate) fn outbox(wake_engine: Arc<dyn Fn() + Send + Sync>) -> (Writer, Reader) {
+    let outbox = Arc::new(Mutex::new(Outbox::default()));
+    (Writer(outbox.clone()), Reader { outbox, wake_engine })
+}
+
+/// No code panics while it holds the lock.
+fn lock(outbox: &Mutex<Outbox>) -> MutexGuard<'_, Outbox> {
+    outbox.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Writer {
+    /// More of the text.
+    pub fn push(&self, piece: &str) {
+        if !piece.is_empty() {
+            let mut outbox = lock(&self.0);
+            outbox.text.push_str(piece);
+            wake(outbox);
+        }
+    }
+
+    /// The text is done.
+    pub fn end(self, completion: Completion) {
+        self.close(Ok(completion));
+    }
+
+    fn close(&self, end: Result<Completion, Lost>) {
+        let mut outbox = lock(&self.0);
+        if !outbox.is_ended {
+            (outbox.is_ended, outbox.end) = (true, Some(end));
+            wake(outbox);
+        }
+    }
+
+    /// Whether the reader is far behind.
+    pub fn is_full(&self) -> bool {
+        lock(&self.0).text.len() >= FULL
+    }
+
+    /// Whether nobody reads any more.
+    pub fn is_left(&self) -> bool {
+        lock(&self.0).is_left
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close(Err(Lost));
+    }
+}
+
+fn wake(mut outbox: MutexGuard<'_, Outbox>) {
+    let reader = outbox.reader.take();
+    drop(outbox);
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}
+
+impl Reader {
+    /// What was written since the last piece, once there is something.
+    pub fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
+        let mut outbox = lock(&self.outbox);
+        if outbox.text.is_empty() && outbox.end.is_none() {
+            outbox.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let piece = Piece { text: mem::take(&mut outbox.text), end: outbox.end.take() };
+        drop(outbox);
+        if piece.text.len() >= FULL {
+            (self.wake_engine)();
+        }
+        Poll::Ready(piece)
+    }
+
+    /// The whole text, of a job that is not streamed.
+    pub async fn whole(mut self) -> Result<Completion, Lost> {
+        loop {
+            if let Some(end) = std::future::poll_fn(|context| self.poll_take(context)).await.end {
+                return end;
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        lock(&self.outbox).is_left = true;
+        (self.wake_engine)();
+    }
+}

@@ -1,0 +1,151 @@
+//! Texts that wait for their engine, and what the engine waits for.
+//!
+//! A queue is bounded in texts and in tokens of their prompts; what does not fit is refused at once. Texts begin in the order
+//! in which they came. One whose reader leaves is dropped where it stands.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{job::Job, outbox::Writer};
+
+/// Most that may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub texts: usize,
+    /// Tokens of prompts.
+    pub tokens: usize,
+}
+
+/// Why nothing more is taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The queue is full.
+    Full,
+    /// The server is ending.
+    Ending,
+}
+
+/// A text that waits, or is written.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub job: Job,
+    pub writer: Writer,
+}
+
+/// What an engine is to do next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Begin these texts, and go on with those under way.
+    Work(Vec<Waiting>),
+    /// Nothing is left to do, and nothing will come.
+    End,
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    limits: Limits,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: VecDeque<Waiting>,
+    /// Of their prompts.
+    tokens: usize,
+    /// Something changed that the engine does not know yet.
+    is_news: bool,
+    ending: Option<Ending>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// After all that was taken in.
+    Drain,
+    /// At once.
+    Abort,
+}
+
+impl Queue {
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, inner: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// No code panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Let all of `texts` wait, or none.
+    pub fn push(&self, texts: Vec<Waiting>) -> Result<(), Refused> {
+        let tokens: usize = texts.iter().map(|text| text.job.prompt.len()).sum();
+        let mut inner = self.lock();
+        if inner.ending.is_some() {
+            return Err(Refused::Ending);
+        }
+        inner.forget_those_left();
+        if inner.waiting.len() + texts.len() > self.limits.texts || inner.tokens + tokens > self.limits.tokens {
+            return Err(Refused::Full);
+        }
+        inner.waiting.extend(texts);
+        inner.tokens += tokens;
+        drop(inner);
+        self.nudge();
+        Ok(())
+    }
+
+    /// Something changed outside the queue that an idle engine waits for.
+    pub fn nudge(&self) {
+        self.lock().is_news = true;
+        self.changed.notify_one();
+    }
+
+    /// At most `room` texts to begin. Waits until there is news if there is no text to begin and none to go on with.
+    pub fn next(&self, room: usize, can_go_on: bool, is_idle: bool) -> Next {
+        let mut inner = self.lock();
+        loop {
+            inner.forget_those_left();
+            let begun = inner.waiting.len().min(room);
+            match inner.ending {
+                Some(Ending::Abort) => return Next::End,
+                Some(Ending::Drain) if is_idle && inner.waiting.is_empty() => return Next::End,
+                _ if begun > 0 || can_go_on || inner.is_news => {
+                    inner.is_news = false;
+                    let texts: Vec<Waiting> = inner.waiting.drain(..begun).collect();
+                    inner.tokens -= texts.iter().map(|text| text.job.prompt.len()).sum::<usize>();
+                    return Next::Work(texts);
+                }
+                _ => inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// Take in nothing more.
+    pub fn drain(&self) {
+        self.end(Ending::Drain);
+    }
+
+    /// Take in nothing more, forget what waits, and end what is under way.
+    pub fn abort(&self) {
+        self.end(Ending::Abort);
+    }
+
+    fn end(&self, how: Ending) {
+        let mut inner = self.lock();
+        inner.ending = Some(how);
+        let lost = if how == Ending::Abort { std::mem::take(&mut inner.waiting) } else { VecDeque::new() };
+        drop(inner);
+        // their readers hear of it
+        drop(lost);
+        self.nudge();
+    }
+}
+
+impl Inner {
+    fn forget_those_left(&mut self) {
+        self.waiting.retain(|text| !text.writer.is_left());
+        self.tokens = self.waiting.iter().map(|text| text.job.prompt.len()).sum();
+    }
+}

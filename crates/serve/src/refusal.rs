@@ -1,0 +1,135 @@
+//! A request that gets no answer, and why.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{outbox::Lost, queue::Refused};
+
+/// Seconds after which a client may try again.
+const RETRY_SECONDS: u32 = 1;
+
+/// Why a request is refused. As a response it is in the words of OpenAI's API: `{"error": {"message", "type", "param",
+/// "code"}}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    kind: &'static str,
+    code: Option<&'static str>,
+    /// The field that is wrong.
+    param: Option<String>,
+    message: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        Self { status, kind, code: None, param: None, message: message.into() }
+    }
+
+    /// The request is wrong.
+    pub fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message)
+    }
+
+    /// The value of a field is wrong.
+    pub fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..Self::bad(message) }
+    }
+
+    /// A prompt, with what is to follow it, is longer than the model's context.
+    pub fn too_long(prompt: usize, more: usize, context: usize) -> Self {
+        let message = format!(
+            "this model's longest context is {context} tokens, and the request asks for {}: {prompt} in the prompt, {more} \
+             after it",
+            prompt.saturating_add(more)
+        );
+        Self { code: Some("context_length_exceeded"), ..Self::field("prompt", message) }
+    }
+
+    /// No such model.
+    pub fn no_model(name: &str, there: &[&str]) -> Self {
+        let message = format!("there is no model {name:?}; there is {}", there.join(", "));
+        let kind = "invalid_request_error";
+        let param = Some("model".into());
+        Self { code: Some("model_not_found"), param, ..Self::new(StatusCode::NOT_FOUND, kind, message) }
+    }
+
+    /// Nothing is at this path.
+    pub fn no_route(path: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", format!("nothing is served at {path:?}"))
+    }
+
+    /// The path is served, but not by this method.
+    pub fn no_method(method: &str, path: &str) -> Self {
+        let message = format!("{path:?} takes no {method}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", message)
+    }
+
+    /// The body is longer than the server reads.
+    pub fn too_large(limit: usize) -> Self {
+        let message = format!("the body is longer than the {limit} bytes that this server reads");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", message)
+    }
+
+    /// The body did not come in time.
+    pub fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", "the body did not arrive in time")
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => {
+                let message = "more requests are waiting than this server lets wait; try again";
+                Self {
+                    code: Some("rate_limit_exceeded"),
+                    ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", message)
+                }
+            }
+            Refused::Ending => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "this server is shutting down")
+            }
+        }
+    }
+}
+
+impl From<Lost> for Refusal {
+    fn from(Lost: Lost) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "this server ended before the text did")
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: Error<'a>,
+}
+
+#[derive(Serialize)]
+struct Error<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: Option<&'a str>,
+}
+
+impl Refusal {
+    /// As JSON, in OpenAI's words.
+    pub fn to_json(&self) -> String {
+        let Self { kind, code, param, message, .. } = self;
+        let error = Error { message, r#type: kind, param: param.as_deref(), code: *code };
+        serde_json::to_string(&Body { error }).expect("strings are JSON")
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, [("content-type", "application/json")], self.to_json()).into_response();
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        }
+        response
+    }
+}

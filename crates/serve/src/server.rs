@@ -1,0 +1,176 @@
+//! The server: sockets, routes, engines, and their end.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::Request,
+    routing::{get, post},
+    serve::ListenerExt,
+};
+use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
+
+use crate::{
+    app::App,
+    engine::Engine,
+    error::{Result, ServeError},
+    loaded::Loaded,
+    openai, probes,
+    queue::Limits,
+    refusal::Refusal,
+};
+
+/// How long requests that are on their way when the server is to end are still taken in.
+const ON_THEIR_WAY: Duration = Duration::from_millis(100);
+
+/// How long the web side may take to tell clients that their texts are lost.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Where to listen, and how much to take in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// Address and port; port 0 is any free one.
+    pub address: SocketAddr,
+    /// Texts that a model writes at once; more wait.
+    pub texts: usize,
+    /// Texts that may wait for a model; more are refused (429).
+    pub queued_texts: usize,
+    /// Tokens of the prompts that may wait for a model.
+    pub queued_tokens: usize,
+    /// Bytes that are read of a request's body.
+    pub body_bytes: usize,
+    /// Time in which a request's body must arrive.
+    pub body_time: Duration,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            texts: 64,
+            queued_texts: 1024,
+            queued_tokens: 1 << 20,
+            body_bytes: 4 << 20,
+            body_time: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A server that answers. Dropped, it ends at once.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    app: Arc<App>,
+    engines: Vec<JoinHandle<()>>,
+    /// Whether to end.
+    ending: watch::Sender<bool>,
+    web: Option<tokio::task::JoinHandle<io::Result<()>>>,
+    /// `None` once it was shut down.
+    runtime: Option<Runtime>,
+}
+
+impl Server {
+    /// Serve `models`, each by its name. The steps of all are spread over the rayon pool that the caller finds or makes.
+    ///
+    /// # Errors
+    /// If nothing can listen at the address, two models have one name, or there is none.
+    pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
+        if models.is_empty() {
+            return Err(ServeError::NoModel);
+        }
+        for (index, model) in models.iter().enumerate() {
+            if models[..index].iter().any(|other| other.name == model.name) {
+                return Err(ServeError::SameName { name: model.name.clone() });
+            }
+        }
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).thread_name("web").enable_all().build().map_err(ServeError::Thread)?;
+        let bound = |source| ServeError::Bind { address: options.address, source };
+        let listener = runtime.block_on(TcpListener::bind(options.address)).map_err(bound)?;
+        let address = listener.local_addr().map_err(bound)?;
+        let limits = Limits { texts: options.queued_texts, tokens: options.queued_tokens };
+        let (mut engines, mut handles) = (vec![], vec![]);
+        for model in models {
+            let (engine, handle) =
+                Engine::start(Arc::new(model), options.texts.max(1), limits).map_err(ServeError::Thread)?;
+            engines.push(engine);
+            handles.push(handle);
+        }
+        let app = Arc::new(App::new(engines, options.body_bytes, options.body_time, options.queued_texts));
+        let (ending, mut ended) = watch::channel(false);
+        let listener = listener.tap_io(|stream| {
+            // events are written whole: to wait for more only delays them
+            let _ = stream.set_nodelay(true);
+        });
+        let serve = axum::serve(listener, router(app.clone())).with_graceful_shutdown(async move {
+            // an error is a sender that is gone, which ends the server too
+            let _ = ended.wait_for(|is_ending| *is_ending).await;
+        });
+        let web = runtime.spawn(async move { serve.await });
+        Ok(Self { address, app, engines: handles, ending, web: Some(web), runtime: Some(runtime) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether every engine runs, and ends its steps in time.
+    pub fn is_ready(&self) -> bool {
+        self.app.is_ready()
+    }
+
+    /// Take in nothing more but what is on its way, answer what was taken in, and end; soon after `limit` at the latest.
+    /// Returns whether all was answered.
+    pub fn drain(mut self, limit: Duration) -> bool {
+        thread::sleep(ON_THEIR_WAY.min(limit));
+        self.app.engines().iter().for_each(Engine::drain);
+        let _ = self.ending.send(true);
+        let (Some(runtime), Some(mut web)) = (&self.runtime, self.web.take()) else { return false };
+        let mut ends_in = |limit| runtime.block_on(async { tokio::time::timeout(limit, &mut web).await.is_ok() });
+        let all_is_answered = ends_in(limit);
+        if !all_is_answered {
+            self.app.engines().iter().for_each(Engine::abort);
+            ends_in(LAST_WORDS);
+        }
+        self.end();
+        all_is_answered
+    }
+
+    fn end(&mut self) {
+        self.app.engines().iter().for_each(Engine::abort);
+        for engine in self.engines.drain(..) {
+            // a panic was printed where it happened
+            let _ = engine.join();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/health", get(probes::health))
+        .route("/version", get(probes::version))
+        .route("/v1/models", get(openai::models))
+        .route("/v1/models/{*model}", get(openai::model))
+        .route("/v1/completions", post(openai::completions))
+        .fallback(|request: Request| async move { Refusal::no_route(request.uri().path()) })
+        .method_not_allowed_fallback(|request: Request| async move {
+            Refusal::no_method(request.method().as_str(), request.uri().path())
+        })
+        .with_state(app)
+}

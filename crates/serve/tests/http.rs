@@ -1,0 +1,270 @@
+//! A server on a socket, asked by HTTP clients.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use itera_runtime::{FinishReason, Model, OpenOptions, Sampler, SamplingConfig, Text};
+use itera_serve::{Loaded, ServeOptions, Server};
+use itera_testkit::uniform;
+use itera_tokenizer::{TokenId, Tokenizer};
+use serde_json::{Value, json};
+
+fn checkpoint() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../checkpoints/stories-75k.gguf")
+}
+
+fn start(options: ServeOptions) -> Server {
+    let model = Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
+    let options = ServeOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..options };
+    Server::start(vec![model], &options).expect("it starts")
+}
+
+/// Status and body of the response to `body`, and when to try again.
+fn post(server: &Server, path: &str, body: &str) -> (u16, String, Option<String>) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut response = agent.post(format!("http://{}{path}", server.address())).send(body).expect("a response");
+    let retry = response.headers().get("retry-after").map(|value| value.to_str().expect("ASCII").to_owned());
+    (response.status().as_u16(), response.body_mut().read_to_string().expect("a body"), retry)
+}
+
+#[track_caller]
+fn answer(server: &Server, request: &Value) -> Value {
+    let (status, body, _) = post(server, "/v1/completions", &request.to_string());
+    assert_eq!(status, 200, "{request}: {body}");
+    serde_json::from_str(&body).expect("JSON")
+}
+
+/// The events of a stream, and the whole of the texts that they tell, choice by choice.
+#[track_caller]
+fn stream(server: &Server, request: &Value) -> (Vec<Value>, Vec<String>) {
+    let (status, body, _) = post(server, "/v1/completions", &request.to_string());
+    assert_eq!(status, 200, "{request}: {body}");
+    let body = body.strip_suffix("data: [DONE]\n\n").expect("a stream says that it is done");
+    let events = body.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").expect("an event"));
+    let events: Vec<Value> = events.map(|event| serde_json::from_str(event).expect("JSON")).collect();
+    let mut texts: Vec<String> = vec![];
+    for choice in events.iter().flat_map(|event| event["choices"].as_array().expect("choices")) {
+        let index = choice["index"].as_u64().expect("an index") as usize;
+        texts.resize(texts.len().max(index + 1), String::new());
+        texts[index] += choice["text"].as_str().expect("a text");
+    }
+    (events, texts)
+}
+
+/// Send a request that is not awaited.
+fn send(server: &Server, request: &Value) -> TcpStream {
+    let mut socket = TcpStream::connect(server.address()).expect("it listens");
+    let body = request.to_string();
+    let len = body.len();
+    write!(socket, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n{body}").expect("sent");
+    socket
+}
+
+/// What the runtime says to a request alone.
+fn alone(model: &Model, tokenizer: &Tokenizer, request: &Value) -> (String, &'static str) {
+    let sampling = SamplingConfig {
+        temperature: request["temperature"].as_f64().unwrap_or(1.0),
+        top_p: request["top_p"].as_f64().unwrap_or(1.0),
+        seed: request["seed"].as_u64().unwrap_or(42),
+        ..SamplingConfig::default()
+    };
+    let stops: Vec<String> = request["stop"].as_str().map(str::to_owned).into_iter().collect();
+    let text = Text::new(model, tokenizer, request["prompt"].as_str().expect("one prompt")).expect("it fits");
+    let max_tokens = request["max_tokens"].as_u64().expect("a number") as usize;
+    let mut text = text.with_sampler(Sampler::new(&sampling, 0)).with_stops(&stops).with_max_tokens(max_tokens);
+    text.by_ref().for_each(drop);
+    let reason = match text.finish_reason() {
+        Some(FinishReason::Eos | FinishReason::Stop) => "stop",
+        _ => "length",
+    };
+    (text.into_completion().text, reason)
+}
+
+/// Request number `number`: any prompt, long or short, sampled or not, stopped or not.
+fn request(number: u64) -> Value {
+    let random = uniform(5, 0.0, 1.0, number);
+    let words = "Once upon a time there was a little dog who wanted to play with the big red ball in the park .";
+    let words: Vec<&str> = words.split(' ').collect();
+    let len = (random[0] * random[0] * 300.0) as usize;
+    let prompt: Vec<&str> = (0..len).map(|word| words[(word * 7 + number as usize) % words.len()]).collect();
+    let temperature = if random[2] < 0.3 { 0.0 } else { f64::from(random[2]) };
+    let mut request = json!({
+        "model": "stories", "prompt": prompt.join(" "), "max_tokens": 1 + (random[1] * 40.0) as u64,
+        "temperature": temperature, "seed": number,
+    });
+    if random[3] < 0.3 {
+        request["stop"] = [".", "dog", " a", "\n"][number as usize % 4].into();
+    }
+    if random[4] < 0.3 {
+        request["top_p"] = 0.9.into();
+    }
+    request
+}
+
+#[test]
+fn an_answer_is_the_text_that_the_request_gets_alone_whatever_else_is_asked() {
+    const CLIENTS: u64 = 8;
+    const REQUESTS: u64 = 20;
+    let server = start(ServeOptions { texts: 5, ..ServeOptions::default() });
+    let model = Model::open(checkpoint()).expect("the checkpoint opens");
+    let tokenizer = model.tokenizer().expect("with its tokenizer");
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (server, model, tokenizer) = (&server, &model, &tokenizer);
+            scope.spawn(move || {
+                for number in client * REQUESTS..(client + 1) * REQUESTS {
+                    let mut request = request(number);
+                    let (text, reason) = alone(model, tokenizer, &request);
+                    match number % 4 {
+                        0 => {
+                            request["stream"] = true.into();
+                            let (events, texts) = stream(server, &request);
+                            let last = &events.last().expect("an event")["choices"][0];
+                            assert_eq!((&texts[0], last["finish_reason"].as_str()), (&text, Some(reason)), "{request}");
+                        }
+                        1 => {
+                            (request["stream"], request["ignore_eos"]) = (true.into(), true.into());
+                            request["max_tokens"] = 2000.into();
+                            request["stop"] = Value::Null;
+                            let mut line = String::new();
+                            BufReader::new(send(server, &request)).read_line(&mut line).expect("a line");
+                            assert_eq!(line, "HTTP/1.1 200 OK\r\n", "{request}");
+                        }
+                        _ => {
+                            let answer = answer(server, &request);
+                            let choice = &answer["choices"][0];
+                            assert_eq!(choice["text"].as_str(), Some(text.as_str()), "{request}");
+                            assert_eq!(choice["finish_reason"].as_str(), Some(reason), "{request}");
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert!(server.is_ready());
+    assert!(server.drain(Duration::from_secs(30)), "nothing is left");
+}
+
+#[test]
+fn several_prompts_and_choices_are_those_of_one_each() {
+    let server = start(ServeOptions::default());
+    let request = |prompt: Value, more: Value| {
+        let mut request = json!({"model": "stories", "prompt": prompt, "max_tokens": 12, "seed": 7});
+        let fields = request.as_object_mut().expect("an object");
+        fields.extend(more.as_object().expect("an object").clone());
+        request
+    };
+    let ask = |prompt: Value, more: Value| answer(&server, &request(prompt, more));
+    let texts = |answer: &Value| -> Vec<String> {
+        let choices = answer["choices"].as_array().expect("choices").iter();
+        choices.map(|choice| choice["text"].as_str().expect("a text").to_owned()).collect()
+    };
+    let both = ask(json!(["The dog", "The cat"]), json!({"n": 3}));
+    let dog = ask(json!("The dog"), json!({"n": 3}));
+    let cat = ask(json!(["The cat"]), json!({"n": 3}));
+    assert_eq!(texts(&both), [texts(&dog), texts(&cat)].concat());
+    assert_eq!(texts(&dog)[0], texts(&ask(json!("The dog"), json!({})))[0]);
+    assert_ne!(texts(&dog)[0], texts(&dog)[1], "choices differ");
+    let prompt_tokens = |answer: &Value| answer["usage"]["prompt_tokens"].as_u64().expect("a count");
+    assert_eq!(prompt_tokens(&both), prompt_tokens(&dog) + prompt_tokens(&cat));
+    assert_eq!(both["usage"]["completion_tokens"], 72);
+
+    let streamed = json!({"n": 3, "stream": true, "stream_options": {"include_usage": true}});
+    let (events, streamed) = stream(&server, &request(json!(["The dog", "The cat"]), streamed));
+    assert_eq!(streamed, texts(&both));
+    assert_eq!(events.last().expect("an event")["usage"], both["usage"]);
+
+    let model = Model::open(checkpoint()).expect("the checkpoint opens");
+    let tokenizer = model.tokenizer().expect("with its tokenizer");
+    let ids: Vec<TokenId> = [tokenizer.bos()].into_iter().chain(tokenizer.encode("The dog")).collect();
+    let echoed = [format!("The dog{}", texts(&dog)[0])];
+    assert_eq!(texts(&ask(json!(ids), json!({"echo": true}))), echoed);
+    assert_eq!(stream(&server, &request(json!(ids), json!({"echo": true, "stream": true}))).1, echoed);
+}
+
+#[test]
+fn what_cannot_be_answered_is_refused_by_name() {
+    let server = start(ServeOptions { body_bytes: 10_000, ..ServeOptions::default() });
+    let refused = |body: &str, status: u16, param: Option<&str>, message: &str| {
+        let (found, body, _) = post(&server, "/v1/completions", body);
+        let error: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((found, error["error"]["param"].as_str()), (status, param), "{body}");
+        assert!(error["error"]["message"].as_str().is_some_and(|text| text.contains(message)), "{message}: {body}");
+    };
+    for (field, value) in [
+        ("temperature", "-1"),
+        ("temperature", "1e308"),
+        ("top_p", "0"),
+        ("top_p", "2"),
+        ("n", "0"),
+        ("n", "1000000000"),
+        ("max_tokens", "-1"),
+        ("max_tokens", "4294967296"),
+        ("stop", "[\"\"]"),
+        ("stop", "3"),
+        ("seed", "-1"),
+        ("logit_bias", "3"),
+        ("logprobs", "1000000"),
+        ("suffix", "\"x\""),
+        ("best_of", "2"),
+        ("stream_options", "{\"include_usage\": true}"),
+        ("prompt", "[]"),
+        ("prompt", "[1000000]"),
+        ("prompt", "[[1], \"a\", {}]"),
+    ] {
+        refused(&format!("{{\"model\": \"stories\", \"{field}\": {value}}}"), 400, Some(field), field);
+    }
+    let stops = vec!["a"; 65];
+    refused(&json!({"model": "stories", "stop": stops}).to_string(), 400, Some("stop"), "at most 64");
+    refused(r#"{"model": "stories", "logit_bias": {"520000": 1}}"#, 400, Some("logit_bias.520000"), "token");
+    refused(r#"{"model": "stories", "logit_bias": {"5": 1, "5": 1}}"#, 400, Some("logit_bias"), "duplicate");
+    refused(r#"{"model": "stories", "n": 1, "n": 1}"#, 400, None, "duplicate field `n`");
+    refused(r#"{"model": "stories", "max_new_tokens": 1}"#, 400, Some("max_new_tokens"), "unknown field");
+    refused(r#"{"model": "stories", "temperature": 1e400}"#, 400, None, "not JSON");
+    refused(r#"{"prompt": "a"}"#, 400, None, "missing field `model`");
+    refused(
+        r#"{"model": "stories", "max_tokens": 4096}"#,
+        400,
+        Some("prompt"),
+        "4096 tokens, and the request asks for 4097",
+    );
+    refused("{\"model\": \"stories\", \"prompt\": \"\u{1}\"}", 400, None, "not JSON");
+    refused(r#"{"model": "../stories"}"#, 404, Some("model"), "../stories");
+    refused(&"x".repeat(10_001), 413, None, "10000 bytes");
+    assert_eq!(post(&server, "/v1/completion", "{}").0, 404);
+    assert_eq!(post(&server, "/v1/models", "{}").0, 405);
+    // and it still answers
+    answer(&server, &json!({"model": "stories"}));
+}
+
+#[test]
+fn what_the_queue_does_not_hold_is_refused_at_once() {
+    let server = start(ServeOptions { texts: 1, queued_texts: 2, ..ServeOptions::default() });
+    let long = json!({"model": "stories", "max_tokens": 4000, "ignore_eos": true, "stream": true});
+    let mut open = vec![];
+    let mut refused = 0;
+    for _ in 0..6 {
+        let mut socket = send(&server, &long);
+        let mut head = [0; 12];
+        socket.read_exact(&mut head).expect("a head");
+        match &head {
+            b"HTTP/1.1 200" => open.push(socket),
+            b"HTTP/1.1 429" => refused += 1,
+            other => panic!("{}", String::from_utf8_lossy(other)),
+        }
+    }
+    assert!(refused > 0 && open.len() >= 3, "{refused} refused, {} open", open.len());
+    let (status, body, retry) = post(&server, "/v1/completions", &json!({"model": "stories", "n": 2}).to_string());
+    assert_eq!((status, retry.as_deref()), (429, Some("1")), "{body}");
+    // those who leave make room
+    drop(open);
+    let is_answered = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        post(&server, "/v1/completions", &json!({"model": "stories", "max_tokens": 2}).to_string()).0 == 200
+    });
+    assert!(is_answered, "no room after all have left");
+}

@@ -1,0 +1,39 @@
+"""OpenAI's own client against `itera serve`: python check_openai.py http://127.0.0.1:8000 MODEL (pip install openai)."""
+
+import sys
+
+from openai import BadRequestError, NotFoundError, OpenAI
+
+url, model = sys.argv[1:3]
+client = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+
+assert model in [entry.id for entry in client.models.list()], "the model is listed"
+assert client.models.retrieve(model).id == model
+
+request = dict(model=model, prompt="Once upon a time", max_tokens=40, temperature=0.8, seed=7)
+whole = client.completions.create(**request)
+choice = whole.choices[0]
+assert choice.finish_reason in ("stop", "length") and choice.text
+assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
+assert client.completions.create(**request).choices[0].text == choice.text, "asked again"
+
+events = list(client.completions.create(**request, stream=True, stream_options={"include_usage": True}))
+assert "".join(part.text for event in events for part in event.choices) == choice.text, "streamed"
+assert events[-1].usage == whole.usage
+assert {event.system_fingerprint for event in events} == {whole.system_fingerprint}
+
+several = client.completions.create(**{**request, "prompt": ["The dog", "The cat"]}, n=2)
+assert [part.index for part in several.choices] == [0, 1, 2, 3]
+stopped = client.completions.create(**request, stop=["."])
+assert stopped.choices[0].text == choice.text.split(".")[0]
+greedy = client.completions.create(**{**request, "temperature": 0}, extra_body={"top_k": 1})
+assert greedy.choices[0].text
+
+for wrong, error in [({"model": "none"}, NotFoundError), ({"temperature": -1}, BadRequestError)]:
+    try:
+        client.completions.create(**{**request, **wrong})
+    except error as refused:
+        assert refused.body["param"] == next(iter(wrong)), refused.body
+    else:
+        raise AssertionError(f"{wrong} was answered")
+print(f"ok: {choice.text!r}")

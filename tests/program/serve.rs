@@ -1,0 +1,189 @@
+//! `itera serve`: from its first line to its last signal.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, ChildStderr, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::support::{Workplace, borrowed};
+
+/// A server that is killed when it is dropped.
+struct Running {
+    child: Child,
+    lines: BufReader<ChildStderr>,
+    address: String,
+}
+
+impl Running {
+    fn start(here: &Workplace, args: &[&str]) -> Self {
+        let args = [&["serve", "--port", "0"], args].concat();
+        let mut child = here.command(&args).stderr(Stdio::piped()).spawn().expect("it starts");
+        let lines = BufReader::new(child.stderr.take().expect("standard error is piped"));
+        let mut server = Self { child, lines, address: String::new() };
+        while server.address.is_empty() {
+            let line = server.line();
+            assert_ne!(line, "", "it listens before it ends");
+            if let Some((_, address)) = line.trim_end().split_once("listening at http://") {
+                server.address = address.into();
+            }
+        }
+        server
+    }
+
+    /// The next line that it says.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("UTF-8");
+        line
+    }
+
+    /// The socket of a request that was sent.
+    fn ask(&self, request: &Value) -> TcpStream {
+        let body = request.to_string();
+        let mut socket = TcpStream::connect(&self.address).expect("it listens");
+        let head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length";
+        write!(socket, "{head}: {}\r\n\r\n{body}", body.len()).expect("sent");
+        socket
+    }
+
+    fn answer(&self, request: &Value) -> Value {
+        json_of(self.ask(request))
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it is there");
+    }
+
+    /// Its exit code, and its last words.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.lines.read_to_string(&mut said).expect("UTF-8");
+        (self.child.wait().expect("it ends").code(), said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The rest of what comes over a socket.
+fn rest(mut socket: TcpStream) -> String {
+    let mut response = String::new();
+    socket.read_to_string(&mut response).expect("UTF-8");
+    response
+}
+
+fn json_of(socket: TcpStream) -> Value {
+    let response = rest(socket);
+    let (head, body) = response.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200"), "{response}");
+    serde_json::from_str(body).expect("JSON")
+}
+
+fn checkpoint() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("checkpoints/stories-75k.gguf").to_string_lossy().into_owned()
+}
+
+/// A run whose texts have no end: no layer looks back.
+fn endless() -> Workplace {
+    let here = Workplace::new();
+    let changes = ["--set", "train.steps=5", "--set", "model.attention_layers=[]"];
+    here.ok(&borrowed(&here.train("runs/endless", &changes)));
+    here
+}
+
+#[test]
+fn it_says_what_generate_says() {
+    let here = Workplace::new();
+    let model = checkpoint();
+    let line = here.ok(&["generate", &model, "-p", "The dog", "-n", "30", "--seed", "5", "--top-p", "0.9", "--json"]);
+    let expected: Value = serde_json::from_str(&line).expect("JSON");
+    let server = Running::start(&here, &[&model, &format!("other={model}")]);
+    for name in ["stories-75k", "other"] {
+        let answer = server.answer(&json!({
+            "model": name, "prompt": "The dog", "max_tokens": 30, "seed": 5, "top_p": 0.9, "temperature": 0.8,
+        }));
+        assert_eq!(answer["choices"][0]["text"], expected["text"]);
+        assert_eq!(answer["usage"], expected["usage"]);
+    }
+    let error = here.fails(1, &["serve", &model, &model, "--port", "0"]);
+    assert!(error.contains("two models are called `stories-75k`") && error.contains("hint: name one"), "{error}");
+    let port = server.address.split_once(':').expect("a port").1;
+    let error = here.fails(1, &["serve", &model, "--port", port]);
+    assert!(
+        error.contains(&format!("cannot listen at 127.0.0.1:{port}")) && error.contains("another --port"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_was_asked_before_sigterm_is_answered() {
+    let here = Workplace::new();
+    let server = Running::start(&here, &[&checkpoint()]);
+    let request = |stream: bool| {
+        json!({
+            "model": "stories-75k", "prompt": "The dog", "max_tokens": 3000, "ignore_eos": true, "stream": stream,
+        })
+    };
+    let whole = server.answer(&request(false));
+    let under_way: Vec<TcpStream> = (0..4).map(|_| server.ask(&request(false))).collect();
+    let mut streamed = server.ask(&request(true));
+    let mut begun = [0; 400];
+    streamed.read_exact(&mut begun).expect("it begins");
+    server.signal(Signal::TERM);
+    for socket in under_way {
+        assert_eq!(json_of(socket)["choices"][0]["text"], whole["choices"][0]["text"]);
+    }
+    assert!(rest(streamed).contains("data: [DONE]"));
+    let address = server.address.clone();
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(TcpStream::connect(address).is_err(), "nothing listens any more");
+}
+
+#[test]
+fn who_leaves_makes_room_and_what_never_ends_is_ended() {
+    let here = endless();
+    let server = Running::start(&here, &["runs/endless", "--max-batch", "1", "--drain", "1"]);
+    let endless = json!({"model": "endless", "max_tokens": u32::MAX, "ignore_eos": true, "stream": true});
+    let short = json!({"model": "endless", "max_tokens": 3, "ignore_eos": true});
+    let expected = server.answer(&short);
+    let mut under_way = server.ask(&endless);
+    under_way.read_exact(&mut [0; 400]).expect("it begins");
+    let queued = server.ask(&endless);
+    let waiting = server.ask(&short);
+    drop((under_way, queued));
+    assert_eq!(json_of(waiting)["choices"], expected["choices"], "after those who left");
+
+    let mut under_way = server.ask(&endless);
+    under_way.read_exact(&mut [0; 400]).expect("it begins");
+    let waiting = server.ask(&short);
+    server.signal(Signal::TERM);
+    assert!(rest(under_way).contains("this server ended before the text did"));
+    let refused = rest(waiting);
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"), "{refused}");
+    let (code, said) = server.end();
+    assert_eq!(code, Some(1));
+    assert!(said.contains("not all was answered in 1 s"), "{said}");
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let here = endless();
+    let mut server = Running::start(&here, &["runs/endless", "--drain", "1000"]);
+    let mut under_way =
+        server.ask(&json!({"model": "endless", "max_tokens": u32::MAX, "stream": true, "ignore_eos": true}));
+    under_way.read_exact(&mut [0; 400]).expect("it begins");
+    server.signal(Signal::INT);
+    assert!(server.line().contains("in 1000 s at most"));
+    server.signal(Signal::INT);
+    assert_eq!(server.end().0, Some(130));
+}
