@@ -112,9 +112,10 @@ fn step<'t, 'm: 't>(model: &'m Model, texts: impl IntoIterator<Item = &'t mut Te
 
 /// A token more of each of `texts`, which were not read to the end.
 fn step_part(model: &Model, texts: &mut [&mut Text<'_>], work: &mut Workspace) {
-    // those whose prompts go on have no use for logits
-    texts.sort_by_key(|text| text.unread().len() > 1);
-    let choosing = texts.iter().filter(|text| text.unread().len() == 1).count();
+    // others, whose prompts go on, have no use for logits
+    let wants_logits = |text: &Text<'_>| text.unread().len() == 1 || text.wants_all_logits();
+    texts.sort_by_key(|text| !wants_logits(text));
+    let wanting = texts.iter().filter(|text| wants_logits(text)).count();
     if let [text] = texts {
         model.forward(&[text.unread()[0]], &mut Past::Steps(&mut [text.state_mut()]), work);
     } else {
@@ -123,9 +124,12 @@ fn step_part(model: &Model, texts: &mut [&mut Text<'_>], work: &mut Workspace) {
         model.forward(&tokens, &mut Past::Steps(&mut states), work);
     }
     texts.iter_mut().for_each(|text| text.has_read(1));
-    if choosing > 0 {
-        let logits = model.logits(Form::Steps, 0, choosing, work).chunks_exact_mut(model.config().vocab_size);
-        texts.iter_mut().zip(logits).for_each(|(text, logits)| text.choose(logits));
+    if wanting > 0 {
+        let logits = model.logits(Form::Steps, 0, wanting, work).chunks_exact_mut(model.config().vocab_size);
+        texts.iter_mut().zip(logits).for_each(|(text, logits)| match text.unread().is_empty() {
+            true => text.choose(logits),
+            false => text.note(text.seen(), logits),
+        });
     }
 }
 
@@ -137,6 +141,16 @@ fn read(model: &Model, chunks: &mut [(&mut Text<'_>, usize)], work: &mut Workspa
     model.forward(&tokens, &mut Past::Chunks(&mut past), work);
     let mut end = 0;
     for (text, len) in chunks {
+        if text.wants_all_logits() {
+            // what follows the last token is chosen, where no other token follows it in the prompt
+            let noted = (*len).min(text.unread().len() - 1);
+            model.logits_at_once(noted, |first, count| {
+                let logits = model.logits(Form::Chunk, end + first, count, work);
+                for (row, logits) in logits.chunks_exact(model.config().vocab_size).enumerate() {
+                    text.note(text.seen() + first + row + 1, logits);
+                }
+            });
+        }
         end += *len;
         text.has_read(*len);
         if text.unread().is_empty() {

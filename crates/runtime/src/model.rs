@@ -215,13 +215,16 @@ impl Model {
         mut each: impl FnMut(usize, &[f32]) + Send,
     ) -> Result<()> {
         self.check(state, tokens)?;
-        let at_once = (LOGITS / self.config().vocab_size).clamp(1, OpenOptions::UBATCH_SIZE);
         self.run(state, tokens, work, |form, start, len, work| {
-            for first in (0..len).step_by(at_once) {
-                each(start + first, self.logits(form, first, at_once.min(len - first), work));
-            }
+            self.logits_at_once(len, |first, count| each(start + first, self.logits(form, first, count, work)));
         });
         Ok(())
+    }
+
+    /// Cut `len` rows so that the logits of each part are in memory at once: `each` gets its first row, and how many it has.
+    pub(crate) fn logits_at_once(&self, len: usize, mut each: impl FnMut(usize, usize)) {
+        let at_once = (LOGITS / self.config().vocab_size).clamp(1, OpenOptions::UBATCH_SIZE);
+        (0..len).step_by(at_once).for_each(|first| each(first, at_once.min(len - first)));
     }
 
     /// All of `tokens`, piece by piece; `after` each gets its form, where it starts and its length.

@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{
     error::Result,
+    logprobs::{Logprobs, TokenLogprob},
     model::{Model, Piece},
     sampling::Sampler,
     state::State,
@@ -73,6 +74,7 @@ pub struct Text<'m> {
     /// Of `text`, what [`Text::piece`] has given.
     told: usize,
     finish_reason: Option<FinishReason>,
+    logprobs: Option<Logprobs>,
     /// For a text that goes on alone.
     pub(crate) buffers: Option<Box<Buffers>>,
 }
@@ -184,6 +186,7 @@ impl<'m> Text<'m> {
             text: String::new(),
             told: 0,
             finish_reason: None,
+            logprobs: None,
             buffers: None,
         })
     }
@@ -195,7 +198,8 @@ impl<'m> Text<'m> {
 
     /// The same, of at most so many tokens after the prompt.
     pub fn with_max_tokens(self, max_tokens: usize) -> Self {
-        let finish_reason = (max_tokens == 0).then_some(FinishReason::Length);
+        let is_done = max_tokens == 0 && !self.wants_all_logits();
+        let finish_reason = is_done.then_some(FinishReason::Length);
         Self { max_tokens, finish_reason, ..self }
     }
 
@@ -208,6 +212,19 @@ impl<'m> Text<'m> {
     /// stop nothing.
     pub fn with_stops(self, stops: &[String]) -> Self {
         Self { stops: StopText::new(stops), ..self }
+    }
+
+    /// The same, which keeps of each token how likely it was, and the `top` most likely ones in its place: of those that are
+    /// chosen, and `of_prompt` of those of the prompt too, which is then read even where nothing is to follow it.
+    pub fn with_logprobs(self, top: usize, of_prompt: bool) -> Self {
+        let first = TokenLogprob { id: self.ids[0], logprob: None, top: vec![] };
+        let (found, finish_reason) = if of_prompt { (vec![first], None) } else { (vec![], self.finish_reason) };
+        Self { logprobs: Some(Logprobs { top, of_prompt, found }), finish_reason, ..self }
+    }
+
+    /// How likely the tokens were that came since the last call, in order; none unless they are kept.
+    pub fn take_logprobs(&mut self) -> Vec<TokenLogprob> {
+        self.logprobs.as_mut().map_or(vec![], |logprobs| std::mem::take(&mut logprobs.found))
     }
 
     /// The tokens chosen so far.
@@ -273,9 +290,34 @@ impl<'m> Text<'m> {
         self.seen += count;
     }
 
+    /// Whether the logits after each token of its prompt are wanted, not only those after the last.
+    pub(crate) fn wants_all_logits(&self) -> bool {
+        self.logprobs.as_ref().is_some_and(|logprobs| logprobs.of_prompt)
+    }
+
+    /// Note how likely the token at `position` of the prompt was by the `logits` [v] before it.
+    pub(crate) fn note(&mut self, position: usize, logits: &[f32]) {
+        if let Some(logprobs) = &mut self.logprobs {
+            logprobs.found.push(TokenLogprob::new(logits, self.ids[position], logprobs.top));
+        }
+    }
+
+    /// Tokens that the state has seen.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen
+    }
+
     /// Choose the token that follows all that was read.
     pub(crate) fn choose(&mut self, logits: &mut [f32]) {
+        if self.max_tokens == 0 {
+            self.finish_reason = Some(FinishReason::Length);
+            return;
+        }
+        let before = self.logprobs.as_ref().map(|_| logits.to_vec());
         let id = self.sampler.choose(logits, &self.ids);
+        if let (Some(logprobs), Some(before)) = (&mut self.logprobs, before) {
+            logprobs.found.push(TokenLogprob::new(&before, id, logprobs.top));
+        }
         self.ids.push(id);
         self.finish_reason = self.reason_after(id);
         if self.finish_reason.is_some()

@@ -18,7 +18,7 @@ use std::{
 use itera_runtime::{Batch, Sampler, Text};
 
 use crate::{
-    job::Job,
+    job::{Job, Logprobs},
     loaded::Loaded,
     outbox::{Reader, Writer, outbox},
     queue::{Limits, Next, Queue, Refused, Waiting},
@@ -66,6 +66,11 @@ impl Engine {
     /// The model.
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
+    }
+
+    /// The model, for who needs it for longer than the engine is there.
+    pub fn shared(&self) -> Arc<Loaded> {
+        self.loaded.clone()
     }
 
     /// Have texts written, all of them or none.
@@ -137,7 +142,10 @@ impl<'m> Running<'m> {
     fn begin(loaded: &'m Loaded, Waiting { job, writer }: Waiting) -> Option<Self> {
         let text = Text::of_tokens(&loaded.model, &loaded.tokenizer, &job.prompt).ok()?;
         let text = text.with_sampler(Sampler::new(&job.sampling, job.choice));
-        let text = text.with_stops(&job.stops).with_max_tokens(job.max_tokens);
+        let mut text = text.with_stops(&job.stops).with_max_tokens(job.max_tokens);
+        if let Some(Logprobs { top, of_prompt }) = job.logprobs {
+            text = text.with_logprobs(top, of_prompt);
+        }
         Some(Self { text, writer, is_streamed: job.is_streamed })
     }
 
@@ -152,12 +160,14 @@ impl<'m> Running<'m> {
 
     fn tell(&mut self) {
         if self.is_streamed {
-            self.writer.push(self.text.piece());
+            let logprobs = self.text.take_logprobs();
+            self.writer.push(self.text.piece(), logprobs);
         }
     }
 
-    fn end(self) {
+    fn end(mut self) {
         if self.text.finish_reason().is_some() {
+            self.writer.push("", self.text.take_logprobs());
             self.writer.end(self.text.into_completion());
         }
     }

@@ -3,6 +3,14 @@
 use itera_runtime::SamplingConfig;
 use itera_tokenizer::TokenId;
 
+/// What is to be told of each token: how likely it was, and so many of the most likely ones in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Logprobs {
+    pub top: usize,
+    /// Whether tokens of the prompt are told of too.
+    pub of_prompt: bool,
+}
+
 /// One text to write. Nothing else decides its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -13,6 +21,7 @@ pub(crate) struct Job {
     pub choice: u64,
     pub stops: Vec<String>,
     pub max_tokens: usize,
+    pub logprobs: Option<Logprobs>,
     /// Whether pieces are wanted before the text is done.
     pub is_streamed: bool,
 }

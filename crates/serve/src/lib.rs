@@ -24,7 +24,6 @@ mod answer;
 mod app;
 mod engine;
 mod error;
-mod events;
 mod job;
 mod json;
 mod loaded;

@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use itera_runtime::Completion;
+use itera_runtime::{Completion, TokenLogprob};
 
 /// Bytes of text that wait for a reader before its text pauses.
 const FULL: usize = 16 << 10;
@@ -22,6 +22,7 @@ const FULL: usize = 16 << 10;
 #[derive(Debug, Default)]
 struct Outbox {
     text: String,
+    logprobs: Vec<TokenLogprob>,
     end: Option<Result<Completion, Lost>>,
     is_ended: bool,
     reader: Option<Waker>,
@@ -36,6 +37,8 @@ pub(crate) struct Lost;
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub text: String,
+    /// Of its tokens, where they were asked for.
+    pub logprobs: Vec<TokenLogprob>,
     /// With the last piece, all of it.
     pub end: Option<Result<Completion, Lost>>,
 }
@@ -64,10 +67,11 @@ fn lock(outbox: &Mutex<Outbox>) -> MutexGuard<'_, Outbox> {
 
 impl Writer {
     /// More of the text.
-    pub fn push(&self, piece: &str) {
-        if !piece.is_empty() {
+    pub fn push(&self, piece: &str, logprobs: Vec<TokenLogprob>) {
+        if !piece.is_empty() || !logprobs.is_empty() {
             let mut outbox = lock(&self.0);
             outbox.text.push_str(piece);
+            outbox.logprobs.extend(logprobs);
             wake(outbox);
         }
     }
@@ -113,13 +117,18 @@ fn wake(mut outbox: MutexGuard<'_, Outbox>) {
 impl Reader {
     /// What was written since the last piece, once there is something.
     pub fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
-        let mut outbox = lock(&self.outbox);
-        if outbox.text.is_empty() && outbox.end.is_none() {
+        let mut guard = lock(&self.outbox);
+        let outbox = &mut *guard;
+        if outbox.text.is_empty() && outbox.logprobs.is_empty() && outbox.end.is_none() {
             outbox.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let piece = Piece { text: mem::take(&mut outbox.text), end: outbox.end.take() };
-        drop(outbox);
+        let piece = Piece {
+            text: mem::take(&mut outbox.text),
+            logprobs: mem::take(&mut outbox.logprobs),
+            end: outbox.end.take(),
+        };
+        drop(guard);
         if piece.text.len() >= FULL {
             (self.wake_engine)();
         }
@@ -127,10 +136,13 @@ impl Reader {
     }
 
     /// The whole text, of a job that is not streamed.
-    pub async fn whole(mut self) -> Result<Completion, Lost> {
+    pub async fn whole(mut self) -> Result<(Completion, Vec<TokenLogprob>), Lost> {
+        let mut logprobs = vec![];
         loop {
-            if let Some(end) = std::future::poll_fn(|context| self.poll_take(context)).await.end {
-                return end;
+            let piece = std::future::poll_fn(|context| self.poll_take(context)).await;
+            logprobs.extend(piece.logprobs);
+            if let Some(end) = piece.end {
+                return end.map(|completion| (completion, logprobs));
             }
         }
     }

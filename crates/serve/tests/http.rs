@@ -187,6 +187,56 @@ fn several_prompts_and_choices_are_those_of_one_each() {
 }
 
 #[test]
+fn tokens_of_prompt_and_text_have_the_probabilities_that_the_score_adds_up() {
+    let server = start(ServeOptions::default());
+    let model = Model::open(checkpoint()).expect("the checkpoint opens");
+    let tokenizer = model.tokenizer().expect("with its tokenizer");
+    let story = "Once upon a time there was a dog. He saw a cat. \"Hello\", said the dog. ".repeat(8);
+    let ids: Vec<TokenId> =
+        [tokenizer.bos()].into_iter().chain(tokenizer.encode(&story)).chain([tokenizer.eos()]).collect();
+    let request = json!({"model": "stories", "prompt": ids, "max_tokens": 0, "echo": true, "logprobs": 2});
+    let scored = answer(&server, &request);
+    let list = &scored["choices"][0]["logprobs"];
+    let logprobs = list["token_logprobs"].as_array().expect("a list");
+    assert_eq!((logprobs.len(), &logprobs[0], &list["top_logprobs"][0]), (ids.len(), &Value::Null, &Value::Null));
+    let nats: f64 = logprobs[1..].iter().map(|logprob| -logprob.as_f64().expect("a number")).sum();
+    let score = model.score_documents(&tokenizer, &[&story], &|| ()).expect("a score").score;
+    assert!((nats - score.nats).abs() < 1e-6 * score.nats, "{nats} and {}", score.nats);
+    assert_eq!(scored["choices"][0]["text"].as_str(), Some(story.as_str()));
+    assert_eq!(scored["usage"]["completion_tokens"], 0);
+    let text = |list: &Value| {
+        list["tokens"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|token| token.as_str().expect("a text"))
+            .collect::<String>()
+    };
+    assert_eq!(text(list), format!("<|endoftext|>{story}<|endoftext|>"));
+    let offsets: Vec<u64> =
+        list["text_offset"].as_array().expect("a list").iter().map(|at| at.as_u64().expect("a count")).collect();
+    assert_eq!((offsets[0], offsets[1], *offsets.last().expect("one")), (0, 0, story.len() as u64));
+
+    // of a text alone, streamed or not; with the greedy one the most likely is the one that was chosen
+    let mut request =
+        json!({"model": "stories", "prompt": "The dog", "max_tokens": 9, "temperature": 0, "logprobs": 0});
+    let whole = answer(&server, &request);
+    let list = &whole["choices"][0]["logprobs"];
+    assert_eq!(text(list), whole["choices"][0]["text"].as_str().expect("a text"));
+    for (token, top) in
+        list["tokens"].as_array().expect("a list").iter().zip(list["top_logprobs"].as_array().expect("a list"))
+    {
+        assert_eq!(top.as_object().expect("an object").keys().collect::<Vec<_>>(), [token.as_str().expect("a text")]);
+    }
+    request["stream"] = true.into();
+    let (events, _) = stream(&server, &request);
+    for key in ["tokens", "token_logprobs", "text_offset"] {
+        let lists = events.iter().map(|event| event["choices"][0]["logprobs"][key].as_array().expect("a list").clone());
+        assert_eq!(Value::from(lists.collect::<Vec<_>>().concat()), list[key], "{key}");
+    }
+}
+
+#[test]
 fn what_cannot_be_answered_is_refused_by_name() {
     let server = start(ServeOptions { body_bytes: 10_000, ..ServeOptions::default() });
     let refused = |body: &str, status: u16, param: Option<&str>, message: &str| {
@@ -208,7 +258,7 @@ fn what_cannot_be_answered_is_refused_by_name() {
         ("stop", "3"),
         ("seed", "-1"),
         ("logit_bias", "3"),
-        ("logprobs", "1000000"),
+        ("logprobs", "21"),
         ("suffix", "\"x\""),
         ("best_of", "2"),
         ("stream_options", "{\"include_usage\": true}"),

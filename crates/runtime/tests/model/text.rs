@@ -295,3 +295,41 @@ fn documents_longer_than_the_context_are_scored_in_windows() {
     let found = endless.score_documents(&tokenizer, &[text.as_str()], &|| ()).expect("a score");
     assert_eq!(found.windows, None, "without attention no document is too long");
 }
+
+#[test]
+fn a_text_knows_how_likely_its_tokens_were() {
+    let model = random_model(&named("hybrid"), 7);
+    let v = model.config().vocab_size;
+    let ids: Vec<TokenId> = (0..300).map(|at| TokenId(at * 37 % 250)).collect();
+    let text = |len: usize, max_tokens: usize| {
+        let text = Text::of_ids(&model, &ids[..len]).expect("a text").with_max_tokens(max_tokens);
+        text.with_sampler(Sampler::new(&SamplingConfig::default(), len as u64)).with_logprobs(3, true)
+    };
+    let mut texts: Vec<Text<'_>> = [1, 5, 40, 300].into_iter().flat_map(|len| [text(len, 0), text(len, 4)]).collect();
+    let mut batch = Batch::new(&model);
+    while batch.step(&mut texts) {}
+    for (mut text, len) in texts.into_iter().zip([1, 1, 5, 5, 40, 40, 300, 300]) {
+        let found = text.take_logprobs();
+        let all = [&ids[..len], text.ids()].concat();
+        assert_eq!(text.finish_reason(), Some(FinishReason::Length));
+        assert_eq!(found.iter().map(|token| token.id).collect::<Vec<_>>(), all);
+        assert_eq!((found[0].logprob, found[0].top.len()), (None, 0), "nothing is before the first");
+        let mut expected = vec![];
+        let mut state = model.new_state();
+        let mut keep = |_: usize, logits: &[f32]| expected.extend_from_slice(logits);
+        model.prefill_all(&mut state, &all, &mut model.workspace(), &mut keep).expect("logits");
+        for (token, logits) in found[1..].iter().zip(expected.chunks_exact(v)) {
+            let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+            let logprob = |id: TokenId| (f64::from(logits[id.index()]) - sum.ln()) as f32;
+            assert_close("logprob", &[token.logprob.expect("one")], &[logprob(token.id)], 1e-4);
+            assert_eq!(token.top[0].0, argmax(logits));
+            let tops: Vec<f32> = token.top.iter().map(|(_, logprob)| *logprob).collect();
+            assert_close("top", &tops, &token.top.iter().map(|(id, _)| logprob(*id)).collect::<Vec<_>>(), 1e-4);
+            assert!(tops.len() == 3 && tops.is_sorted_by(|a, b| a >= b), "{tops:?}");
+        }
+        assert!(text.take_logprobs().is_empty(), "each is told once");
+    }
+    let mut chosen = Text::of_ids(&model, &ids[..5]).expect("a text").with_max_tokens(4).with_logprobs(0, false);
+    chosen.by_ref().for_each(drop);
+    assert_eq!(chosen.take_logprobs().len(), 4, "of those chosen alone");
+}

@@ -18,15 +18,22 @@ use crate::{
     answer::{Head, NO_TOKENS, add_usage, finish_reason},
     app::App,
     engine::Engine,
-    events::Events,
-    job::Job,
+    job::{Job, Logprobs},
     json::{self, Object},
-    openai::prompt::{Prompt, Prompts},
+    openai::{
+        choice::Choice,
+        events::Events,
+        logprobs::Lister,
+        prompt::{Prompt, Prompts},
+    },
     refusal::Refusal,
 };
 
 /// Texts that stop a completion.
 const STOPS: usize = 64;
+
+/// Most likely tokens that are told of in the place of each.
+const TOP_LOGPROBS: u32 = 20;
 
 /// The body of a request. Absent and null are the same: the default.
 #[derive(Debug, Deserialize)]
@@ -52,10 +59,10 @@ struct Request {
     // says who asks, and changes no answer
     #[serde(rename = "user")]
     _user: Option<String>,
+    logprobs: Option<u32>,
     // of OpenAI, and not built: only the values that ask for nothing
     suffix: Option<String>,
     best_of: Option<u32>,
-    logprobs: Option<u32>,
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
 }
@@ -84,16 +91,8 @@ impl<'de> Deserialize<'de> for Stops {
 struct Answer {
     #[serde(flatten)]
     head: Head,
-    choices: Vec<Choice>,
+    choices: Vec<Choice<'static>>,
     usage: Usage,
-}
-
-#[derive(Serialize)]
-struct Choice {
-    index: usize,
-    text: String,
-    logprobs: Option<()>,
-    finish_reason: Option<&'static str>,
 }
 
 /// Continue prompts.
@@ -107,18 +106,20 @@ pub(crate) async fn completions(State(app): State<Arc<App>>, body: Body) -> Resu
     let head = Head::new("cmpl", "text_completion", &loaded.name, &loaded.fingerprint);
     let choices = request.choices();
     if request.stream == Some(true) {
-        let with_usage = request.stream_options.and_then(|options| options.include_usage) == Some(true);
-        let events = Events::new(&head, readers, echoes, choices, with_usage);
+        let with_usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
+        let texts = readers.into_iter().zip(echoes).map(|(reader, echo)| (reader, echo, request.lister(engine)));
+        let events = Events::new(&head, texts, choices, with_usage);
         let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::new(events)).into_response());
     }
     let mut answer = Answer { head, choices: vec![], usage: NO_TOKENS };
     for (index, (reader, echo)) in readers.into_iter().zip(echoes).enumerate() {
-        let completion = reader.whole().await?;
+        let (completion, logprobs) = reader.whole().await?;
         add_usage(&mut answer.usage, completion.usage, index.is_multiple_of(choices));
-        let text = echo + &completion.text;
+        let text = (echo + &completion.text).into();
+        let logprobs = request.lister(engine).map(|mut lister| lister.list(&logprobs));
         let finish_reason = completion.finish_reason.map(finish_reason);
-        answer.choices.push(Choice { index, text, logprobs: None, finish_reason });
+        answer.choices.push(Choice { index, text, logprobs, finish_reason });
     }
     Ok(Json(answer).into_response())
 }
@@ -127,6 +128,11 @@ impl Request {
     /// Texts a prompt.
     fn choices(&self) -> usize {
         self.n.unwrap_or(1) as usize
+    }
+
+    /// What tells how likely the tokens of a text were, where that is asked for.
+    fn lister(&self, engine: &Engine) -> Option<Lister> {
+        self.logprobs.map(|_| Lister::new(engine.shared()))
     }
 
     fn prompts(&self) -> Vec<Prompt> {
@@ -158,6 +164,11 @@ impl Request {
         if self.stream_options.is_some() && self.stream != Some(true) {
             return Err(Refusal::field("stream_options", "stream_options: only a stream has them"));
         }
+        if self.logprobs.is_some_and(|top| top > TOP_LOGPROBS) {
+            return Err(Refusal::field("logprobs", format!("logprobs: expected 0 to {TOP_LOGPROBS}")));
+        }
+        let of_prompt = self.echo == Some(true);
+        let logprobs = self.logprobs.map(|top| Logprobs { top: top as usize, of_prompt });
         let sampling = self.sampling(engine)?;
         let max_tokens = self.max_tokens.unwrap_or(16) as usize;
         let mut jobs = vec![];
@@ -169,6 +180,7 @@ impl Request {
                 choice: choice as u64,
                 stops: stops.to_vec(),
                 max_tokens,
+                logprobs,
                 is_streamed: self.stream == Some(true),
             }));
         }
@@ -179,7 +191,6 @@ impl Request {
         let asked = [
             ("suffix", self.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty())),
             ("best_of", self.best_of.is_some_and(|best_of| best_of as usize != self.choices())),
-            ("logprobs", self.logprobs.is_some()),
             ("presence_penalty", self.presence_penalty.is_some_and(|penalty| penalty != 0.0)),
             ("frequency_penalty", self.frequency_penalty.is_some_and(|penalty| penalty != 0.0)),
         ];

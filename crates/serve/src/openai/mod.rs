@@ -1,6 +1,9 @@
 //! OpenAI's API: `/v1/models`, `/v1/completions`.
 
+mod choice;
 mod completions;
+mod events;
+mod logprobs;
 mod models;
 mod prompt;
 

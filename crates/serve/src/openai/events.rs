@@ -18,16 +18,16 @@ use std::{
 use axum::body::{Bytes, HttpBody};
 use http_body::Frame;
 use itera_runtime::Usage;
-use serde::Serialize;
 
 use crate::{
     answer::{Head, NO_TOKENS, add_usage, finish_reason},
+    openai::{choice::Choice, logprobs::Lister},
     outbox::Reader,
     refusal::Refusal,
 };
 
 /// The body of a response. Dropped, as when the client leaves, it ends its texts.
-pub(crate) struct Events {
+pub(super) struct Events {
     /// An event up to its choices, without the brace that ends the object.
     head: String,
     texts: Vec<Streamed>,
@@ -43,21 +43,20 @@ struct Streamed {
     reader: Option<Reader>,
     /// What was not sent yet and is no part of the text: its prompt, where that is asked for.
     echo: String,
-}
-
-#[derive(Serialize)]
-struct Choice<'a> {
-    index: usize,
-    text: &'a str,
-    logprobs: Option<()>,
-    finish_reason: Option<&'static str>,
+    /// Tells how likely its tokens were, where that is asked for.
+    lister: Option<Lister>,
 }
 
 impl Events {
-    /// The texts of `readers`, each after its echo; every `choices` of them continue one prompt. `with_usage` adds an event
-    /// that counts tokens.
-    pub fn new(head: &Head, readers: Vec<Reader>, echoes: Vec<String>, choices: usize, with_usage: bool) -> Self {
-        let texts = readers.into_iter().zip(echoes).map(|(reader, echo)| Streamed { reader: Some(reader), echo });
+    /// Texts, each after its echo, and with how likely its tokens were where it has a lister; every `choices` of them
+    /// continue one prompt. `with_usage` adds an event that counts tokens.
+    pub fn new(
+        head: &Head,
+        texts: impl Iterator<Item = (Reader, String, Option<Lister>)>,
+        choices: usize,
+        with_usage: bool,
+    ) -> Self {
+        let texts = texts.map(|(reader, echo, lister)| Streamed { reader: Some(reader), echo, lister });
         let mut head = serde_json::to_string(head).expect("strings and numbers are JSON");
         head.pop();
         Self { head, texts: texts.collect(), choices, usage: NO_TOKENS, with_usage, is_over: false }
@@ -88,7 +87,8 @@ impl Events {
                 }
                 None => None,
             };
-            let choice = Choice { index, text: &text, logprobs: None, finish_reason: end.map(finish_reason) };
+            let logprobs = self.texts[index].lister.as_mut().map(|lister| lister.list(&piece.logprobs));
+            let choice = Choice { index, text: text.into(), logprobs, finish_reason: end.map(finish_reason) };
             self.event(out, &serde_json::to_string(&choice).expect("strings and numbers are JSON"), "null");
         }
     }
