@@ -32,8 +32,13 @@ impl App {
         self.texts
     }
 
-    /// The model that a request names.
-    pub fn engine(&self, name: &str) -> Result<&Engine, Refusal> {
+    /// The model that a request names; the only one where it names none.
+    pub fn engine(&self, name: Option<&str>) -> Result<&Engine, Refusal> {
+        let name = match (name, &self.engines[..]) {
+            (Some(name), _) => name,
+            (None, [only]) => return Ok(only),
+            (None, _) => return Err(Refusal::field("model", "model: expected the name of one of several models")),
+        };
         let found = self.engines.iter().find(|engine| engine.loaded().name == name);
         found.ok_or_else(|| {
             let names: Vec<&str> = self.engines.iter().map(|engine| engine.loaded().name.as_str()).collect();

@@ -33,6 +33,7 @@ mod probes;
 mod queue;
 mod refusal;
 mod server;
+mod tokens;
 
 pub use error::{Result, ServeError};
 pub use loaded::Loaded;

@@ -24,6 +24,7 @@ use crate::{
     openai, probes,
     queue::Limits,
     refusal::Refusal,
+    tokens,
 };
 
 /// How long requests that are on their way when the server is to end are still taken in.
@@ -165,6 +166,9 @@ fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/health", get(probes::health))
         .route("/version", get(probes::version))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
+        .route("/tokenizer_info", get(tokens::tokenizer_info))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*model}", get(openai::model))
         .route("/v1/completions", post(openai::completions))

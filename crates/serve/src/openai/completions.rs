@@ -39,7 +39,7 @@ const TOP_LOGPROBS: u32 = 20;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    model: String,
+    model: Option<String>,
     prompt: Option<Prompts>,
     max_tokens: Option<u32>,
     temperature: Option<f64>,
@@ -98,7 +98,7 @@ struct Answer {
 /// Continue prompts.
 pub(crate) async fn completions(State(app): State<Arc<App>>, body: Body) -> Result<Response, Refusal> {
     let request: Request = json::parse(&app.body(body).await?)?;
-    let engine = app.engine(&request.model)?;
+    let engine = app.engine(request.model.as_deref())?;
     let jobs = request.jobs(engine, app.texts())?;
     let echoes = request.echoes(engine);
     let readers = engine.submit(jobs)?;

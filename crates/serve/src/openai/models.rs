@@ -43,5 +43,5 @@ pub(crate) async fn model(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
 ) -> Result<Json<impl Serialize>, Refusal> {
-    Ok(Json(Model::of(app.engine(&name)?)))
+    Ok(Json(Model::of(app.engine(Some(&name))?)))
 }

@@ -1,0 +1,148 @@
+//! `POST /tokenize`, `POST /detokenize`, `GET /tokenizer_info`: text ⇄ tokens, as vLLM and llama.cpp tell them.
+//!
+//! Both call the first two alike. A request with `prompt` is vLLM's: bos stands before it unless `add_special_tokens` is
+//! false. One with `content` is llama.cpp's: bos stands before it if `add_special` is true.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Query, State, rejection::QueryRejection},
+};
+use itera_tokenizer::{TokenId, Tokenizer};
+use serde::{Deserialize, Serialize};
+
+use crate::{app::App, json, refusal::Refusal};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Text {
+    model: Option<String>,
+    prompt: Option<String>,
+    content: Option<String>,
+    add_special_tokens: Option<bool>,
+    add_special: Option<bool>,
+    /// Whether the spelling of a special token is that token. Prompts of completions have no such tokens.
+    parse_special: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Tokens {
+    tokens: Vec<TokenId>,
+    count: usize,
+    max_model_len: Option<usize>,
+}
+
+pub(crate) async fn tokenize(State(app): State<Arc<App>>, body: Body) -> Result<Json<impl Serialize>, Refusal> {
+    let request: Text = json::parse(&app.body(body).await?)?;
+    let loaded = app.engine(request.model.as_deref())?.loaded();
+    let (text, with_bos) = match (&request.prompt, &request.content) {
+        (Some(prompt), None) => (prompt, request.add_special_tokens.unwrap_or(true)),
+        (None, Some(content)) => (content, request.add_special.unwrap_or(false)),
+        _ => return Err(Refusal::field("prompt", "expected `prompt` or `content`, and not both")),
+    };
+    let tokenizer = &loaded.tokenizer;
+    let bos = with_bos.then(|| tokenizer.bos());
+    let text = match request.parse_special.unwrap_or(true) {
+        true => with_specials(tokenizer, text),
+        false => tokenizer.encode(text),
+    };
+    let tokens: Vec<TokenId> = bos.into_iter().chain(text).collect();
+    Ok(Json(Tokens { count: tokens.len(), tokens, max_model_len: loaded.model.context_len() }))
+}
+
+/// The tokens of a text in which spellings of special tokens are these tokens.
+fn with_specials(tokenizer: &Tokenizer, mut text: &str) -> Vec<TokenId> {
+    let spelling = |id: &TokenId| (*id, tokenizer.spellings().nth(id.index()).unwrap_or_default());
+    let specials: Vec<(TokenId, &str)> = tokenizer.specials().iter().map(spelling).collect();
+    let mut tokens = vec![];
+    loop {
+        let found = specials.iter().filter_map(|(id, name)| Some((text.find(name)?, name.len(), *id)));
+        // of those that begin at one place the longest
+        let first = found.filter(|(_, len, _)| *len > 0).min_by_key(|(at, len, _)| (*at, usize::MAX - len));
+        let Some((at, len, id)) = first else { break };
+        tokens.extend(tokenizer.encode(&text[..at]));
+        tokens.push(id);
+        text = &text[at + len..];
+    }
+    tokens.extend(tokenizer.encode(text));
+    tokens
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ids {
+    model: Option<String>,
+    tokens: Vec<TokenId>,
+}
+
+#[derive(Serialize)]
+struct Detokenized {
+    /// As vLLM calls it.
+    prompt: String,
+    /// As llama.cpp calls it.
+    content: String,
+}
+
+pub(crate) async fn detokenize(State(app): State<Arc<App>>, body: Body) -> Result<Json<impl Serialize>, Refusal> {
+    let request: Ids = json::parse(&app.body(body).await?)?;
+    let loaded = app.engine(request.model.as_deref())?.loaded();
+    let vocab_size = loaded.tokenizer.vocab_size();
+    if let Some(token) = request.tokens.iter().find(|token| token.index() >= vocab_size) {
+        return Err(Refusal::field("tokens", format!("tokens: {token} is outside the vocabulary of {vocab_size}")));
+    }
+    let prompt = loaded.tokenizer.decode(&request.tokens);
+    Ok(Json(Detokenized { content: prompt.clone(), prompt }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    model: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Info {
+    tokenizer_class: &'static str,
+    vocab_size: usize,
+    bos_token: String,
+    eos_token: String,
+    pad_token: String,
+    model_max_length: Option<usize>,
+}
+
+pub(crate) async fn tokenizer_info(
+    State(app): State<Arc<App>>,
+    query: Result<Query<Which>, QueryRejection>,
+) -> Result<Json<impl Serialize>, Refusal> {
+    let Query(Which { model }) = query.map_err(|problem| Refusal::bad(problem.body_text()))?;
+    let loaded = app.engine(model.as_deref())?.loaded();
+    let tokenizer = &loaded.tokenizer;
+    let name = |id: TokenId| tokenizer.spellings().nth(id.index()).unwrap_or_default().to_owned();
+    Ok(Json(Info {
+        tokenizer_class: "PreTrainedTokenizerFast",
+        vocab_size: tokenizer.vocab_size(),
+        bos_token: name(tokenizer.bos()),
+        eos_token: name(tokenizer.eos()),
+        pad_token: name(tokenizer.pad()),
+        model_max_length: loaded.model.context_len(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_special_token_is_found_where_it_is_spelled() {
+        let tokenizer = Tokenizer::byte();
+        let name = tokenizer.spellings().nth(tokenizer.eos().index()).expect("a name");
+        let plain = |text: &str| tokenizer.encode(text);
+        let text = format!("a{name}{name}b<|");
+        let expected = [plain("a"), vec![tokenizer.eos(), tokenizer.eos()], plain("b<|")].concat();
+        assert_eq!(with_specials(&tokenizer, &text), expected);
+        assert_eq!(with_specials(&tokenizer, ""), []);
+        assert_ne!(plain(name), [tokenizer.eos()], "elsewhere it is text");
+    }
+}
