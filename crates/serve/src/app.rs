@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 
-use crate::{engine::Engine, refusal::Refusal};
+use crate::{engine::Engine, metrics::Metrics, refusal::Refusal};
 
 /// The models that are served, and what a request may ask for.
 #[derive(Debug)]
 pub(crate) struct App {
     engines: Vec<Engine>,
+    metrics: Metrics,
     /// Bytes that are read of a body.
     body_bytes: usize,
     /// Time in which it must arrive.
@@ -19,8 +20,12 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub fn new(engines: Vec<Engine>, body_bytes: usize, body_time: Duration, texts: usize) -> Self {
-        Self { engines, body_bytes, body_time, texts }
+    pub fn new(engines: Vec<Engine>, metrics: Metrics, body_bytes: usize, body_time: Duration, texts: usize) -> Self {
+        Self { engines, metrics, body_bytes, body_time, texts }
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub fn engines(&self) -> &[Engine] {

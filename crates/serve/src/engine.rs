@@ -20,6 +20,7 @@ use itera_runtime::{Batch, Sampler, Text};
 use crate::{
     job::{Job, Logprobs},
     loaded::Loaded,
+    metrics::ModelMetrics,
     outbox::{Reader, Writer, outbox},
     queue::{Limits, Next, Queue, Refused, Waiting},
 };
@@ -48,17 +49,27 @@ struct Running<'m> {
     text: Text<'m>,
     writer: Writer,
     is_streamed: bool,
+    arrived: Instant,
+    /// When its last token was chosen.
+    last: Instant,
+    /// Tokens chosen, as far as they were counted.
+    counted: usize,
 }
 
 impl Engine {
     /// An engine for `loaded` that writes at most `room` texts at once, and the handle to wait for its end.
-    pub fn start(loaded: Arc<Loaded>, room: usize, limits: Limits) -> io::Result<(Self, JoinHandle<()>)> {
-        let (queue, pulse) = (Arc::new(Queue::new(limits)), Arc::new(Pulse::new()));
+    pub fn start(
+        loaded: Arc<Loaded>,
+        room: usize,
+        limits: Limits,
+        metrics: ModelMetrics,
+    ) -> io::Result<(Self, JoinHandle<()>)> {
+        let (queue, pulse) = (Arc::new(Queue::new(limits, metrics.waiting.clone())), Arc::new(Pulse::new()));
         let engine = Self { loaded: loaded.clone(), queue: queue.clone(), pulse: pulse.clone() };
         let name = format!("engine {}", loaded.name);
         let handle = thread::Builder::new().name(name).spawn(move || {
             let _end = LastAct(&queue, &pulse);
-            run(&loaded, &queue, &pulse, room);
+            run(&loaded, &queue, &pulse, room, &metrics);
         })?;
         Ok((engine, handle))
     }
@@ -77,9 +88,10 @@ impl Engine {
     pub fn submit(&self, jobs: Vec<Job>) -> Result<Vec<Reader>, Refused> {
         let queue = self.queue.clone();
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || queue.nudge());
+        let arrived = Instant::now();
         let texts = jobs.into_iter().map(|job| {
             let (writer, reader) = outbox(wake.clone());
-            (Waiting { job, writer }, reader)
+            (Waiting { arrived, job, writer }, reader)
         });
         let (waiting, readers): (Vec<Waiting>, Vec<Reader>) = texts.unzip();
         self.queue.push(waiting)?;
@@ -139,14 +151,14 @@ impl Drop for LastAct<'_> {
 
 impl<'m> Running<'m> {
     /// `None` where the job was not checked against the model; its reader then hears that the text is lost.
-    fn begin(loaded: &'m Loaded, Waiting { job, writer }: Waiting) -> Option<Self> {
+    fn begin(loaded: &'m Loaded, Waiting { arrived, job, writer }: Waiting) -> Option<Self> {
         let text = Text::of_tokens(&loaded.model, &loaded.tokenizer, &job.prompt).ok()?;
         let text = text.with_sampler(Sampler::new(&job.sampling, job.choice));
         let mut text = text.with_stops(&job.stops).with_max_tokens(job.max_tokens);
         if let Some(Logprobs { top, of_prompt }) = job.logprobs {
             text = text.with_logprobs(top, of_prompt);
         }
-        Some(Self { text, writer, is_streamed: job.is_streamed })
+        Some(Self { text, writer, is_streamed: job.is_streamed, arrived, last: arrived, counted: 0 })
     }
 
     /// Whether a step would do something for it that somebody waits for.
@@ -158,14 +170,24 @@ impl<'m> Running<'m> {
         self.text.finish_reason().is_some() || self.writer.is_left()
     }
 
-    fn tell(&mut self) {
+    fn tell(&mut self, now: Instant, metrics: &ModelMetrics) {
+        let chosen = self.text.ids().len();
+        if chosen > self.counted {
+            match self.counted {
+                0 => metrics.begun(now - self.arrived),
+                _ => metrics.continued(now - self.last),
+            }
+            metrics.completion_tokens.inc();
+            (self.counted, self.last) = (chosen, now);
+        }
         if self.is_streamed {
             let logprobs = self.text.take_logprobs();
             self.writer.push(self.text.piece(), logprobs);
         }
     }
 
-    fn end(mut self) {
+    fn end(mut self, metrics: &ModelMetrics) {
+        metrics.ended(self.text.finish_reason(), self.arrived.elapsed());
         if self.text.finish_reason().is_some() {
             self.writer.push("", self.text.take_logprobs());
             self.writer.end(self.text.into_completion());
@@ -173,17 +195,23 @@ impl<'m> Running<'m> {
     }
 }
 
-fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, room: usize) {
+fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, room: usize, metrics: &ModelMetrics) {
     let mut batch = Batch::new(&loaded.model);
     let mut running: Vec<Running<'_>> = vec![];
     loop {
         let can_go_on = running.iter().any(Running::can_go_on);
         let Next::Work(begun) = queue.next(room - running.len(), can_go_on, running.is_empty()) else { return };
-        running.extend(begun.into_iter().filter_map(|waiting| Running::begin(loaded, waiting)));
+        for waiting in begun {
+            metrics.prompt_tokens.inc_by(waiting.job.prompt.len() as u64);
+            running.extend(Running::begin(loaded, waiting));
+        }
+        metrics.running.set(running.len() as i64);
         pulse.begin();
         batch.step(running.iter_mut().filter(|text| text.can_go_on()).map(|text| &mut text.text));
         pulse.end();
-        running.iter_mut().for_each(Running::tell);
-        running.extract_if(.., |text| text.is_over()).for_each(Running::end);
+        let now = Instant::now();
+        running.iter_mut().for_each(|text| text.tell(now, metrics));
+        running.extract_if(.., |text| text.is_over()).for_each(|text| text.end(metrics));
+        metrics.running.set(running.len() as i64);
     }
 }

@@ -27,6 +27,7 @@ mod error;
 mod job;
 mod json;
 mod loaded;
+mod metrics;
 mod openai;
 mod outbox;
 mod probes;

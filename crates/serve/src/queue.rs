@@ -6,7 +6,10 @@
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
+
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::{job::Job, outbox::Writer};
 
@@ -30,6 +33,7 @@ pub(crate) enum Refused {
 /// A text that waits, or is written.
 #[derive(Debug)]
 pub(crate) struct Waiting {
+    pub arrived: Instant,
     pub job: Job,
     pub writer: Writer,
 }
@@ -48,6 +52,8 @@ pub(crate) struct Queue {
     limits: Limits,
     inner: Mutex<Inner>,
     changed: Condvar,
+    /// How many wait, for others to see.
+    length: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -69,8 +75,9 @@ enum Ending {
 }
 
 impl Queue {
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, inner: Mutex::default(), changed: Condvar::new() }
+    /// An empty queue, whose length `length` tells.
+    pub fn new(limits: Limits, length: Gauge) -> Self {
+        Self { limits, inner: Mutex::default(), changed: Condvar::new(), length }
     }
 
     /// No code panics while it holds the lock.
@@ -91,6 +98,7 @@ impl Queue {
         }
         inner.waiting.extend(texts);
         inner.tokens += tokens;
+        self.length.set(inner.waiting.len() as i64);
         drop(inner);
         self.nudge();
         Ok(())
@@ -115,6 +123,7 @@ impl Queue {
                     inner.is_news = false;
                     let texts: Vec<Waiting> = inner.waiting.drain(..begun).collect();
                     inner.tokens -= texts.iter().map(|text| text.job.prompt.len()).sum::<usize>();
+                    self.length.set(inner.waiting.len() as i64);
                     return Next::Work(texts);
                 }
                 _ => inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner),

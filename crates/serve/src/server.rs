@@ -11,6 +11,7 @@ use std::{
 use axum::{
     Router,
     extract::Request,
+    middleware,
     routing::{get, post},
     serve::ListenerExt,
 };
@@ -21,6 +22,7 @@ use crate::{
     engine::Engine,
     error::{Result, ServeError},
     loaded::Loaded,
+    metrics::{self, Metrics},
     openai, probes,
     queue::Limits,
     refusal::Refusal,
@@ -96,14 +98,16 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind(options.address)).map_err(bound)?;
         let address = listener.local_addr().map_err(bound)?;
         let limits = Limits { texts: options.queued_texts, tokens: options.queued_tokens };
+        let metrics = Metrics::new();
         let (mut engines, mut handles) = (vec![], vec![]);
         for model in models {
-            let (engine, handle) =
-                Engine::start(Arc::new(model), options.texts.max(1), limits).map_err(ServeError::Thread)?;
+            let of_model = metrics.of_model(model.name());
+            let started = Engine::start(Arc::new(model), options.texts.max(1), limits, of_model);
+            let (engine, handle) = started.map_err(ServeError::Thread)?;
             engines.push(engine);
             handles.push(handle);
         }
-        let app = Arc::new(App::new(engines, options.body_bytes, options.body_time, options.queued_texts));
+        let app = Arc::new(App::new(engines, metrics, options.body_bytes, options.body_time, options.queued_texts));
         let (ending, mut ended) = watch::channel(false);
         let listener = listener.tap_io(|stream| {
             // events are written whole: to wait for more only delays them
@@ -164,6 +168,7 @@ impl Drop for Server {
 
 fn router(app: Arc<App>) -> Router {
     Router::new()
+        .route("/metrics", get(metrics::metrics))
         .route("/health", get(probes::health))
         .route("/version", get(probes::version))
         .route("/tokenize", post(tokens::tokenize))
@@ -176,5 +181,6 @@ fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(|request: Request| async move {
             Refusal::no_method(request.method().as_str(), request.uri().path())
         })
+        .layer(middleware::from_fn_with_state(app.clone(), metrics::count))
         .with_state(app)
 }

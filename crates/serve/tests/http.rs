@@ -65,6 +65,41 @@ fn send(server: &Server, request: &Value) -> TcpStream {
 }
 
 #[test]
+fn what_was_done_is_counted() {
+    let server = start(ServeOptions::default());
+    let mut tokens = (0, 0);
+    for number in 0..6 {
+        let usage =
+            answer(&server, &json!({"prompt": "The dog", "max_tokens": 5 + number, "n": 2, "seed": number}))["usage"]
+                .clone();
+        tokens.0 += 2 * usage["prompt_tokens"].as_u64().expect("a count");
+        tokens.1 += usage["completion_tokens"].as_u64().expect("a count");
+    }
+    assert_eq!(post(&server, "/v1/completions", "{}}").0, 400);
+    let agent = ureq::Agent::new_with_defaults();
+    let mut response = agent.get(format!("http://{}/metrics", server.address())).call().expect("a response");
+    let text = response.body_mut().read_to_string().expect("a body");
+    let labels = "{model=\"stories\",model_name=\"stories\"}";
+    for (name, value) in [
+        (format!("itera_prompt_tokens_total{labels}"), tokens.0),
+        (format!("vllm:prompt_tokens_total{labels}"), tokens.0),
+        (format!("itera_completion_tokens_total{labels}"), tokens.1),
+        (format!("vllm:generation_tokens_total{labels}"), tokens.1),
+        (format!("itera_time_to_first_token_seconds_count{labels}"), 12),
+        (format!("itera_time_per_output_token_seconds_count{labels}"), tokens.1 - 12),
+        (format!("vllm:e2e_request_latency_seconds_count{labels}"), 12),
+        (format!("itera_texts_running{labels}"), 0),
+        (format!("vllm:num_requests_waiting{labels}"), 0),
+        ("itera_http_responses_total{status=\"200\"}".into(), 6),
+        ("itera_http_responses_total{status=\"400\"}".into(), 1),
+    ] {
+        let found = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        assert_eq!(found, Some(value.to_string().as_str()), "{name}:\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
 fn text_and_tokens_turn_into_each_other_in_the_words_of_vllm_and_of_llama_cpp() {
     let server = start(ServeOptions::default());
     let tokenizer = Model::open(checkpoint()).expect("the checkpoint opens").tokenizer().expect("with its tokenizer");

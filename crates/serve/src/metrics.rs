@@ -1,0 +1,210 @@
+//! What a server counts and times, for Prometheus: `GET /metrics`.
+//!
+//! Each metric has a name of ours, and where vLLM has the same one, its name too, so that dashboards made for it show these
+//! numbers. Labels are `model` and `model_name`, which are the same.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use itera_runtime::FinishReason;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::app::App;
+
+/// Of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfModel {
+    model: String,
+    model_name: String,
+}
+
+/// Of texts of a model that ended alike.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfEnd {
+    model: String,
+    model_name: String,
+    finished_reason: &'static str,
+}
+
+/// Of responses with one status.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStatus {
+    status: u16,
+}
+
+/// All metrics of a server.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    responses: Family<OfStatus, Counter>,
+    families: Families,
+}
+
+#[derive(Clone, Debug)]
+struct Families {
+    running: Family<OfModel, Gauge>,
+    waiting: Family<OfModel, Gauge>,
+    prompt_tokens: Family<OfModel, Counter>,
+    completion_tokens: Family<OfModel, Counter>,
+    ended: Family<OfEnd, Counter>,
+    first_token: Family<OfModel, Histogram, fn() -> Histogram>,
+    next_token: Family<OfModel, Histogram, fn() -> Histogram>,
+    whole_text: Family<OfModel, Histogram, fn() -> Histogram>,
+}
+
+/// Those of one model, which cost its engine no search.
+#[derive(Debug)]
+pub(crate) struct ModelMetrics {
+    /// Texts under way.
+    pub running: Gauge,
+    /// Texts that wait.
+    pub waiting: Gauge,
+    /// Tokens of prompts of texts that were begun.
+    pub prompt_tokens: Counter,
+    /// Tokens chosen.
+    pub completion_tokens: Counter,
+    ended: [Counter; 3],
+    first_token: Histogram,
+    next_token: Histogram,
+    whole_text: Histogram,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let times = || Histogram::new(exponential_buckets(1e-5, 2.0, 24));
+        let families = Families {
+            running: Family::default(),
+            waiting: Family::default(),
+            prompt_tokens: Family::default(),
+            completion_tokens: Family::default(),
+            ended: Family::default(),
+            first_token: Family::new_with_constructor(times as fn() -> Histogram),
+            next_token: Family::new_with_constructor(times as fn() -> Histogram),
+            whole_text: Family::new_with_constructor(times as fn() -> Histogram),
+        };
+        let responses = Family::default();
+        let mut registry = Registry::default();
+        registry.register("itera_http_responses", "Responses, by status", responses.clone());
+        let all = &families;
+        let mut both = |ours: &str, vllms: &str, help: &str, register: &dyn Fn(&mut Registry, &str, &str)| {
+            register(&mut registry, ours, help);
+            register(&mut registry, vllms, help);
+        };
+        both("itera_texts_running", "vllm:num_requests_running", "Texts under way", &|to, name, help| {
+            to.register(name, help, all.running.clone());
+        });
+        both("itera_texts_waiting", "vllm:num_requests_waiting", "Texts that wait", &|to, name, help| {
+            to.register(name, help, all.waiting.clone());
+        });
+        both("itera_prompt_tokens", "vllm:prompt_tokens", "Tokens of prompts", &|to, name, help| {
+            to.register(name, help, all.prompt_tokens.clone());
+        });
+        both("itera_completion_tokens", "vllm:generation_tokens", "Tokens chosen", &|to, name, help| {
+            to.register(name, help, all.completion_tokens.clone());
+        });
+        both("itera_texts_ended", "vllm:request_success", "Texts that ended, by their ends", &|to, name, help| {
+            to.register(name, help, all.ended.clone());
+        });
+        both(
+            "itera_time_to_first_token",
+            "vllm:time_to_first_token",
+            "From the arrival of a text to its first token",
+            &|to, name, help| to.register_with_unit(name, help, Unit::Seconds, all.first_token.clone()),
+        );
+        both(
+            "itera_time_per_output_token",
+            "vllm:inter_token_latency",
+            "From a token of a text to its next",
+            &|to, name, help| to.register_with_unit(name, help, Unit::Seconds, all.next_token.clone()),
+        );
+        both(
+            "itera_text_time",
+            "vllm:e2e_request_latency",
+            "From the arrival of a text to its end",
+            &|to, name, help| to.register_with_unit(name, help, Unit::Seconds, all.whole_text.clone()),
+        );
+        Self { registry, responses, families }
+    }
+
+    /// Those of the model that requests call `name`.
+    pub fn of_model(&self, name: &str) -> ModelMetrics {
+        let label = OfModel { model: name.into(), model_name: name.into() };
+        let ended = |finished_reason| {
+            self.families.ended.get_or_create_owned(&OfEnd {
+                model: name.into(),
+                model_name: name.into(),
+                finished_reason,
+            })
+        };
+        let all = &self.families;
+        ModelMetrics {
+            running: all.running.get_or_create_owned(&label),
+            waiting: all.waiting.get_or_create_owned(&label),
+            prompt_tokens: all.prompt_tokens.get_or_create_owned(&label),
+            completion_tokens: all.completion_tokens.get_or_create_owned(&label),
+            ended: ["stop", "length", "abort"].map(ended),
+            first_token: all.first_token.get_or_create_owned(&label),
+            next_token: all.next_token.get_or_create_owned(&label),
+            whole_text: all.whole_text.get_or_create_owned(&label),
+        }
+    }
+
+    fn responded(&self, status: StatusCode) {
+        self.responses.get_or_create(&OfStatus { status: status.as_u16() }).inc();
+    }
+}
+
+impl ModelMetrics {
+    /// A text has its first token.
+    pub fn begun(&self, since_arrival: Duration) {
+        self.first_token.observe(since_arrival.as_secs_f64());
+    }
+
+    /// A text has another token.
+    pub fn continued(&self, since_last: Duration) {
+        self.next_token.observe(since_last.as_secs_f64());
+    }
+
+    /// A text has ended; for no reason of its own where its reader left.
+    pub fn ended(&self, reason: Option<FinishReason>, since_arrival: Duration) {
+        let index = match reason {
+            Some(FinishReason::Eos | FinishReason::Stop) => 0,
+            Some(FinishReason::Length | FinishReason::Context) => 1,
+            None => 2,
+        };
+        self.ended[index].inc();
+        self.whole_text.observe(since_arrival.as_secs_f64());
+    }
+}
+
+/// `GET /metrics`
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let mut text = String::new();
+    match encode(&mut text, &app.metrics().registry) {
+        Ok(()) => {
+            ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Count the response to every request.
+pub(crate) async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    app.metrics().responded(response.status());
+    response
+}
