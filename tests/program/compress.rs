@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -139,17 +139,20 @@ fn a_directory_of_few_bits_is_a_model_to_every_command() {
     assert!(stderr.contains("hint: --format hf"), "{stderr}");
 }
 
-/// It is asked to stop where it reads calibration text, of which there is enough for an hour.
+/// It is asked to stop where it reads calibration text, of which there is enough for an hour. If it does not, the limit
+/// on its seconds of computing ends it.
 #[test]
 fn a_signal_stops_it_before_long_whatever_it_does() {
     let here = trained();
     let recipe =
         "about = 'x'\n[[stage]]\ndo = 'quantize'\nkind = 'q4_0'\nrounding = 'gptq'\ncalibration_tokens = 100_000_000\n";
     fs::write(here.path("long.toml"), recipe).expect("write");
+    let limited = ["-c", "ulimit -t 30; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_itera")];
     let args = ["compress", "--recipe", "long.toml", "run", "--data", "text.txt"];
     for (signal, code, more) in [(Signal::TERM, 143, "--overwrite"), (Signal::INT, 130, "--resume")] {
-        let mut command = here.command(&args);
-        let mut program = command.arg(more).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut shell = Command::new("sh");
+        shell.args(limited).args(args).arg(more).current_dir(here.path(".")).stdin(Stdio::null());
+        let mut program = shell.stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(program.stderr.take().expect("piped")).lines().map(|line| line.expect("text"));
         lines.find(|line| line.starts_with("calibrating")).expect("it calibrates");
         kill_process(Pid::from_child(&program), signal).expect("a signal");

@@ -80,6 +80,11 @@ impl Workplace {
     }
 }
 
+/// `--set` before each of some changes of the configuration.
+pub fn set<'a>(changes: &[&'a str]) -> Vec<&'a str> {
+    changes.iter().flat_map(|change| ["--set", change]).collect()
+}
+
 /// Borrow a list of arguments.
 pub fn borrowed(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 
 use serde_json::Value;
 
-use crate::support::{Workplace, borrowed};
+use crate::support::{Workplace, borrowed, set};
 
 const STEPS: [&str; 2] = ["--set", "train.steps=5"];
 
@@ -75,6 +75,20 @@ fn what_a_run_holds_out_is_what_eval_scores() {
     assert_eq!(from_pipe["bits_per_byte"], named["bits_per_byte"]);
 }
 
+/// With held-out text of its own a corpus may be one document, whose separators are then taken for text.
+#[test]
+fn one_document_that_holds_its_separator_is_trained_on_and_told() {
+    let here = Workplace::new();
+    fs::write(here.path("inside.txt"), paragraphs(40).join("<|endoftext|>")).expect("write");
+    fs::write(here.path("held.txt"), paragraphs(46)[40..].join("\n<|endoftext|>\n")).expect("write");
+    let changes = set(&["data.source=inside.txt", "data.valid_source=held.txt"]);
+    let output = here.run(&borrowed(&here.train("run", &[&STEPS[..], &changes].concat())));
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    let told = "training text is one document, which holds \"<|endoftext|>\", but not as a line of its own";
+    assert!(output.status.success() && stderr.matches("is one document").count() == 1, "{stderr}");
+    assert!(stderr.contains(told), "{stderr}");
+}
+
 #[test]
 fn hints_fit_what_is_wrong_with_the_text() {
     let here = Workplace::new();
@@ -96,8 +110,7 @@ fn hints_fit_what_is_wrong_with_the_text() {
         ),
         (&["data.source=text.txt", "data.separator=\"a\\nb\""], &["data.separator", "one line"]),
     ] {
-        let changes: Vec<&str> = changes.iter().flat_map(|change| ["--set", change]).collect();
-        let stderr = here.fails(1, &borrowed(&here.train("run", &changes)));
+        let stderr = here.fails(1, &borrowed(&here.train("run", &set(changes))));
         assert!(parts.iter().all(|part| stderr.contains(part)), "{changes:?}: {stderr}");
         assert!(!stderr.contains("iconv") && !stderr.contains("data.text_field"), "{changes:?}: {stderr}");
     }
