@@ -2,12 +2,14 @@
 
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, TensorData},
+    tensor::{Device, Tensor},
 };
 use itera_checkpoint::{CheckpointError, SavedTensors};
 use itera_model::parameters::{weights, with_weights};
 use itera_ops::lerp;
 use itera_shape::TensorSpec;
+
+use crate::optimizer::beside;
 
 /// What stands before the name of a weight where its average is saved.
 pub(crate) const AVERAGE: &str = "ema.";
@@ -41,12 +43,8 @@ impl Average {
         device: &Device,
         saved: &mut SavedTensors,
     ) -> Result<Self, CheckpointError> {
-        let device = device.clone().without_autodiff();
-        let tensor = |spec: &TensorSpec| {
-            let values = saved.take(&format!("{AVERAGE}{}", spec.name), spec.n_params())?;
-            Ok(Tensor::from_data(TensorData::new(values, [spec.n_params()]), &device))
-        };
-        Ok(Self { decay, weights: table.iter().map(tensor).collect::<Result<_, CheckpointError>>()? })
+        let tensor = |spec| beside(spec, AVERAGE, device, |name, len| saved.take(name, len));
+        Ok(Self { decay, weights: table.iter().map(tensor).collect::<Result<_, _>>()? })
     }
 
     /// Take the weights after update number `update` into account.

@@ -46,6 +46,18 @@ impl Remembered<'_> {
     }
 }
 
+/// A tensor as long as a weight, of the values that go by `prefix` and the name of the weight.
+pub(crate) fn beside<E>(
+    spec: &TensorSpec,
+    prefix: &str,
+    device: &Device,
+    values: impl FnOnce(&str, usize) -> Result<Vec<f32>, E>,
+) -> Result<Tensor<1>, E> {
+    let len = spec.n_params();
+    let values = values(&format!("{prefix}{}", spec.name), len)?;
+    Ok(Tensor::from_data(TensorData::new(values, [len]), &device.clone().without_autodiff()))
+}
+
 impl Optimizer {
     /// The optimizer that `train` names, which remembers zeros.
     pub fn new(train: &TrainConfig, table: &[TensorSpec], device: &Device) -> Self {
@@ -73,11 +85,7 @@ impl Optimizer {
         device: &Device,
         mut values: impl FnMut(&str, usize) -> Result<Vec<f32>, E>,
     ) -> Result<Self, E> {
-        let device = device.clone().without_autodiff();
-        let mut tensor = |part: &str, spec: &TensorSpec| {
-            let len = spec.n_params();
-            Ok(Tensor::from_data(TensorData::new(values(&format!("{part}.{}", spec.name), len)?, [len]), &device))
-        };
+        let mut tensor = |part: &str, spec: &TensorSpec| beside(spec, &format!("{part}."), device, &mut values);
         let by_muon = |spec: &TensorSpec| train.optimizer == OptimizerKind::Muon && spec.role.is_hidden();
         let memory = |spec: &TensorSpec| {
             let first = tensor("m", spec)?;
