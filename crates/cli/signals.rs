@@ -12,6 +12,7 @@ pub fn stop_flag() -> Result<StopFlag> {
     use std::sync::{Arc, atomic::AtomicBool};
 
     use anyhow::Context;
+    use itera_metrics::ignores_signal;
     use signal_hook::{
         consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1},
         flag,
@@ -21,7 +22,8 @@ pub fn stop_flag() -> Result<StopFlag> {
     // registered first, so that it sees the flag as the signal before left it
     flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, interrupted.clone()).context("cannot handle signals")?;
     flag::register(SIGINT, interrupted).context("cannot handle signals")?;
-    let hangup = Some(SIGHUP).filter(|signal| !is_ignored(*signal));
+    // where nobody knows what the process was started to ignore, the signal is not handled
+    let hangup = Some(SIGHUP).filter(|signal| ignores_signal(*signal) == Some(false));
     for signal in [SIGINT, SIGTERM, SIGUSR1].into_iter().chain(hangup) {
         flag::register_usize(signal, stop.cell(), signal as usize).context("cannot handle signals")?;
     }
@@ -75,16 +77,6 @@ impl Stops {
     }
 
     pub fn end_at_the_next(self) {}
-}
-
-/// Whether whoever started this process made it ignore a signal. Linux alone says so in a file; elsewhere the
-/// signal is taken for one that was asked not to be handled.
-#[cfg(unix)]
-fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
-    mask.is_none_or(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// No signals to handle on this system.

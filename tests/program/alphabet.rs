@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Workplace, borrowed};
+use crate::support::{Workplace, borrowed, set};
 
 /// The text has some 60 bytes.
 const CHANGES: [&str; 4] =
@@ -28,8 +28,7 @@ fn json(text: &str) -> Value {
 }
 
 fn train(here: &Workplace, more: &[&str]) -> Vec<String> {
-    let changes: Vec<&str> = CHANGES.iter().chain(more).flat_map(|change| ["--set", change]).collect();
-    here.train("run", &changes)
+    here.train("run", &set(&[&CHANGES[..], more].concat()))
 }
 
 fn trained() -> Workplace {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Workplace, borrowed};
+use crate::support::{Workplace, borrowed, set};
 
 #[test]
 fn a_wrong_key_is_named_with_the_nearest_one() {
@@ -101,16 +101,8 @@ fn a_path_without_a_model_is_named() {
 fn a_run_that_diverges_stops_with_its_last_good_checkpoint_intact() {
     let here = Workplace::new();
     // the rate warms up towards absurdity: exp(a_log) overflows after a few steps
-    let changes = [
-        "--set",
-        "train.lr=300",
-        "--set",
-        "train.warmup_steps=20",
-        "--set",
-        "checkpoint.every_steps=1",
-        "--set",
-        "train.max_skipped_steps=3",
-    ];
+    let changes =
+        set(&["train.lr=300", "train.warmup_steps=20", "checkpoint.every_steps=1", "train.max_skipped_steps=3"]);
     let stderr = here.fails(1, &borrowed(&here.train("run", &changes)));
     assert!(stderr.contains("3 steps skipped in a row"), "{stderr}");
     assert!(stderr.contains("last good checkpoint is run/checkpoints/step-"), "{stderr}");

@@ -8,38 +8,32 @@ use std::{
     time::Duration,
 };
 
+use itera_metrics::ignores_signal;
 use itera_testkit::skip;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Workplace, borrowed, metrics, sha256};
+use crate::support::{Workplace, borrowed, metrics, set, sha256};
 
 /// Everything that has state: accumulation, dropout, validation off the checkpoint grid, early-stopping counters, a
 /// metrics window of several steps.
-const CHANGES: [&str; 14] = [
-    "--set",
+const CHANGES: [&str; 7] = [
     "train.steps=60",
-    "--set",
     "train.grad_accum_steps=2",
-    "--set",
     "model.dropout=0.1",
-    "--set",
     "eval.every_steps=5",
-    "--set",
     "checkpoint.every_steps=4",
-    "--set",
     "log.every_steps=3",
-    "--set",
     "eval.patience=9",
 ];
 
 #[test]
 fn an_interrupted_run_ends_with_the_bytes_and_rows_of_an_uninterrupted_one() {
     let here = Workplace::new();
-    let whole = here.train("whole", &CHANGES);
-    here.ok(&borrowed(&whole));
+    let changes = set(&CHANGES);
+    here.ok(&borrowed(&here.train("whole", &changes)));
 
-    let start = here.train("cut", &CHANGES);
-    let resume = here.train("cut", &[&CHANGES[..], &["--resume"]].concat());
+    let start = here.train("cut", &changes);
+    let resume = here.train("cut", &[&changes[..], &["--resume"]].concat());
     // rows come at steps 3, 5, 6, 9, 10, 12 …, checkpoints at 4, 8 … and where validation improves
     let cuts = [
         (1, Signal::KILL, None),
@@ -52,8 +46,8 @@ fn an_interrupted_run_ends_with_the_bytes_and_rows_of_an_uninterrupted_one() {
     ];
     for (index, (rows, signal, code)) in cuts.into_iter().enumerate() {
         let args = if index == 0 { &start } else { &resume };
-        if signal == Signal::HUP && ignores_hangups() {
-            skip("SIGHUP, which these tests were started to ignore, as by nohup");
+        if signal == Signal::HUP && ignores_signal(signal.as_raw()) != Some(false) {
+            skip("SIGHUP, which these tests may have been started to ignore, as by nohup");
             continue;
         }
         assert_eq!(here.train_until(args, rows, signal), code, "{signal:?}");
@@ -173,18 +167,10 @@ fn a_run_copied_without_its_links_is_used_and_goes_on() {
     }
 }
 
-/// Whether processes started here ignore SIGHUP, as the program then does too.
-fn ignores_hangups() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
-}
-
 #[test]
 fn a_run_in_bf16_resumes_from_its_master_weights() {
     let here = Workplace::new();
-    let changes = ["model.dropout=0.1", "checkpoint.every_steps=2", "train.gradient_checkpointing=true"];
-    let changes: Vec<&str> = changes.iter().flat_map(|change| ["--set", change]).collect();
+    let changes = set(&["model.dropout=0.1", "checkpoint.every_steps=2", "train.gradient_checkpointing=true"]);
     let bf16 = [&changes[..], &["--set", "train.precision=bf16"]].concat();
     here.ok(&borrowed(&here.train("whole", &bf16)));
     assert_eq!(here.train_until(&here.train("cut", &bf16), 7, Signal::KILL), None);
@@ -204,14 +190,13 @@ fn a_run_in_bf16_resumes_from_its_master_weights() {
 #[test]
 fn a_run_by_muon_that_publishes_an_average_resumes_to_the_same_bytes() {
     let here = Workplace::new();
-    let changes = [
+    let changes = set(&[
         "train.optimizer=muon",
         "train.ema=0.9",
         "train.weight_decay_end_ratio=3",
         "checkpoint.every_steps=2",
         "model.d_model=64",
-    ];
-    let changes: Vec<&str> = changes.iter().flat_map(|change| ["--set", change]).collect();
+    ]);
     let threads = |n: &'static str| [&changes[..], &["--threads", n]].concat();
     here.ok(&borrowed(&here.train("whole", &threads("2"))));
     assert_eq!(here.train_until(&here.train("cut", &threads("1")), 7, Signal::KILL), None);

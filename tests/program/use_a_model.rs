@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Workplace, borrowed, metrics};
+use crate::support::{Workplace, borrowed, metrics, set};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
@@ -98,16 +98,7 @@ fn what_a_configuration_holds_can_be_seen_without_training() {
 #[test]
 fn training_stops_early_when_validation_does_not_improve() {
     let here = Workplace::new();
-    let changes = [
-        "--set",
-        "train.lr=1e-9",
-        "--set",
-        "eval.every_steps=1",
-        "--set",
-        "eval.min_delta=0.5",
-        "--set",
-        "eval.patience=3",
-    ];
+    let changes = set(&["train.lr=1e-9", "eval.every_steps=1", "eval.min_delta=0.5", "eval.patience=3"]);
     here.ok(&borrowed(&here.train("run", &changes)));
     assert_eq!(metrics(&here.path("run")).len(), 4, "one best, then three without improvement");
 }

@@ -19,6 +19,7 @@ mod limits;
 mod memory;
 mod record;
 mod report;
+mod signals;
 mod tensorboard;
 mod writer;
 
@@ -30,5 +31,6 @@ pub use limits::{CpuLimit, MemoryLimit, cpu_limit, memory_limit};
 pub use memory::{peak_resident_bytes, resident_bytes};
 pub use record::{StepRecord, TIMING_COLUMNS};
 pub use report::{Best, Report, Sample, Totals};
+pub use signals::ignores_signal;
 pub use tensorboard::TensorBoard;
 pub use writer::{MetricsWriter, read_records};
