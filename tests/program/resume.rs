@@ -79,10 +79,12 @@ fn a_second_interrupt_does_not_wait_for_the_step_that_the_first_lets_end() {
         assert!(goes_on(&mut child));
         thread::sleep(Duration::from_millis(20));
     }
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it is still there");
-    thread::sleep(Duration::from_millis(300));
-    assert!(goes_on(&mut child));
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it is still there");
+    for _ in 0..2 {
+        // at first the step begins, and then it would go on for seconds
+        thread::sleep(Duration::from_millis(500));
+        assert!(goes_on(&mut child));
+        kill_process(Pid::from_child(&child), Signal::INT).expect("it is still there");
+    }
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
     assert!(!here.path("run/last").exists(), "there was no time to save");
 }
