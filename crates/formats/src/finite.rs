@@ -143,8 +143,6 @@ mod tests {
         check_storable("w", Kind::Nvfp4, &[2689.0]).expect_err("cut");
         check_storable("w", Kind::F8E4M3, &[464.0, -464.0]).expect("448 is as near as any");
         for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -464.1] {
-            check_storable("w", Kind::Nvfp4, &[2688.0]).expect("448 · 6");
-            check_storable("w", Kind::Nvfp4, &[2689.0]).expect_err("cut");
             check_storable("w", Kind::F8E4M3, &[0.0, number]).expect_err("refused");
         }
     }
