@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use itera_checkpoint::{find_model, run_of};
 use itera_runtime::{Activations, OpenOptions};
-use itera_serve::{Loaded, ServeOptions, Server};
+use itera_serve::{Address, Loaded, ServeOptions, Server};
 
 use crate::{
     args::{at_least_one, count},
@@ -36,10 +36,14 @@ pub struct Args {
     /// call it by, which is by default that of its run or file.
     #[arg(required = true, value_name = "[NAME=]PATH")]
     pub models: Vec<String>,
-    /// Address to listen at.
-    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
-    pub host: IpAddr,
-    /// Port to listen at; 0 is any free one.
+    /// Address to listen at (may be given again); 127.0.0.1 if there is no --unix.
+    #[arg(long, value_name = "IP")]
+    pub host: Vec<IpAddr>,
+    /// Socket to listen at, a file (may be given again).
+    #[cfg(unix)]
+    #[arg(long, value_name = "FILE")]
+    pub unix: Vec<PathBuf>,
+    /// Port to listen at, at every --host; 0 is any free one.
     #[arg(short, long, value_name = "N", default_value_t = 8000)]
     pub port: u16,
     /// Worker threads; 0 uses every core. Answers do not depend on it.
@@ -74,13 +78,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
         say!("{}: {}", model.name(), model.fingerprint());
     }
     let options = ServeOptions {
-        address: SocketAddr::new(args.host, args.port),
+        addresses: args.addresses(),
         texts: args.max_batch,
         queued_texts: args.max_queue,
         ..ServeOptions::default()
     };
     let server = Server::start(models, &options)?;
-    say!("listening at http://{}", server.address());
+    for address in server.addresses() {
+        say!("listening at {address}");
+    }
     stops.wait();
     say!("ending, when all is answered, in {} s at most", args.drain);
     stops.end_at_the_next();
@@ -91,6 +97,19 @@ pub fn run(args: Args) -> Result<ExitCode> {
             ExitCode::FAILURE
         }
     })
+}
+
+impl Args {
+    fn addresses(&self) -> Vec<Address> {
+        let tcp = |host: &IpAddr| Address::Tcp(SocketAddr::new(*host, self.port));
+        let mut addresses: Vec<Address> = self.host.iter().map(tcp).collect();
+        #[cfg(unix)]
+        addresses.extend(self.unix.iter().cloned().map(Address::Unix));
+        if addresses.is_empty() {
+            addresses.push(tcp(&IpAddr::from([127, 0, 0, 1])));
+        }
+        addresses
+    }
 }
 
 /// `name=path`, or a path alone, which may have an equals sign where something is there.

@@ -119,7 +119,7 @@ fn it_says_what_generate_says() {
     let port = server.address.split_once(':').expect("a port").1;
     let error = here.fails(1, &["serve", &model, "--port", port]);
     assert!(
-        error.contains(&format!("cannot listen at 127.0.0.1:{port}")) && error.contains("another --port"),
+        error.contains(&format!("cannot listen at http://127.0.0.1:{port}")) && error.contains("another --port"),
         "{error}"
     );
 }

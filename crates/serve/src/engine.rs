@@ -211,7 +211,9 @@ fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, room: usize, metrics: &Mod
         pulse.end();
         let now = Instant::now();
         running.iter_mut().for_each(|text| text.tell(now, metrics));
-        running.extract_if(.., |text| text.is_over()).for_each(|text| text.end(metrics));
+        let over: Vec<Running<'_>> = running.extract_if(.., |text| text.is_over()).collect();
+        // counted before anybody hears of it
         metrics.running.set(running.len() as i64);
+        over.into_iter().for_each(|text| text.end(metrics));
     }
 }

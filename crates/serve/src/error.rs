@@ -1,9 +1,11 @@
 //! Why a server does not start.
 
-use std::{io, net::SocketAddr};
+use std::io;
 
 use itera_files::FileError;
 use itera_runtime::RuntimeError;
+
+use crate::listen::Address;
 
 /// An error of this crate. What is wrong with a request is no error of the server, but an answer to the request.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +30,7 @@ pub enum ServeError {
     #[error("cannot listen at {address}")]
     Bind {
         /// The address that was asked for.
-        address: SocketAddr,
+        address: Address,
         /// Why.
         source: io::Error,
     },

@@ -15,7 +15,7 @@
 //!
 //! let model = Loaded::open("tiny", "tiny.gguf".as_ref(), &OpenOptions::default())?;
 //! let server = Server::start(vec![model], &ServeOptions::default())?;
-//! println!("http://{}", server.address());
+//! println!("listening at {}", server.addresses()[0]);
 //! server.drain(std::time::Duration::from_secs(30));
 //! # Ok::<(), itera_serve::ServeError>(())
 //! ```
@@ -26,6 +26,7 @@ mod engine;
 mod error;
 mod job;
 mod json;
+mod listen;
 mod loaded;
 mod metrics;
 mod openai;
@@ -37,5 +38,6 @@ mod server;
 mod tokens;
 
 pub use error::{Result, ServeError};
+pub use listen::Address;
 pub use loaded::Loaded;
 pub use server::{ServeOptions, Server};

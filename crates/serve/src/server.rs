@@ -1,7 +1,6 @@
 //! The server: sockets, routes, engines, and their end.
 
 use std::{
-    io,
     net::SocketAddr,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -13,14 +12,14 @@ use axum::{
     extract::Request,
     middleware,
     routing::{get, post},
-    serve::ListenerExt,
 };
-use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
+use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
     app::App,
     engine::Engine,
     error::{Result, ServeError},
+    listen::{Address, Listener},
     loaded::Loaded,
     metrics::{self, Metrics},
     openai, probes,
@@ -38,8 +37,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Where to listen, and how much to take in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeOptions {
-    /// Address and port; port 0 is any free one.
-    pub address: SocketAddr,
+    /// Where to listen.
+    pub addresses: Vec<Address>,
     /// Texts that a model writes at once; more wait.
     pub texts: usize,
     /// Texts that may wait for a model; more are refused (429).
@@ -48,19 +47,19 @@ pub struct ServeOptions {
     pub queued_tokens: usize,
     /// Bytes that are read of a request's body.
     pub body_bytes: usize,
-    /// Time in which a request's body must arrive.
-    pub body_time: Duration,
+    /// Time in which the head of a request must arrive, and then its body.
+    pub request_time: Duration,
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            addresses: vec![Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 8000)))],
             texts: 64,
             queued_texts: 1024,
             queued_tokens: 1 << 20,
             body_bytes: 4 << 20,
-            body_time: Duration::from_secs(30),
+            request_time: Duration::from_secs(30),
         }
     }
 }
@@ -68,12 +67,12 @@ impl Default for ServeOptions {
 /// A server that answers. Dropped, it ends at once.
 #[derive(Debug)]
 pub struct Server {
-    address: SocketAddr,
+    addresses: Vec<Address>,
     app: Arc<App>,
     engines: Vec<JoinHandle<()>>,
     /// Whether to end.
     ending: watch::Sender<bool>,
-    web: Option<tokio::task::JoinHandle<io::Result<()>>>,
+    web: Vec<tokio::task::JoinHandle<()>>,
     /// `None` once it was shut down.
     runtime: Option<Runtime>,
 }
@@ -94,9 +93,9 @@ impl Server {
         }
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).thread_name("web").enable_all().build().map_err(ServeError::Thread)?;
-        let bound = |source| ServeError::Bind { address: options.address, source };
-        let listener = runtime.block_on(TcpListener::bind(options.address)).map_err(bound)?;
-        let address = listener.local_addr().map_err(bound)?;
+        let listeners = options.addresses.iter().map(|address| runtime.block_on(Listener::bind(address)));
+        let listeners: Vec<Listener> = listeners.collect::<Result<_>>()?;
+        let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
         let limits = Limits { texts: options.queued_texts, tokens: options.queued_tokens };
         let metrics = Metrics::new();
         let (mut engines, mut handles) = (vec![], vec![]);
@@ -107,23 +106,18 @@ impl Server {
             engines.push(engine);
             handles.push(handle);
         }
-        let app = Arc::new(App::new(engines, metrics, options.body_bytes, options.body_time, options.queued_texts));
-        let (ending, mut ended) = watch::channel(false);
-        let listener = listener.tap_io(|stream| {
-            // events are written whole: to wait for more only delays them
-            let _ = stream.set_nodelay(true);
-        });
-        let serve = axum::serve(listener, router(app.clone())).with_graceful_shutdown(async move {
-            // an error is a sender that is gone, which ends the server too
-            let _ = ended.wait_for(|is_ending| *is_ending).await;
-        });
-        let web = runtime.spawn(async move { serve.await });
-        Ok(Self { address, app, engines: handles, ending, web: Some(web), runtime: Some(runtime) })
+        let app = Arc::new(App::new(engines, metrics, options.body_bytes, options.request_time, options.queued_texts));
+        let (ending, ended) = watch::channel(false);
+        let serve = |listener: Listener| {
+            runtime.spawn(listener.serve(router(app.clone()), options.request_time, ended.clone()))
+        };
+        let web = listeners.into_iter().map(serve).collect();
+        Ok(Self { addresses, app, engines: handles, ending, web, runtime: Some(runtime) })
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
     }
 
     /// Whether every engine runs, and ends its steps in time.
@@ -137,8 +131,16 @@ impl Server {
         thread::sleep(ON_THEIR_WAY.min(limit));
         self.app.engines().iter().for_each(Engine::drain);
         let _ = self.ending.send(true);
-        let (Some(runtime), Some(mut web)) = (&self.runtime, self.web.take()) else { return false };
-        let mut ends_in = |limit| runtime.block_on(async { tokio::time::timeout(limit, &mut web).await.is_ok() });
+        let Some(runtime) = &self.runtime else { return false };
+        let mut ends_in = |limit| {
+            let web = async {
+                for listener in &mut self.web {
+                    // a panic was printed where it happened
+                    let _ = listener.await;
+                }
+            };
+            runtime.block_on(async { tokio::time::timeout(limit, web).await.is_ok() })
+        };
         let all_is_answered = ends_in(limit);
         if !all_is_answered {
             self.app.engines().iter().for_each(Engine::abort);

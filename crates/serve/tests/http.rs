@@ -8,7 +8,7 @@ use std::{
 };
 
 use itera_runtime::{FinishReason, Model, OpenOptions, Sampler, SamplingConfig, Text};
-use itera_serve::{Loaded, ServeOptions, Server};
+use itera_serve::{Address, Loaded, ServeOptions, Server};
 use itera_testkit::uniform;
 use itera_tokenizer::{TokenId, Tokenizer};
 use serde_json::{Value, json};
@@ -19,14 +19,15 @@ fn checkpoint() -> PathBuf {
 
 fn start(options: ServeOptions) -> Server {
     let model = Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
-    let options = ServeOptions { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..options };
+    let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let options = ServeOptions { addresses: vec![address], ..options };
     Server::start(vec![model], &options).expect("it starts")
 }
 
 /// Status and body of the response to `body`, and when to try again.
 fn post(server: &Server, path: &str, body: &str) -> (u16, String, Option<String>) {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let mut response = agent.post(format!("http://{}{path}", server.address())).send(body).expect("a response");
+    let mut response = agent.post(format!("{}{path}", server.addresses()[0])).send(body).expect("a response");
     let retry = response.headers().get("retry-after").map(|value| value.to_str().expect("ASCII").to_owned());
     (response.status().as_u16(), response.body_mut().read_to_string().expect("a body"), retry)
 }
@@ -55,9 +56,16 @@ fn stream(server: &Server, request: &Value) -> (Vec<Value>, Vec<String>) {
     (events, texts)
 }
 
+fn tcp(server: &Server) -> SocketAddr {
+    match &server.addresses()[0] {
+        Address::Tcp(address) => *address,
+        other => panic!("{other}"),
+    }
+}
+
 /// Send a request that is not awaited.
 fn send(server: &Server, request: &Value) -> TcpStream {
-    let mut socket = TcpStream::connect(server.address()).expect("it listens");
+    let mut socket = TcpStream::connect(tcp(server)).expect("it listens");
     let body = request.to_string();
     let len = body.len();
     write!(socket, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n{body}").expect("sent");
@@ -77,7 +85,7 @@ fn what_was_done_is_counted() {
     }
     assert_eq!(post(&server, "/v1/completions", "{}}").0, 400);
     let agent = ureq::Agent::new_with_defaults();
-    let mut response = agent.get(format!("http://{}/metrics", server.address())).call().expect("a response");
+    let mut response = agent.get(format!("{}/metrics", server.addresses()[0])).call().expect("a response");
     let text = response.body_mut().read_to_string().expect("a body");
     let labels = "{model=\"stories\",model_name=\"stories\"}";
     for (name, value) in [
@@ -97,6 +105,47 @@ fn what_was_done_is_counted() {
         assert_eq!(found, Some(value.to_string().as_str()), "{name}:\n{text}");
     }
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_request_that_does_not_come_ends_its_connection() {
+    let server = start(ServeOptions { request_time: Duration::from_millis(200), ..ServeOptions::default() });
+    let slow = |begin: &str| {
+        let mut socket = TcpStream::connect(tcp(&server)).expect("it listens");
+        socket.write_all(begin.as_bytes()).expect("sent");
+        let mut response = String::new();
+        socket.read_to_string(&mut response).expect("the connection ends");
+        response
+    };
+    assert!(!slow("POST /v1/completions HTTP/1.1\r\nHost: ").contains("200 OK"));
+    let response = slow("POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\n{");
+    assert!(response.starts_with("HTTP/1.1 408") && response.contains("did not arrive in time"), "{response}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_socket_may_be_a_file() {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("itera.sock");
+    let model = || Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
+    let options = ServeOptions { addresses: vec![Address::Unix(path.clone())], ..ServeOptions::default() };
+    // one that another program left
+    drop(UnixListener::bind(&path).expect("bound"));
+    let server = Server::start(vec![model()], &options).expect("it starts");
+    let mut socket = UnixStream::connect(&path).expect("it listens");
+    write!(socket, "GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut response = String::new();
+    socket.read_to_string(&mut response).expect("a response");
+    assert!(response.ends_with(&format!("{{\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"))), "{response}");
+    let error = Server::start(vec![model()], &options).expect_err("one server a socket");
+    assert_eq!(error.to_string(), format!("cannot listen at unix:{}", path.display()));
+    assert!(server.drain(Duration::from_secs(1)));
+    assert!(!path.exists(), "it goes with the server");
+    // what is no socket stays
+    std::fs::write(&path, "mine").expect("written");
+    Server::start(vec![model()], &options).expect_err("a file is there");
+    assert_eq!(std::fs::read_to_string(&path).expect("there"), "mine");
 }
 
 #[test]
