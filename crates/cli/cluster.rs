@@ -125,7 +125,7 @@ fn of_a_job(world: World) -> Result<Findings, MpiError> {
     let findings = Findings {
         itera_version: env!("CARGO_PKG_VERSION"),
         launcher: Launch::of_this_process().map(|launch| launch.launcher.to_string()),
-        mpi: Some(Mpi::of(world.library())),
+        mpi: world.library().map(Mpi::of),
         mpi_problem: None,
         hosts,
         links,

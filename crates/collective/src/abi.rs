@@ -15,13 +15,16 @@ use std::{
     ffi::{CStr, OsStr, c_char, c_int, c_void},
     fmt,
     mem::ManuallyDrop,
-    ptr::null_mut,
+    ptr::{null, null_mut},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use libloading::Library;
 
-use crate::error::{MpiError, Refusal};
+use crate::{
+    communicator::{Communicator, Parts},
+    error::{MpiError, Refusal},
+};
 
 /// How the functions of an MPI are called in machine code: what a handle is, and the values of constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +109,9 @@ table! {
     )
     bcast "MPI_Bcast" (*mut c_void, c_int, H, c_int, H)
     allgather "MPI_Allgather" (*const c_void, c_int, H, *mut c_void, c_int, H, H)
+    alltoallv "MPI_Alltoallv" (
+        *const c_void, *const c_int, *const c_int, H, *mut c_void, *const c_int, *const c_int, H, H
+    )
 }
 
 /// The functions of a library that is loaded for good.
@@ -223,27 +229,6 @@ fn short(version: &str) -> String {
     line.split(", ").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// MPI, started: all processes of the job, as ranks from 0 that fit `c_int`.
-///
-/// Calls are made by one thread at a time, which is what `&self` of a type that is not `Sync` says; MPI was asked for that.
-/// Lengths fit `c_int`; whoever calls cuts messages that do not.
-pub trait Communicator: Send {
-    fn rank(&self) -> usize;
-    fn size(&self) -> usize;
-    fn host(&self) -> Result<String, MpiError>;
-    fn barrier(&self) -> Result<(), MpiError>;
-    fn send(&self, bytes: &[u8], to: c_int) -> Result<(), MpiError>;
-    /// Exactly as many bytes as there is room for, if the sender sends so many.
-    fn recv(&self, bytes: &mut [u8], from: c_int) -> Result<(), MpiError>;
-    /// Both at once, in whatever order the others do it.
-    fn sendrecv(&self, out: &[u8], to: c_int, into: &mut [u8], from: c_int) -> Result<(), MpiError>;
-    fn bcast(&self, bytes: &mut [u8], root: c_int) -> Result<(), MpiError>;
-    /// The same number of bytes of each rank, in order of ranks.
-    fn allgather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), MpiError>;
-    fn finalize(self: Box<Self>) -> Result<(), MpiError>;
-    fn abort(&self, code: c_int);
-}
-
 impl Functions {
     /// Start MPI, which can be done once.
     pub fn start(self, version: &str) -> Result<Box<dyn Communicator>, MpiError> {
@@ -254,6 +239,7 @@ impl Functions {
     }
 }
 
+/// MPI, which was asked for calls from any thread, one at a time.
 struct Started<H> {
     table: Table<H>,
     /// The processes of the job, apart from messages that others in this program may send.
@@ -311,6 +297,17 @@ impl<H: Copy> Started<H> {
 /// The bytes of a slice, as MPI counts them.
 fn count(bytes: &[u8]) -> c_int {
     c_int::try_from(bytes.len()).expect("messages are cut into parts that MPI can count")
+}
+
+/// Where a slice lies, for calls in which an address of 1 is `MPI_IN_PLACE`, as it is in two of the interfaces: that of an
+/// empty slice may be 1, and null stands for it.
+fn begin(bytes: &[u8]) -> *const c_void {
+    if bytes.is_empty() { null() } else { bytes.as_ptr().cast() }
+}
+
+/// [`begin`], to be written at.
+fn begin_mut(bytes: &mut [u8]) -> *mut c_void {
+    if bytes.is_empty() { null_mut() } else { bytes.as_mut_ptr().cast() }
 }
 
 impl<H: Copy> Communicator for Started<H> {
@@ -373,10 +370,25 @@ impl<H: Copy> Communicator for Started<H> {
     fn allgather(&self, mine: &[u8], all: &mut [u8]) -> Result<(), MpiError> {
         assert_eq!(all.len(), mine.len() * self.size, "room for the bytes of every rank");
         let (count, byte) = (count(mine), self.table.constants.byte);
-        let (from, to) = (mine.as_ptr().cast(), all.as_mut_ptr().cast());
+        let (from, to) = (begin(mine), begin_mut(all));
         // SAFETY: `count` bytes can be read at `from` and, as asserted, `count` times the number of ranks written at `to`.
         let code = unsafe { (self.table.allgather)(from, count, byte, to, count, byte, self.ours) };
         self.check("MPI_Allgather", code)
+    }
+
+    fn alltoall(&self, out: Parts<&[u8]>, into: Parts<&mut [u8]>) -> Result<(), MpiError> {
+        let ((out, out_lengths, out_at), (into, into_lengths, into_at)) = (out.into_raw(), into.into_raw());
+        assert_eq!([out_lengths.len(), into_lengths.len()], [self.size; 2], "a part for every rank, and one of each");
+        let (byte, from, to) = (self.table.constants.byte, begin(out), begin_mut(into));
+        let [out_lengths, out_at, into_lengths, into_at] =
+            [&out_lengths, &out_at, &into_lengths, &into_at].map(|numbers| numbers.as_ptr());
+        // SAFETY: as asserted, MPI finds a length and a beginning for every rank; the parts that they tell of lie within the
+        // two slices, by `Parts`, and MPI refuses a longer message.
+        let code = unsafe {
+            let alltoallv = self.table.alltoallv;
+            alltoallv(from, out_lengths, out_at, byte, to, into_lengths, into_at, byte, self.ours)
+        };
+        self.check("MPI_Alltoallv", code)
     }
 
     fn finalize(self: Box<Self>) -> Result<(), MpiError> {

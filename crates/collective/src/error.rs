@@ -58,6 +58,20 @@ pub enum MpiError {
         /// The number of processes; ranks are below it.
         size: usize,
     },
+    /// Parts that do not add up to their bytes, or are more than MPI can count.
+    #[error("MPI cannot count {bytes} bytes in {parts} parts")]
+    Parts {
+        /// Bytes of all parts.
+        bytes: usize,
+        /// Parts that were meant, one for each rank.
+        parts: usize,
+    },
+    /// A rank that is a thread of this process has ended.
+    #[error("rank {rank} is gone")]
+    Gone {
+        /// Which one.
+        rank: usize,
+    },
     /// A message of another length than its receiver expects.
     #[error("rank {from} sent {found} bytes where {expected} were expected")]
     Length {

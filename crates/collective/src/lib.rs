@@ -11,12 +11,15 @@
 //! MPI carries bytes and computes nothing. Its reductions add in an order of their own, which depends on the library and on
 //! the number of processes; sums whose bytes must not depend on either are made by who calls this.
 //!
-//! A process that no launcher started opens no library: [`World::join`] answers `None`.
+//! A process that no launcher started opens no library: [`World::join`] answers `None`. Threads of one process can be a world
+//! too, without MPI: [`World::of_threads`].
 
 mod abi;
+mod communicator;
 mod error;
 mod launch;
 mod library;
+mod threads;
 mod world;
 
 pub use abi::Abi;

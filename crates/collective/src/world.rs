@@ -4,7 +4,13 @@
 
 use std::{ffi::c_int, process};
 
-use crate::{abi::Communicator, error::MpiError, launch::Launch, library::Library};
+use crate::{
+    communicator::{Communicator, Parts},
+    error::MpiError,
+    launch::Launch,
+    library::Library,
+    threads::threads,
+};
 
 /// Bytes of the largest part that goes to MPI at once: far below 2³¹, where counts end and some libraries err before.
 const PART_BYTES: usize = 64 << 20;
@@ -21,7 +27,8 @@ const LENGTH_BYTES: usize = size_of::<u64>();
 /// MPI waits for all ranks.
 pub struct World {
     communicator: Box<dyn Communicator>,
-    library: Library,
+    /// `None` among threads.
+    library: Option<Library>,
     part_bytes: usize,
 }
 
@@ -35,16 +42,19 @@ impl World {
         let Some(launch) = Launch::of_this_process() else { return Ok(None) };
         let library = Library::find(Some(&launch))?;
         let communicator = library.functions.start(library.version())?;
-        let world = Self { communicator, library, part_bytes: PART_BYTES };
-        match launch.size {
-            Some(launched) if launched != world.size() => Err(MpiError::Strangers {
-                launcher: launch.launcher,
-                launched,
-                seen: world.size(),
-                version: world.library.version().to_owned(),
-            }),
-            _ => Ok(Some(world)),
+        let seen = communicator.size();
+        if let Some(launched) = launch.size.filter(|launched| *launched != seen) {
+            let (launcher, version) = (launch.launcher, library.version().to_owned());
+            return Err(MpiError::Strangers { launcher, launched, seen, version });
         }
+        Ok(Some(Self { communicator, library: Some(library), part_bytes: PART_BYTES }))
+    }
+
+    /// A world of `size` ranks, in their order, each for a thread of this process: what processes do together can be seen
+    /// without MPI. A rank that waits for one that is dropped gets [`MpiError::Gone`].
+    pub fn of_threads(size: usize) -> Vec<Self> {
+        let world = |communicator| Self { communicator, library: None, part_bytes: PART_BYTES };
+        threads(size).into_iter().map(world).collect()
     }
 
     /// Cut messages into parts of at most `part_bytes`, at least 1; the same for all ranks.
@@ -63,9 +73,9 @@ impl World {
         self.communicator.size()
     }
 
-    /// The MPI that joins them.
-    pub fn library(&self) -> &Library {
-        &self.library
+    /// The MPI that joins them; `None` of threads.
+    pub fn library(&self) -> Option<&Library> {
+        self.library.as_ref()
     }
 
     /// The name of the host that this process runs on, as MPI knows it.
@@ -207,6 +217,40 @@ impl World {
             }
         }
         Ok(all)
+    }
+
+    /// Bytes to each rank, and from each, in order of ranks: `out` holds a part of each of `out_lengths` behind the other, and
+    /// `into` has room for those of `into_lengths`. All parts of a rank together have less than 2³¹ bytes.
+    ///
+    /// # Errors
+    /// [`MpiError`] if a part has another length than its receiver has room for, the parts do not fill their slices, or MPI
+    /// fails.
+    pub fn alltoall_into(
+        &self,
+        out: &[u8],
+        out_lengths: &[usize],
+        into: &mut [u8],
+        into_lengths: &[usize],
+    ) -> Result<(), MpiError> {
+        let size = self.size();
+        let uncountable = |bytes| MpiError::Parts { bytes, parts: size };
+        let (out_bytes, into_bytes) = (out.len(), into.len());
+        let out = Parts::new(out, out_lengths).filter(|_| out_lengths.len() == size);
+        let into = Parts::new(into, into_lengths).filter(|_| into_lengths.len() == size);
+        let (out, into) = (out.ok_or_else(|| uncountable(out_bytes))?, into.ok_or_else(|| uncountable(into_bytes))?);
+        let told: Vec<u8> = out_lengths.iter().flat_map(|&length| (length as u64).to_le_bytes()).collect();
+        let mut lengths = vec![0; told.len()];
+        let each = vec![LENGTH_BYTES; size];
+        let parts = "8 bytes for each rank";
+        let told = Parts::new(&told[..], &each).expect(parts);
+        self.communicator.alltoall(told, Parts::new(&mut lengths[..], &each).expect(parts))?;
+        for (from, (&found, &expected)) in lengths.as_chunks().0.iter().zip(into_lengths).enumerate() {
+            let found = length_in(found);
+            if found != expected {
+                return Err(MpiError::Length { from, expected, found });
+            }
+        }
+        self.communicator.alltoall(out, into)
     }
 
     /// End MPI. Waits for all ranks.

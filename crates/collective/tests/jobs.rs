@@ -112,7 +112,30 @@ fn ranks_of_open_mpi_exchange_bytes() {
 #[test]
 #[ignore = "a rank of the tests above"]
 fn rank_exchanges() {
-    let world = joined();
+    passed(exchange(joined()));
+}
+
+#[test]
+fn threads_exchange_bytes_as_processes_do() {
+    for size in [1, 2, 3, 5] {
+        let worlds = World::of_threads(size);
+        assert!(worlds.iter().all(|world| world.library().is_none() && world.size() == size));
+        std::thread::scope(|scope| {
+            worlds.into_iter().for_each(|world| drop(scope.spawn(|| exchange(world).finalize().expect("the end"))));
+        });
+    }
+}
+
+#[test]
+fn a_thread_that_has_ended_is_not_waited_for() {
+    let [first, second] = World::of_threads(2).try_into().ok().expect("two");
+    drop(second);
+    assert!(matches!(first.recv(1), Err(MpiError::Gone { rank: 1 })));
+    assert!(matches!(first.barrier(), Err(MpiError::Gone { rank: 1 })));
+}
+
+/// All that ranks do together.
+fn exchange(world: World) -> World {
     let (rank, size) = (world.rank(), world.size());
     assert!(rank < size && !world.host().expect("a name").is_empty());
     world.barrier().expect("all are here");
@@ -157,8 +180,16 @@ fn rank_exchanges() {
         }
         let all = world.allgather(&of(rank)).expect("all have it");
         assert!(all == (0..size).map(of).collect::<Vec<_>>(), "{len} of all");
+        // to each another length, and to some nothing
+        let part = |from: usize, to: usize| message(from + 3 * to, len * ((from + 2 * to) % 3));
+        let parts = |part: &dyn Fn(usize) -> Vec<u8>| (0..size).map(part).collect::<Vec<_>>();
+        let (out, into) = (parts(&|to| part(rank, to)), parts(&|from| part(from, rank)));
+        let lengths = |parts: &[Vec<u8>]| parts.iter().map(Vec::len).collect::<Vec<_>>();
+        let mut found = vec![0; into.concat().len()];
+        world.alltoall_into(&out.concat(), &lengths(&out), &mut found, &lengths(&into)).expect("exchanged");
+        assert!(found == into.concat(), "{len} to all");
     }
-    passed(world);
+    world
 }
 
 #[test]
@@ -184,6 +215,11 @@ fn rank_errs() {
     let mut room = [0; 3];
     world.sendrecv_into(rank, &[1, 2, 3], rank, &mut room).expect("the one before was refused before it was sent");
     assert_eq!(room, [1, 2, 3]);
+    let (ones, twos) = (vec![1; size], vec![2; size]);
+    let error = world.alltoall_into(&vec![7; size], &ones, &mut vec![0; 2 * size], &twos).expect_err("shorter parts");
+    assert!(matches!(error, MpiError::Length { from: 0, expected: 2, found: 1 }), "{error}");
+    let error = world.alltoall_into(&vec![7; size], &twos, &mut vec![0; size], &ones).expect_err("no such bytes");
+    assert!(matches!(error, MpiError::Parts { bytes, parts } if [bytes, parts] == [size; 2]), "{error}");
     assert!(matches!(World::join(), Err(MpiError::Started)));
     // ranks that cut at different places: MPI refuses the part that is longer than its room
     let (next, previous) = ((rank + 1) % size, (rank + size - 1) % size);
