@@ -74,6 +74,19 @@ pub enum TrainError {
         /// The last good checkpoint, if there is one.
         last_good: Option<PathBuf>,
     },
+    /// A rank would train something else than rank 0. All ranks find this, and the same.
+    #[error("rank {rank} has another {what} than rank 0: {difference}")]
+    RankDiffers {
+        /// The first rank that differs.
+        rank: usize,
+        /// In what: program, configuration, tokenizer, corpus, method, first step or weights to begin with.
+        what: &'static str,
+        /// Both sides: of rank 0, and of that rank.
+        difference: String,
+    },
+    /// The processes of the run lost each other.
+    #[error("the processes of the run cannot go on together")]
+    World(#[from] itera_collective::MpiError),
     /// A checkpoint could not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] itera_checkpoint::CheckpointError),

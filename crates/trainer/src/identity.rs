@@ -36,6 +36,12 @@ impl Identity {
         Self { config, tokenizer, corpus: data.content_hash().to_owned(), documents, method }
     }
 
+    /// What it knows of tokenizer, corpus and method, in this order.
+    pub(crate) fn contents(&self) -> [String; 3] {
+        let corpus = [&self.corpus, &self.documents[0], &self.documents[1]].map(String::as_str).join(" ");
+        [self.tokenizer.clone(), corpus, self.method.clone()]
+    }
+
     /// Why a checkpoint of this identity and of `step` completed steps is not one of a run that is `now`, if it is not.
     pub(crate) fn difference(&self, now: &Self, step: u64) -> Option<Difference> {
         let other = |what, difference| Some(Difference::Other { what, difference });
@@ -122,7 +128,7 @@ fn deciding(config: &Config) -> Config {
 }
 
 /// `table: key = was → key = is` of each line that differs between two resolved configurations.
-fn changed_lines(was: &str, is: &str) -> String {
+pub(crate) fn changed_lines(was: &str, is: &str) -> String {
     let mut table = "";
     let mut changes = Vec::new();
     for (was, is) in was.lines().zip(is.lines()) {

@@ -7,6 +7,7 @@ use std::{
 
 use burn::tensor::Device;
 use itera_checkpoint::CheckpointStore;
+use itera_collective::World;
 use itera_config::Config;
 use itera_data::Dataset;
 use itera_metrics::{Sample, StepRecord};
@@ -74,9 +75,9 @@ pub struct Job<'a> {
     pub stop: StopFlag,
     /// How it learns.
     pub method: &'a dyn Method,
-    /// Whether this process writes the files of the run. Of several that train together, one does; the others read its
-    /// checkpoints.
-    pub records: bool,
+    /// The processes that share the micro-batches of each step. Rank 0 alone writes the files of the run; the others read its
+    /// checkpoints. `None` for this process alone.
+    pub world: Option<&'a World>,
     /// Weights to begin with, in the order of the tensor table; fresh ones without.
     pub initial: Option<&'a [NamedTensor]>,
 }
@@ -85,7 +86,7 @@ impl<'a> Job<'a> {
     /// Train fresh weights on cross-entropy, over nothing that is there, until the end.
     pub fn new(config: &'a Config, data: &'a Dataset, device: &'a Device) -> Self {
         let (resume, stop) = (Resume::No, StopFlag::default());
-        Self { config, data, device, resume, stop, method: &Plain, records: true, initial: None }
+        Self { config, data, device, resume, stop, method: &Plain, world: None, initial: None }
     }
 }
 

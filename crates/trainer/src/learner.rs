@@ -1,18 +1,20 @@
-//! batches → losses → gradients → sum → reduce → norm, clip → weights, their average: one optimiser step of any module
+//! batches → losses → gradients → sum of all ranks → norm, clip → weights, their average: one optimiser step of any module
 
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use itera_config::TrainConfig;
-use itera_model::parameters::gradients;
+use itera_model::parameters::{gradients, weights};
 use itera_ops::{add_gradients, gradient_norm, with_precision};
 
 use crate::{
     average::Average,
+    error::TrainError,
     losses::{LossParts, Losses},
     optimizer::Optimizer,
     pairwise::PairwiseSum,
-    reduce::{Reduce, StepSum},
+    ranks::Ranks,
+    reduce::{Part, Total, reduce},
     schedule::Rates,
     update::Update,
 };
@@ -38,7 +40,7 @@ pub(crate) trait Task {
 pub(crate) struct Learner<'a, T: Task> {
     pub task: T,
     pub train: &'a TrainConfig,
-    pub reduce: &'a dyn Reduce,
+    pub ranks: Ranks<'a>,
     pub model: T::Model,
     pub optimizer: Optimizer,
     /// What is validated and published, where that is an average of the weights.
@@ -54,8 +56,8 @@ impl<T: Task> Learner<'_, T> {
     }
 
     /// The step after `step` completed ones, `skipped` of which changed nothing: an update by the mean gradient of the
-    /// micro-batches, unless something is not finite.
-    pub(crate) fn update(&mut self, step: u64, skipped: u64, rates: Rates) -> Update {
+    /// micro-batches of all ranks, unless something is not finite.
+    pub(crate) fn update(&mut self, step: u64, skipped: u64, rates: Rates) -> Result<Update, TrainError> {
         let micro_batches = self.train.grad_accum_steps as u64;
         let share = 1.0 / micro_batches as f64;
         let mut update = Update::default();
@@ -63,9 +65,10 @@ impl<T: Task> Learner<'_, T> {
         let computed = self.task.computed(&self.model);
         let model = computed.as_ref().unwrap_or(&self.model);
         update.times.forward += clock.lap();
-        let mut sum = PairwiseSum::default();
+        let own = self.ranks.share(self.ranks.rank(), micro_batches);
+        let mut sum = PairwiseSum::from_leaf(own.start);
         let mut losses = vec![];
-        for micro in self.reduce.share(micro_batches) {
+        for micro in own {
             let index = step * micro_batches + micro;
             let batch = self.task.batch(index);
             update.times.data += clock.lap();
@@ -76,11 +79,9 @@ impl<T: Task> Learner<'_, T> {
             update.times.backward += clock.lap();
         }
         drop(computed);
-        let sum = StepSum {
-            gradients: sum.finish(add_gradients).expect("a process has a micro-batch"),
-            losses: sum_losses(&losses),
-        };
-        let StepSum { gradients, losses } = self.reduce.reduce(sum);
+        let part = Part { gradients: sum, losses: Losses::read(&losses) };
+        let Total { gradients, losses } = reduce(&self.ranks, micro_batches, part, &weights(&self.model))?;
+        update.times.reduce = clock.lap();
         update.losses = losses.mean(share);
         update.grad_norm = gradient_norm(&gradients) * share;
         if update.is_finite() {
@@ -97,17 +98,8 @@ impl<T: Task> Learner<'_, T> {
             self.average.iter_mut().for_each(|average| average.update(&self.model, number));
         }
         update.times.optimizer = clock.lap();
-        update
+        Ok(update)
     }
-}
-
-/// The losses of micro-batches, added by the tree that adds their gradients.
-fn sum_losses(losses: &[LossParts]) -> Losses {
-    let mut sum = PairwiseSum::default();
-    for losses in Losses::read(losses) {
-        sum.push(losses, |left, right| left + right);
-    }
-    sum.finish(|left, right| left + right).unwrap_or_default()
 }
 
 struct Clock(Instant);

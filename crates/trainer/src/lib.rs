@@ -1,14 +1,15 @@
 //! The training loop.
 //!
 //! ```text
-//! Sampler(step) → TokenBatch → LanguageModel → LossParts → gradients → sum → [`Reduce`] → clip → optimizer → next step
+//! Sampler(step) → TokenBatch → LanguageModel → LossParts → gradients → sum of all ranks → clip → optimizer → next step
 //!                        [`Method`] ↑ every eval.every_steps: validation, samples, early stopping
 //!                                   ↑ every checkpoint.every_steps: checkpoint
 //! ```
 //!
 //! Everything a run depends on is a function of (configuration, data, step), or is in [`TrainingState`]: a run that is
-//! interrupted and resumed writes the bytes it would have written uninterrupted.
+//! interrupted and resumed writes the bytes it would have written uninterrupted. So does one that several processes share.
 
+mod agree;
 mod average;
 mod begin;
 mod bench;
@@ -24,6 +25,7 @@ mod open;
 mod optimizer;
 mod pairwise;
 mod progress;
+mod ranks;
 mod recorder;
 mod reduce;
 mod replaced_inputs;
@@ -35,6 +37,7 @@ mod text;
 mod train;
 mod update;
 mod validation;
+mod words;
 
 pub use bench::time_steps;
 pub use error::TrainError;
@@ -44,8 +47,7 @@ pub use method::{Method, Plain};
 pub use objective::{MicroBatch, ids, losses, losses_with};
 pub use open::open_model;
 pub use optimizer::{Optimizer, Remembered};
-pub use pairwise::PairwiseSum;
-pub use reduce::{Local, Reduce, StepSum};
+pub use pairwise::{PairwiseSum, subtrees};
 pub use schedule::{Rates, decay_start, learning_rate};
 pub use state::{Best, TrainingState, Window};
 pub use stop::{Signal, StopFlag};

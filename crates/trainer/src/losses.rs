@@ -4,6 +4,8 @@ use std::ops::Add;
 
 use burn::tensor::Tensor;
 
+use crate::words::{Reader, Writer};
+
 /// The loss of a micro-batch and what it is made of. Only `cross_entropy` is a measure of the model.
 #[derive(Clone, Debug)]
 pub struct LossParts {
@@ -85,6 +87,34 @@ impl Losses {
                 .collect(),
         };
         parts.iter().map(read).collect()
+    }
+}
+
+/// To other processes and back.
+impl Losses {
+    pub(crate) fn write(&self, to: &mut Writer) {
+        to.float(self.total);
+        to.float(self.nats);
+        to.optional(self.load_balance);
+        to.optional(self.z);
+        to.count(self.tokens_per_expert.len() as u64);
+        for counts in &self.tokens_per_expert {
+            to.count(counts.len() as u64);
+            counts.iter().for_each(|count| to.count(*count));
+        }
+    }
+
+    /// `None` if the words end before the losses do.
+    pub(crate) fn read_words(from: &mut Reader<'_>) -> Option<Self> {
+        let (total, nats) = (from.float()?, from.float()?);
+        let (load_balance, z) = (from.optional()?, from.optional()?);
+        let layers = from.count()?;
+        let mut counts = || {
+            let experts = from.count()?;
+            (0..experts).map(|_| from.count()).collect::<Option<Vec<u64>>>()
+        };
+        let tokens_per_expert = (0..layers).map(|_| counts()).collect::<Option<_>>()?;
+        Some(Self { total, nats, load_balance, z, tokens_per_expert })
     }
 }
 

@@ -6,38 +6,69 @@
 //!     0     1     2     3
 //! ```
 //!
-//! The leaves r·2ᵏ .. (r+1)·2ᵏ are a subtree (the last one may be shorter), and the sums of all such subtrees, in order,
-//! are the leaves of the same tree over them: who computes which leaves, and where, leaves no trace in the sum. n leaves
-//! that come one after the other need at most log₂ n + 1 partial sums, those of the ones in n as a binary number.
+//! Any run of leaves is a few whole subtrees of powers of two of leaves, each as large as its place allows: leaves 3 to 8
+//! of 0 to 10 are `3`, `4..8` and `8`. The subtrees of all runs, in order, make the tree of all leaves: who computes which
+//! leaves, and where, leaves no trace in the sum. A run from 0 on is at most log₂ n + 1 of them, those of the ones in n as a
+//! binary number; any other at most twice as many.
+
+use std::ops::Range;
 
 /// The sum of leaves that are added one after the other.
 #[derive(Debug)]
 pub struct PairwiseSum<T> {
-    /// Sums of powers of two of leaves from left to right, each of fewer than the one before.
-    partial: Vec<(u64, T)>,
+    /// The leaf that comes next.
+    next: u64,
+    /// The subtrees so far, from left to right, with the number of their leaves.
+    subtrees: Vec<(u64, T)>,
 }
 
 impl<T> Default for PairwiseSum<T> {
     fn default() -> Self {
-        Self { partial: vec![] }
+        Self::from_leaf(0)
     }
 }
 
 impl<T> PairwiseSum<T> {
+    /// The part of a sum that begins with leaf `next`.
+    pub fn from_leaf(next: u64) -> Self {
+        Self { next, subtrees: vec![] }
+    }
+
     /// Add the next leaf; `add(left, right)` is the sum of two neighbours.
     pub fn push(&mut self, leaf: T, add: impl Fn(T, T) -> T) {
-        let (mut leaves, mut sum) = (1, leaf);
-        while let Some((_, left)) = self.partial.pop_if(|(of, _)| *of == leaves) {
+        self.push_subtree(1, leaf, add);
+    }
+
+    /// Add the next leaves, which are one of the [`subtrees`] of a run.
+    pub fn push_subtree(&mut self, leaves: u64, sum: T, add: impl Fn(T, T) -> T) {
+        let (mut leaves, mut sum) = (leaves, sum);
+        self.next += leaves;
+        // a subtree that ends at an odd multiple of its size is the left one of two
+        while (self.next / leaves).is_multiple_of(2)
+            && let Some((_, left)) = self.subtrees.pop_if(|(of, _)| *of == leaves)
+        {
             sum = add(left, sum);
             leaves *= 2;
         }
-        self.partial.push((leaves, sum));
+        self.subtrees.push((leaves, sum));
     }
 
-    /// The sum of all leaves; `None` of none.
+    /// The sum of all leaves, which begin with 0; `None` of none.
     pub fn finish(self, add: impl Fn(T, T) -> T) -> Option<T> {
-        self.partial.into_iter().map(|(_, sum)| sum).rev().reduce(|right, left| add(left, right))
+        self.into_subtrees().rev().reduce(|right, left| add(left, right))
     }
+
+    /// The sums of the [`subtrees`] of the leaves.
+    pub fn into_subtrees(self) -> impl DoubleEndedIterator<Item = T> {
+        self.subtrees.into_iter().map(|(_, sum)| sum)
+    }
+}
+
+/// How many leaves each of the subtrees has that a run of leaves is made of.
+pub fn subtrees(leaves: Range<u64>) -> Vec<u64> {
+    let mut sum = PairwiseSum::from_leaf(leaves.start);
+    leaves.for_each(|_| sum.push((), |(), ()| ()));
+    sum.subtrees.into_iter().map(|(leaves, ())| leaves).collect()
 }
 
 #[cfg(test)]
@@ -63,7 +94,7 @@ mod tests {
         let mut sum = PairwiseSum::default();
         for (index, leaf) in leaves.iter().enumerate() {
             sum.push(leaf.clone(), add);
-            assert_eq!(sum.partial.len(), (index + 1).count_ones() as usize);
+            assert_eq!(sum.subtrees.len(), (index + 1).count_ones() as usize);
         }
         sum.finish(add)
     }
@@ -108,11 +139,28 @@ mod tests {
     }
 
     #[test]
-    fn any_split_at_powers_of_two_is_the_same_tree() {
-        for n in 1..40 {
-            for size in [1, 2, 4, 8, 16, 32] {
-                let parts: Vec<String> = leaves(n).chunks(size).filter_map(sum).collect();
-                assert_eq!(sum(&parts), sum(&leaves(n)), "{n} leaves, {size} to a process");
+    fn a_run_is_as_few_subtrees_as_its_place_allows() {
+        assert_eq!(subtrees(3..9), [1, 4, 1]);
+        assert_eq!(subtrees(0..7), [4, 2, 1]);
+        assert_eq!(subtrees(1..8), [1, 2, 4]);
+        assert_eq!((subtrees(5..5), subtrees(8..12)), (vec![], vec![4]));
+    }
+
+    #[test]
+    fn however_leaves_are_cut_into_runs_their_subtrees_make_the_same_tree() {
+        for n in 1..18 {
+            for (a, b) in (0..=n).flat_map(|a| (a..=n).map(move |b| (a, b))) {
+                let mut whole = PairwiseSum::default();
+                for run in [0..a, a..b, b..n] {
+                    let mut part = PairwiseSum::from_leaf(run.start);
+                    leaves(n as usize)[run.start as usize..run.end as usize]
+                        .iter()
+                        .for_each(|leaf| part.push(leaf.clone(), add));
+                    for (leaves, sum) in subtrees(run).into_iter().zip(part.into_subtrees()) {
+                        whole.push_subtree(leaves, sum, add);
+                    }
+                }
+                assert_eq!(whole.finish(add), sum(&leaves(n as usize)), "{n} leaves, cut at {a} and {b}");
             }
         }
     }

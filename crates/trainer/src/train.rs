@@ -8,19 +8,21 @@ use itera_metrics::{StepRecord, resident_bytes};
 use itera_tokenizer::{TokenId, Tokenizer};
 
 use crate::{
+    agree::agree,
     begin::{Beginning, begin},
     error::TrainError,
     identity::Identity,
     job::{Event, Job, Outcome, RunEnd},
     learner::Learner,
     progress::{Progress, Validation},
+    ranks::Ranks,
     recorder::{Recorder, RunDir},
-    reduce::Local,
     samples::samples,
     schedule::rates,
+    stop::Signal,
     text::Text,
     update::StepTimes,
-    validation::validate,
+    validation::{validate, validate_together},
 };
 
 /// Train until the steps are done, validation stops improving, or someone asks to stop.
@@ -32,7 +34,7 @@ pub fn train(job: Job<'_>, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcom
     let mut run = Run::start(job, on_event)?;
     on_event(Event::Started { step: run.progress.state.step, steps: run.job.config.train.steps });
     let end = loop {
-        if let Some(end) = run.progress.end().or(run.job.stop.signal().map(RunEnd::Interrupted)) {
+        if let Some(end) = run.progress.end().or_else(|| run.asked_to_stop().map(RunEnd::Interrupted)) {
             break end;
         }
         run.step(on_event)?;
@@ -63,20 +65,30 @@ impl<'a> Run<'a> {
         check_prompts(config, &data.tokenizer)?;
         let dir = Path::new(&config.run.dir);
         let identity = Identity::new(config, &data.tokenizer, &data.summary, job.method.identity());
-        let run_dir = job.records.then(|| RunDir::open(dir, &job.resume)).transpose()?;
+        let ranks = Ranks::new(job.world, job.stop.clone());
+        let records = ranks.rank() == 0;
+        let run_dir = records.then(|| RunDir::open(dir, &job.resume)).transpose()?;
         if let Some(reason) = run_dir.as_ref().and_then(|run_dir| run_dir.lock.missing.as_ref()) {
             on_event(Event::Unlocked { dir, reason });
         }
-        let Beginning { model, optimizer, average, checkpoint } = begin(&job, &identity)?;
+        let beginning = begin(&job, &identity)?;
+        // and every rank has read its checkpoint before rank 0 removes any
+        agree(&ranks, config, &identity, &beginning)?;
+        let Beginning { model, optimizer, average, checkpoint } = beginning;
         let saved_step = checkpoint.as_ref().map(|state| state.step);
         let progress = Progress::new(config, checkpoint);
         let record = |dir: RunDir| dir.record(config, &data.tokenizer, identity, &progress.state, saved_step.is_some());
         let recorder = run_dir.map(record).transpose()?;
         let task = Text::new(config, data, job.method);
-        let learner = Learner { task, train: &config.train, reduce: &Local, model, optimizer, average };
+        let learner = Learner { task, train: &config.train, ranks, model, optimizer, average };
         let weight_decay =
             config.train.weight_decay.resolved(config.model.total_params() as u64, data.summary.train.tokens);
         Ok(Self { learner, progress, weight_decay, recorder, times: StepTimes::default(), saved_step, job })
+    }
+
+    /// The signal that asks to stop. Of several processes, all know of it once they have done something together since.
+    fn asked_to_stop(&self) -> Option<Signal> {
+        self.learner.ranks.asked_to_stop()
     }
 
     /// One step, and what is due after it.
@@ -84,7 +96,7 @@ impl<'a> Run<'a> {
         let started = Instant::now();
         let before = &self.progress.state;
         let rates = rates(&self.job.config.train, self.weight_decay, before.step);
-        let update = self.learner.update(before.step, before.skipped, rates);
+        let update = self.learner.update(before.step, before.skipped, rates)?;
         let due = self.progress.after_step(&update, started.elapsed());
         self.times = update.times;
         let step = self.progress.state.step;
@@ -92,7 +104,7 @@ impl<'a> Run<'a> {
             on_event(Event::Skipped { step, consecutive: self.progress.state.consecutive_skipped });
         }
 
-        let validation = due.validate.then(|| self.validate(on_event));
+        let validation = due.validate.then(|| self.validate(on_event)).transpose()?;
         let validated = Instant::now();
         let record = due.record.then(|| StepRecord {
             resident_mb: resident_bytes().map(|bytes| bytes as f64 / 1e6),
@@ -164,19 +176,23 @@ impl<'a> Run<'a> {
         score.nats.is_finite()
     }
 
-    /// Score the model after this step, and let it write. That it cannot write is told and ends nothing.
-    fn validate(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Validation {
+    /// Score the model after this step, and, on the rank that records, let it write. That it cannot write is told and ends
+    /// nothing.
+    fn validate(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Validation, TrainError> {
         let (config, data) = (self.job.config, self.job.data);
         let model = self.learner.valid();
         let batches = data.validation_batches(config, config.eval.tokens);
         let token_bytes = |id| data.tokenizer.token_bytes(TokenId(id as u32));
-        let score = validate(&model, batches, token_bytes, |position| data.valid.is_unknown(position));
-        let step = self.progress.state.step;
-        self.progress.state.samples = samples(&model, step, config, &data.tokenizer).unwrap_or_else(|error| {
-            on_event(Event::NoSamples { step, error: &error });
-            vec![]
-        });
-        self.progress.after_validation(score)
+        let is_unknown = |position| data.valid.is_unknown(position);
+        let score = validate_together(&self.learner.ranks, &model, batches, token_bytes, is_unknown)?;
+        if self.recorder.is_some() {
+            let step = self.progress.state.step;
+            self.progress.state.samples = samples(&model, step, config, &data.tokenizer).unwrap_or_else(|error| {
+                on_event(Event::NoSamples { step, error: &error });
+                vec![]
+            });
+        }
+        Ok(self.progress.after_validation(score))
     }
 }
 

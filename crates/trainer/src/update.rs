@@ -15,8 +15,8 @@ pub(crate) struct Update {
     pub times: StepTimes,
 }
 
-/// Wall time of the phases of a step. A device that computes in the background is waited for in `optimizer`, where the
-/// numbers of the step are read from it.
+/// Wall time of the phases of a step. A device that computes in the background is waited for in `reduce`, where the
+/// losses of the step are read from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepTimes {
     /// Batches out of the token stream.
@@ -25,7 +25,9 @@ pub struct StepTimes {
     pub forward: Duration,
     /// Gradients, and their sum over micro-batches.
     pub backward: Duration,
-    /// Reading the losses, joining the gradients of all processes, their norm, clipping, AdamW.
+    /// Reading the losses and, among several processes, waiting for the others and joining the sums of all.
+    pub reduce: Duration,
+    /// The norm of the gradients, clipping, AdamW.
     pub optimizer: Duration,
     /// Rows of metrics.
     pub log: Duration,
@@ -34,7 +36,7 @@ pub struct StepTimes {
 impl StepTimes {
     /// All phases together.
     pub fn total(&self) -> Duration {
-        self.data + self.forward + self.backward + self.optimizer + self.log
+        self.data + self.forward + self.backward + self.reduce + self.optimizer + self.log
     }
 }
 

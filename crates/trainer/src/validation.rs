@@ -1,10 +1,15 @@
-//! model, held-out batches → nats, bits per byte
+//! model, held-out batches → nats, bits per byte; batches are shared out among ranks
 
 use itera_data::TokenBatch;
 use itera_model::LanguageModel;
 use itera_runtime::Score;
 
-use crate::objective::ids;
+use crate::{
+    error::TrainError,
+    objective::ids,
+    ranks::Ranks,
+    words::{Reader, Writer},
+};
 
 /// Score every token of `batches` that counts; `token_bytes` says how many bytes of text a token stands for, `is_unknown` at
 /// which [positions](TokenBatch::positions) a token is a byte that has none, which costs 8 bits more.
@@ -16,22 +21,79 @@ pub fn validate(
     token_bytes: impl Fn(i32) -> usize,
     is_unknown: impl Fn(usize) -> bool,
 ) -> Score {
-    let device = model.device();
-    let mut score = Score::default();
-    for batch in batches {
+    total(batches.into_iter().map(|batch| Part::of(model, &batch, &token_bytes, &is_unknown)))
+}
+
+/// [`validate`] by all ranks, each of which scores some of `batches`: the same score, for all of them.
+pub(crate) fn validate_together(
+    ranks: &Ranks<'_>,
+    model: &LanguageModel,
+    batches: impl IntoIterator<Item = TokenBatch>,
+    token_bytes: impl Fn(i32) -> usize,
+    is_unknown: impl Fn(usize) -> bool,
+) -> Result<Score, TrainError> {
+    let mut mine = Writer::default();
+    for batch in batches.into_iter().skip(ranks.rank()).step_by(ranks.size()) {
+        Part::of(model, &batch, &token_bytes, &is_unknown).write(&mut mine);
+    }
+    let all = ranks.gather(mine.0)?;
+    let mut all: Vec<Reader<'_>> = all.iter().map(|bytes| Reader(bytes)).collect();
+    // batch k is that of rank k modulo their number
+    let mut rank = (0..all.len()).cycle();
+    Ok(total(std::iter::from_fn(|| Part::read(&mut all[rank.next()?]))))
+}
+
+/// What a batch costs, without what unknown bytes cost beside their tokens.
+struct Part {
+    nats: f64,
+    tokens: u64,
+    bytes: u64,
+    unknown: u64,
+}
+
+impl Part {
+    fn of(
+        model: &LanguageModel,
+        batch: &TokenBatch,
+        token_bytes: impl Fn(i32) -> usize,
+        is_unknown: impl Fn(usize) -> bool,
+    ) -> Self {
+        let device = model.device();
         let state = model.initial_state(batch.batch_size);
-        let output = model.forward(ids(&batch, &batch.inputs, &device), state, None);
+        let output = model.forward(ids(batch, &batch.inputs, &device), state, None);
         let is_scored = |target: &i32| *target != TokenBatch::UNSCORED;
         // any token will do where none counts
         let targets: Vec<i32> = batch.targets.iter().map(|&id| if is_scored(&id) { id } else { 0 }).collect();
-        let nats = model.nats(output.hidden, ids(&batch, &targets, &device));
+        let nats = model.nats(output.hidden, ids(batch, &targets, &device));
         let nats = nats.into_data().try_into_vec::<f32>().expect("losses are f32");
         let scored = || batch.targets.iter().zip(&nats).filter(|(target, _)| is_scored(target));
-        score.nats += scored().map(|(_, &nats)| f64::from(nats)).sum::<f64>();
-        score.tokens += scored().count() as u64;
-        score.bytes += scored().map(|(&target, _)| token_bytes(target) as u64).sum::<u64>();
         let positions = batch.targets.iter().zip(&batch.positions).filter(|(target, _)| is_scored(target));
-        score.add_unknown(positions.filter(|(_, position)| is_unknown(**position)).count() as u64);
+        Self {
+            nats: scored().map(|(_, &nats)| f64::from(nats)).sum(),
+            tokens: scored().count() as u64,
+            bytes: scored().map(|(&target, _)| token_bytes(target) as u64).sum(),
+            unknown: positions.filter(|(_, position)| is_unknown(**position)).count() as u64,
+        }
     }
-    score
+
+    fn write(&self, to: &mut Writer) {
+        to.float(self.nats);
+        [self.tokens, self.bytes, self.unknown].into_iter().for_each(|count| to.count(count));
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let nats = from.float()?;
+        Some(Self { nats, tokens: from.count()?, bytes: from.count()?, unknown: from.count()? })
+    }
+}
+
+/// The sum of batches, in their order.
+fn total(parts: impl Iterator<Item = Part>) -> Score {
+    parts.fold(Score::default(), |mut score, part| {
+        score.nats += part.nats;
+        score.tokens += part.tokens;
+        score.bytes += part.bytes;
+        score.add_unknown(part.unknown);
+        score
+    })
 }

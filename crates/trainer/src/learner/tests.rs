@@ -1,9 +1,8 @@
-use std::cell::RefCell;
-
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{Device, Tensor, TensorData},
 };
+use itera_collective::World;
 use itera_config::OptimizerKind;
 use itera_model::parameters::weights;
 use itera_ops::host_values;
@@ -11,7 +10,7 @@ use itera_shape::{Init, TensorRole, TensorSpec};
 use itera_testkit::{assert_close, uniform};
 
 use super::*;
-use crate::reduce::Local;
+use crate::stop::StopFlag;
 
 /// Another family of models: y = a·x + b, element by element.
 #[derive(Module, Debug)]
@@ -43,6 +42,8 @@ fn table() -> Vec<TensorSpec> {
 /// To be what gives x² for x: mean squared error of random rows.
 struct Fit {
     device: Device,
+    /// The micro-batch whose loss is infinite.
+    infinite: Option<u64>,
 }
 
 impl Task for Fit {
@@ -53,9 +54,10 @@ impl Task for Fit {
         tensor([ROWS, WIDTH], index, &self.device)
     }
 
-    fn losses(&self, model: &Line, x: &Tensor<2>, _: u64) -> LossParts {
+    fn losses(&self, model: &Line, x: &Tensor<2>, index: u64) -> LossParts {
         let y = x.clone() * model.a.val() + model.b.val().unsqueeze();
-        let error = (y - x.clone().square()).square().mean();
+        let scale = if self.infinite == Some(index) { f32::INFINITY } else { 1.0 };
+        let error = (y - x.clone().square()).square().mean().mul_scalar(scale);
         LossParts {
             total: error.clone(),
             cross_entropy: error,
@@ -70,7 +72,7 @@ impl Task for Fit {
     }
 }
 
-fn learner<'a>(train: &'a TrainConfig, reduce: &'a dyn Reduce) -> Learner<'a, Fit> {
+fn learner<'a>(train: &'a TrainConfig, world: Option<&'a World>) -> Learner<'a, Fit> {
     let device = Device::flex().autodiff();
     let param = ParamId::new;
     let model = Line {
@@ -78,9 +80,9 @@ fn learner<'a>(train: &'a TrainConfig, reduce: &'a dyn Reduce) -> Learner<'a, Fi
         b: Param::initialized(param(), tensor([WIDTH], 101, &device).require_grad()),
     };
     Learner {
-        task: Fit { device: device.clone() },
+        task: Fit { device: device.clone(), infinite: None },
         train,
-        reduce,
+        ranks: Ranks::new(world, StopFlag::default()),
         model,
         optimizer: Optimizer::new(train, &table(), &device),
         average: None,
@@ -98,12 +100,12 @@ fn values(tensors: &[Tensor<1>]) -> Vec<Vec<f32>> {
 #[test]
 fn a_module_that_is_no_language_model_learns_by_the_equations() {
     let train = config(3);
-    let mut learner = learner(&train, &Local);
+    let mut learner = learner(&train, None);
     let [mut w, mut m, mut v] = [values(&weights(&learner.model)).concat(), vec![0.0; 10], vec![0.0; 10]]
         .map(|all| all.into_iter().map(f64::from).collect::<Vec<f64>>());
     let (Rates { lr, .. }, mut losses) = (RATES, vec![]);
     for step in 0..20 {
-        let update = learner.update(step, 0, RATES);
+        let update = learner.update(step, 0, RATES).expect("alone");
 
         let (mut gradient, mut loss) = (vec![0.0; 10], 0.0);
         for micro in 0..3 {
@@ -140,7 +142,7 @@ fn a_module_that_is_no_language_model_learns_by_the_equations() {
 #[test]
 fn a_step_changes_weights_and_moments_where_they_lie() {
     let train = config(2);
-    let mut learner = learner(&train, &Local);
+    let mut learner = learner(&train, None);
     let addresses = |learner: &Learner<'_, Fit>| {
         let weights: Vec<usize> =
             weights(&learner.model).iter().map(|weight| host_values(weight).as_ptr().addr()).collect();
@@ -148,7 +150,7 @@ fn a_step_changes_weights_and_moments_where_they_lie() {
         (weights, remembered.iter().map(|tensor| tensor.values.as_ptr().addr()).collect::<Vec<usize>>())
     };
     let before = addresses(&learner);
-    (0..3).for_each(|step| drop(learner.update(step, 0, RATES)));
+    (0..3).for_each(|step| drop(learner.update(step, 0, RATES).expect("alone")));
     assert_eq!(addresses(&learner), before);
 }
 
@@ -156,12 +158,12 @@ fn a_step_changes_weights_and_moments_where_they_lie() {
 fn muon_moves_hidden_matrices_and_adamw_the_rest() {
     let step = |optimizer, role| {
         let train = TrainConfig { optimizer, ..config(1) };
-        let mut learner = learner(&train, &Local);
+        let mut learner = learner(&train, None);
         let mut table = table();
         (table[0].role, table[0].matrix_rows) = (role, vec![1]);
         learner.optimizer = Optimizer::new(&train, &table, &learner.task.device);
         let before = values(&weights(&learner.model));
-        learner.update(0, 0, RATES);
+        learner.update(0, 0, RATES).expect("alone");
         let names: Vec<String> = learner.optimizer.remembered().into_iter().map(|tensor| tensor.name).collect();
         (before, values(&weights(&learner.model)), names)
     };
@@ -182,11 +184,11 @@ fn muon_moves_hidden_matrices_and_adamw_the_rest() {
 #[test]
 fn an_average_follows_the_weights_and_is_what_is_validated() {
     let train = TrainConfig { ema: 0.5, ..config(1) };
-    let mut learner = learner(&train, &Local);
+    let mut learner = learner(&train, None);
     learner.average = Some(Average::new(train.ema, &learner.model));
     let mut expected = values(&weights(&learner.model)).concat();
     for step in 0..6 {
-        learner.update(step, 0, RATES);
+        learner.update(step, 0, RATES).expect("alone");
         let t = step as f32 + 1.0;
         let share = 1.0 - ((1.0 + t) / (10.0 + t)).min(0.5);
         let weights = values(&weights(&learner.model)).concat();
@@ -196,68 +198,62 @@ fn an_average_follows_the_weights_and_is_what_is_validated() {
     }
 }
 
-/// A process that has `share` of the leaves, and leaves its sum here.
-#[derive(Default)]
-struct Process {
-    share: std::ops::Range<u64>,
-    sum: RefCell<Option<StepSum>>,
-}
-
-impl Reduce for Process {
-    fn share(&self, _: u64) -> std::ops::Range<u64> {
-        self.share.clone()
-    }
-
-    fn reduce(&self, sum: StepSum) -> StepSum {
-        let StepSum { gradients, losses } = &sum;
-        *self.sum.borrow_mut() = Some(StepSum { gradients: gradients.clone(), losses: losses.clone() });
-        sum
-    }
+/// Weights and moments of three steps, and the numbers of the last, as a rank of `world` finds them.
+fn three_steps(world: Option<&World>, micro_batches: usize, infinite: Option<u64>) -> (Vec<Vec<f32>>, [f64; 2], bool) {
+    let train = config(micro_batches);
+    let mut learner = learner(&train, world);
+    learner.task.infinite = infinite;
+    let updates: Vec<Update> = (0..3).map(|step| learner.update(step, 0, RATES).expect("ranks")).collect();
+    let all = values(&weights(&learner.model));
+    let remembered = learner.optimizer.remembered();
+    let all = all.into_iter().chain(remembered.iter().map(|tensor| tensor.values.to_vec())).collect();
+    let last = &updates[2];
+    (all, [last.losses.total, last.grad_norm], updates[1].is_finite())
 }
 
 #[test]
-fn processes_that_share_the_micro_batches_sum_to_the_bytes_of_one() {
-    for n in [1, 2, 3, 4, 5, 6, 7, 8] {
-        let train = config(n as usize);
-        let sum = |share| {
-            let process = Process { share, ..Process::default() };
-            learner(&train, &process).update(3, 0, RATES);
-            process.sum.take().expect("a sum")
-        };
-        let whole = sum(0..n);
-        for size in [1, 2, 4] {
-            let mut parts = PairwiseSum::default();
-            (0..n).step_by(size).for_each(|from| parts.push(sum(from..n.min(from + size as u64)), StepSum::join));
-            let joined = parts.finish(StepSum::join).expect("a sum");
-            assert_eq!(values(&joined.gradients), values(&whole.gradients), "{n} micro-batches, {size} to a process");
-            assert_eq!(joined.losses, whole.losses, "{n} micro-batches, {size} to a process");
+fn processes_that_share_the_micro_batches_learn_the_bytes_of_one() {
+    for micro_batches in [1, 2, 3, 5, 8] {
+        let alone = three_steps(None, micro_batches, None);
+        for size in [1, 2, 3, 4, 6] {
+            std::thread::scope(|scope| {
+                let ranks: Vec<_> = World::of_threads(size)
+                    .into_iter()
+                    .map(|world| scope.spawn(move || three_steps(Some(&world), micro_batches, None)))
+                    .collect();
+                for (rank, found) in ranks.into_iter().enumerate() {
+                    let found = found.join().expect("no panic");
+                    assert_eq!(found, alone, "{micro_batches} micro-batches, rank {rank} of {size}");
+                }
+            });
         }
     }
 }
 
 #[test]
 fn a_step_that_is_not_finite_changes_nothing_and_the_next_goes_on() {
-    /// Makes the sum of one step infinite.
-    struct Overflow(RefCell<u32>);
-    impl Reduce for Overflow {
-        fn share(&self, micro_batches: u64) -> std::ops::Range<u64> {
-            0..micro_batches
-        }
+    let train = config(2);
+    let mut learner = learner(&train, None);
+    learner.task.infinite = Some(3);
+    let mut update = |step, skipped| {
+        let is_finite = learner.update(step, skipped, RATES).expect("alone").is_finite();
+        (is_finite, values(&weights(&learner.model)))
+    };
+    let (finite, before) = update(0, 0);
+    assert!(finite);
+    assert_eq!(update(1, 0), (false, before.clone()));
+    let (finite, after) = update(2, 1);
+    assert!(finite && after != before);
+}
 
-        fn reduce(&self, mut sum: StepSum) -> StepSum {
-            *self.0.borrow_mut() += 1;
-            if *self.0.borrow() == 2 {
-                sum.gradients[1] = sum.gradients[1].clone().mul_scalar(f32::INFINITY);
-            }
-            sum
+#[test]
+fn what_is_not_finite_on_one_rank_is_skipped_by_all() {
+    let alone = three_steps(None, 3, Some(4));
+    assert!(!alone.2);
+    std::thread::scope(|scope| {
+        for world in World::of_threads(3) {
+            let alone = &alone;
+            scope.spawn(move || assert_eq!(&three_steps(Some(&world), 3, Some(4)), alone));
         }
-    }
-    let (train, overflow) = (config(2), Overflow(RefCell::new(0)));
-    let mut learner = learner(&train, &overflow);
-    assert!(learner.update(0, 0, RATES).is_finite());
-    let before = values(&weights(&learner.model));
-    assert!(!learner.update(1, 0, RATES).is_finite());
-    assert_eq!(values(&weights(&learner.model)), before);
-    assert!(learner.update(2, 1, RATES).is_finite());
-    assert_ne!(values(&weights(&learner.model)), before);
+    });
 }

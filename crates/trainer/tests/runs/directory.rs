@@ -12,42 +12,6 @@ use crate::support::Fixture;
 const SHORT: [&str; 3] = ["train.steps=6", "train.warmup_steps=2", "eval.every_steps=3"];
 
 #[test]
-fn a_run_without_a_recorder_trains_the_same_and_writes_nothing() {
-    let fixture = Fixture::new();
-    let config = fixture.config("run", &SHORT);
-    let data = itera_data::prepare(&config).expect("data");
-    let device = Device::flex();
-    let silent = Job { records: false, ..Job::new(&config, &data, &device) };
-    let watch = |job: Job<'_>| {
-        let mut validations = vec![];
-        let outcome = train(job, &mut |event| {
-            if let Event::Validated { score, .. } = event {
-                validations.push(score.nats);
-            }
-        });
-        (outcome.expect("it trains"), validations)
-    };
-    let (outcome, validations) = watch(silent.clone());
-    assert_eq!((outcome.end, outcome.state.step), (RunEnd::Finished, 6));
-    assert!(!fixture.dir.path().join("run").exists());
-
-    // beside one that writes
-    let (written, same) = watch(Job { records: true, ..silent.clone() });
-    assert_eq!((validations.len(), &validations), (2, &same));
-    let files = || {
-        let all = fs::read_dir(fixture.dir.path().join("run")).expect("a run").map(|entry| entry.expect("an entry"));
-        let about = |entry: fs::DirEntry| (entry.file_name(), entry.metadata().expect("metadata").modified().ok());
-        let mut all: Vec<_> = all.map(about).collect();
-        all.sort();
-        all
-    };
-    let before = files();
-    let (resumed, _) = watch(Job { resume: Resume::Last, ..silent });
-    assert_eq!((resumed.state.step, resumed.state.samples), (6, written.state.samples));
-    assert_eq!(files(), before);
-}
-
-#[test]
 fn a_prompt_longer_than_the_context_is_refused_before_anything_is_written() {
     let fixture = Fixture::new();
     let prompt = "a".repeat(128);

@@ -2,5 +2,6 @@
 
 mod directory;
 mod documents;
+mod ranks;
 mod steps;
 mod support;

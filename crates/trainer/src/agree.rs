@@ -1,0 +1,81 @@
+//! program, configuration, data, weights of each rank → that all have the same
+
+use itera_config::{Config, DataConfig, RunConfig};
+use itera_files::Sha256Digest;
+use itera_model::parameters::weights;
+use itera_ops::host_values;
+
+use crate::{
+    average::Average,
+    begin::Beginning,
+    error::TrainError,
+    identity::{Identity, changed_lines},
+    ranks::Ranks,
+    words,
+};
+
+/// What ranks compare, in this order: where one differs those behind it may differ by it.
+const WHAT: [&str; 7] =
+    ["program", "configuration", "tokenizer", "corpus", "method", "first step", "weights to begin with"];
+const CONFIGURATION: usize = 1;
+
+/// Refuse ranks that would train something else than rank 0. All ranks find the same.
+///
+/// # Errors
+/// [`TrainError::RankDiffers`], of the first rank that does.
+pub(crate) fn agree(
+    ranks: &Ranks<'_>,
+    config: &Config,
+    identity: &Identity,
+    beginning: &Beginning,
+) -> Result<(), TrainError> {
+    if ranks.world().is_none() {
+        return Ok(());
+    }
+    let [tokenizer, corpus, method] = identity.contents();
+    let step = beginning.checkpoint.as_ref().map_or(0, |state| state.step).to_string();
+    let mine = [program(), shared(config).to_toml(), tokenizer, corpus, method, step, fingerprint(beginning)];
+    let all = ranks.gather(mine.join(SEPARATOR).into_bytes())?;
+    let all: Vec<String> = all.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
+    let first: Vec<&str> = all[0].split(SEPARATOR).collect();
+    for (rank, text) in all.iter().enumerate() {
+        for ((at, here), there) in text.split(SEPARATOR).enumerate().zip(&first) {
+            if here != *there {
+                let difference = match at {
+                    CONFIGURATION => changed_lines(there, here),
+                    _ => format!("{there} → {here}"),
+                };
+                return Err(TrainError::RankDiffers { rank, what: WHAT[at], difference });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which no text has that is compared.
+const SEPARATOR: &str = "\0";
+
+/// Version, and size as the mark of a build: bytes of a run are promised for one program.
+fn program() -> String {
+    let bytes = std::env::current_exe().and_then(|path| path.metadata()).map_or(0, |file| file.len());
+    format!("{} of {bytes} bytes", env!("CARGO_PKG_VERSION"))
+}
+
+/// The configuration but for what is a matter of each process.
+fn shared(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.run.threads = RunConfig::default().threads;
+    config.data.cache_dir = DataConfig::default().cache_dir;
+    config
+}
+
+/// sha256 of the weights, of what the optimizer remembers of them, and of their average.
+fn fingerprint(Beginning { model, optimizer, average, .. }: &Beginning) -> String {
+    let mut bytes = vec![];
+    let average = average.iter().flat_map(Average::weights);
+    for tensor in weights(model).iter().chain(average) {
+        words::extend(&mut bytes, &host_values(tensor));
+    }
+    optimizer.remembered().iter().for_each(|tensor| words::extend(&mut bytes, &tensor.values));
+    format!("sha256 {}", Sha256Digest::of(&bytes))
+}

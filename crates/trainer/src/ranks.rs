@@ -1,0 +1,98 @@
+//! the processes of a run: which micro-batches each has, and what all of them know
+
+use std::{cell::Cell, ops::Range};
+
+use itera_collective::{MpiError, World};
+
+use crate::stop::{Signal, StopFlag};
+
+/// This process among those that train together; one that trains alone is rank 0 of 1.
+///
+/// Whatever decides how a run goes on is decided by each process for itself, from the same numbers. What one process alone
+/// can see, a signal that it got, goes with every exchange.
+pub(crate) struct Ranks<'a> {
+    world: Option<&'a World>,
+    stop: StopFlag,
+    /// The signal that some process had got before the last exchange.
+    told: Cell<Option<Signal>>,
+}
+
+impl<'a> Ranks<'a> {
+    /// The ranks of `world`, of which this process is asked to stop by `stop`.
+    pub(crate) fn new(world: Option<&'a World>, stop: StopFlag) -> Self {
+        Self { world: world.filter(|world| world.size() > 1), stop, told: Cell::new(None) }
+    }
+
+    /// What joins this process with others, if there are any.
+    pub(crate) fn world(&self) -> Option<&'a World> {
+        self.world
+    }
+
+    pub(crate) fn rank(&self) -> usize {
+        self.world.map_or(0, World::rank)
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.world.map_or(1, World::size)
+    }
+
+    /// The micro-batches of `rank`, of the `micro_batches` of a step: as many as others have, give or take one. There are none
+    /// for some where there are fewer micro-batches than ranks.
+    pub(crate) fn share(&self, rank: usize, micro_batches: u64) -> Range<u64> {
+        let begin = |rank: usize| (u128::from(micro_batches) * rank as u128 / self.size() as u128) as u64;
+        begin(rank)..begin(rank + 1)
+    }
+
+    /// The bytes of all ranks, in their order. All ranks call this.
+    pub(crate) fn gather(&self, mut mine: Vec<u8>) -> Result<Vec<Vec<u8>>, MpiError> {
+        let Some(world) = self.world else { return Ok(vec![mine]) };
+        mine.push(self.stop.signal().map_or(0, Signal::number));
+        let mut all = world.allgather(&mine)?;
+        let signals = all.iter_mut().filter_map(Vec::pop).filter_map(|number| Signal::new(number.into()));
+        self.told.set(signals.collect::<Vec<_>>().first().copied());
+        Ok(all)
+    }
+
+    /// The signal that asks this run to stop, the same for all ranks.
+    pub(crate) fn asked_to_stop(&self) -> Option<Signal> {
+        if self.world.is_none() { self.stop.signal() } else { self.told.get() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_micro_batch_is_that_of_one_rank() {
+        for size in 1..=9 {
+            let worlds = World::of_threads(size);
+            let ranks = Ranks::new(worlds.first(), StopFlag::default());
+            for micro_batches in 0..=17 {
+                let shares: Vec<_> = (0..size).map(|rank| ranks.share(rank, micro_batches)).collect();
+                assert!(shares.iter().cloned().flatten().eq(0..micro_batches), "{shares:?}");
+                let lengths = shares.iter().map(|share| share.end - share.start);
+                assert!(lengths.clone().max() <= lengths.min().map(|least| least + 1), "{shares:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_signal_that_one_rank_got_stops_all_at_the_same_exchange() {
+        std::thread::scope(|scope| {
+            for world in World::of_threads(3) {
+                scope.spawn(move || {
+                    let stop = StopFlag::default();
+                    let ranks = Ranks::new(Some(&world), stop.clone());
+                    assert_eq!(ranks.gather(vec![1, 2]).expect("all are there"), vec![vec![1, 2]; 3]);
+                    if world.rank() == 1 {
+                        stop.cell().store(15, std::sync::atomic::Ordering::Relaxed);
+                    }
+                    assert_eq!(ranks.asked_to_stop(), None, "others do not know of it yet");
+                    assert_eq!(ranks.gather(vec![]).expect("all are there"), vec![Vec::<u8>::new(); 3]);
+                    assert_eq!(ranks.asked_to_stop(), Signal::new(15));
+                });
+            }
+        });
+    }
+}
