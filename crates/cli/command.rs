@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use itera_kernels::simd::asked_level;
 
 #[cfg(feature = "serve")]
 use crate::serve;
@@ -73,7 +74,10 @@ impl Command {
 
     /// Do what is asked. Returns the exit code of what was done, or was stopped by a signal.
     pub fn run(self) -> Result<ExitCode> {
-        itera_kernels::simd::asked_level()?;
+        // a run asks where its error ends all ranks
+        if !matches!(self, Self::Train(_)) {
+            asked_level()?;
+        }
         match self {
             Self::Train(args) => train::run(args),
             Self::Eval(args) => eval::run(args),

@@ -199,6 +199,13 @@ fn train(error: &TrainError) -> Option<String> {
         TrainError::NonFinite { .. } => {
             "start anew with a lower train.lr, a longer train.warmup_steps or a lower train.grad_clip_norm".into()
         }
+        TrainError::RankDiffers { what, .. } => match *what {
+            "program" => "start the same file on all hosts",
+            "tokenizer" | "corpus" => "data.source and tokenizer.path have to name the same files on all hosts",
+            "first step" | "weights to begin with" => "name a directory that all hosts share with --set run.dir=…",
+            _ => "start all ranks with the same arguments",
+        }
+        .into(),
         TrainError::Sample { .. } => "change eval.prompts or eval.sample_tokens".into(),
         TrainError::Checkpoint(error) => return checkpoint(error),
         TrainError::Metrics(error) => return metrics(error),

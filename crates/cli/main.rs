@@ -12,6 +12,7 @@ mod doctor;
 mod documents;
 mod eval;
 mod export;
+mod failure;
 mod generate;
 mod hints;
 mod inspect;
@@ -21,6 +22,7 @@ mod model;
 mod opened;
 mod output;
 mod progress;
+mod ranks;
 mod report;
 #[cfg(feature = "serve")]
 mod serve;
@@ -38,18 +40,10 @@ fn main() -> ExitCode {
     let command = Command::parse();
     setup::logging();
     command.run().unwrap_or_else(|error| {
-        if is_broken_pipe(&error) {
+        if failure::is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        talk::say!("error: {error:#}");
-        if let Some(hint) = hints::hint(&error) {
-            talk::say!("hint: {hint}");
-        }
+        failure::tell(&error);
         ExitCode::FAILURE
     })
-}
-
-/// Whether whoever reads the output has seen enough, as `| head` has.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -6,7 +6,16 @@
 use std::{
     fmt,
     io::{self, Write},
+    sync::atomic::{AtomicUsize, Ordering},
 };
+
+/// The number of this process among those that do one thing together.
+static RANK: AtomicUsize = AtomicUsize::new(0);
+
+/// Speak as one of several ranks from now on: the first for all of them, the others by [`insist`] alone.
+pub fn speak_as(rank: usize) {
+    RANK.store(rank, Ordering::Relaxed);
+}
 
 /// Print a line to standard error, as `eprintln!` does, without a panic where nobody can read it.
 macro_rules! say {
@@ -19,12 +28,23 @@ pub fn line(text: fmt::Arguments<'_>) {
     let _ = Stderr.write_all(format!("{text}\n").as_bytes());
 }
 
+/// [`say!`], even as another rank than the first.
+pub fn insist(text: fmt::Arguments<'_>) {
+    let text = match RANK.load(Ordering::Relaxed) {
+        0 => format!("{text}\n"),
+        rank => format!("rank {rank}: {text}\n"),
+    };
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// Standard error for code of other crates that stops or panics when a write fails: no write to it fails.
 pub struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = io::stderr().write_all(bytes);
+        if RANK.load(Ordering::Relaxed) == 0 {
+            let _ = io::stderr().write_all(bytes);
+        }
         Ok(bytes.len())
     }
 

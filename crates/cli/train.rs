@@ -7,13 +7,17 @@ use std::{
 };
 
 use anyhow::Result;
-use itera_config::WeightDecay;
-use itera_trainer::{Job, Resume, RunEnd, train};
+use burn::tensor::Device;
+use itera_config::{Config, WeightDecay};
+use itera_data::Dataset;
+use itera_kernels::simd::asked_level;
+use itera_trainer::{Job, Resume, RunEnd, TrainingState, train};
 
 use crate::{
     args::{ConfigArgs, DeviceArgs},
     data,
     progress::Progress,
+    ranks::{Team, together},
     report, setup, signals,
     talk::say,
 };
@@ -24,6 +28,7 @@ Examples:
   itera train --config configs/quickstart.toml
   itera train --config configs/tinystories.toml --set data.source=stories.txt --set run.dir=runs/mine
   itera train --config configs/tiny.toml --resume       go on where the last checkpoint was saved
+  srun -n 8 itera train --config configs/tiny.toml      by 8 processes, or mpiexec -n 8; same bytes
 
 SIGINT (Ctrl-C), SIGTERM, SIGUSR1 and SIGHUP finish the step, save, and exit with 130, 143, 138 or 129;
 the same command with --resume then continues to the same bytes as an uninterrupted run.")]
@@ -41,19 +46,54 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    together(|team| train_in(args, team))
+}
+
+/// What a run needs before it begins.
+struct Prepared {
+    config: Config,
+    device: Device,
+    data: Dataset,
+    resume: Resume,
+}
+
+fn prepare(args: Args, team: Option<&Team<'_>>) -> Result<Prepared> {
+    asked_level()?;
     let mut config = setup::config(&args.config)?;
     setup::apply(&args.device, &mut config.run);
+    if let (0, Some(team)) = (config.run.threads, team) {
+        config.run.threads = team.threads();
+    }
     let device = setup::device(&config.run)?;
-    let dir = Path::new(&config.run.dir);
     let resume = match args.resume {
         Some(Some(checkpoint)) => Resume::From(checkpoint),
         Some(None) => Resume::Last,
         None if args.overwrite => Resume::Overwrite,
         None => Resume::No,
     };
-
-    resume.check(dir)?;
+    if team.is_none_or(Team::is_first) {
+        resume.check(Path::new(&config.run.dir))?;
+    }
     let data = data::prepare(&config)?;
+    Ok(Prepared { config, device, data, resume })
+}
+
+fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
+    let Prepared { config, device, data, resume } = match team {
+        Some(team) => team.in_turns(|| prepare(args, Some(team)))?,
+        None => prepare(args, None)?,
+    };
+    let dir = Path::new(&config.run.dir);
+    if let Some(team) = team {
+        say!("ranks: {}", team.describe());
+        let (size, micro_batches) = (team.world().size(), config.train.grad_accum_steps);
+        if size > micro_batches {
+            let idle = size - micro_batches;
+            say!(
+                "warning: {idle} of them have nothing to add: a step has {micro_batches} micro-batches (train.grad_accum_steps)"
+            );
+        }
+    }
     let (corpus, tokens) = (&data.summary.corpus, &data.summary.train);
     say!(
         "data: {} documents to train on ({} tokens, {:.2} bytes a token), {} held out",
@@ -79,11 +119,18 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
     let stop = signals::stop_flag()?;
     let mut progress = Progress::new();
-    let job = Job { resume, stop, ..Job::new(&config, &data, &device) };
-    let outcome = train(job, &mut |event| progress.show(event));
+    let is_first = team.is_none_or(Team::is_first);
+    let job = Job { resume, stop, world: team.map(Team::world), ..Job::new(&config, &data, &device) };
+    let outcome = train(job, &mut |event| {
+        if is_first {
+            progress.show(event);
+        }
+    });
     progress.finish();
     let outcome = outcome?;
-    report::write(&config, &data, &outcome)?;
+    if is_first {
+        report::write(&config, &data, &outcome)?;
+    }
 
     let state = &outcome.state;
     if let RunEnd::Interrupted(signal) = outcome.end {
@@ -93,7 +140,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if outcome.end == RunEnd::EarlyStopped {
         say!("stopped early: no improvement for {} validations", state.validations_without_improvement);
     }
-    let mut out = io::stdout().lock();
+    if is_first {
+        tell_results(&mut io::stdout().lock(), &config, &data, state)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell_results(out: &mut impl Write, config: &Config, data: &Dataset, state: &TrainingState) -> io::Result<()> {
+    let dir = Path::new(&config.run.dir);
     if let Some(best) = state.best {
         writeln!(out, "best validation: {:.4} bits/byte at step {}", best.val_bpb, best.step)?;
     }
@@ -103,6 +157,5 @@ pub fn run(args: Args) -> Result<ExitCode> {
     writeln!(out, "trained {} steps, {} tokens in {:.0} s", state.step, state.tokens, state.elapsed_s)?;
     let links = ["best", "last"].map(|link| dir.join(link));
     writeln!(out, "model: {}", links.iter().find(|link| link.is_dir()).map_or(dir, |link| link).display())?;
-    writeln!(out, "next:  itera generate {} --prompt \"Once upon a time\"", dir.display())?;
-    Ok(ExitCode::SUCCESS)
+    writeln!(out, "next:  itera generate {} --prompt \"Once upon a time\"", dir.display())
 }

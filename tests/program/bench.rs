@@ -32,7 +32,8 @@ fn the_numbers_of_a_bench_fit_together() {
         assert!(0.0 < min && min <= median && median <= max, "{spread}: {found}");
     }
     near(number("/tokens_per_s/max"), number("/tokens_per_step") / number("/step_ms/min") * 1e3);
-    let phases = ["data", "forward", "backward", "optimizer", "log"].map(|phase| number(&format!("/phase_ms/{phase}")));
+    let phases = ["data", "forward", "backward", "reduce", "optimizer", "log"]
+        .map(|phase| number(&format!("/phase_ms/{phase}")));
     assert!(phases.iter().all(|ms| *ms <= number("/step_ms/max")), "{found}");
     near(number("/gflops"), number("/flops_per_token") * number("/tokens_per_s/median") / 1e9);
     near(number("/share_of_peak"), number("/gflops") / number("/peak_gflops"));

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use itera_testkit::skip;
+use itera_testkit::{MPICH, OPEN_MPI};
 use serde_json::{Value, json};
 
 fn doctor(command: &mut Command) -> Value {
@@ -36,29 +36,13 @@ fn memory_is_what_the_process_may_have() {
     assert!(found["memory_available_bytes"].as_u64() < Some(kib << 10), "{found}");
 }
 
-/// Whether a command is there to be started.
-fn is_there(command: &str) -> bool {
-    Command::new(command).arg("--version").output().is_ok()
-}
-
 #[test]
 fn a_job_knows_its_hosts_and_what_joins_them() {
-    let mpis = [
-        ("mpiexec.hydra", &[][..], "a launcher that speaks PMI"),
-        ("mpiexec.openmpi", &["--oversubscribe", "--bind-to", "none"], "mpirun of Open MPI"),
-    ];
-    for (launcher, options, name) in mpis {
-        if !is_there(launcher) {
-            skip(&format!("no {launcher}"));
-            continue;
-        }
-        let mut command = Command::new(launcher);
-        command.args(options).args(["-n", "3", env!("CARGO_BIN_EXE_itera"), "doctor", "--cluster", "--json"]);
-        command
-            .env_remove("ITERA_MPI_LIB")
-            .envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")]);
+    for (mpi, launcher) in [(MPICH, "a launcher that speaks PMI"), (OPEN_MPI, "mpirun of Open MPI")] {
+        let Some(mut command) = mpi.job(3, env!("CARGO_BIN_EXE_itera")) else { continue };
+        command.args(["doctor", "--cluster", "--json"]);
         let found = doctor(&mut command);
-        assert_eq!((&found["launcher"], &found["mpi_problem"]), (&name.into(), &Value::Null));
+        assert_eq!((&found["launcher"], &found["mpi_problem"]), (&launcher.into(), &Value::Null));
         assert!(found["mpi"]["version"].as_str().is_some_and(|found| found.contains("MPI")), "{found}");
         assert_eq!(found["hosts"][0]["ranks"], json!([0, 1, 2]));
         // one host, for which its first two ranks stand

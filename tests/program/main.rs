@@ -11,6 +11,7 @@ mod finite;
 mod generate;
 mod inspect;
 mod parity;
+mod ranks;
 mod resume;
 mod serve;
 mod snapshots;

@@ -90,6 +90,7 @@ struct Phases {
     data: f64,
     forward: f64,
     backward: f64,
+    reduce: f64,
     optimizer: f64,
     log: f64,
 }
@@ -146,6 +147,7 @@ impl Findings {
                 data: median(|step| step.data),
                 forward: median(|step| step.forward),
                 backward: median(|step| step.backward),
+                reduce: median(|step| step.reduce),
                 optimizer: median(|step| step.optimizer),
                 log: median(|step| step.log),
             },
@@ -185,6 +187,7 @@ impl Findings {
             ("data", phase_ms.data),
             ("forward", phase_ms.forward),
             ("backward", phase_ms.backward),
+            ("sum", phase_ms.reduce),
             ("optimiser", phase_ms.optimizer),
             ("logging", phase_ms.log),
         ] {

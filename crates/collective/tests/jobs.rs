@@ -10,7 +10,7 @@ use std::{
 };
 
 use itera_collective::{Library, MpiError, World};
-use itera_testkit::skip;
+use itera_testkit::{MPICH, Mpi, OPEN_MPI, skip};
 
 /// Parts so small that the messages of the tests are cut into several.
 const PART_BYTES: usize = 7;
@@ -18,31 +18,11 @@ const PART_BYTES: usize = 7;
 /// more processes than cores, so that each message takes long.
 const LENGTHS: [usize; 6] = [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES + 1];
 
-/// An MPI, which has a launcher of its own.
-struct Mpi {
-    launcher: &'static str,
-    /// What lets it start several processes on one core, as any user.
-    options: &'static [&'static str],
-}
-
-const MPICH: Mpi = Mpi { launcher: "mpiexec.hydra", options: &[] };
-const OPEN_MPI: Mpi = Mpi { launcher: "mpiexec.openmpi", options: &["--oversubscribe", "--bind-to", "none"] };
-
-/// What `size` processes that run one of the `rank_…` below print, and whether all succeed; `None`, and a word of it, where
-/// the launcher or library is missing.
+/// What `size` processes that run one of the `rank_…` below print, and whether all succeed; `None` where this machine has no
+/// such MPI.
 fn job(mpi: &Mpi, size: usize, test: &str) -> Option<(bool, String)> {
-    let started = Command::new(mpi.launcher).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if started.is_err() {
-        skip(&format!("no {}", mpi.launcher));
-        return None;
-    }
-    let mut launcher = Command::new(mpi.launcher);
-    launcher.args(mpi.options).args(["-n", &size.to_string()]).arg(env::current_exe().expect("this program"));
-    launcher.args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
-    launcher
-        .env_remove("ITERA_MPI_LIB")
-        .envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")]);
-    Some(run(&mut launcher))
+    let mut launcher = mpi.job(size, env::current_exe().expect("this program"))?;
+    Some(run(launcher.args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])))
 }
 
 /// Whether a command succeeds, and all it prints.
@@ -268,11 +248,7 @@ fn the_library_of_another_mpi_is_refused() {
         .into_iter()
         .find(|path| path.exists());
     let Some(library) = library else { return skip("no libmpi.so.40 in a system directory") };
-    if Command::new(MPICH.launcher).arg("--version").stdout(Stdio::null()).status().is_err() {
-        return skip("no mpiexec.hydra");
-    }
-    let mut launcher = Command::new(MPICH.launcher);
-    launcher.args(["-n", "2"]).arg(env::current_exe().expect("this program"));
+    let Some(mut launcher) = MPICH.job(2, env::current_exe().expect("this program")) else { return };
     launcher.args(["rank_is_among_strangers", "--exact", "--ignored", "--nocapture"]);
     let (passed, printed) = run(launcher.env("ITERA_MPI_LIB", library));
     assert!(passed && printed.matches("is among strangers").count() == 2, "{printed}");

@@ -1,6 +1,11 @@
-//! Test support: deterministic numbers, comparison with a stated tolerance, awkward lengths.
+//! Test support: deterministic numbers, comparison with a stated tolerance, awkward lengths, jobs of
+//! several processes.
 //!
 //! A test crate, so that several crates' tests can share it; it depends on nothing of the workspace.
+
+mod mpi;
+
+pub use mpi::{MPICH, MPIS, Mpi, OPEN_MPI};
 
 /// Largest difference between f32 results of the same equations summed in another order, relative to the larger of 1
 /// and the value: some hundred roundings of 2⁻²⁴.

@@ -1,0 +1,137 @@
+//! Several processes train what one trains, under each MPI that this machine has.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use itera_testkit::{MPIS, Mpi};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Workplace, borrowed, metrics, sha256};
+
+/// Five micro-batches, which four ranks share unevenly; averages, dropout, validations; a row a step.
+const CHANGES: [&str; 10] = [
+    "--set",
+    "train.grad_accum_steps=5",
+    "--set",
+    "train.batch_size=1",
+    "--set",
+    "train.ema=0.9",
+    "--set",
+    "model.dropout=0.1",
+    "--set",
+    "eval.every_steps=3",
+];
+const SHORT: [&str; 4] = ["--set", "train.steps=6", "--set", "checkpoint.every_steps=2"];
+
+/// `itera args…` by `size` processes.
+fn job(here: &Workplace, mpi: &Mpi, size: usize, args: &[String]) -> Option<Command> {
+    let mut command = mpi.job(size, env!("CARGO_BIN_EXE_itera"))?;
+    command.args(args).current_dir(here.path(".")).stdin(Stdio::null());
+    Some(command)
+}
+
+fn changes(run: &str, here: &Workplace, more: &[&str]) -> Vec<String> {
+    here.train(run, &[&CHANGES[..], &SHORT, more].concat())
+}
+
+/// sha256 of weights, of averages, and of what the optimizer remembers; rows without times.
+fn left(run: &Path) -> (Vec<String>, Vec<serde_json::Value>) {
+    let files = ["model.safetensors", "trainer/optimizer.safetensors"].map(|file| sha256(&run.join("last").join(file)));
+    (files.into(), metrics(run))
+}
+
+#[track_caller]
+fn lines(output: &Output, code: i32) -> (String, String) {
+    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert_eq!(output.status.code(), Some(code), "{out}{err}");
+    (out, err)
+}
+
+#[test]
+fn any_number_of_processes_under_any_mpi_trains_the_bytes_of_one() {
+    let here = Workplace::new();
+    here.ok(&borrowed(&changes("alone", &here, &["--threads", "2"])));
+    let expected = left(&here.path("alone"));
+    let shapes = [(1, "2"), (2, "1"), (2, "2"), (3, "1"), (3, "2"), (4, "1"), (4, "2"), (5, "1"), (8, "1")];
+    for (mpi, (size, threads)) in MPIS.into_iter().flat_map(|mpi| shapes.map(|shape| (mpi, shape))) {
+        let run = format!("{} {size} {threads}", mpi.name);
+        let Some(mut job) = job(&here, &mpi, size, &changes(&run, &here, &["--threads", threads])) else { continue };
+        let (out, err) = lines(&job.output().expect("it starts"), 0);
+        assert_eq!(left(&here.path(&run)), expected, "{size} processes of {} with {threads} threads", mpi.name);
+        assert_eq!(out.matches("best validation").count(), 1, "one process tells: {out}");
+        assert_eq!(err.matches("step 6: validation").count(), 1, "{err}");
+        assert!(err.contains(&format!("ranks: {size} on ")), "{err}");
+        assert_eq!(err.contains("3 of them have nothing to add"), size == 8, "{err}");
+    }
+}
+
+#[test]
+fn a_run_stops_on_three_processes_and_goes_on_on_two() {
+    for mpi in MPIS {
+        let here = Workplace::new();
+        let long = ["--set", "train.steps=12"];
+        here.ok(&borrowed(&changes("whole", &here, &long)));
+        let args = changes("cut", &here, &long);
+        let Some(mut first) = job(&here, &mpi, 3, &args) else { continue };
+        let mut child = first.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
+        let mut told = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        told.find(|line| line.starts_with("step 2/")).expect("a second step");
+        // the last rank alone gets it, and not the launcher
+        let rank = last_rank(&here, 3).expect("rank 2 runs");
+        kill_process(rank, Signal::TERM).expect("it is still there");
+        let told: Vec<String> = told.collect();
+        assert_eq!(child.wait().expect("it ends").code(), Some(143), "{told:?}");
+        assert_eq!(told.iter().filter(|line| line.contains("stopped by a signal after step")).count(), 1, "{told:?}");
+
+        let resume = changes("cut", &here, &[&long[..], &["--resume"]].concat());
+        let mut second = job(&here, &mpi, 2, &resume).expect("it was there");
+        lines(&second.output().expect("it starts"), 0);
+        assert_eq!(left(&here.path("cut")), left(&here.path("whole")), "{}", mpi.name);
+    }
+}
+
+/// The process that is the last of `size` ranks in this workplace, by what its launcher told it.
+fn last_rank(here: &Workplace, size: usize) -> Option<Pid> {
+    let dir = here.path(".").canonicalize().expect("a directory");
+    let rank = format!("{}", size - 1);
+    let is_rank = |process: &Path| {
+        let environ = fs::read(process.join("environ")).unwrap_or_default();
+        let is_here = fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == dir);
+        let is_itera = fs::read_link(process.join("exe")).is_ok_and(|exe| exe.ends_with("itera"));
+        let said =
+            |name: &str| environ.split(|byte| *byte == 0).any(|said| said == format!("{name}={rank}").as_bytes());
+        is_here && is_itera && (said("PMI_RANK") || said("OMPI_COMM_WORLD_RANK"))
+    };
+    let mut processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    let process = processes.find(|process| is_rank(process))?;
+    Pid::from_raw(process.file_name()?.to_str()?.parse().ok()?)
+}
+
+#[test]
+fn what_one_process_cannot_do_ends_all_with_its_word() {
+    // what the last rank gets beside the arguments of all, and what is said, by all that fail together or by it alone
+    let cases = [
+        ("--set train.lr=0.5", "error: rank 2 has another configuration than rank 0: [train] lr = 0.002 → lr = 0.5"),
+        ("--set data.source=nowhere.txt", "rank 2: error: no file matches `nowhere.txt`"),
+        ("--set nothing", "rank 2: error: the override `nothing`"),
+        ("SIMD", "rank 2: error: ITERA_SIMD"),
+    ];
+    let shell = "case ${PMI_RANK:-$OMPI_COMM_WORLD_RANK}$MORE in 2SIMD) export ITERA_SIMD=none;; \
+                 2*) set -- \"$@\" $MORE;; esac; exec \"$0\" \"$@\"";
+    for mpi in MPIS {
+        let here = Workplace::new();
+        for (more, expected) in cases {
+            let Some(mut job) = mpi.job(3, "sh") else { break };
+            job.args(["-c", shell, env!("CARGO_BIN_EXE_itera")]).args(changes("run", &here, &[])).env("MORE", more);
+            job.current_dir(here.path(".")).stdin(Stdio::null());
+            let (out, err) = lines(&job.output().expect("it starts"), 1);
+            assert!(err.lines().any(|line| line.starts_with(expected)), "no `{expected}`: {err}");
+            assert_eq!((err.matches("error: ").count(), &*out), (1, ""), "{err}");
+            assert!(!here.path("run/checkpoints").exists());
+        }
+    }
+}
