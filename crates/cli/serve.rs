@@ -55,6 +55,9 @@ pub struct Args {
     /// Texts that may wait for a model; more are refused (429).
     #[arg(long, value_name = "N", default_value_t = ServeOptions::default().queued_texts, value_parser = at_least_one::<usize>)]
     pub max_queue: usize,
+    /// MiB of states that a model keeps for prompts that begin alike; 0 keeps none. Answers do not depend on it.
+    #[arg(long, value_name = "MIB", default_value_t = ServeOptions::default().cache_bytes >> 20, value_parser = count::<usize>)]
+    pub cache: usize,
     /// Seconds in which open requests are answered after SIGTERM.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = count::<u64>)]
     pub drain: u64,
@@ -81,6 +84,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         addresses: args.addresses(),
         texts: args.max_batch,
         queued_texts: args.max_queue,
+        cache_bytes: args.cache.saturating_mul(1 << 20),
         ..ServeOptions::default()
     };
     let server = Server::start(models, &options)?;

@@ -112,7 +112,9 @@ fn it_says_what_generate_says() {
             "model": name, "prompt": "The dog", "max_tokens": 30, "seed": 5, "top_p": 0.9, "temperature": 0.8,
         }));
         assert_eq!(answer["choices"][0]["text"], expected["text"]);
-        assert_eq!(answer["usage"], expected["usage"]);
+        for count in ["prompt_tokens", "completion_tokens", "total_tokens"] {
+            assert_eq!(answer["usage"][count], expected["usage"][count]);
+        }
     }
     let error = here.fails(1, &["serve", &model, &model, "--port", "0"]);
     assert!(error.contains("two models are called `stories-75k`") && error.contains("hint: name one"), "{error}");

@@ -258,6 +258,14 @@ impl Model {
         }
     }
 
+    /// Where a prompt of `len` tokens is cut into pieces, from first to last. Two prompts that begin alike are read alike up to
+    /// a cut that both have, so that the state there is the same to the bit.
+    pub fn cuts(&self, len: usize) -> impl DoubleEndedIterator<Item = usize> {
+        let piece = self.ubatch_size;
+        let count = if piece < MIN_UBATCH { 0 } else { len.saturating_sub(MIN_UBATCH) / piece };
+        (1..=count).map(move |cut| cut * piece)
+    }
+
     /// How a text goes on of which `left` tokens were not read yet, at least one: by this number alone, so that its
     /// numbers are the same wherever it is read.
     pub(crate) fn next_piece(&self, left: usize) -> Piece {
@@ -277,7 +285,12 @@ impl Model {
             return Err(RuntimeError::EmptyPrompt);
         }
         self.check_tokens(tokens)?;
-        state.check(&self.shape, tokens.len())
+        self.check_state(state, tokens.len())
+    }
+
+    /// Whether `state` is of this model, and has room for `tokens` more.
+    pub(crate) fn check_state(&self, state: &State, tokens: usize) -> Result<()> {
+        state.check(&self.shape, tokens)
     }
 
     pub(crate) fn check_tokens(&self, tokens: &[TokenId]) -> Result<()> {

@@ -13,7 +13,7 @@ use itera_tokenizer::{TextStream, TokenId, Tokenizer};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{
-    error::Result,
+    error::{Result, RuntimeError},
     logprobs::{Logprobs, TokenLogprob},
     model::{Model, Piece},
     sampling::Sampler,
@@ -75,6 +75,9 @@ pub struct Text<'m> {
     told: usize,
     finish_reason: Option<FinishReason>,
     logprobs: Option<Logprobs>,
+    /// Whether the logits after the prompt are kept.
+    keeps_logits: bool,
+    prompt_logits: Option<Vec<f32>>,
     /// For a text that goes on alone.
     pub(crate) buffers: Option<Box<Buffers>>,
 }
@@ -187,6 +190,8 @@ impl<'m> Text<'m> {
             told: 0,
             finish_reason: None,
             logprobs: None,
+            keeps_logits: false,
+            prompt_logits: None,
             buffers: None,
         })
     }
@@ -225,6 +230,48 @@ impl<'m> Text<'m> {
     /// How likely the tokens were that came since the last call, in order; none unless they are kept.
     pub fn take_logprobs(&mut self) -> Vec<TokenLogprob> {
         self.logprobs.as_mut().map_or(vec![], |logprobs| std::mem::take(&mut logprobs.found))
+    }
+
+    /// The same, which keeps the logits after its prompt for [`Text::take_prompt_logits`].
+    pub fn with_prompt_logits(self) -> Self {
+        Self { keeps_logits: true, ..self }
+    }
+
+    /// The logits [v] after the prompt, once, when the first token was chosen by them; the state has then seen all of the prompt
+    /// and nothing more.
+    pub fn take_prompt_logits(&mut self) -> Option<Vec<f32>> {
+        self.prompt_logits.take()
+    }
+
+    /// The same, not read from the first token but from where `state` is, which has seen the beginning of this prompt; with the
+    /// `logits` after it where that is all of the prompt. At a cut of [`Model::cuts`], and behind the whole prompt, what follows
+    /// is the same to the bit. To be asked for last of all: with logits it chooses the first token.
+    ///
+    /// # Errors
+    /// If the state is another model's, or has seen more than the prompt, or all of it and there are no logits.
+    pub fn going_on(mut self, state: State, logits: Option<Vec<f32>>) -> Result<Self> {
+        let seen = state.position();
+        let v = self.model.config().vocab_size;
+        let is_whole = seen == self.prompt_len && logits.as_ref().is_some_and(|logits| logits.len() == v);
+        if seen > self.prompt_len || (seen == self.prompt_len) != is_whole {
+            return Err(RuntimeError::ForeignState);
+        }
+        self.model.check_state(&state, self.prompt_len - seen)?;
+        (self.state, self.seen) = (state, seen);
+        if let Some(mut logits) = logits.filter(|_| is_whole && self.finish_reason.is_none()) {
+            self.choose(&mut logits);
+        }
+        Ok(self)
+    }
+
+    /// The tokens of the prompt.
+    pub fn prompt(&self) -> &[TokenId] {
+        &self.ids[..self.prompt_len]
+    }
+
+    /// Tokens, of the prompt and chosen, that the state has seen.
+    pub fn seen(&self) -> usize {
+        self.seen
     }
 
     /// The tokens chosen so far.
@@ -302,16 +349,14 @@ impl<'m> Text<'m> {
         }
     }
 
-    /// Tokens that the state has seen.
-    pub(crate) fn seen(&self) -> usize {
-        self.seen
-    }
-
     /// Choose the token that follows all that was read.
     pub(crate) fn choose(&mut self, logits: &mut [f32]) {
         if self.max_tokens == 0 {
             self.finish_reason = Some(FinishReason::Length);
             return;
+        }
+        if self.keeps_logits && self.ids.len() == self.prompt_len {
+            self.prompt_logits = Some(logits.to_vec());
         }
         let before = self.logprobs.as_ref().map(|_| logits.to_vec());
         let id = self.sampler.choose(logits, &self.ids);

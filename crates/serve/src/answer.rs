@@ -5,8 +5,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use itera_runtime::{FinishReason, Usage};
+use itera_runtime::FinishReason;
 use serde::Serialize;
+
+use crate::outbox::Ended;
 
 /// The head of an answer in OpenAI's words.
 #[derive(Clone, Debug, Serialize)]
@@ -38,13 +40,29 @@ pub(crate) fn finish_reason(reason: FinishReason) -> &'static str {
     }
 }
 
-/// The tokens of several texts; a prompt that several of them continue counts once.
-pub(crate) fn add_usage(total: &mut Usage, text: Usage, is_first_of_prompt: bool) {
-    let prompt_tokens = if is_first_of_prompt { text.prompt_tokens } else { 0 };
-    total.prompt_tokens += prompt_tokens;
-    total.completion_tokens += text.completion_tokens;
-    total.total_tokens += prompt_tokens + text.completion_tokens;
+/// The tokens of all texts of an answer.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Usage {
+    prompt_tokens: usize,
+    completion_tokens: usize,
+    total_tokens: usize,
+    prompt_tokens_details: PromptTokens,
 }
 
-/// No tokens yet.
-pub(crate) const NO_TOKENS: Usage = Usage { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+#[derive(Clone, Debug, Default, Serialize)]
+struct PromptTokens {
+    /// Those that were not read, since a state that had seen them was there.
+    cached_tokens: usize,
+}
+
+impl Usage {
+    /// Count a text; a prompt that several texts continue counts once.
+    pub fn add(&mut self, text: &Ended, is_first_of_prompt: bool) {
+        if is_first_of_prompt {
+            self.prompt_tokens += text.completion.usage.prompt_tokens;
+            self.prompt_tokens_details.cached_tokens += text.cached_tokens;
+        }
+        self.completion_tokens += text.completion.usage.completion_tokens;
+        self.total_tokens = self.prompt_tokens + self.completion_tokens;
+    }
+}

@@ -15,18 +15,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use itera_runtime::{Batch, Sampler, Text};
+use itera_runtime::{Batch, Model, Sampler, Text};
 
 use crate::{
+    cache::PrefixCache,
     job::{Job, Logprobs},
     loaded::Loaded,
     metrics::ModelMetrics,
-    outbox::{Reader, Writer, outbox},
+    outbox::{Ended, Reader, Writer, outbox},
     queue::{Limits, Next, Queue, Refused, Waiting},
 };
 
 /// A step that takes longer is a fault: the engine is not ready.
 const STUCK: Duration = Duration::from_secs(1);
+
+/// How much an engine does and holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Texts that are written at once, one at least.
+    pub room: usize,
+    /// Bytes of states that are kept for prompts that begin alike.
+    pub cache_bytes: usize,
+}
 
 /// A model, and the thread that runs it.
 #[derive(Debug)]
@@ -54,13 +64,15 @@ struct Running<'m> {
     last: Instant,
     /// Tokens chosen, as far as they were counted.
     counted: usize,
+    /// Tokens of the prompt that were not read.
+    cached_tokens: usize,
 }
 
 impl Engine {
-    /// An engine for `loaded` that writes at most `room` texts at once, and the handle to wait for its end.
+    /// An engine for `loaded`, and the handle to wait for its end.
     pub fn start(
         loaded: Arc<Loaded>,
-        room: usize,
+        size: Size,
         limits: Limits,
         metrics: ModelMetrics,
     ) -> io::Result<(Self, JoinHandle<()>)> {
@@ -69,7 +81,7 @@ impl Engine {
         let name = format!("engine {}", loaded.name);
         let handle = thread::Builder::new().name(name).spawn(move || {
             let _end = LastAct(&queue, &pulse);
-            run(&loaded, &queue, &pulse, room, &metrics);
+            run(&loaded, &queue, &pulse, size, &metrics);
         })?;
         Ok((engine, handle))
     }
@@ -151,14 +163,34 @@ impl Drop for LastAct<'_> {
 
 impl<'m> Running<'m> {
     /// `None` where the job was not checked against the model; its reader then hears that the text is lost.
-    fn begin(loaded: &'m Loaded, Waiting { arrived, job, writer }: Waiting) -> Option<Self> {
+    fn begin(loaded: &'m Loaded, cache: &mut PrefixCache, Waiting { arrived, job, writer }: Waiting) -> Option<Self> {
         let text = Text::of_tokens(&loaded.model, &loaded.tokenizer, &job.prompt).ok()?;
         let text = text.with_sampler(Sampler::new(&job.sampling, job.choice));
         let mut text = text.with_stops(&job.stops).with_max_tokens(job.max_tokens);
         if let Some(Logprobs { top, of_prompt }) = job.logprobs {
             text = text.with_logprobs(top, of_prompt);
         }
-        Some(Self { text, writer, is_streamed: job.is_streamed, arrived, last: arrived, counted: 0 })
+        let mut cached_tokens = 0;
+        let must_read_all = job.logprobs.is_some_and(|logprobs| logprobs.of_prompt);
+        if !must_read_all {
+            text = text.with_prompt_logits();
+            if let Some((state, logits)) = cache.find(&loaded.model, &job.prompt) {
+                cached_tokens = state.position();
+                text = text.going_on(state, logits).ok()?;
+            }
+        }
+        Some(Self { text, writer, is_streamed: job.is_streamed, arrived, last: arrived, counted: 0, cached_tokens })
+    }
+
+    /// Keep the state for others, where they may go on from it.
+    fn share(&mut self, model: &Model, cache: &mut PrefixCache) {
+        let logits = self.text.take_prompt_logits();
+        let (seen, prompt) = (self.text.seen(), self.text.prompt());
+        if logits.is_some() {
+            cache.keep(prompt, self.text.state(), logits);
+        } else if seen < prompt.len() && model.cuts(prompt.len()).any(|cut| cut == seen) {
+            cache.keep(&prompt[..seen], self.text.state(), None);
+        }
     }
 
     /// Whether a step would do something for it that somebody waits for.
@@ -190,26 +222,35 @@ impl<'m> Running<'m> {
         metrics.ended(self.text.finish_reason(), self.arrived.elapsed());
         if self.text.finish_reason().is_some() {
             self.writer.push("", self.text.take_logprobs());
-            self.writer.end(self.text.into_completion());
+            let cached_tokens = self.cached_tokens;
+            self.writer.end(Ended { completion: self.text.into_completion(), cached_tokens });
         }
     }
 }
 
-fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, room: usize, metrics: &ModelMetrics) {
+fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, size: Size, metrics: &ModelMetrics) {
+    let Size { room, cache_bytes } = size;
     let mut batch = Batch::new(&loaded.model);
+    let mut cache = PrefixCache::new(cache_bytes);
     let mut running: Vec<Running<'_>> = vec![];
     loop {
         let can_go_on = running.iter().any(Running::can_go_on);
         let Next::Work(begun) = queue.next(room - running.len(), can_go_on, running.is_empty()) else { return };
         for waiting in begun {
             metrics.prompt_tokens.inc_by(waiting.job.prompt.len() as u64);
-            running.extend(Running::begin(loaded, waiting));
+            let Some(mut text) = Running::begin(loaded, &mut cache, waiting) else { continue };
+            metrics.cached_tokens.inc_by(text.cached_tokens as u64);
+            // one whose whole prompt was cached has its first token
+            text.tell(Instant::now(), metrics);
+            running.push(text);
         }
         metrics.running.set(running.len() as i64);
         pulse.begin();
         batch.step(running.iter_mut().filter(|text| text.can_go_on()).map(|text| &mut text.text));
         pulse.end();
         let now = Instant::now();
+        running.iter_mut().for_each(|text| text.share(&loaded.model, &mut cache));
+        metrics.cache_bytes.set(cache.size_bytes() as i64);
         running.iter_mut().for_each(|text| text.tell(now, metrics));
         let over: Vec<Running<'_>> = running.extract_if(.., |text| text.is_over()).collect();
         // counted before anybody hears of it

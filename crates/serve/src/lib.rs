@@ -22,6 +22,7 @@
 
 mod answer;
 mod app;
+mod cache;
 mod engine;
 mod error;
 mod job;

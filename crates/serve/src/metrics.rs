@@ -59,6 +59,8 @@ struct Families {
     running: Family<OfModel, Gauge>,
     waiting: Family<OfModel, Gauge>,
     prompt_tokens: Family<OfModel, Counter>,
+    cached_tokens: Family<OfModel, Counter>,
+    cache_bytes: Family<OfModel, Gauge>,
     completion_tokens: Family<OfModel, Counter>,
     ended: Family<OfEnd, Counter>,
     first_token: Family<OfModel, Histogram, fn() -> Histogram>,
@@ -75,6 +77,10 @@ pub(crate) struct ModelMetrics {
     pub waiting: Gauge,
     /// Tokens of prompts of texts that were begun.
     pub prompt_tokens: Counter,
+    /// Of these, tokens that were not read, since a state that had seen them was there.
+    pub cached_tokens: Counter,
+    /// Bytes of the states that are kept.
+    pub cache_bytes: Gauge,
     /// Tokens chosen.
     pub completion_tokens: Counter,
     ended: [Counter; 3],
@@ -90,6 +96,8 @@ impl Metrics {
             running: Family::default(),
             waiting: Family::default(),
             prompt_tokens: Family::default(),
+            cached_tokens: Family::default(),
+            cache_bytes: Family::default(),
             completion_tokens: Family::default(),
             ended: Family::default(),
             first_token: Family::new_with_constructor(times as fn() -> Histogram),
@@ -112,6 +120,9 @@ impl Metrics {
         });
         both("itera_prompt_tokens", "vllm:prompt_tokens", "Tokens of prompts", &|to, name, help| {
             to.register(name, help, all.prompt_tokens.clone());
+        });
+        both("itera_cached_tokens", "vllm:prefix_cache_hits", "Of them not read, but cached", &|to, name, help| {
+            to.register(name, help, all.cached_tokens.clone());
         });
         both("itera_completion_tokens", "vllm:generation_tokens", "Tokens chosen", &|to, name, help| {
             to.register(name, help, all.completion_tokens.clone());
@@ -137,6 +148,7 @@ impl Metrics {
             "From the arrival of a text to its end",
             &|to, name, help| to.register_with_unit(name, help, Unit::Seconds, all.whole_text.clone()),
         );
+        registry.register_with_unit("itera_cache", "States that are kept", Unit::Bytes, families.cache_bytes.clone());
         Self { registry, responses, families }
     }
 
@@ -155,6 +167,8 @@ impl Metrics {
             running: all.running.get_or_create_owned(&label),
             waiting: all.waiting.get_or_create_owned(&label),
             prompt_tokens: all.prompt_tokens.get_or_create_owned(&label),
+            cached_tokens: all.cached_tokens.get_or_create_owned(&label),
+            cache_bytes: all.cache_bytes.get_or_create_owned(&label),
             completion_tokens: all.completion_tokens.get_or_create_owned(&label),
             ended: ["stop", "length", "abort"].map(ended),
             first_token: all.first_token.get_or_create_owned(&label),

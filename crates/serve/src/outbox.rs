@@ -23,10 +23,18 @@ const FULL: usize = 16 << 10;
 struct Outbox {
     text: String,
     logprobs: Vec<TokenLogprob>,
-    end: Option<Result<Completion, Lost>>,
+    end: Option<Result<Ended, Lost>>,
     is_ended: bool,
     reader: Option<Waker>,
     is_left: bool,
+}
+
+/// A text that is done.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub completion: Completion,
+    /// Tokens of the prompt that were not read, since a state that had seen them was there.
+    pub cached_tokens: usize,
 }
 
 /// The engine ended without ending the text.
@@ -40,7 +48,7 @@ pub(crate) struct Piece {
     /// Of its tokens, where they were asked for.
     pub logprobs: Vec<TokenLogprob>,
     /// With the last piece, all of it.
-    pub end: Option<Result<Completion, Lost>>,
+    pub end: Option<Result<Ended, Lost>>,
 }
 
 /// The engine's side.
@@ -77,11 +85,11 @@ impl Writer {
     }
 
     /// The text is done.
-    pub fn end(self, completion: Completion) {
-        self.close(Ok(completion));
+    pub fn end(self, ended: Ended) {
+        self.close(Ok(ended));
     }
 
-    fn close(&self, end: Result<Completion, Lost>) {
+    fn close(&self, end: Result<Ended, Lost>) {
         let mut outbox = lock(&self.0);
         if !outbox.is_ended {
             (outbox.is_ended, outbox.end) = (true, Some(end));
@@ -136,13 +144,13 @@ impl Reader {
     }
 
     /// The whole text, of a job that is not streamed.
-    pub async fn whole(mut self) -> Result<(Completion, Vec<TokenLogprob>), Lost> {
+    pub async fn whole(mut self) -> Result<(Ended, Vec<TokenLogprob>), Lost> {
         let mut logprobs = vec![];
         loop {
             let piece = std::future::poll_fn(|context| self.poll_take(context)).await;
             logprobs.extend(piece.logprobs);
             if let Some(end) = piece.end {
-                return end.map(|completion| (completion, logprobs));
+                return end.map(|ended| (ended, logprobs));
             }
         }
     }

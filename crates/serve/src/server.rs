@@ -17,7 +17,7 @@ use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
     app::App,
-    engine::Engine,
+    engine::{Engine, Size},
     error::{Result, ServeError},
     listen::{Address, Listener},
     loaded::Loaded,
@@ -45,6 +45,8 @@ pub struct ServeOptions {
     pub queued_texts: usize,
     /// Tokens of the prompts that may wait for a model.
     pub queued_tokens: usize,
+    /// Bytes of states that a model keeps for prompts that begin alike; 0 keeps none.
+    pub cache_bytes: usize,
     /// Bytes that are read of a request's body.
     pub body_bytes: usize,
     /// Time in which the head of a request must arrive, and then its body.
@@ -58,6 +60,7 @@ impl Default for ServeOptions {
             texts: 64,
             queued_texts: 1024,
             queued_tokens: 1 << 20,
+            cache_bytes: 256 << 20,
             body_bytes: 4 << 20,
             request_time: Duration::from_secs(30),
         }
@@ -97,11 +100,12 @@ impl Server {
         let listeners: Vec<Listener> = listeners.collect::<Result<_>>()?;
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
         let limits = Limits { texts: options.queued_texts, tokens: options.queued_tokens };
+        let size = Size { room: options.texts.max(1), cache_bytes: options.cache_bytes };
         let metrics = Metrics::new();
         let (mut engines, mut handles) = (vec![], vec![]);
         for model in models {
             let of_model = metrics.of_model(model.name());
-            let started = Engine::start(Arc::new(model), options.texts.max(1), limits, of_model);
+            let started = Engine::start(Arc::new(model), size, limits, of_model);
             let (engine, handle) = started.map_err(ServeError::Thread)?;
             engines.push(engine);
             handles.push(handle);

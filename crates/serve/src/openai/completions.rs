@@ -9,13 +9,13 @@ use axum::{
     http::header::{CACHE_CONTROL, CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use itera_runtime::{SamplingConfig, Usage};
+use itera_runtime::SamplingConfig;
 use itera_tokenizer::TokenId;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::Value;
 
 use crate::{
-    answer::{Head, NO_TOKENS, add_usage, finish_reason},
+    answer::{Head, Usage, finish_reason},
     app::App,
     engine::Engine,
     job::{Job, Logprobs},
@@ -112,10 +112,11 @@ pub(crate) async fn completions(State(app): State<Arc<App>>, body: Body) -> Resu
         let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::new(events)).into_response());
     }
-    let mut answer = Answer { head, choices: vec![], usage: NO_TOKENS };
+    let mut answer = Answer { head, choices: vec![], usage: Usage::default() };
     for (index, (reader, echo)) in readers.into_iter().zip(echoes).enumerate() {
-        let (completion, logprobs) = reader.whole().await?;
-        add_usage(&mut answer.usage, completion.usage, index.is_multiple_of(choices));
+        let (ended, logprobs) = reader.whole().await?;
+        answer.usage.add(&ended, index.is_multiple_of(choices));
+        let completion = ended.completion;
         let text = (echo + &completion.text).into();
         let logprobs = request.lister(engine).map(|mut lister| lister.list(&logprobs));
         let finish_reason = completion.finish_reason.map(finish_reason);

@@ -17,10 +17,9 @@ use std::{
 
 use axum::body::{Bytes, HttpBody};
 use http_body::Frame;
-use itera_runtime::Usage;
 
 use crate::{
-    answer::{Head, NO_TOKENS, add_usage, finish_reason},
+    answer::{Head, Usage, finish_reason},
     openai::{choice::Choice, logprobs::Lister},
     outbox::Reader,
     refusal::Refusal,
@@ -59,7 +58,7 @@ impl Events {
         let texts = texts.map(|(reader, echo, lister)| Streamed { reader: Some(reader), echo, lister });
         let mut head = serde_json::to_string(head).expect("strings and numbers are JSON");
         head.pop();
-        Self { head, texts: texts.collect(), choices, usage: NO_TOKENS, with_usage, is_over: false }
+        Self { head, texts: texts.collect(), choices, usage: Usage::default(), with_usage, is_over: false }
     }
 
     fn event(&self, out: &mut String, choices: &str, usage: &str) {
@@ -80,10 +79,10 @@ impl Events {
                     self.is_over = true;
                     return;
                 }
-                Some(Ok(completion)) => {
+                Some(Ok(ended)) => {
                     streamed.reader = None;
-                    add_usage(&mut self.usage, completion.usage, index.is_multiple_of(self.choices));
-                    completion.finish_reason
+                    self.usage.add(&ended, index.is_multiple_of(self.choices));
+                    ended.completion.finish_reason
                 }
                 None => None,
             };
