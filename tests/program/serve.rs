@@ -4,9 +4,10 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
-    process::{Child, ChildStderr, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
 };
 
+use itera_testkit::skip;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -124,6 +125,44 @@ fn it_says_what_generate_says() {
         error.contains(&format!("cannot listen at http://127.0.0.1:{port}")) && error.contains("another --port"),
         "{error}"
     );
+}
+
+#[test]
+fn a_browser_shows_what_generate_says() {
+    let browsers = ["chromium", "chromium-browser", "google-chrome"];
+    let version =
+        |browser: &&&str| Command::new(browser).arg("--version").output().is_ok_and(|output| output.status.success());
+    let Some(browser) = browsers.iter().find(version) else { return skip("no Chromium") };
+    let here = Workplace::new();
+    let model = checkpoint();
+    let line =
+        here.ok(&["generate", &model, "-p", "The dog", "-n", "30", "--seed", "5", "--temperature", "0.9", "--json"]);
+    let expected: Value = serde_json::from_str(&line).expect("JSON");
+    let server = Running::start(&here, &[&model]);
+    // with and without a background for each token
+    for shade in ["0", "1"] {
+        let query = format!("prompt=The%20dog&max_tokens=30&seed=5&temperature=0.9&shade={shade}");
+        let url = format!("http://{}/?{query}", server.address);
+        let profile = format!("--user-data-dir={}", here.path("profile").display());
+        let mut command = Command::new(browser);
+        command.args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=20000",
+            "--dump-dom",
+            &profile,
+            &url,
+        ]);
+        let output = command.output().expect("it starts");
+        let page = String::from_utf8(output.stdout).expect("UTF-8");
+        let panes = page.split_once("id=\"panes\"").expect("a page").1.split_once("<script>").expect("its end").0;
+        let shown: String = panes.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
+        let text = expected["text"].as_str().expect("a text").replace('&', "&amp;");
+        assert!(shown.contains(&format!("The dog{text}")), "{text:?} is not in {shown}");
+        assert!(shown.contains("30 tokens") && shown.contains("to the first token"), "{shown}");
+        assert_eq!(panes.matches("background").count() > 20, shade == "1", "{panes}");
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod loaded;
 mod metrics;
 mod openai;
 mod outbox;
+mod page;
 mod probes;
 mod queue;
 mod refusal;

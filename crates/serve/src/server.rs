@@ -22,7 +22,7 @@ use crate::{
     listen::{Address, Listener},
     loaded::Loaded,
     metrics::{self, Metrics},
-    openai, probes,
+    openai, page, probes,
     queue::Limits,
     refusal::Refusal,
     tokens,
@@ -174,6 +174,7 @@ impl Drop for Server {
 
 fn router(app: Arc<App>) -> Router {
     Router::new()
+        .route("/", get(page::page))
         .route("/metrics", get(metrics::metrics))
         .route("/health", get(probes::health))
         .route("/version", get(probes::version))
