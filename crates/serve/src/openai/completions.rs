@@ -13,6 +13,7 @@ use itera_runtime::SamplingConfig;
 use itera_tokenizer::TokenId;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::Value;
+use tokio::task::block_in_place;
 
 use crate::{
     answer::{Head, Usage, finish_reason},
@@ -28,6 +29,9 @@ use crate::{
     },
     refusal::Refusal,
 };
+
+/// Bytes of a body that take longer to read and to turn into tokens than a step of an engine.
+const LONG: usize = 16 << 10;
 
 /// Texts that stop a completion.
 const STOPS: usize = 64;
@@ -97,9 +101,15 @@ struct Answer {
 
 /// Continue prompts.
 pub(crate) async fn completions(State(app): State<Arc<App>>, body: Body) -> Result<Response, Refusal> {
-    let request: Request = json::parse(&app.body(body).await?)?;
-    let engine = app.engine(request.model.as_deref())?;
-    let jobs = request.jobs(engine, app.texts())?;
+    let body = app.body(body).await?;
+    let read = || -> Result<_, Refusal> {
+        let request: Request = json::parse(&body)?;
+        let engine = app.engine(request.model.as_deref())?;
+        let jobs = request.jobs(engine, app.texts())?;
+        Ok((request, engine, jobs))
+    };
+    // what is long to read must not keep others from being heard
+    let (request, engine, jobs) = if body.len() > LONG { block_in_place(read)? } else { read()? };
     let echoes = request.echoes(engine);
     let readers = engine.submit(jobs)?;
     let loaded = engine.loaded();
