@@ -8,7 +8,7 @@ use itera_kernels::simd::asked_level;
 
 #[cfg(feature = "serve")]
 use crate::serve;
-use crate::{bench, compare, compress, data, doctor, eval, export, generate, inspect, logits, model, train};
+use crate::{bench, compare, compress, data, doctor, eval, export, generate, inspect, launch, logits, model, train};
 
 /// Train, compress and ship tiny language models: a Mamba-2 backbone with a mixture of experts, on a CPU.
 #[derive(Debug, Parser)]
@@ -60,6 +60,8 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Measure the speed of a model, or of training.
     Bench(bench::Args),
+    /// Start a command as several processes of this machine that do it together.
+    Launch(launch::Args),
     /// Print the logits of a text, for comparison with other implementations.
     Logits(logits::Args),
 }
@@ -92,6 +94,7 @@ impl Command {
             Self::Data(args) => data::run(args),
             Self::Doctor(args) => doctor::run(args),
             Self::Bench(args) => bench::run(args),
+            Self::Launch(args) => launch::run(args),
             Self::Logits(args) => logits::run(args),
         }
     }

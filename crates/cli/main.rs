@@ -16,6 +16,7 @@ mod failure;
 mod generate;
 mod hints;
 mod inspect;
+mod launch;
 mod listing;
 mod logits;
 mod model;

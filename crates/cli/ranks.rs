@@ -109,9 +109,11 @@ impl<'a> Team<'a> {
 
     /// Do `work` on rank 0 first, then on one rank of each other host, then on the others, which find what those before them
     /// left on disk, whether hosts share it or not. If it fails on one rank it is not begun on those whose turn comes later.
-    pub fn in_turns<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let rank = self.world.rank();
-        let is_first_here = self.places.iter().position(|place| place.host == self.places[rank].host) == Some(rank);
+    /// A process that is no rank simply does it.
+    pub fn in_turns<T>(team: Option<&Self>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(Self { world, places }) = team else { return work() };
+        let rank = world.rank();
+        let is_first_here = places.iter().position(|place| place.host == places[rank].host) == Some(rank);
         let turn = if rank == 0 {
             0
         } else if is_first_here {
@@ -120,11 +122,11 @@ impl<'a> Team<'a> {
             2
         };
         for _ in 0..turn {
-            self.world.barrier()?;
+            world.barrier()?;
         }
         let done = work()?;
         for _ in turn..2 {
-            self.world.barrier()?;
+            world.barrier()?;
         }
         Ok(done)
     }

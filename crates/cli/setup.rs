@@ -3,11 +3,13 @@
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use itera_config::{Config, RunConfig};
+use itera_kernels::simd::asked_level;
 use itera_ops::device::{COMPILED, by_name};
 
 use crate::{
     args::{ConfigArgs, DeviceArgs},
     hints::with_hint,
+    ranks::Team,
     talk::Stderr,
 };
 
@@ -24,6 +26,19 @@ pub fn logging() {
 /// The configuration that the command line asks for.
 pub fn config(args: &ConfigArgs) -> Result<Config> {
     Ok(Config::load(&args.config, &args.overrides)?)
+}
+
+/// The configuration of a run and its device, for which worker threads are started. Where nobody says how many, ranks of a
+/// host share its cores.
+pub fn run(args: &ConfigArgs, device_args: &DeviceArgs, team: Option<&Team<'_>>) -> Result<(Config, Device)> {
+    asked_level()?;
+    let mut config = config(args)?;
+    apply(device_args, &mut config.run);
+    if let (0, Some(team)) = (config.run.threads, team) {
+        config.run.threads = team.threads();
+    }
+    let device = device(&config.run)?;
+    Ok((config, device))
 }
 
 /// What the command line says of the device and threads goes before the configuration.

@@ -10,7 +10,6 @@ use anyhow::Result;
 use burn::tensor::Device;
 use itera_config::{Config, WeightDecay};
 use itera_data::Dataset;
-use itera_kernels::simd::asked_level;
 use itera_trainer::{Job, Resume, RunEnd, TrainingState, train};
 
 use crate::{
@@ -58,13 +57,7 @@ struct Prepared {
 }
 
 fn prepare(args: Args, team: Option<&Team<'_>>) -> Result<Prepared> {
-    asked_level()?;
-    let mut config = setup::config(&args.config)?;
-    setup::apply(&args.device, &mut config.run);
-    if let (0, Some(team)) = (config.run.threads, team) {
-        config.run.threads = team.threads();
-    }
-    let device = setup::device(&config.run)?;
+    let (config, device) = setup::run(&args.config, &args.device, team)?;
     let resume = match args.resume {
         Some(Some(checkpoint)) => Resume::From(checkpoint),
         Some(None) => Resume::Last,
@@ -79,10 +72,7 @@ fn prepare(args: Args, team: Option<&Team<'_>>) -> Result<Prepared> {
 }
 
 fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
-    let Prepared { config, device, data, resume } = match team {
-        Some(team) => team.in_turns(|| prepare(args, Some(team)))?,
-        None => prepare(args, None)?,
-    };
+    let Prepared { config, device, data, resume } = Team::in_turns(team, || prepare(args, team))?;
     let dir = Path::new(&config.run.dir);
     if let Some(team) = team {
         say!("ranks: {}", team.describe());

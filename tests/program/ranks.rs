@@ -112,6 +112,36 @@ fn last_rank(here: &Workplace, size: usize) -> Option<Pid> {
 }
 
 #[test]
+fn launch_starts_what_it_finds_here() {
+    let here = Workplace::new();
+    for mpi in MPIS {
+        let Some(job) = mpi.job(2, "itera") else { continue };
+        let set = || job.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        let launch = ["launch", "-n", "2", "--launcher", mpi.launcher, "--"];
+        let doctor = [&launch[..], &["doctor", "--cluster", "--json"]].concat();
+        let (out, _) = lines(&here.command(&doctor).envs(set()).output().expect("it starts"), 0);
+        let found: serde_json::Value = serde_json::from_str(&out).expect("one JSON object");
+        assert_eq!(found["hosts"][0]["ranks"], serde_json::json!([0, 1]));
+
+        let smoke = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/smoke.toml");
+        let smoke = smoke.to_string_lossy();
+        let bench =
+            ["bench", "train", "--config", &smoke, "--set", "train.grad_accum_steps=3", "--steps", "2", "--json"];
+        let bench = [&launch[..], &bench, &["--set", "data.cache_dir=cache"]].concat();
+        let (out, _) = lines(&here.command(&bench).envs(set()).output().expect("it starts"), 0);
+        let found: serde_json::Value = serde_json::from_str(&out).expect("one rank prints");
+        assert_eq!((&found["ranks"], &found["tokens_per_step"]), (&2.into(), &(3 * 4 * 64).into()));
+        assert!(found["phase_ms"]["reduce"].as_f64().is_some_and(|ms| ms > 0.0), "{found}");
+    }
+    let launch = ["launch", "-n", "2", "--", "doctor"];
+    let (_, err) = lines(&here.command(&launch).env("PATH", here.path(".")).output().expect("it starts"), 1);
+    assert!(err.contains("there is no mpiexec, no mpirun") && err.contains("hint: load the module"), "{err}");
+    let of_a_job = here.command(&launch).envs([("PMI_RANK", "0"), ("PMI_SIZE", "2")]).output();
+    let (_, err) = lines(&of_a_job.expect("it starts"), 1);
+    assert!(err.contains("one of several already, started by a launcher that speaks PMI"), "{err}");
+}
+
+#[test]
 fn what_one_process_cannot_do_ends_all_with_its_word() {
     // what the last rank gets beside the arguments of all, and what is said, by all that fail together or by it alone
     let cases = [

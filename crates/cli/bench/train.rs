@@ -21,7 +21,9 @@ use serde::Serialize;
 use super::spread::{Spread, ms};
 use crate::{
     args::{ConfigArgs, DeviceArgs, at_least_one, count},
-    data, output, setup,
+    data, output,
+    ranks::{Team, together},
+    setup,
     talk::say,
 };
 
@@ -56,6 +58,9 @@ struct Findings {
     itera_version: &'static str,
     config: String,
     device: String,
+    /// Processes that share the steps.
+    ranks: usize,
+    /// Of each of them.
     threads: usize,
     simd: &'static str,
     precision: Precision,
@@ -77,7 +82,7 @@ struct Findings {
     /// At the median speed.
     gflops: f64,
     /// Of this processor with as many threads, in this precision: the faster of two measurements, one before the steps
-    /// and one after.
+    /// and one after. Every rank counts as the first, which measures while the others do.
     peak_gflops: f64,
     share_of_peak: f64,
     /// Of the whole process; absent where the system does not tell.
@@ -97,10 +102,15 @@ struct Phases {
 
 /// `itera bench train`
 pub fn run(args: BenchTrain) -> Result<ExitCode> {
-    let mut config = setup::config(&args.config)?;
-    setup::apply(&args.device, &mut config.run);
-    let device = setup::device(&config.run)?;
-    let data = data::prepare(&config)?;
+    together(|team| run_in(&args, team))
+}
+
+fn run_in(args: &BenchTrain, team: Option<&Team<'_>>) -> Result<ExitCode> {
+    let (config, device, data) = Team::in_turns(team, || {
+        let (config, device) = setup::run(&args.config, &args.device, team)?;
+        let data = data::prepare(&config)?;
+        Ok((config, device, data))
+    })?;
     let dir = tempfile::tempdir().context("cannot create a temporary directory")?;
 
     say!("{} steps to warm up, {} to measure …", args.warmup, args.steps);
@@ -110,17 +120,30 @@ pub fn run(args: BenchTrain) -> Result<ExitCode> {
         Precision::Bf16 => gemm::Operands::Bf16,
     };
     let peak_before = measure_peak(products, threads);
-    let times = time_steps(Job::new(&config, &data, &device), dir.path(), args.warmup + args.steps)?;
+    let job = Job { world: team.map(Team::world), ..Job::new(&config, &data, &device) };
+    let times = time_steps(job, dir.path(), args.warmup + args.steps)?;
     let peak_after = measure_peak(products, threads);
-    let peak_gflops = peak_before.0.max(peak_after.0);
+    let ranks = team.map_or(1, |team| team.world().size());
+    let peak_gflops = peak_before.0.max(peak_after.0) * ranks as f64;
 
     let (warmup, steps) = times.split_at(args.warmup as usize);
-    let findings = Findings::of(args.config.config.display().to_string(), &config, peak_gflops, warmup, steps);
+    let name = args.config.config.display().to_string();
+    let findings = Findings::of(name, &config, ranks, peak_gflops, warmup, steps);
+    if !team.is_none_or(Team::is_first) {
+        return Ok(ExitCode::SUCCESS);
+    }
     output::show(&findings, args.json, Findings::print)
 }
 
 impl Findings {
-    fn of(name: String, config: &Config, peak_gflops: f64, warmup: &[StepTimes], steps: &[StepTimes]) -> Self {
+    fn of(
+        name: String,
+        config: &Config,
+        ranks: usize,
+        peak_gflops: f64,
+        warmup: &[StepTimes],
+        steps: &[StepTimes],
+    ) -> Self {
         let (model, train) = (&config.model, &config.train);
         let tokens = train.tokens_per_step();
         let median = |phase: fn(&StepTimes) -> Duration| Spread::of(steps.iter().map(|step| ms(phase(step)))).median;
@@ -131,6 +154,7 @@ impl Findings {
             itera_version: env!("CARGO_PKG_VERSION"),
             config: name,
             device: config.run.device.clone(),
+            ranks,
             threads: rayon::current_num_threads(),
             simd: simd::level().name(),
             precision: train.precision,
@@ -168,6 +192,9 @@ impl Findings {
             Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
         };
+        if self.ranks > 1 {
+            writeln!(out, "ranks       {}", self.ranks)?;
+        }
         writeln!(out, "machine     {}, {} threads, SIMD {}, {precision}", self.device, self.threads, self.simd)?;
         let accumulated =
             if self.grad_accum_steps > 1 { format!(" × {}", self.grad_accum_steps) } else { String::new() };

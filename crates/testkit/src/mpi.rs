@@ -12,7 +12,8 @@ use crate::skip;
 pub struct Mpi {
     /// Its name, for messages.
     pub name: &'static str,
-    launcher: &'static str,
+    /// The program that starts jobs of it.
+    pub launcher: &'static str,
     /// What lets it start several processes on one core, as any user.
     options: &'static [&'static str],
 }

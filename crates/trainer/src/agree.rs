@@ -61,10 +61,11 @@ fn program() -> String {
     format!("{} of {bytes} bytes", env!("CARGO_PKG_VERSION"))
 }
 
-/// The configuration but for what is a matter of each process.
+/// The configuration but for what is a matter of each process: threads, and where it finds what is compared by its contents.
 fn shared(config: &Config) -> Config {
     let mut config = config.clone();
-    config.run.threads = RunConfig::default().threads;
+    let RunConfig { dir, threads, .. } = RunConfig::default();
+    (config.run.dir, config.run.threads) = (dir, threads);
     config.data.cache_dir = DataConfig::default().cache_dir;
     config
 }
