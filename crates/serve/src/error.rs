@@ -5,7 +5,7 @@ use std::io;
 use itera_files::FileError;
 use itera_runtime::RuntimeError;
 
-use crate::listen::Address;
+use crate::address::Address;
 
 /// An error of this crate. What is wrong with a request is no error of the server, but an answer to the request.
 #[derive(Debug, thiserror::Error)]

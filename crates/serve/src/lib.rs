@@ -20,6 +20,7 @@
 //! # Ok::<(), itera_serve::ServeError>(())
 //! ```
 
+mod address;
 mod answer;
 mod app;
 mod cache;
@@ -39,7 +40,7 @@ mod refusal;
 mod server;
 mod tokens;
 
+pub use address::Address;
 pub use error::{Result, ServeError};
-pub use listen::Address;
 pub use loaded::Loaded;
 pub use server::{ServeOptions, Server};

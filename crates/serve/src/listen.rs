@@ -1,11 +1,8 @@
 //! Sockets, and the connections that come over them.
 
 use std::{
-    fmt,
     future::poll_fn,
     io,
-    net::SocketAddr,
-    path::PathBuf,
     pin::pin,
     task::{Context, Poll},
     time::Duration,
@@ -25,31 +22,13 @@ use tokio::{
     time::sleep,
 };
 
-use crate::error::{Result, ServeError};
+use crate::{
+    address::Address,
+    error::{Result, ServeError},
+};
 
 /// How long to wait where the system takes no more connections, as when it has no more files to open.
 const BREATH: Duration = Duration::from_millis(50);
-
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// An address and a port; port 0 is any free one.
-    Tcp(SocketAddr),
-    /// A file that is a socket, which goes when the server ends.
-    #[cfg(unix)]
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Address {
-    /// As a URL; of a file as `unix:` and its path.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "http://{address}"),
-            #[cfg(unix)]
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// A socket that listens.
 #[derive(Debug)]

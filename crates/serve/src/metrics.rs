@@ -3,14 +3,9 @@
 //! Each metric has a name of ours, and where vLLM has the same one, its name too, so that dashboards made for it show these
 //! numbers. Labels are `model` and `model_name`, which are the same.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
-use axum::{
-    extract::{Request, State},
-    http::{StatusCode, header::CONTENT_TYPE},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::http::StatusCode;
 use itera_runtime::FinishReason;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -22,8 +17,6 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-
-use crate::app::App;
 
 /// Of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -177,7 +170,15 @@ impl Metrics {
         }
     }
 
-    fn responded(&self, status: StatusCode) {
+    /// All of them, as OpenMetrics writes them.
+    pub fn to_text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// A request has its response.
+    pub fn responded(&self, status: StatusCode) {
         self.responses.get_or_create(&OfStatus { status: status.as_u16() }).inc();
     }
 }
@@ -203,22 +204,4 @@ impl ModelMetrics {
         self.ended[index].inc();
         self.whole_text.observe(since_arrival.as_secs_f64());
     }
-}
-
-/// `GET /metrics`
-pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let mut text = String::new();
-    match encode(&mut text, &app.metrics().registry) {
-        Ok(()) => {
-            ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-/// Count the response to every request.
-pub(crate) async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    app.metrics().responded(response.status());
-    response
 }

@@ -16,12 +16,13 @@ use axum::{
 use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
+    address::Address,
     app::App,
     engine::{Engine, Size},
     error::{Result, ServeError},
-    listen::{Address, Listener},
+    listen::Listener,
     loaded::Loaded,
-    metrics::{self, Metrics},
+    metrics::Metrics,
     openai, page, probes,
     queue::Limits,
     refusal::Refusal,
@@ -175,7 +176,7 @@ impl Drop for Server {
 fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(page::page))
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(probes::metrics))
         .route("/health", get(probes::health))
         .route("/version", get(probes::version))
         .route("/tokenize", post(tokens::tokenize))
@@ -188,6 +189,6 @@ fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(|request: Request| async move {
             Refusal::no_method(request.method().as_str(), request.uri().path())
         })
-        .layer(middleware::from_fn_with_state(app.clone(), metrics::count))
+        .layer(middleware::from_fn_with_state(app.clone(), probes::count))
         .with_state(app)
 }

@@ -1,0 +1,226 @@
+//! Answers, held to what the runtime says to each request alone.
+
+use std::{
+    io::{BufRead, BufReader},
+    time::Duration,
+};
+
+use itera_runtime::{FinishReason, Model, Sampler, SamplingConfig, Text};
+use itera_serve::ServeOptions;
+use itera_testkit::uniform;
+use itera_tokenizer::{TokenId, Tokenizer};
+use serde_json::{Value, json};
+
+use crate::support::{answer, checkpoint, send, start, stream};
+
+#[test]
+fn a_prompt_that_begins_like_another_is_not_read_twice_and_answered_as_if_it_were() {
+    let start_with = |cache_bytes| start(ServeOptions { cache_bytes, ..ServeOptions::default() });
+    // room for all, for some, and for none
+    let servers = [start_with(1 << 30), start_with(600_000), start_with(0)];
+    let tokenizer = Model::open(checkpoint()).expect("the checkpoint opens").tokenizer().expect("with its tokenizer");
+    let words = "Once upon a time there was a little dog who wanted to play with the big red ball in the park .";
+    let all: Vec<TokenId> = tokenizer.encode(&words.repeat(40));
+    let random = uniform(3 * 120, 0.0, 1.0, 5);
+    let mut hits = 0;
+    for (number, random) in random.chunks_exact(3).enumerate() {
+        // beginnings of four texts; of three the lengths are so few that some come again
+        let len = 1 + (random[0] * 700.0) as usize;
+        let len = if number % 3 == 0 { len } else { len.next_multiple_of(64) };
+        let from = (random[1] * 4.0) as usize;
+        let prompt: Vec<TokenId> = all[from..from + len].to_vec();
+        let temperature = if random[2] < 0.5 { 0.0 } else { 1.0 };
+        let request = json!({"prompt": prompt, "max_tokens": 4, "temperature": temperature, "seed": number, "n": 2, "logprobs": 1});
+        let answers: Vec<Value> = servers.iter().map(|server| answer(server, &request)).collect();
+        for answer in &answers {
+            assert_eq!(answer["choices"], answers[2]["choices"], "{len} tokens from {from}");
+        }
+        let cached =
+            |answer: &Value| answer["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().expect("a count");
+        assert_eq!(cached(&answers[2]), 0);
+        hits += u64::from(cached(&answers[0]) > 0);
+        let again = answer(&servers[0], &request);
+        assert_eq!(
+            (cached(&again), &again["choices"]),
+            (len as u64, &answers[0]["choices"]),
+            "a whole prompt is not read"
+        );
+        let longer: Vec<TokenId> = [&prompt[..], &all[..300]].concat();
+        let longer = answer(&servers[0], &json!({"prompt": longer, "max_tokens": 1}));
+        let last_cut = (len as u64).saturating_sub(8) / 128 * 128;
+        assert!(cached(&longer) >= last_cut, "up to the last cut at least, of {len}");
+    }
+    assert!(hits > 20, "{hits} prompts began like one before");
+}
+
+/// What the runtime says to a request alone.
+fn alone(model: &Model, tokenizer: &Tokenizer, request: &Value) -> (String, &'static str) {
+    let sampling = SamplingConfig {
+        temperature: request["temperature"].as_f64().unwrap_or(1.0),
+        top_p: request["top_p"].as_f64().unwrap_or(1.0),
+        seed: request["seed"].as_u64().unwrap_or(42),
+        ..SamplingConfig::default()
+    };
+    let stops: Vec<String> = request["stop"].as_str().map(str::to_owned).into_iter().collect();
+    let text = Text::new(model, tokenizer, request["prompt"].as_str().expect("one prompt")).expect("it fits");
+    let max_tokens = request["max_tokens"].as_u64().expect("a number") as usize;
+    let mut text = text.with_sampler(Sampler::new(&sampling, 0)).with_stops(&stops).with_max_tokens(max_tokens);
+    text.by_ref().for_each(drop);
+    let reason = match text.finish_reason() {
+        Some(FinishReason::Eos | FinishReason::Stop) => "stop",
+        _ => "length",
+    };
+    (text.into_completion().text, reason)
+}
+
+/// Request number `number`: any prompt, long or short, sampled or not, stopped or not.
+fn request(number: u64) -> Value {
+    let random = uniform(5, 0.0, 1.0, number);
+    let words = "Once upon a time there was a little dog who wanted to play with the big red ball in the park .";
+    let words: Vec<&str> = words.split(' ').collect();
+    let len = (random[0] * random[0] * 300.0) as usize;
+    let prompt: Vec<&str> = (0..len).map(|word| words[(word * 7 + number as usize) % words.len()]).collect();
+    let temperature = if random[2] < 0.3 { 0.0 } else { f64::from(random[2]) };
+    let mut request = json!({
+        "model": "stories", "prompt": prompt.join(" "), "max_tokens": 1 + (random[1] * 40.0) as u64,
+        "temperature": temperature, "seed": number,
+    });
+    if random[3] < 0.3 {
+        request["stop"] = [".", "dog", " a", "\n"][number as usize % 4].into();
+    }
+    if random[4] < 0.3 {
+        request["top_p"] = 0.9.into();
+    }
+    request
+}
+
+#[test]
+fn an_answer_is_the_text_that_the_request_gets_alone_whatever_else_is_asked() {
+    const CLIENTS: u64 = 8;
+    const REQUESTS: u64 = 20;
+    let server = start(ServeOptions { texts: 5, ..ServeOptions::default() });
+    let model = Model::open(checkpoint()).expect("the checkpoint opens");
+    let tokenizer = model.tokenizer().expect("with its tokenizer");
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (server, model, tokenizer) = (&server, &model, &tokenizer);
+            scope.spawn(move || {
+                for number in client * REQUESTS..(client + 1) * REQUESTS {
+                    let mut request = request(number);
+                    let (text, reason) = alone(model, tokenizer, &request);
+                    match number % 4 {
+                        0 => {
+                            request["stream"] = true.into();
+                            let (events, texts) = stream(server, &request);
+                            let last = &events.last().expect("an event")["choices"][0];
+                            assert_eq!((&texts[0], last["finish_reason"].as_str()), (&text, Some(reason)), "{request}");
+                        }
+                        1 => {
+                            (request["stream"], request["ignore_eos"]) = (true.into(), true.into());
+                            request["max_tokens"] = 2000.into();
+                            request["stop"] = Value::Null;
+                            let mut line = String::new();
+                            BufReader::new(send(server, &request)).read_line(&mut line).expect("a line");
+                            assert_eq!(line, "HTTP/1.1 200 OK\r\n", "{request}");
+                        }
+                        _ => {
+                            let answer = answer(server, &request);
+                            let choice = &answer["choices"][0];
+                            assert_eq!(choice["text"].as_str(), Some(text.as_str()), "{request}");
+                            assert_eq!(choice["finish_reason"].as_str(), Some(reason), "{request}");
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert!(server.is_ready());
+    assert!(server.drain(Duration::from_secs(30)), "nothing is left");
+}
+
+#[test]
+fn several_prompts_and_choices_are_those_of_one_each() {
+    let server = start(ServeOptions::default());
+    let request = |prompt: Value, more: Value| {
+        let mut request = json!({"model": "stories", "prompt": prompt, "max_tokens": 12, "seed": 7});
+        let fields = request.as_object_mut().expect("an object");
+        fields.extend(more.as_object().expect("an object").clone());
+        request
+    };
+    let ask = |prompt: Value, more: Value| answer(&server, &request(prompt, more));
+    let texts = |answer: &Value| -> Vec<String> {
+        let choices = answer["choices"].as_array().expect("choices").iter();
+        choices.map(|choice| choice["text"].as_str().expect("a text").to_owned()).collect()
+    };
+    let both = ask(json!(["The dog", "The cat"]), json!({"n": 3}));
+    let dog = ask(json!("The dog"), json!({"n": 3}));
+    let cat = ask(json!(["The cat"]), json!({"n": 3}));
+    assert_eq!(texts(&both), [texts(&dog), texts(&cat)].concat());
+    assert_eq!(texts(&dog)[0], texts(&ask(json!("The dog"), json!({})))[0]);
+    assert_ne!(texts(&dog)[0], texts(&dog)[1], "choices differ");
+    let prompt_tokens = |answer: &Value| answer["usage"]["prompt_tokens"].as_u64().expect("a count");
+    assert_eq!(prompt_tokens(&both), prompt_tokens(&dog) + prompt_tokens(&cat));
+    assert_eq!(both["usage"]["completion_tokens"], 72);
+
+    let streamed = json!({"n": 3, "stream": true, "stream_options": {"include_usage": true}});
+    let (events, streamed) = stream(&server, &request(json!(["The dog", "The cat"]), streamed));
+    assert_eq!(streamed, texts(&both));
+    assert_eq!(events.last().expect("an event")["usage"]["total_tokens"], both["usage"]["total_tokens"]);
+
+    let model = Model::open(checkpoint()).expect("the checkpoint opens");
+    let tokenizer = model.tokenizer().expect("with its tokenizer");
+    let ids: Vec<TokenId> = [tokenizer.bos()].into_iter().chain(tokenizer.encode("The dog")).collect();
+    let echoed = [format!("The dog{}", texts(&dog)[0])];
+    assert_eq!(texts(&ask(json!(ids), json!({"echo": true}))), echoed);
+    assert_eq!(stream(&server, &request(json!(ids), json!({"echo": true, "stream": true}))).1, echoed);
+}
+
+#[test]
+fn tokens_of_prompt_and_text_have_the_probabilities_that_the_score_adds_up() {
+    let server = start(ServeOptions::default());
+    let model = Model::open(checkpoint()).expect("the checkpoint opens");
+    let tokenizer = model.tokenizer().expect("with its tokenizer");
+    let story = "Once upon a time there was a dog. He saw a cat. \"Hello\", said the dog. ".repeat(8);
+    let ids: Vec<TokenId> =
+        [tokenizer.bos()].into_iter().chain(tokenizer.encode(&story)).chain([tokenizer.eos()]).collect();
+    let request = json!({"model": "stories", "prompt": ids, "max_tokens": 0, "echo": true, "logprobs": 2});
+    let scored = answer(&server, &request);
+    let list = &scored["choices"][0]["logprobs"];
+    let logprobs = list["token_logprobs"].as_array().expect("a list");
+    assert_eq!((logprobs.len(), &logprobs[0], &list["top_logprobs"][0]), (ids.len(), &Value::Null, &Value::Null));
+    let nats: f64 = logprobs[1..].iter().map(|logprob| -logprob.as_f64().expect("a number")).sum();
+    let score = model.score_documents(&tokenizer, &[&story], &|| ()).expect("a score").score;
+    assert!((nats - score.nats).abs() < 1e-6 * score.nats, "{nats} and {}", score.nats);
+    assert_eq!(scored["choices"][0]["text"].as_str(), Some(story.as_str()));
+    assert_eq!(scored["usage"]["completion_tokens"], 0);
+    let text = |list: &Value| {
+        list["tokens"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|token| token.as_str().expect("a text"))
+            .collect::<String>()
+    };
+    assert_eq!(text(list), format!("<|endoftext|>{story}<|endoftext|>"));
+    let offsets: Vec<u64> =
+        list["text_offset"].as_array().expect("a list").iter().map(|at| at.as_u64().expect("a count")).collect();
+    assert_eq!((offsets[0], offsets[1], *offsets.last().expect("one")), (0, 0, story.len() as u64));
+
+    // of a text alone, streamed or not; with the greedy one the most likely is the one that was chosen
+    let mut request =
+        json!({"model": "stories", "prompt": "The dog", "max_tokens": 9, "temperature": 0, "logprobs": 0});
+    let whole = answer(&server, &request);
+    let list = &whole["choices"][0]["logprobs"];
+    assert_eq!(text(list), whole["choices"][0]["text"].as_str().expect("a text"));
+    for (token, top) in
+        list["tokens"].as_array().expect("a list").iter().zip(list["top_logprobs"].as_array().expect("a list"))
+    {
+        assert_eq!(top.as_object().expect("an object").keys().collect::<Vec<_>>(), [token.as_str().expect("a text")]);
+    }
+    request["stream"] = true.into();
+    let (events, _) = stream(&server, &request);
+    for key in ["tokens", "token_logprobs", "text_offset"] {
+        let lists = events.iter().map(|event| event["choices"][0]["logprobs"][key].as_array().expect("a list").clone());
+        assert_eq!(Value::from(lists.collect::<Vec<_>>().concat()), list[key], "{key}");
+    }
+}

@@ -1,0 +1,5 @@
+//! A server, asked by HTTP clients.
+
+mod answers;
+mod protocol;
+mod support;

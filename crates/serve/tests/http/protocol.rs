@@ -1,0 +1,201 @@
+//! What is refused, counted, and said beside answers, and over which sockets.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use itera_runtime::{Model, OpenOptions};
+use itera_serve::{Address, Loaded, ServeOptions, Server};
+use itera_tokenizer::TokenId;
+use serde_json::{Value, json};
+
+use crate::support::{answer, checkpoint, post, send, start, tcp};
+
+#[test]
+fn what_was_done_is_counted() {
+    let server = start(ServeOptions::default());
+    let mut tokens = (0, 0);
+    for number in 0..6 {
+        let usage =
+            answer(&server, &json!({"prompt": "The dog", "max_tokens": 5 + number, "n": 2, "seed": number}))["usage"]
+                .clone();
+        tokens.0 += 2 * usage["prompt_tokens"].as_u64().expect("a count");
+        tokens.1 += usage["completion_tokens"].as_u64().expect("a count");
+    }
+    assert_eq!(post(&server, "/v1/completions", "{}}").0, 400);
+    let agent = ureq::Agent::new_with_defaults();
+    let mut response = agent.get(format!("{}/metrics", server.addresses()[0])).call().expect("a response");
+    let text = response.body_mut().read_to_string().expect("a body");
+    let labels = "{model=\"stories\",model_name=\"stories\"}";
+    for (name, value) in [
+        (format!("itera_prompt_tokens_total{labels}"), tokens.0),
+        (format!("vllm:prompt_tokens_total{labels}"), tokens.0),
+        (format!("itera_completion_tokens_total{labels}"), tokens.1),
+        (format!("vllm:generation_tokens_total{labels}"), tokens.1),
+        (format!("itera_time_to_first_token_seconds_count{labels}"), 12),
+        (format!("itera_time_per_output_token_seconds_count{labels}"), tokens.1 - 12),
+        (format!("vllm:e2e_request_latency_seconds_count{labels}"), 12),
+        (format!("itera_texts_running{labels}"), 0),
+        (format!("vllm:num_requests_waiting{labels}"), 0),
+        ("itera_http_responses_total{status=\"200\"}".into(), 6),
+        ("itera_http_responses_total{status=\"400\"}".into(), 1),
+    ] {
+        let found = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        assert_eq!(found, Some(value.to_string().as_str()), "{name}:\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_request_that_does_not_come_ends_its_connection() {
+    let server = start(ServeOptions { request_time: Duration::from_millis(200), ..ServeOptions::default() });
+    let slow = |begin: &str| {
+        let mut socket = TcpStream::connect(tcp(&server)).expect("it listens");
+        socket.write_all(begin.as_bytes()).expect("sent");
+        let mut response = String::new();
+        socket.read_to_string(&mut response).expect("the connection ends");
+        response
+    };
+    assert!(!slow("POST /v1/completions HTTP/1.1\r\nHost: ").contains("200 OK"));
+    let response = slow("POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\n{");
+    assert!(response.starts_with("HTTP/1.1 408") && response.contains("did not arrive in time"), "{response}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_socket_may_be_a_file() {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("itera.sock");
+    let model = || Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
+    let options = ServeOptions { addresses: vec![Address::Unix(path.clone())], ..ServeOptions::default() };
+    // one that another program left
+    drop(UnixListener::bind(&path).expect("bound"));
+    let server = Server::start(vec![model()], &options).expect("it starts");
+    let mut socket = UnixStream::connect(&path).expect("it listens");
+    write!(socket, "GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut response = String::new();
+    socket.read_to_string(&mut response).expect("a response");
+    assert!(response.ends_with(&format!("{{\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"))), "{response}");
+    let error = Server::start(vec![model()], &options).expect_err("one server a socket");
+    assert_eq!(error.to_string(), format!("cannot listen at unix:{}", path.display()));
+    assert!(server.drain(Duration::from_secs(1)));
+    assert!(!path.exists(), "it goes with the server");
+    // what is no socket stays
+    std::fs::write(&path, "mine").expect("written");
+    Server::start(vec![model()], &options).expect_err("a file is there");
+    assert_eq!(std::fs::read_to_string(&path).expect("there"), "mine");
+}
+
+#[test]
+fn text_and_tokens_turn_into_each_other_in_the_words_of_vllm_and_of_llama_cpp() {
+    let server = start(ServeOptions::default());
+    let tokenizer = Model::open(checkpoint()).expect("the checkpoint opens").tokenizer().expect("with its tokenizer");
+    let ask = |path: &str, request: Value| -> (u16, Value) {
+        let (status, body, _) = post(&server, path, &request.to_string());
+        (status, serde_json::from_str(&body).expect("JSON"))
+    };
+    let dog = tokenizer.encode("The dog");
+    let with = |special: TokenId, before: bool| {
+        json!(if before { [vec![special], dog.clone()] } else { [dog.clone(), vec![special]] }.concat())
+    };
+    let tokens = |request: Value| ask("/tokenize", request).1["tokens"].clone();
+    assert_eq!(tokens(json!({"prompt": "The dog"})), with(tokenizer.bos(), true));
+    assert_eq!(tokens(json!({"prompt": "The dog", "add_special_tokens": false, "model": "stories"})), json!(dog));
+    assert_eq!(tokens(json!({"content": "The dog"})), json!(dog));
+    assert_eq!(tokens(json!({"content": "The dog", "add_special": true})), with(tokenizer.bos(), true));
+    assert_eq!(tokens(json!({"content": "The dog<|endoftext|>"})), with(tokenizer.eos(), false));
+    let spelled = tokens(json!({"content": "The dog<|endoftext|>", "parse_special": false}));
+    assert_eq!(spelled, json!(tokenizer.encode("The dog<|endoftext|>")));
+    for wrong in [json!({}), json!({"prompt": "a", "content": "a"}), json!({"prompt": "a", "x": 1})] {
+        assert_eq!(ask("/tokenize", wrong).0, 400);
+    }
+    let text = ask("/detokenize", json!({"tokens": dog})).1;
+    assert_eq!(text, json!({"prompt": "The dog", "content": "The dog"}));
+    assert_eq!(ask("/detokenize", json!({"tokens": [1_000_000]})).0, 400);
+}
+
+#[test]
+fn what_cannot_be_answered_is_refused_by_name() {
+    let server = start(ServeOptions { body_bytes: 10_000, ..ServeOptions::default() });
+    let refused = |body: &str, status: u16, param: Option<&str>, message: &str| {
+        let (found, body, _) = post(&server, "/v1/completions", body);
+        let error: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((found, error["error"]["param"].as_str()), (status, param), "{body}");
+        assert!(error["error"]["message"].as_str().is_some_and(|text| text.contains(message)), "{message}: {body}");
+    };
+    for (field, value) in [
+        ("temperature", "-1"),
+        ("temperature", "1e308"),
+        ("top_p", "0"),
+        ("top_p", "2"),
+        ("n", "0"),
+        ("n", "1000000000"),
+        ("max_tokens", "-1"),
+        ("max_tokens", "4294967296"),
+        ("stop", "[\"\"]"),
+        ("stop", "3"),
+        ("seed", "-1"),
+        ("logit_bias", "3"),
+        ("logprobs", "21"),
+        ("suffix", "\"x\""),
+        ("best_of", "2"),
+        ("stream_options", "{\"include_usage\": true}"),
+        ("prompt", "[]"),
+        ("prompt", "[1000000]"),
+        ("prompt", "[[1], \"a\", {}]"),
+    ] {
+        refused(&format!("{{\"model\": \"stories\", \"{field}\": {value}}}"), 400, Some(field), field);
+    }
+    let stops = vec!["a"; 65];
+    refused(&json!({"model": "stories", "stop": stops}).to_string(), 400, Some("stop"), "at most 64");
+    refused(r#"{"model": "stories", "logit_bias": {"520000": 1}}"#, 400, Some("logit_bias.520000"), "token");
+    refused(r#"{"model": "stories", "logit_bias": {"5": 1, "5": 1}}"#, 400, Some("logit_bias"), "duplicate");
+    refused(r#"{"model": "stories", "n": 1, "n": 1}"#, 400, None, "duplicate field `n`");
+    refused(r#"{"model": "stories", "max_new_tokens": 1}"#, 400, Some("max_new_tokens"), "unknown field");
+    refused(r#"{"model": "stories", "temperature": 1e400}"#, 400, None, "not JSON");
+    refused(r#"{"prompt": "a", "model": 3}"#, 400, Some("model"), "expected a string");
+    refused(
+        r#"{"model": "stories", "max_tokens": 4096}"#,
+        400,
+        Some("prompt"),
+        "4096 tokens, and the request asks for 4097",
+    );
+    refused("{\"model\": \"stories\", \"prompt\": \"\u{1}\"}", 400, None, "not JSON");
+    refused(r#"{"model": "../stories"}"#, 404, Some("model"), "../stories");
+    refused(&"x".repeat(10_001), 413, None, "10000 bytes");
+    assert_eq!(post(&server, "/v1/completion", "{}").0, 404);
+    assert_eq!(post(&server, "/v1/models", "{}").0, 405);
+    // and it still answers, also where the only model goes without saying
+    answer(&server, &json!({}));
+}
+
+#[test]
+fn what_the_queue_does_not_hold_is_refused_at_once() {
+    let server = start(ServeOptions { texts: 1, queued_texts: 2, ..ServeOptions::default() });
+    let long = json!({"model": "stories", "max_tokens": 4000, "ignore_eos": true, "stream": true});
+    let mut open = vec![];
+    let mut refused = 0;
+    for _ in 0..6 {
+        let mut socket = send(&server, &long);
+        let mut head = [0; 12];
+        socket.read_exact(&mut head).expect("a head");
+        match &head {
+            b"HTTP/1.1 200" => open.push(socket),
+            b"HTTP/1.1 429" => refused += 1,
+            other => panic!("{}", String::from_utf8_lossy(other)),
+        }
+    }
+    assert!(refused > 0 && open.len() >= 3, "{refused} refused, {} open", open.len());
+    let (status, body, retry) = post(&server, "/v1/completions", &json!({"model": "stories", "n": 2}).to_string());
+    assert_eq!((status, retry.as_deref()), (429, Some("1")), "{body}");
+    // those who leave make room
+    drop(open);
+    let is_answered = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        post(&server, "/v1/completions", &json!({"model": "stories", "max_tokens": 2}).to_string()).0 == 200
+    });
+    assert!(is_answered, "no room after all have left");
+}
