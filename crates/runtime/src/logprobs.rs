@@ -26,7 +26,7 @@ pub(crate) struct Logprobs {
 }
 
 impl TokenLogprob {
-    /// Of `id`, where the model gives `logits` [v].
+    /// Of `id`, where the model gives `logits` `[v]`.
     pub(crate) fn new(logits: &[f32], id: TokenId, top: usize) -> Self {
         let logprob = |id: u32| -nats(logits, id as usize) as f32;
         let by_rank = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));

@@ -237,7 +237,7 @@ impl<'m> Text<'m> {
         Self { keeps_logits: true, ..self }
     }
 
-    /// The logits [v] after the prompt, once, when the first token was chosen by them; the state has then seen all of the prompt
+    /// The logits `[v]` after the prompt, once, when the first token was chosen by them; the state has then seen all of the prompt
     /// and nothing more.
     pub fn take_prompt_logits(&mut self) -> Option<Vec<f32>> {
         self.prompt_logits.take()
@@ -342,7 +342,7 @@ impl<'m> Text<'m> {
         self.logprobs.as_ref().is_some_and(|logprobs| logprobs.of_prompt)
     }
 
-    /// Note how likely the token at `position` of the prompt was by the `logits` [v] before it.
+    /// Note how likely the token at `position` of the prompt was by the `logits` `[v]` before it.
     pub(crate) fn note(&mut self, position: usize, logits: &[f32]) {
         if let Some(logprobs) = &mut self.logprobs {
             logprobs.found.push(TokenLogprob::new(logits, self.ids[position], logprobs.top));
