@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use itera_runtime::{Batch, Completion, Sampler, SamplingConfig, Text};
-use itera_tokenizer::{TokenId, Tokenizer};
+use itera_tokenizer::Tokenizer;
 use serde::Serialize;
 
 use crate::{
@@ -199,15 +199,18 @@ impl Args {
                 seed
             }
         };
-        let more_eos = opened.model.file().more_eos().iter().map(|id| TokenId(*id));
-        let ends = [opened.tokenizer.eos()].into_iter().chain(more_eos);
+        let ends = opened.model.ends(&opened.tokenizer);
         SamplingConfig {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,
             repetition_penalty: self.repetition_penalty,
-            logit_bias: if self.ignore_eos { ends.map(|id| (id, f32::NEG_INFINITY)).collect() } else { vec![] },
+            logit_bias: if self.ignore_eos {
+                ends.into_iter().map(|id| (id, f32::NEG_INFINITY)).collect()
+            } else {
+                vec![]
+            },
             seed,
         }
     }

@@ -147,6 +147,12 @@ impl Model {
         })
     }
 
+    /// The tokens that end a text: eos, and those that the files of the model list beside it.
+    pub fn ends(&self, tokenizer: &Tokenizer) -> Vec<TokenId> {
+        let more = self.file().more_eos().iter().map(|id| TokenId(*id));
+        [tokenizer.eos()].into_iter().chain(more).collect()
+    }
+
     /// The file it came from.
     pub fn file(&self) -> &ModelFile {
         self.opened.borrow_owner()

@@ -155,8 +155,7 @@ impl<'m> Text<'m> {
     /// As [`Text::continuing`].
     pub fn of_tokens(model: &'m Model, tokenizer: &'m Tokenizer, prompt: &[TokenId]) -> Result<Self> {
         let text = Self::of_ids(model, prompt)?;
-        let more = model.file().more_eos().iter().map(|id| TokenId(*id));
-        let eos = [tokenizer.eos()].into_iter().chain(more).collect();
+        let eos = model.ends(tokenizer);
         Ok(Self { eos, stream: Some(TextStream::new(tokenizer)), ..text })
     }
 

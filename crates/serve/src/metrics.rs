@@ -15,7 +15,7 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::{Registry, Unit},
+    registry::{Metric, Registry, Unit},
 };
 
 /// Of a model.
@@ -101,46 +101,30 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register("itera_http_responses", "Responses, by status", responses.clone());
         let all = &families;
-        let mut both = |ours: &str, vllms: &str, help: &str, register: &dyn Fn(&mut Registry, &str, &str)| {
-            register(&mut registry, ours, help);
-            register(&mut registry, vllms, help);
-        };
-        both("itera_texts_running", "vllm:num_requests_running", "Texts under way", &|to, name, help| {
-            to.register(name, help, all.running.clone());
-        });
-        both("itera_texts_waiting", "vllm:num_requests_waiting", "Texts that wait", &|to, name, help| {
-            to.register(name, help, all.waiting.clone());
-        });
-        both("itera_prompt_tokens", "vllm:prompt_tokens", "Tokens of prompts", &|to, name, help| {
-            to.register(name, help, all.prompt_tokens.clone());
-        });
-        both("itera_cached_tokens", "vllm:prefix_cache_hits", "Of them not read, but cached", &|to, name, help| {
-            to.register(name, help, all.cached_tokens.clone());
-        });
-        both("itera_completion_tokens", "vllm:generation_tokens", "Tokens chosen", &|to, name, help| {
-            to.register(name, help, all.completion_tokens.clone());
-        });
-        both("itera_texts_ended", "vllm:request_success", "Texts that ended, by their ends", &|to, name, help| {
-            to.register(name, help, all.ended.clone());
-        });
-        both(
-            "itera_time_to_first_token",
-            "vllm:time_to_first_token",
-            "From the arrival of a text to its first token",
-            &|to, name, help| to.register_with_unit(name, help, Unit::Seconds, all.first_token.clone()),
-        );
-        both(
-            "itera_time_per_output_token",
-            "vllm:inter_token_latency",
-            "From a token of a text to its next",
-            &|to, name, help| to.register_with_unit(name, help, Unit::Seconds, all.next_token.clone()),
-        );
-        both(
-            "itera_text_time",
-            "vllm:e2e_request_latency",
-            "From the arrival of a text to its end",
-            &|to, name, help| to.register_with_unit(name, help, Unit::Seconds, all.whole_text.clone()),
-        );
+        let to = &mut registry;
+        both(to, ["itera_texts_running", "vllm:num_requests_running"], "Texts under way", &all.running);
+        both(to, ["itera_texts_waiting", "vllm:num_requests_waiting"], "Texts that wait", &all.waiting);
+        both(to, ["itera_prompt_tokens", "vllm:prompt_tokens"], "Tokens of prompts", &all.prompt_tokens);
+        both(to, ["itera_cached_tokens", "vllm:prefix_cache_hits"], "Of them not read, but cached", &all.cached_tokens);
+        both(to, ["itera_completion_tokens", "vllm:generation_tokens"], "Tokens chosen", &all.completion_tokens);
+        both(to, ["itera_texts_ended", "vllm:request_success"], "Texts that ended, by their ends", &all.ended);
+        for (names, help, times) in [
+            (
+                ["itera_time_to_first_token", "vllm:time_to_first_token"],
+                "From the arrival of a text to its first token",
+                &all.first_token,
+            ),
+            (
+                ["itera_time_per_output_token", "vllm:inter_token_latency"],
+                "From a token of a text to its next",
+                &all.next_token,
+            ),
+            (["itera_text_time", "vllm:e2e_request_latency"], "From the arrival of a text to its end", &all.whole_text),
+        ] {
+            for name in names {
+                to.register_with_unit(name, help, Unit::Seconds, times.clone());
+            }
+        }
         registry.register_with_unit("itera_cache", "States that are kept", Unit::Bytes, families.cache_bytes.clone());
         Self { registry, responses, families }
     }
@@ -180,6 +164,13 @@ impl Metrics {
     /// A request has its response.
     pub fn responded(&self, status: StatusCode) {
         self.responses.get_or_create(&OfStatus { status: status.as_u16() }).inc();
+    }
+}
+
+/// Register a metric by our name and by vLLM's.
+fn both<M: Metric + Clone>(registry: &mut Registry, names: [&str; 2], help: &str, metric: &M) {
+    for name in names {
+        registry.register(name, help, metric.clone());
     }
 }
 

@@ -243,8 +243,8 @@ impl Request {
             all.push((TokenId(id), *bias));
         }
         if self.ignore_eos == Some(true) {
-            let more = loaded.model.file().more_eos().iter().map(|id| TokenId(*id));
-            all.extend([loaded.tokenizer.eos()].into_iter().chain(more).map(|id| (id, f32::NEG_INFINITY)));
+            let ends = loaded.model.ends(&loaded.tokenizer);
+            all.extend(ends.into_iter().map(|id| (id, f32::NEG_INFINITY)));
         }
         Ok(all)
     }
