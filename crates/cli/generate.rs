@@ -199,18 +199,14 @@ impl Args {
                 seed
             }
         };
-        let ends = opened.model.ends(&opened.tokenizer);
+        let excluded = if self.ignore_eos { opened.model.ends(&opened.tokenizer) } else { vec![] };
         SamplingConfig {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,
             repetition_penalty: self.repetition_penalty,
-            logit_bias: if self.ignore_eos {
-                ends.into_iter().map(|id| (id, f32::NEG_INFINITY)).collect()
-            } else {
-                vec![]
-            },
+            logit_bias: excluded.into_iter().map(|id| (id, f32::NEG_INFINITY)).collect(),
             seed,
         }
     }

@@ -52,10 +52,15 @@ pub(crate) async fn tokenize(State(app): State<Arc<App>>, body: Body) -> Result<
     Ok(Json(Tokens { count: tokens.len(), tokens, max_model_len: loaded.model.context_len() }))
 }
 
+/// A token as its vocabulary spells it; a special token by its name.
+pub(crate) fn spelling(tokenizer: &Tokenizer, id: TokenId) -> &str {
+    tokenizer.spellings().nth(id.index()).unwrap_or_default()
+}
+
 /// The tokens of a text in which spellings of special tokens are these tokens.
 fn with_specials(tokenizer: &Tokenizer, mut text: &str) -> Vec<TokenId> {
-    let spelling = |id: &TokenId| (*id, tokenizer.spellings().nth(id.index()).unwrap_or_default());
-    let specials: Vec<(TokenId, &str)> = tokenizer.specials().iter().map(spelling).collect();
+    let specials: Vec<(TokenId, &str)> =
+        tokenizer.specials().iter().map(|id| (*id, spelling(tokenizer, *id))).collect();
     let mut tokens = vec![];
     loop {
         let found = specials.iter().filter_map(|(id, name)| Some((text.find(name)?, name.len(), *id)));
@@ -119,7 +124,7 @@ pub(crate) async fn tokenizer_info(
     let Query(Which { model }) = query.map_err(|problem| Refusal::bad(problem.body_text()))?;
     let loaded = app.engine(model.as_deref())?.loaded();
     let tokenizer = &loaded.tokenizer;
-    let name = |id: TokenId| tokenizer.spellings().nth(id.index()).unwrap_or_default().to_owned();
+    let name = |id: TokenId| spelling(tokenizer, id).to_owned();
     Ok(Json(Info {
         tokenizer_class: "PreTrainedTokenizerFast",
         vocab_size: tokenizer.vocab_size(),
@@ -137,7 +142,7 @@ mod tests {
     #[test]
     fn a_special_token_is_found_where_it_is_spelled() {
         let tokenizer = Tokenizer::byte();
-        let name = tokenizer.spellings().nth(tokenizer.eos().index()).expect("a name");
+        let name = spelling(&tokenizer, tokenizer.eos());
         let plain = |text: &str| tokenizer.encode(text);
         let text = format!("a{name}{name}b<|");
         let expected = [plain("a"), vec![tokenizer.eos(), tokenizer.eos()], plain("b<|")].concat();

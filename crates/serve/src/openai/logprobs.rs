@@ -7,7 +7,7 @@ use itera_tokenizer::TokenId;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::loaded::Loaded;
+use crate::{loaded::Loaded, tokens::spelling};
 
 /// Lists with one element a token.
 #[derive(Debug, Default, Serialize)]
@@ -57,7 +57,7 @@ impl Lister {
         let tokenizer = &self.loaded.tokenizer;
         let bytes = tokenizer.decode_bytes(&[id]);
         match String::from_utf8(bytes) {
-            Ok(text) if text.is_empty() => tokenizer.spellings().nth(id.index()).unwrap_or_default().to_owned(),
+            Ok(text) if text.is_empty() => spelling(tokenizer, id).to_owned(),
             Ok(text) => text,
             Err(error) => {
                 let escaped: String = error.as_bytes().iter().map(|byte| format!("\\x{byte:02x}")).collect();
