@@ -25,8 +25,8 @@ Examples:
   itera generate quickstart.gguf --prompt \"Once upon a time\"
   itera serve quickstart.gguf                           OpenAI's API at http://127.0.0.1:8000/v1
 
-Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM, SIGUSR1 or SIGHUP stopped
-work that is saved (130, 143, and on Linux 138 and 129)."
+Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM, SIGUSR1, SIGUSR2
+or SIGHUP stopped work that is saved (130, 143, and on Linux 138, 140 and 129), 75 if that was in a job of Slurm."
 )]
 struct Args {
     #[command(subcommand)]

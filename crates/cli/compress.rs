@@ -20,7 +20,8 @@ use crate::{
     documents::{DataArgs, Documents, Split},
     eval,
     progress::Progress,
-    report, setup, signals,
+    report, setup,
+    signals::{self, Stopping},
     talk::say,
 };
 
@@ -33,8 +34,9 @@ Examples:
   itera compress --recipe x50 runs/tiny --effort 4          four times the steps
   itera compress --recipe mine.toml runs/tiny -o out --data valid.txt
 
-A recipe is a TOML file of stages; docs/compression.md describes them. SIGINT, SIGTERM, SIGUSR1 and SIGHUP stop at the
-next piece of work, save a stage that trains, and exit with 130, 143, 138 or 129; the same command with --resume goes on.")]
+A recipe is a TOML file of stages; docs/compression.md describes them. SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGHUP stop at
+the next piece of work, save a stage that trains, and exit with 130, 143, 138, 140 or 129, in a job of Slurm with 75; the
+same command with --resume goes on.")]
 pub struct Args {
     /// A run, or a checkpoint of one.
     #[arg(required_unless_present = "list")]
@@ -112,7 +114,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         },
         device: &device,
         environment: report::environment(&baseline.config.run.device),
-        stop: signals::stop_flag()?,
+        stop: Stopping::new()?.flag(),
     };
     let mut shown = Shown { training: Progress::new(), bar: None };
     match compress(&job, &mut |event| shown.show(event))? {
@@ -120,10 +122,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
             print(&report, &out, args.json)?;
             Ok(ExitCode::SUCCESS)
         }
-        Outcome::Interrupted(signal) => {
+        Outcome::Interrupted(cause) => {
             shown.end_bar();
-            say!("stopped by a signal; what is done is kept in {}: continue with --resume", out.display());
-            Ok(signals::exit_code(signal))
+            say!("stopped by {cause}; what is done is kept in {}: continue with --resume", out.display());
+            Ok(signals::exit_code(cause))
         }
     }
 }

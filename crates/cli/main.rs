@@ -29,6 +29,7 @@ mod report;
 mod serve;
 mod setup;
 mod signals;
+mod slurm;
 mod talk;
 mod train;
 

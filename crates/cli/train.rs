@@ -4,20 +4,23 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Result;
 use burn::tensor::Device;
 use itera_config::{Config, WeightDecay};
 use itera_data::Dataset;
-use itera_trainer::{Job, Resume, RunEnd, TrainingState, train};
+use itera_trainer::{Job, Resume, RunEnd, StopFlag, TrainingState, train};
 
 use crate::{
     args::{ConfigArgs, DeviceArgs},
     data,
     progress::Progress,
     ranks::{Team, together},
-    report, setup, signals,
+    report, setup,
+    signals::{self, Stopping},
+    slurm,
     talk::say,
 };
 
@@ -29,8 +32,9 @@ Examples:
   itera train --config configs/tiny.toml --resume       go on where the last checkpoint was saved
   srun -n 8 itera train --config configs/tiny.toml      by 8 processes, or mpiexec -n 8; same bytes
 
-SIGINT (Ctrl-C), SIGTERM, SIGUSR1 and SIGHUP finish the step, save, and exit with 130, 143, 138 or 129;
-the same command with --resume then continues to the same bytes as an uninterrupted run.")]
+SIGINT (Ctrl-C), SIGTERM, SIGUSR1, SIGUSR2 and SIGHUP finish the step, save, and exit with 130, 143, 138, 140 or 129, in a
+job of Slurm with 75, and so does the end of its time; the same command with --resume then continues, by as many processes
+as there are then, to the same bytes as an uninterrupted run.")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
@@ -42,6 +46,10 @@ pub struct Args {
     /// Remove the checkpoints that a run left in its directory, and no other file, and start anew.
     #[arg(long)]
     overwrite: bool,
+    /// In a job of Slurm, save and stop this long before its time is over, such as 5m; without it 90s, or a tenth of the time
+    /// left where that is less.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    stop_before: Option<Duration>,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -72,6 +80,9 @@ fn prepare(args: Args, team: Option<&Team<'_>>) -> Result<Prepared> {
 }
 
 fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
+    let stopping = Stopping::new()?;
+    let stop_before = args.stop_before;
+    let is_first = team.is_none_or(Team::is_first);
     let Prepared { config, device, data, resume } = Team::in_turns(team, || prepare(args, team))?;
     let dir = Path::new(&config.run.dir);
     if let Some(team) = team {
@@ -107,9 +118,12 @@ fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
         );
     }
 
-    let stop = signals::stop_flag()?;
+    let mut stop = stopping.flag();
+    // one rank is enough: it tells the others
+    if is_first {
+        stop = with_end_of_job(stop, stop_before);
+    }
     let mut progress = Progress::new();
-    let is_first = team.is_none_or(Team::is_first);
     let job = Job { resume, stop, world: team.map(Team::world), ..Job::new(&config, &data, &device) };
     let outcome = train(job, &mut |event| {
         if is_first {
@@ -123,9 +137,9 @@ fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
     }
 
     let state = &outcome.state;
-    if let RunEnd::Interrupted(signal) = outcome.end {
-        say!("stopped by a signal after step {} and saved; continue with --resume", state.step);
-        return Ok(signals::exit_code(signal));
+    if let RunEnd::Interrupted(cause) = outcome.end {
+        say!("stopped by {cause} after step {} and saved; continue with --resume", state.step);
+        return Ok(signals::exit_code(cause));
     }
     if outcome.end == RunEnd::EarlyStopped {
         say!("stopped early: no improvement for {} validations", state.validations_without_improvement);
@@ -134,6 +148,19 @@ fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
         tell_results(&mut io::stdout().lock(), &config, &data, state)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A flag that is raised before the time of this job is over, if this is a job and its time is limited.
+fn with_end_of_job(flag: StopFlag, before: Option<Duration>) -> StopFlag {
+    let Some(stop) = slurm::Stop::of_this_job(before) else {
+        if before.is_some() {
+            say!("--stop-before changes nothing: this process is in no job of Slurm whose time is limited");
+        }
+        return flag;
+    };
+    let in_words = |time: Duration| humantime::format_duration(Duration::from_secs(time.as_secs())).to_string();
+    say!("time: {} are left to this job; saves and stops {} before", in_words(stop.left), in_words(stop.before));
+    flag.with_end(stop.at())
 }
 
 fn tell_results(out: &mut impl Write, config: &Config, data: &Dataset, state: &TrainingState) -> io::Result<()> {

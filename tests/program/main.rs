@@ -14,6 +14,8 @@ mod parity;
 mod ranks;
 mod resume;
 mod serve;
+#[cfg(unix)]
+mod slurm;
 mod snapshots;
 mod support;
 mod talk;

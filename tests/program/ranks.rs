@@ -85,7 +85,7 @@ fn a_run_stops_on_three_processes_and_goes_on_on_two() {
         kill_process(rank, Signal::TERM).expect("it is still there");
         let told: Vec<String> = told.collect();
         assert_eq!(child.wait().expect("it ends").code(), Some(143), "{told:?}");
-        assert_eq!(told.iter().filter(|line| line.contains("stopped by a signal after step")).count(), 1, "{told:?}");
+        assert_eq!(told.iter().filter(|line| line.contains("stopped by signal 15 after step")).count(), 1, "{told:?}");
 
         let resume = changes("cut", &here, &[&long[..], &["--resume"]].concat());
         let mut second = job(&here, &mpi, 2, &resume).expect("it was there");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use itera_metrics::Environment;
-use itera_trainer::{self as trainer, Resume, Signal, StopFlag};
+use itera_trainer::{self as trainer, Resume, StopCause, StopFlag};
 
 use crate::{lesson::TeacherChoice, plan::Plan, report::Report, session::Session, variant::Variant};
 
@@ -103,6 +103,6 @@ pub enum Event<'a> {
 pub enum Outcome {
     /// All is done.
     Finished(Box<Report>),
-    /// A signal asked to stop; [`Resume::Last`] goes on.
-    Interrupted(Signal),
+    /// It was asked to stop; [`Resume::Last`] goes on.
+    Interrupted(StopCause),
 }

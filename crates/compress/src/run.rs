@@ -50,7 +50,7 @@ pub fn compress(job: &Job<'_>, on_event: &mut OnEvent<'_>) -> Result<Outcome> {
     let job = Job { documents: &documents, resume, environment, stop, ..*job };
     match run(&job, &calibration, on_event) {
         Ok(report) => Ok(Outcome::Finished(Box::new(report))),
-        Err(Abort::Signal(signal)) => Ok(Outcome::Interrupted(signal)),
+        Err(Abort::Stop(cause)) => Ok(Outcome::Interrupted(cause)),
         Err(Abort::Failure(error)) => Err(error),
     }
 }

@@ -1,12 +1,12 @@
 //! The device that a recipe computes on, and the one way in which its work ends early.
 //!
 //! ```text
-//! signal ─▶ StopFlag ─▶ Session::proceed, between two pieces of work ─▶ Abort::Signal ─┐
+//! signal ─▶ StopFlag ─▶ Session::proceed, between two pieces of work ─▶ Abort::Stop ───┐
 //! CompressError ───────────────────────────────────────── ? ─▶ Abort::Failure ─────────┴─▶ compress() ─▶ caller
 //! ```
 
 use burn::tensor::Device;
-use itera_trainer::{Signal, StopFlag};
+use itera_trainer::{StopCause, StopFlag};
 
 use crate::error::CompressError;
 
@@ -15,25 +15,25 @@ use crate::error::CompressError;
 pub(crate) struct Session<'a> {
     /// Device without autodiff.
     pub device: &'a Device,
-    /// Raised by a signal.
+    /// Raised from outside.
     pub stop: &'a StopFlag,
 }
 
 impl Session<'_> {
-    /// Go on, unless a signal asked to stop.
+    /// Go on, unless asked to stop.
     ///
     /// # Errors
-    /// [`Abort::Signal`].
+    /// [`Abort::Stop`].
     pub(crate) fn proceed(&self) -> Result<(), Abort> {
-        self.stop.signal().map_or(Ok(()), |signal| Err(Abort::Signal(signal)))
+        self.stop.cause().map_or(Ok(()), |cause| Err(Abort::Stop(cause)))
     }
 }
 
 /// Why work ended before it was done.
 #[derive(Debug)]
 pub(crate) enum Abort {
-    /// A signal asked to stop.
-    Signal(Signal),
+    /// Somebody asked to stop.
+    Stop(StopCause),
     /// Something is wrong.
     Failure(CompressError),
 }

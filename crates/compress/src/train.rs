@@ -74,8 +74,8 @@ impl Course<'_> {
         };
         let outcome = trainer::train(trainer_job, &mut |event| on_event(Event::Training(event)))?;
         on_event(Event::Trained);
-        if let RunEnd::Interrupted(signal) = outcome.end {
-            return Err(Abort::Signal(signal));
+        if let RunEnd::Interrupted(cause) = outcome.end {
+            return Err(Abort::Stop(cause));
         }
         let rows = read_records(&dir.join("metrics.jsonl"))?;
         let curve = rows.iter().filter_map(|row| Some((row.step, row.val_bpb?))).collect();

@@ -1,11 +1,15 @@
 //! Test support: deterministic numbers, comparison with a stated tolerance, awkward lengths, jobs of
-//! several processes.
+//! several processes, by the MPIs and the Slurm of a machine.
 //!
 //! A test crate, so that several crates' tests can share it; it depends on nothing of the workspace.
 
 mod mpi;
+#[cfg(unix)]
+mod slurm;
 
 pub use mpi::{MPICH, MPIS, Mpi, OPEN_MPI};
+#[cfg(unix)]
+pub use slurm::Slurm;
 
 /// Largest difference between f32 results of the same equations summed in another order, relative to the larger of 1
 /// and the value: some hundred roundings of 2⁻²⁴.

@@ -18,7 +18,7 @@ use crate::{
     error::TrainError,
     method::{Method, Plain},
     state::TrainingState,
-    stop::{Signal, StopFlag},
+    stop::{StopCause, StopFlag},
 };
 
 /// What to do with checkpoints that the run directory already holds.
@@ -155,8 +155,8 @@ pub enum RunEnd {
     Finished,
     /// Validation stopped improving.
     EarlyStopped,
-    /// A signal asked to stop; the run can be resumed.
-    Interrupted(Signal),
+    /// It was asked to stop before its end, and can be resumed.
+    Interrupted(StopCause),
 }
 
 /// A run after its last step. Its model and state are saved.

@@ -50,7 +50,7 @@ pub use optimizer::{Optimizer, Remembered};
 pub use pairwise::{PairwiseSum, subtrees};
 pub use schedule::{Rates, decay_start, learning_rate};
 pub use state::{Best, TrainingState, Window};
-pub use stop::{Signal, StopFlag};
+pub use stop::{Signal, StopCause, StopFlag};
 pub use train::train;
 pub use update::StepTimes;
 pub use validation::validate;

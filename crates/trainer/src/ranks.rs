@@ -4,17 +4,17 @@ use std::{cell::Cell, ops::Range};
 
 use itera_collective::{MpiError, World};
 
-use crate::stop::{Signal, StopFlag};
+use crate::stop::{StopCause, StopFlag};
 
 /// This process among those that train together; one that trains alone is rank 0 of 1.
 ///
 /// Whatever decides how a run goes on is decided by each process for itself, from the same numbers. What one process alone
-/// can see, a signal that it got, goes with every exchange.
+/// can see, a signal that it got or the end of its time, goes with every exchange.
 pub(crate) struct Ranks<'a> {
     world: Option<&'a World>,
     stop: StopFlag,
-    /// The signal that some process had got before the last exchange.
-    told: Cell<Option<Signal>>,
+    /// Why some process had to stop before the last exchange.
+    told: Cell<Option<StopCause>>,
 }
 
 impl<'a> Ranks<'a> {
@@ -46,22 +46,25 @@ impl<'a> Ranks<'a> {
     /// The bytes of all ranks, in their order. All ranks call this.
     pub(crate) fn gather(&self, mut mine: Vec<u8>) -> Result<Vec<Vec<u8>>, MpiError> {
         let Some(world) = self.world else { return Ok(vec![mine]) };
-        mine.push(self.stop.signal().map_or(0, Signal::number));
+        mine.push(StopCause::to_byte(self.stop.cause()));
         let mut all = world.allgather(&mine)?;
-        let signals = all.iter_mut().filter_map(Vec::pop).filter_map(|number| Signal::new(number.into()));
-        self.told.set(signals.collect::<Vec<_>>().first().copied());
+        let causes: Vec<StopCause> = all.iter_mut().filter_map(Vec::pop).filter_map(StopCause::from_byte).collect();
+        self.told.set(causes.first().copied());
         Ok(all)
     }
 
-    /// The signal that asks this run to stop, the same for all ranks.
-    pub(crate) fn asked_to_stop(&self) -> Option<Signal> {
-        if self.world.is_none() { self.stop.signal() } else { self.told.get() }
+    /// What asks this run to stop, the same for all ranks: that of the first that had a cause.
+    pub(crate) fn asked_to_stop(&self) -> Option<StopCause> {
+        if self.world.is_none() { self.stop.cause() } else { self.told.get() }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::atomic::Ordering, thread, time::SystemTime};
+
     use super::*;
+    use crate::stop::Signal;
 
     #[test]
     fn every_micro_batch_is_that_of_one_rank() {
@@ -78,21 +81,28 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_that_one_rank_got_stops_all_at_the_same_exchange() {
-        std::thread::scope(|scope| {
-            for world in World::of_threads(3) {
-                scope.spawn(move || {
-                    let stop = StopFlag::default();
-                    let ranks = Ranks::new(Some(&world), stop.clone());
-                    assert_eq!(ranks.gather(vec![1, 2]).expect("all are there"), vec![vec![1, 2]; 3]);
-                    if world.rank() == 1 {
-                        stop.cell().store(15, std::sync::atomic::Ordering::Relaxed);
-                    }
-                    assert_eq!(ranks.asked_to_stop(), None, "others do not know of it yet");
-                    assert_eq!(ranks.gather(vec![]).expect("all are there"), vec![Vec::<u8>::new(); 3]);
-                    assert_eq!(ranks.asked_to_stop(), Signal::new(15));
-                });
-            }
-        });
+    fn what_stops_one_rank_stops_all_at_the_same_exchange() {
+        let signal = Signal::new(15).map(StopCause::Signal);
+        // the first rank that has a cause tells it: rank 1 by a signal, or rank 2 by its time
+        for (raised, cause) in [(Some(15), signal), (None, Some(StopCause::TimeOver))] {
+            thread::scope(|scope| {
+                for world in World::of_threads(3) {
+                    scope.spawn(move || {
+                        let stop = StopFlag::default();
+                        let ranks = Ranks::new(Some(&world), stop.clone());
+                        assert_eq!(ranks.gather(vec![1, 2]).expect("all are there"), vec![vec![1, 2]; 3]);
+                        assert_eq!(ranks.asked_to_stop(), None);
+                        let over = || stop.clone().with_end(SystemTime::UNIX_EPOCH);
+                        let ranks = if world.rank() == 2 { Ranks::new(Some(&world), over()) } else { ranks };
+                        if let (1, Some(number)) = (world.rank(), raised) {
+                            stop.cell().store(number, Ordering::Relaxed);
+                        }
+                        assert_eq!(ranks.asked_to_stop(), None, "others do not know of it yet");
+                        assert_eq!(ranks.gather(vec![]).expect("all are there"), vec![Vec::<u8>::new(); 3]);
+                        assert_eq!(ranks.asked_to_stop(), cause);
+                    });
+                }
+            });
+        }
     }
 }

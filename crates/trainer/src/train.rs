@@ -19,7 +19,7 @@ use crate::{
     recorder::{Recorder, RunDir},
     samples::samples,
     schedule::rates,
-    stop::Signal,
+    stop::StopCause,
     text::Text,
     update::StepTimes,
     validation::{validate, validate_together},
@@ -86,8 +86,8 @@ impl<'a> Run<'a> {
         Ok(Self { learner, progress, weight_decay, recorder, times: StepTimes::default(), saved_step, job })
     }
 
-    /// The signal that asks to stop. Of several processes, all know of it once they have done something together since.
-    fn asked_to_stop(&self) -> Option<Signal> {
+    /// What asks to stop. Of several processes, all know of it once they have done something together since.
+    fn asked_to_stop(&self) -> Option<StopCause> {
         self.learner.ranks.asked_to_stop()
     }
 

@@ -63,7 +63,7 @@ mod tests {
     use itera_runtime::Model;
     use itera_shape::{LayerKind, ModelConfig, TensorRef};
     use itera_tokenizer::TokenId;
-    use itera_trainer::StopFlag;
+    use itera_trainer::{StopCause, StopFlag};
 
     use super::{units::Unit, *};
     use crate::{
@@ -98,7 +98,7 @@ mod tests {
     fn ranked(candidate: &Candidate, settings: &str, ranking: Ranking<'_>) -> Result<Candidate> {
         try_ranked(candidate, settings, ranking).map_err(|abort| match abort {
             Abort::Failure(error) => error,
-            Abort::Signal(signal) => panic!("signal {signal}"),
+            Abort::Stop(cause) => panic!("{cause}"),
         })
     }
 
@@ -210,7 +210,7 @@ mod tests {
         let calibration = Calibration::new(&candidate, 100, Session { device: &device, stop: &stop });
         let ranking = Ranking::Loss { calibration, on_done: &mut on_done };
         let abort = try_ranked(&candidate, "state = 0.5", ranking).map(|_| ());
-        assert!(matches!(abort, Err(Abort::Signal(signal)) if signal.number() == 15));
+        assert!(matches!(abort, Err(Abort::Stop(StopCause::Signal(signal))) if signal.number() == 15));
     }
 
     #[test]

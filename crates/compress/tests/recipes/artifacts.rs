@@ -53,7 +53,7 @@ fn a_directory_has_the_bytes_of_the_plan_and_the_kinds_that_it_can_have() {
         // done again in its place: the same bits per byte
         match fixture.compress(&recipe, Resume::Overwrite, StopFlag::default()).expect("done") {
             Outcome::Finished(again) => assert_eq!(again.stages[0].variant.bits_per_byte, artifact.bits_per_byte),
-            Outcome::Interrupted(signal) => panic!("interrupted by {signal}"),
+            Outcome::Interrupted(cause) => panic!("interrupted by {cause}"),
         }
     }
     for (kind, format, named) in [("f8_e4m3", "gguf", "f8_e4m3"), ("q8_0", "hf", "q8_0")] {

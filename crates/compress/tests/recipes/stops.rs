@@ -3,7 +3,7 @@
 use std::{fs, sync::atomic::Ordering};
 
 use itera_compress::{CompressError, Event, Metadata, Misfit, Outcome, Recipe, Report};
-use itera_trainer::{Resume, StopFlag};
+use itera_trainer::{Resume, StopCause, StopFlag};
 
 use crate::support::{Fixture, QAT, open};
 
@@ -127,7 +127,10 @@ fn a_signal_stops_at_the_next_piece_of_work_whatever_that_is() {
                 cell.store(15, Ordering::Relaxed);
             }
         });
-        assert!(matches!(outcome, Ok(Outcome::Interrupted(signal)) if signal.number() == 15), "{name}: {outcome:?}");
+        assert!(
+            matches!(outcome, Ok(Outcome::Interrupted(StopCause::Signal(signal))) if signal.number() == 15),
+            "{name}: {outcome:?}"
+        );
         // documents that other threads had begun
         assert!(later == 0 || name == "scores", "{name}: {later} more");
         let outcome = fixture.compress(&recipe, Resume::Last, StopFlag::default());

@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use itera_compress::{Baseline, CompressError, Event, Job, OnEvent, Outcome, Plan, Recipe, Report, compress};
 use itera_fixtures::smoke;
 use itera_metrics::Environment;
-use itera_trainer::{self as trainer, Resume, StopFlag, train};
+use itera_trainer::{self as trainer, Resume, StopCause, StopFlag, train};
 
 /// Training through 4-bit codes, kept short.
 pub const QAT: &str = r#"
@@ -78,7 +78,10 @@ impl Fixture {
                 cell.store(15, Ordering::Relaxed);
             }
         });
-        assert!(matches!(outcome, Ok(Outcome::Interrupted(signal)) if signal.number() == 15), "{outcome:?}");
+        assert!(
+            matches!(outcome, Ok(Outcome::Interrupted(StopCause::Signal(signal))) if signal.number() == 15),
+            "{outcome:?}"
+        );
     }
 
     pub fn compress_telling(
@@ -120,7 +123,7 @@ impl Fixture {
     pub fn finish(&self, recipe: &Recipe) -> Report {
         match self.compress(recipe, Resume::No, StopFlag::default()).expect("done") {
             Outcome::Finished(report) => *report,
-            Outcome::Interrupted(signal) => panic!("interrupted by {signal}"),
+            Outcome::Interrupted(cause) => panic!("interrupted by {cause}"),
         }
     }
 }

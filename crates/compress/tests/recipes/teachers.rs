@@ -5,7 +5,7 @@ use std::{fs, sync::atomic::Ordering};
 use itera_compress::{CompressError, Misfit, Outcome, Plan};
 use itera_config::Config;
 use itera_formats::ModelFile;
-use itera_trainer::{Resume, StopFlag};
+use itera_trainer::{Resume, StopCause, StopFlag};
 
 use crate::support::Fixture;
 
@@ -78,7 +78,10 @@ fn a_student_learns_from_what_its_teacher_writes() {
     let stop = StopFlag::default();
     stop.cell().store(2, Ordering::Relaxed);
     let outcome = fixture.compress(&recipe, Resume::No, stop);
-    assert!(matches!(outcome, Ok(Outcome::Interrupted(signal)) if signal.number() == 2), "{outcome:?}");
+    assert!(
+        matches!(outcome, Ok(Outcome::Interrupted(StopCause::Signal(signal))) if signal.number() == 2),
+        "{outcome:?}"
+    );
     let path = fixture.out("out-told/stages/1-distill.sampled.jsonl");
     assert!(!path.exists(), "half a text is none");
 

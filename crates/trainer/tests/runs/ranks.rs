@@ -5,7 +5,7 @@ use std::{fs, sync::atomic::Ordering, thread};
 use burn::tensor::Device;
 use itera_collective::World;
 use itera_config::Config;
-use itera_trainer::{Event, Job, Outcome, Resume, RunEnd, Signal, StopFlag, TrainError, train};
+use itera_trainer::{Event, Job, Outcome, Resume, RunEnd, Signal, StopCause, StopFlag, TrainError, train};
 
 use crate::support::Fixture;
 
@@ -99,7 +99,7 @@ fn a_signal_to_one_rank_stops_all_and_the_run_goes_on_by_another_number() {
         let found = train_together(alike(size, fixture.config("cut", &CHANGES), resume), interrupted);
         found.into_iter().map(|found| found.expect("it trains")).map(|found| (found.end, found.state.step)).collect()
     };
-    let interrupted = RunEnd::Interrupted(Signal::new(15).expect("SIGTERM"));
+    let interrupted = RunEnd::Interrupted(StopCause::Signal(Signal::new(15).expect("SIGTERM")));
     // told with the sums of the next step
     assert_eq!(ends(3, Resume::No, Some((2, 1))), [(interrupted, 2); 3]);
     assert_eq!(ends(2, Resume::Last, Some((0, 3))), [(interrupted, 4); 2]);

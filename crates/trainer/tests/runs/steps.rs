@@ -8,7 +8,9 @@ use itera_ops::composite;
 use itera_shape::NamedTensor;
 use itera_testkit::{assert_close, max_difference};
 use itera_tokenizer::TokenId;
-use itera_trainer::{Job, Method, Plain, Resume, RunEnd, Signal, StopFlag, TrainError, time_steps, train, validate};
+use itera_trainer::{
+    Job, Method, Plain, Resume, RunEnd, Signal, StopCause, StopFlag, TrainError, time_steps, train, validate,
+};
 
 use crate::support::Fixture;
 
@@ -80,7 +82,10 @@ fn a_signal_before_the_first_step_saves_and_the_run_goes_on_to_the_same_end() {
     stop.cell().store(15, std::sync::atomic::Ordering::Relaxed);
     let job = Job { stop, ..Job::new(&config, &data, &device) };
     let outcome = train(job, &mut |_| {}).expect("it stops");
-    assert_eq!((outcome.end, outcome.state.step), (RunEnd::Interrupted(Signal::new(15).expect("SIGTERM")), 0));
+    assert_eq!(
+        (outcome.end, outcome.state.step),
+        (RunEnd::Interrupted(StopCause::Signal(Signal::new(15).expect("SIGTERM"))), 0)
+    );
     let outcome = fixture.run(&config, Resume::Last).expect("it goes on");
     assert_eq!((outcome.end, outcome.state.resumes), (RunEnd::Finished, 1));
     assert_eq!(fixture.parameters("cut"), fixture.parameters("whole"));

@@ -1,0 +1,116 @@
+//! Runs in jobs of Slurm: what it tells a process, and a Slurm of this machine that stops and queues them again.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
+
+use itera_testkit::{MPICH, Slurm};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Workplace, borrowed, metrics, set, sha256};
+
+const CHANGES: [&str; 6] = [
+    "train.steps=40",
+    "train.grad_accum_steps=3",
+    "model.dropout=0.1",
+    "log.every_steps=1",
+    "eval.every_steps=7",
+    "checkpoint.every_steps=1000",
+];
+
+/// sha256 of weights and of what the optimizer remembers; rows without times.
+fn left(run: &Path) -> (Vec<String>, Vec<serde_json::Value>) {
+    let files = ["model.safetensors", "trainer/optimizer.safetensors"].map(|file| sha256(&run.join("last").join(file)));
+    (files.into(), metrics(run))
+}
+
+/// What Slurm tells a process of a job that has an hour left.
+fn in_a_job() -> [(&'static str, String); 2] {
+    let end = SystemTime::now() + Duration::from_secs(3600);
+    let end = end.duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
+    [("SLURM_JOB_ID", "7".into()), ("SLURM_JOB_END_TIME", end.as_secs().to_string())]
+}
+
+#[test]
+fn a_run_in_a_job_stops_before_the_end_of_its_time_and_asks_to_be_queued_again() {
+    let here = Workplace::new();
+    let changes = set(&CHANGES);
+    let args = here.train("run", &[&changes[..], &["--stop-before", "1h"]].concat());
+    let stopped = here.command(&borrowed(&args)).envs(in_a_job()).output().expect("it starts");
+    let said = String::from_utf8_lossy(&stopped.stderr);
+    assert_eq!(stopped.status.code(), Some(75), "{said}");
+    assert!(said.contains("are left to this job; saves and stops 1h before"), "{said}");
+    assert!(said.contains("stopped by the end of its time after step 0 and saved"), "{said}");
+
+    // nothing is known of an end
+    let resume =
+        here.train("run", &[&changes[..], &["--set", "train.steps=5", "--resume", "--stop-before", "1h"]].concat());
+    let alone = here.run(&borrowed(&resume));
+    let said = String::from_utf8_lossy(&alone.stderr);
+    assert!(alone.status.success() && said.contains("--stop-before changes nothing"), "{said}");
+}
+
+/// While the text is still read nothing can be saved.
+#[test]
+fn a_signal_before_the_first_step_ends_a_job_with_the_code_at_which_it_is_queued_again() {
+    let here = Workplace::new();
+    let args = here.train("run", &set(&["data.source=-"]));
+    let cases = [(vec![], None, Some(Signal::USR2.as_raw())), (in_a_job().to_vec(), Some(75), None)];
+    for (variables, code, signal) in cases {
+        let mut command = here.command(&borrowed(&args));
+        let mut child = command.envs(variables).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        // more than a pipe holds: once it is written, the program reads
+        child.stdin.as_mut().expect("piped").write_all(&[b'a'; 1 << 18]).expect("it reads");
+        kill_process(Pid::from_child(&child), Signal::USR2).expect("it waits for more");
+        let status = child.wait().expect("it ends");
+        assert_eq!((status.code(), status.signal()), (code, signal));
+    }
+    assert!(!here.path("run").exists());
+}
+
+#[test]
+fn a_job_that_is_stopped_and_queued_again_ends_with_the_bytes_of_one_process() {
+    if MPICH.job(1, "true").is_none() {
+        return;
+    }
+    let Some(slurm) = Slurm::start() else { return };
+    let here = Workplace::new();
+    let changes = set(&CHANGES);
+    here.ok(&borrowed(&here.train("whole", &changes)));
+
+    // the first start has no time, the second is sent a signal, the third goes on to the end, each by more processes
+    let script = "#!/bin/sh\n\
+                  starts=${SLURM_RESTART_COUNT:-0}\n\
+                  [ $starts = 0 ] && set -- \"$@\" --stop-before 2h\n\
+                  exec srun --mpi=pmi2 --ntasks=$((2 + starts)) \"$@\"\n";
+    fs::write(here.path("job.sh"), script).expect("written");
+    let args = here.train("run", &[&changes[..], &["--threads", "1", "--resume"]].concat());
+    let mut sbatch = slurm.command("sbatch");
+    sbatch.args(["--parsable", "--requeue", "--ntasks=4", "--time=60", "--open-mode=append", "--output=log", "job.sh"]);
+    sbatch.arg(env!("CARGO_BIN_EXE_itera")).args(&args).current_dir(here.path("."));
+    let submitted = sbatch.output().expect("sbatch starts");
+    assert!(submitted.status.success(), "{}", String::from_utf8_lossy(&submitted.stderr));
+    let job = String::from_utf8_lossy(&submitted.stdout).trim().to_owned();
+
+    let log = || fs::read_to_string(here.path("log")).unwrap_or_default();
+    slurm.wait_for("first end", || slurm.restarts(&job) == 1);
+    assert!(log().contains("stopped by the end of its time after step 0 and saved"), "{}", log());
+    slurm.wait_for("third step", || {
+        slurm.run_now(&job);
+        log().contains("step 3/40")
+    });
+    slurm.ask("scancel", &["--signal=USR1", &job]);
+    slurm.wait_for_success(&job);
+    assert_eq!(slurm.restarts(&job), 2);
+    let log = log();
+    for ranks in ["ranks: 2 on ", "ranks: 3 on ", "ranks: 4 on "] {
+        assert!(log.contains(ranks), "{ranks}: {log}");
+    }
+    assert!(log.contains("stopped by signal 10 after step ") && log.contains("step 40/40"), "{log}");
+    assert!(left(&here.path("run")) == left(&here.path("whole")), "{log}");
+}
