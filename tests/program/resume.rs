@@ -321,3 +321,22 @@ fn two_processes_cannot_train_in_one_directory() {
     drop(lock);
     here.ok(&borrowed(&here.train("run", &[])));
 }
+
+#[test]
+fn a_run_on_a_file_system_without_locks_says_so_and_trains() {
+    let here = Workplace::new();
+    let strace = |more: &[&str]| {
+        let quiet = ["--follow-forks", "--output=/dev/null"];
+        Command::new("strace").args(quiet).args(more).current_dir(here.path("")).output()
+    };
+    if !strace(&["true"]).is_ok_and(|output| output.status.success()) {
+        return skip("no `strace`, or a system that lets no process be traced");
+    }
+    let train = here.train("run", &["--set", "train.steps=5"]);
+    let inject = ["--trace=flock", "--inject=flock:error=EOPNOTSUPP", env!("CARGO_BIN_EXE_itera")];
+    let output = strace(&[&inject[..], &borrowed(&train)].concat()).expect("strace starts");
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("warning: run cannot be locked (Operation not supported (os error 95))"), "{stderr}");
+    assert!(here.path("run/last/model.safetensors").exists(), "{stderr}");
+}

@@ -10,12 +10,12 @@ pub enum CheckpointError {
     #[error(transparent)]
     Io(#[from] itera_files::FileError),
     /// A file is not the one that was written.
-    #[error("{} is damaged: {reason}", path.display())]
+    #[error("{} is damaged: {damage}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What was expected and what was found.
-        reason: String,
+        damage: Damage,
         /// The newest other checkpoint of the run that is whole, if there is one and the checkpoint is of a run.
         whole: Option<PathBuf>,
     },
@@ -62,4 +62,34 @@ pub enum CheckpointError {
     /// A tokenizer could not be written or read.
     #[error(transparent)]
     Tokenizer(#[from] itera_tokenizer::TokenizerError),
+}
+
+/// How a file differs from the one that was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// It is gone, or the system refuses to read it.
+    #[error("it cannot be read: {0}")]
+    Unreadable(std::io::Error),
+    /// It is not the JSON that it should be.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// Its bytes are others than those that the seal tells of.
+    #[error("its sha256 should be {expected}, but its {size_bytes} bytes have {found}")]
+    Hash {
+        /// What the seal says, in hexadecimal.
+        expected: String,
+        /// What the bytes have.
+        found: itera_files::Sha256Digest,
+        /// How many they are.
+        size_bytes: u64,
+    },
+    /// It lacks a tensor that the run needs.
+    #[error("it has no `{tensor}` of {len} values")]
+    NoTensor {
+        /// The tensor.
+        tensor: String,
+        /// Values that it should have.
+        len: usize,
+    },
 }

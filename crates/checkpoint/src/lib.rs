@@ -22,7 +22,7 @@ mod store;
 mod trainer_files;
 mod verify;
 
-pub use error::CheckpointError;
+pub use error::{CheckpointError, Damage};
 pub use find::{find_model, read_model, run_of};
 pub use model_dir::{export_model, export_packed, vocabulary};
 pub use place::Place;

@@ -135,8 +135,8 @@ impl CheckpointStore {
         }
         match verify::verify(path) {
             Ok(Body { identity, state, .. }) => Ok(Checkpoint { path: path.into(), identity, state }),
-            Err(CheckpointError::Damaged { path: file, reason, .. }) => {
-                Err(CheckpointError::Damaged { path: file, reason, whole: self.whole_beside(path) })
+            Err(CheckpointError::Damaged { path: file, damage, .. }) => {
+                Err(CheckpointError::Damaged { path: file, damage, whole: self.whole_beside(path) })
             }
             Err(other) => Err(other),
         }

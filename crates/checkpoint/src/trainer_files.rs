@@ -8,7 +8,10 @@ use std::{
 use itera_formats::{Kind, read_safetensors, write_safetensors};
 use itera_shape::{TensorRef, TensorSpec};
 
-use crate::{error::CheckpointError, verify::damaged};
+use crate::{
+    error::{CheckpointError, Damage},
+    verify::damaged,
+};
 
 const OPTIMIZER_FILE: &str = "trainer/optimizer.safetensors";
 const WEIGHTS_FILE: &str = "trainer/weights.safetensors";
@@ -61,6 +64,6 @@ impl SavedTensors {
     /// [`CheckpointError::Damaged`] if there is none of this length.
     pub fn take(&mut self, name: &str, len: usize) -> Result<Vec<f32>, CheckpointError> {
         let found = self.tensors.remove(name).filter(|values| values.len() == len);
-        found.ok_or_else(|| damaged(&self.path, format!("it has no `{name}` of {len} values")))
+        found.ok_or_else(|| damaged(&self.path, Damage::NoTensor { tensor: name.into(), len }))
     }
 }

@@ -3,11 +3,10 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io,
     path::{Path, PathBuf},
 };
 
-use crate::error::CheckpointError;
+use crate::error::{CheckpointError, Damage};
 use itera_files::{FileError, Sha256Digest, failed_to, write_atomic};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -54,7 +53,7 @@ pub(crate) fn verify<I: DeserializeOwned, S: DeserializeOwned>(dir: &Path) -> Re
     let body: Body<I, S> = read_seal(dir)?;
     for (name, expected) in &body.files {
         let path = dir.join(name);
-        let unreadable = |error: io::Error| damaged(&path, format!("it cannot be read: {error}"));
+        let unreadable = |error| damaged(&path, Damage::Unreadable(error));
         let (found, size_bytes) = File::open(&path).and_then(Sha256Digest::of_reader).map_err(unreadable)?;
         expect_hash(&path, (found, size_bytes), expected)?;
     }
@@ -64,11 +63,11 @@ pub(crate) fn verify<I: DeserializeOwned, S: DeserializeOwned>(dir: &Path) -> Re
 /// What the checkpoint in `dir` is sealed with. The seal itself is whole; nothing is said of the other files.
 pub(crate) fn read_seal<I: DeserializeOwned, S: DeserializeOwned>(dir: &Path) -> Result<Body<I, S>, CheckpointError> {
     let path = dir.join(STATE_FILE);
-    let text = fs::read_to_string(&path).map_err(|error| damaged(&path, format!("it cannot be read: {error}")))?;
-    let file: StateFile = serde_json::from_str(&text).map_err(|error| damaged(&path, error.to_string()))?;
+    let text = fs::read_to_string(&path).map_err(|error| damaged(&path, Damage::Unreadable(error)))?;
+    let file: StateFile = serde_json::from_str(&text).map_err(|error| damaged(&path, error.into()))?;
     let body = file.body.as_bytes();
     expect_hash(&path, (Sha256Digest::of(body), body.len() as u64), &file.body_sha256)?;
-    serde_json::from_str(&file.body).map_err(|error| damaged(&path, error.to_string()))
+    serde_json::from_str(&file.body).map_err(|error| damaged(&path, error.into()))
 }
 
 /// The text of the seal of `dir`, if it has one. Two checkpoints with the same have the same files.
@@ -85,11 +84,11 @@ fn expect_hash(path: &Path, (found, size_bytes): (Sha256Digest, u64), expected: 
     if found.to_string() == expected {
         return Ok(());
     }
-    Err(damaged(path, format!("its sha256 should be {expected}, but its {size_bytes} bytes have {found}")))
+    Err(damaged(path, Damage::Hash { expected: expected.into(), found, size_bytes }))
 }
 
-pub(crate) fn damaged(path: &Path, reason: String) -> CheckpointError {
-    CheckpointError::Damaged { path: path.into(), reason, whole: None }
+pub(crate) fn damaged(path: &Path, damage: Damage) -> CheckpointError {
+    CheckpointError::Damaged { path: path.into(), damage, whole: None }
 }
 
 /// Files of the checkpoint relative to `dir`, the seal itself apart, in a fixed order.

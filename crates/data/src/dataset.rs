@@ -22,7 +22,7 @@ use crate::{
     batch::TokenBatch,
     corpus::{CORPUS_SEED, Corpus, CorpusSummary, SplitSummary, load_corpus_from},
     document::Document,
-    error::DataError,
+    error::{Damage, DataError},
     hub::HubEnv,
     progress::{Progress, Watch},
     sampler::Sampler,
@@ -133,9 +133,9 @@ impl Dataset {
     /// If it is unfinished or damaged.
     fn open(directory: &Path) -> Result<Self, DataError> {
         let path = directory.join("summary.json");
-        let damaged = |problem: String| DataError::Shard { path: path.clone(), problem };
+        let damaged = |damage| DataError::Damaged { path: path.clone(), damage };
         let summary = fs::read(&path).map_err(failed_to("read", &path))?;
-        let summary: DataSummary = serde_json::from_slice(&summary).map_err(|error| damaged(error.to_string()))?;
+        let summary: DataSummary = serde_json::from_slice(&summary).map_err(|error| damaged(error.into()))?;
         let tokenizer = Tokenizer::load_dir(directory)?;
         let train = Shard::open(&directory.join("train.tokens"))?;
         let valid = Shard::open(&directory.join("valid.tokens"))?;
@@ -143,7 +143,7 @@ impl Dataset {
         if dataset.is_consistent() && directory.ends_with(dataset.summary.content_hash()) {
             Ok(dataset)
         } else {
-            Err(damaged("it does not describe the files beside it".into()))
+            Err(damaged(Damage::Summary))
         }
     }
 

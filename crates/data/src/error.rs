@@ -16,7 +16,7 @@ pub enum DataError {
         /// The entry of `data.source` or `data.valid_source`.
         item: String,
         /// What is wrong with it.
-        problem: String,
+        problem: SourceProblem,
     },
     /// A separator that no line equals.
     #[error("the separator {separator:?} is more than one line")]
@@ -205,17 +205,69 @@ pub enum DataError {
         /// What failed.
         source: Box<DataError>,
     },
-    /// A stored shard that is not what was written.
-    #[error("{} is damaged: {problem}", path.display())]
-    Shard {
+    /// A stored file that is not what was written.
+    #[error("{} is damaged: {damage}", path.display())]
+    Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: String,
+        damage: Damage,
     },
     /// The tokenizer could not be trained, loaded or stored.
     #[error(transparent)]
     Tokenizer(#[from] itera_tokenizer::TokenizerError),
+}
+
+/// Why an entry is no data source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceProblem {
+    /// A text that is not part of the program.
+    #[error("nothing builtin is called `{0}`")]
+    Builtin(String),
+    /// A name that no data set of the hub can have.
+    #[error("`{0}` is not the name of a data set, `owner/name`")]
+    HubName(String),
+    /// A pattern of file names that has no meaning.
+    #[error("a glob with an error: {0}")]
+    Glob(glob::PatternError),
+}
+
+/// How a stored file differs from all that are written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// It ends within its header.
+    #[error("it is shorter than its header")]
+    Short,
+    /// Its first bytes are those of another format or version.
+    #[error("not a token shard of version {version}")]
+    Version {
+        /// The version that is read.
+        version: u32,
+    },
+    /// Its tokens have a width that none is written in.
+    #[error("tokens of {0} bytes")]
+    TokenBytes(u32),
+    /// It has more or fewer tokens than it says.
+    #[error("{n_tokens} tokens of {token_bytes} bytes promised, {found_bytes} bytes found")]
+    Length {
+        /// Tokens that the header promises.
+        n_tokens: u64,
+        /// Bytes a token.
+        token_bytes: usize,
+        /// Bytes after the header.
+        found_bytes: usize,
+    },
+    /// Its tokens have another hash than its header says.
+    #[error("its tokens do not have the hash in its header")]
+    Hash,
+    /// It is not the JSON that it should be.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// A summary with numbers that those files do not have.
+    #[error("it does not describe the files beside it")]
+    Summary,
 }
 
 /// Which record of a file, counted from 1.

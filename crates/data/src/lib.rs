@@ -32,7 +32,7 @@ pub use batch::TokenBatch;
 pub use corpus::{Corpus, CorpusSummary, SplitSummary, load_corpus, load_corpus_from, load_documents};
 pub use dataset::{DataSummary, Dataset, TokenSummary, prepare, prepare_from};
 pub use document::Document;
-pub use error::{DataError, Place, RecordFault};
+pub use error::{Damage, DataError, Place, RecordFault, SourceProblem};
 pub use hub::{HubEnv, HubError, HubFault};
 pub use progress::{Progress, Watch};
 pub use sampler::Sampler;

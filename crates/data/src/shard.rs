@@ -19,7 +19,7 @@ use std::{ops::Range, path::Path};
 use itera_files::{MappedFile, Sha256Digest, write_atomic};
 use itera_tokenizer::TokenId;
 
-use crate::error::DataError;
+use crate::error::{Damage, DataError};
 
 const MAGIC: &[u8; 8] = b"ITERASHD";
 const VERSION: u32 = 1;
@@ -42,28 +42,26 @@ impl Shard {
     ///
     /// If the file cannot be read, or is not byte for byte what [`ShardWriter`] wrote.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let damaged = |problem: String| DataError::Shard { path: path.into(), problem };
+        let damaged = |damage| DataError::Damaged { path: path.into(), damage };
         let file = MappedFile::open(path)?;
-        let (header, tokens) = file
-            .bytes()
-            .split_first_chunk::<HEADER_BYTES>()
-            .ok_or_else(|| damaged("it is shorter than its header".into()))?;
+        let (header, tokens) =
+            file.bytes().split_first_chunk::<HEADER_BYTES>().ok_or_else(|| damaged(Damage::Short))?;
         let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         if &header[..8] != MAGIC || word(8) != VERSION {
-            return Err(damaged(format!("not a token shard of version {VERSION}")));
+            return Err(damaged(Damage::Version { version: VERSION }));
         }
         let token_bytes = match word(12) {
             bytes @ (2 | 4) => bytes as usize,
-            other => return Err(damaged(format!("tokens of {other} bytes"))),
+            other => return Err(damaged(Damage::TokenBytes(other))),
         };
         let promised = u64::from(word(16)) | u64::from(word(20)) << 32;
         let len = tokens.len() / token_bytes;
         if promised != len as u64 {
-            let found = tokens.len();
-            return Err(damaged(format!("{promised} tokens of {token_bytes} bytes promised, {found} bytes found")));
+            let found_bytes = tokens.len();
+            return Err(damaged(Damage::Length { n_tokens: promised, token_bytes, found_bytes }));
         }
         if hash(word(56), tokens).as_bytes() != &header[24..56] {
-            return Err(damaged("its tokens do not have the hash in its header".into()));
+            return Err(damaged(Damage::Hash));
         }
         let unknown = word(56).checked_sub(1).map(TokenId);
         Ok(Self { file, token_bytes, len, unknown })

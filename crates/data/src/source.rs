@@ -6,7 +6,13 @@ use itera_config::DataConfig;
 
 #[cfg(feature = "hub")]
 use crate::hub::HubDataset;
-use crate::{document::Document, error::DataError, files, hub::HubEnv, stories::StoryAuthor};
+use crate::{
+    document::Document,
+    error::{DataError, SourceProblem},
+    files,
+    hub::HubEnv,
+    stories::StoryAuthor,
+};
 
 /// First story of the held-out range; no corpus has as many stories to train on.
 const FIRST_VALID_STORY: u64 = 1 << 40;
@@ -38,7 +44,7 @@ impl Source {
         match item.split_once(':') {
             Some(("builtin", "stories")) => Ok(Self::Stories),
             Some(("builtin", name)) => {
-                Err(DataError::Source { item: item.into(), problem: format!("nothing builtin is called `{name}`") })
+                Err(DataError::Source { item: item.into(), problem: SourceProblem::Builtin(name.into()) })
             }
             #[cfg(feature = "hub")]
             Some(("hub", name)) => Ok(Self::Hub(HubDataset::open(name, &config.hub_revision, hub)?.into())),

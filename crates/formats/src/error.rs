@@ -7,7 +7,10 @@ use itera_files::FileError;
 use itera_kernels::quant::{Kind, MatrixError};
 use itera_shape::InvalidModel;
 
-use crate::printable::printable;
+use crate::{
+    printable::printable,
+    problem::{GgufProblem, HeaderProblem, PartsProblem},
+};
 
 /// What the functions of this crate return.
 pub type Result<T, E = FormatError> = std::result::Result<T, E>;
@@ -20,12 +23,12 @@ pub enum FormatError {
     #[error(transparent)]
     Io(#[from] FileError),
     /// The header of a safetensors file describes no tensors.
-    #[error("{} is no valid safetensors file: {}", printable(path), printable(problem))]
+    #[error("{} is no valid safetensors file: {}", printable(path), printable(problem.to_string()))]
     Header {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: String,
+        problem: HeaderProblem,
     },
     /// A GGUF file whose header breaks the rules of the format.
     #[error("{} is no valid GGUF file: {field}, at byte {offset}, {problem}", printable(path))]
@@ -37,7 +40,7 @@ pub enum FormatError {
         /// Where that begins.
         offset: usize,
         /// What is wrong with it.
-        problem: String,
+        problem: GgufProblem,
     },
     /// A model that llama.cpp cannot run.
     #[error("llama.cpp cannot run this model: {0}")]
@@ -82,7 +85,7 @@ pub enum FormatError {
         /// The tensor.
         tensor: String,
         /// What is wrong with them.
-        problem: String,
+        problem: PartsProblem,
     },
     /// A tensor has another shape than it should.
     #[error("{}: tensor `{}` has shape {found:?}, expected {expected:?}", printable(path), printable(tensor))]

@@ -22,6 +22,7 @@ mod listing;
 mod model_file;
 mod packed;
 mod printable;
+mod problem;
 mod tensors;
 
 pub use error::{FormatError, LlamaCppLimit, Result};
@@ -30,4 +31,5 @@ pub use listing::{ListedTensor, Listing, MetadataValue, NumberType};
 pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
 pub use packed::{PackedTensor, TensorLayout, pack_model, packed_kind, rows_and_cols};
 pub use printable::printable;
+pub use problem::{GgufProblem, HeaderProblem, PartsProblem};
 pub use tensors::{read_safetensors, write_safetensors};

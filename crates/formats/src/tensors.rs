@@ -21,6 +21,7 @@ use crate::{
     error::{FormatError, Result},
     header::Header,
     lfs::refuse_pointer,
+    problem::HeaderProblem,
 };
 
 /// Bytes of the header's length.
@@ -43,10 +44,8 @@ const NUMBERS_AT_ONCE: usize = 1 << 14;
 ///
 /// If it is another kind, a name occurs twice, a shape does not fit its numbers, or the file cannot be written.
 pub fn write_safetensors(path: &Path, tensors: &[TensorRef<'_>], kind: Kind) -> Result<()> {
-    let dtype = dtype_of(kind).ok_or_else(|| {
-        let problem = format!("it cannot hold {}; f32, f16, bf16 and f8_e4m3 can be written", kind.name());
-        FormatError::Header { path: path.to_owned(), problem }
-    })?;
+    let dtype = dtype_of(kind)
+        .ok_or_else(|| FormatError::Header { path: path.to_owned(), problem: HeaderProblem::Kind(kind) })?;
     let mut tensors = tensors.to_vec();
     tensors.sort_by_key(|tensor| tensor.name);
     let described = tensors.iter().map(|t| Described {
@@ -99,18 +98,17 @@ pub(crate) struct Described<'a> {
 
 /// All that is before the numbers of tensors in order of name.
 pub(crate) fn header_of<'a>(path: &Path, tensors: impl Iterator<Item = Described<'a>>) -> Result<Vec<u8>> {
-    let invalid = |problem: String| FormatError::Header { path: path.to_owned(), problem };
+    let invalid = |problem: HeaderProblem| FormatError::Header { path: path.to_owned(), problem };
     let mut end = 0;
     let mut infos: Vec<(String, TensorInfo)> = Vec::new();
     for Described { name, dtype, shape, size_bytes } in tensors {
         if infos.last().is_some_and(|(last, _)| last == name) {
-            return Err(invalid(format!("tensor `{name}` was given twice")));
+            return Err(invalid(HeaderProblem::Twice { tensor: name.into() }));
         }
         let n_bits = shape.iter().try_fold(dtype.bitsize(), |product: usize, &size| product.checked_mul(size));
         if n_bits != size_bytes.checked_mul(8) {
-            return Err(invalid(format!(
-                "tensor `{name}` was given {size_bytes} bytes for {dtype} of shape {shape:?}"
-            )));
+            let (tensor, shape) = (name.into(), shape.to_vec());
+            return Err(invalid(HeaderProblem::Size { tensor, size_bytes, dtype, shape }));
         }
         let start = end;
         end += size_bytes;
@@ -118,11 +116,11 @@ pub(crate) fn header_of<'a>(path: &Path, tensors: impl Iterator<Item = Described
     }
     // transformers refuses a file that does not say which framework laid its tensors out
     let about = [("format".to_owned(), "pt".to_owned())].into_iter().collect();
-    let metadata = Metadata::new(Some(about), infos).map_err(|error| invalid(error.to_string()))?;
-    let mut header = serde_json::to_vec(&metadata).map_err(|error| invalid(error.to_string()))?;
+    let metadata = Metadata::new(Some(about), infos).map_err(|error| invalid(error.into()))?;
+    let mut header = serde_json::to_vec(&metadata).map_err(|error| invalid(error.into()))?;
     header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');
     if header.len() > MAX_HEADER_BYTES {
-        return Err(invalid(format!("a header of {} bytes, more than {MAX_HEADER_BYTES}", header.len())));
+        return Err(invalid(HeaderProblem::TooLong { size_bytes: header.len(), max_bytes: MAX_HEADER_BYTES }));
     }
     Ok([&(header.len() as u64).to_le_bytes(), &header[..]].concat())
 }
@@ -201,20 +199,19 @@ pub(crate) fn index<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Vec<Indexed>, &
 /// The header, which is found valid, and the bytes behind it, which are as many as it says.
 fn split<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Metadata, &'a [u8])> {
     refuse_pointer(path, bytes)?;
-    let invalid = |problem: String| FormatError::Header { path: path.to_owned(), problem };
+    let invalid = |problem: HeaderProblem| FormatError::Header { path: path.to_owned(), problem };
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
-        return Err(invalid(format!("it has {} bytes, too few for the length of its header", bytes.len())));
+        return Err(invalid(HeaderProblem::NoLength { size_bytes: bytes.len() }));
     };
     let length = u64::from_le_bytes(*length);
     let header_len = usize::try_from(length).ok().filter(|&length| length <= MAX_HEADER_BYTES);
     let Some((header, numbers)) = header_len.and_then(|length| rest.split_at_checked(length)) else {
-        let problem = format!("its header should have {length} bytes, but {} follow; it may have been cut", rest.len());
-        return Err(invalid(problem));
+        return Err(invalid(HeaderProblem::Cut { said_bytes: length, left_bytes: rest.len() }));
     };
-    let Header(mut tensors) = serde_json::from_slice(header).map_err(|error| invalid(error.to_string()))?;
+    let Header(mut tensors) = serde_json::from_slice(header).map_err(|error| invalid(error.into()))?;
     tensors.sort_by_key(|(_, info)| info.data_offsets);
     // offsets are found to start at 0, to leave no gap, and to agree with dtype and shape
-    let metadata = Metadata::new(None, tensors).map_err(|error| invalid(error.to_string()))?;
+    let metadata = Metadata::new(None, tensors).map_err(|error| invalid(error.into()))?;
     if metadata.data_len() == numbers.len() {
         return Ok((metadata, numbers));
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use itera_files::FileError;
 
-use crate::{END_OF_TEXT, MAX_VOCAB_SIZE};
+use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, TokenId};
 
 /// An error of this crate. Its text says what is; the causes are its sources.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum TokenizerError {
     },
     /// The vocabulary contradicts itself.
     #[error("vocabulary: {0}")]
-    Vocabulary(String),
+    Vocabulary(VocabularyProblem),
     /// A byte has no token, and the tokenizer none that is used in its place.
     #[error("byte letter {letter:?} has no token; all 256 are needed, or an unknown token for those that have none")]
     NoByte {
@@ -72,5 +72,79 @@ pub enum TokenizerError {
         vocab_size: usize,
         /// Fewest possible.
         min: usize,
+    },
+}
+
+/// How a vocabulary contradicts itself.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VocabularyProblem {
+    /// It has more tokens than can be used.
+    #[error("{n_tokens} entries; at most {MAX_VOCAB_SIZE} are supported")]
+    Tokens {
+        /// How many it has.
+        n_tokens: usize,
+    },
+    /// The id of a special token is that of no token.
+    #[error("special token {id} is none of the {n_tokens} tokens")]
+    Special {
+        /// The id.
+        id: TokenId,
+        /// How many tokens there are.
+        n_tokens: usize,
+    },
+    /// A special token has an id as a token and another as a special one.
+    #[error("special token {token:?} has ids {} and {}", ids[0], ids[1])]
+    TwoIds {
+        /// The token.
+        token: String,
+        /// Both of its ids.
+        ids: [u32; 2],
+    },
+    /// Two tokens are spelled alike.
+    #[error("tokens {} and {} are both {token:?}", ids[0], ids[1])]
+    Alike {
+        /// How they are spelled.
+        token: String,
+        /// Both of their ids.
+        ids: [TokenId; 2],
+    },
+    /// Ids leave a gap, or two tokens share one.
+    #[error("token {token:?} has id {id} where {expected} was expected; ids must run from 0 without gap or repetition")]
+    Id {
+        /// The token.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// The id that it should have, by the order of ids.
+        expected: u32,
+    },
+    /// A token that stands for no bytes.
+    #[error("token {id}, {token:?}, has characters outside the byte-level alphabet")]
+    Letters {
+        /// Its id.
+        id: u32,
+        /// How it is spelled.
+        token: String,
+    },
+    /// A merge that is not written as two tokens.
+    #[error("merge {line:?} is not two tokens with a space between")]
+    Line {
+        /// The merge, as it is written.
+        line: String,
+    },
+    /// A merge needs or makes what is no token.
+    #[error("merge {:?} + {:?} needs {missing:?}, which is no token", parts[0], parts[1])]
+    Merge {
+        /// What it joins.
+        parts: [String; 2],
+        /// Which of them, or of both joined, is no token.
+        missing: String,
+    },
+    /// A merge occurs a second time.
+    #[error("merge {:?} + {:?} is listed twice", parts[0], parts[1])]
+    Twice {
+        /// What it joins.
+        parts: [String; 2],
     },
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::Result;
-use crate::error::TokenizerError;
+use crate::error::{TokenizerError, VocabularyProblem};
 use crate::parts::Parts;
 use crate::token::TokenId;
 use crate::tokenizer::Tokenizer;
@@ -216,7 +216,7 @@ fn tokens_by_id(vocab: HashMap<String, u32>, added: impl Iterator<Item = (String
     let mut ids = vocab;
     for (token, id) in added {
         if let Some(&other) = ids.get(&token).filter(|&&other| other != id) {
-            return Err(TokenizerError::Vocabulary(format!("special token {token:?} has ids {id} and {other}")));
+            return Err(TokenizerError::Vocabulary(VocabularyProblem::TwoIds { token, ids: [id, other] }));
         }
         ids.insert(token, id);
     }
@@ -224,10 +224,8 @@ fn tokens_by_id(vocab: HashMap<String, u32>, added: impl Iterator<Item = (String
     by_id.sort_unstable();
     for (expected, (id, token)) in (0..).zip(&by_id) {
         if *id != expected {
-            let rule = "ids must run from 0 without gap or repetition";
-            return Err(TokenizerError::Vocabulary(format!(
-                "token {token:?} has id {id} where {expected} was expected; {rule}"
-            )));
+            let (token, id) = (token.clone(), *id);
+            return Err(TokenizerError::Vocabulary(VocabularyProblem::Id { token, id, expected }));
         }
     }
     Ok(by_id.into_iter().map(|(_, token)| token).collect())
@@ -241,9 +239,7 @@ impl Merges {
                 .iter()
                 .map(|line| match line.split_once(' ') {
                     Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
-                    None => Err(TokenizerError::Vocabulary(format!(
-                        "merge {line:?} is not two tokens with a space between"
-                    ))),
+                    None => Err(TokenizerError::Vocabulary(VocabularyProblem::Line { line: line.clone() })),
                 })
                 .collect(),
         }

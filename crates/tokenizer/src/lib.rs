@@ -51,7 +51,7 @@ mod tokenizer;
 mod train;
 mod words;
 
-pub use error::TokenizerError;
+pub use error::{TokenizerError, VocabularyProblem};
 pub use stream::TextStream;
 pub use token::TokenId;
 pub use tokenizer::Tokenizer;

@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::alphabet::{Letters, letters};
 use crate::encoder::Encoder;
-use crate::error::TokenizerError;
+use crate::error::{TokenizerError, VocabularyProblem};
 use crate::texts::Texts;
 use crate::token::TokenId;
 use crate::{END_OF_TEXT, MAX_VOCAB_SIZE, PAD, Result};
@@ -36,17 +36,17 @@ impl Parts {
         specials: Vec<TokenId>,
         unknown: Option<TokenId>,
     ) -> Result<Self> {
-        let wrong = |problem: String| Err(TokenizerError::Vocabulary(problem));
+        let wrong = |problem| Err(TokenizerError::Vocabulary(problem));
         if tokens.len() > MAX_VOCAB_SIZE {
-            return wrong(format!("{} entries; at most {MAX_VOCAB_SIZE} are supported", tokens.len()));
+            return wrong(VocabularyProblem::Tokens { n_tokens: tokens.len() });
         }
         if let Some(id) = specials.iter().find(|id| id.index() >= tokens.len()) {
-            return wrong(format!("special token {id} is none of the {} tokens", tokens.len()));
+            return wrong(VocabularyProblem::Special { id: *id, n_tokens: tokens.len() });
         }
         let mut ids = FxHashMap::default();
         for (id, token) in (0..).map(TokenId).zip(tokens.iter().map(as_text)) {
             if let Some(other) = ids.insert(token, id) {
-                return wrong(format!("tokens {other} and {id} are both {token:?}"));
+                return wrong(VocabularyProblem::Alike { token: token.into(), ids: [other, id] });
             }
         }
         for id in &specials {
@@ -60,18 +60,21 @@ impl Parts {
             (Some(letter), None) => return Err(TokenizerError::NoByte { letter }),
         };
         let (mut triples, mut seen, mut joined) = (Vec::new(), FxHashSet::default(), String::new());
-        for [left, right] in merges {
+        for parts @ [left, right] in merges {
             joined.clear();
             joined.extend([left, right]);
             let mut triple = [TokenId(0); 3];
             for (id, part) in triple.iter_mut().zip([left, right, &joined]) {
                 match ids.get(part) {
                     Some(known) => *id = *known,
-                    None => return wrong(format!("merge {left:?} + {right:?} needs {part:?}, which is no token")),
+                    None => {
+                        let (parts, missing) = (parts.map(String::from), part.to_owned());
+                        return wrong(VocabularyProblem::Merge { parts, missing });
+                    }
                 }
             }
             if !seen.insert([triple[0], triple[1]]) {
-                return wrong(format!("merge {left:?} + {right:?} is listed twice"));
+                return wrong(VocabularyProblem::Twice { parts: parts.map(String::from) });
             }
             triples.push(triple);
         }
@@ -147,11 +150,9 @@ impl Parts {
         let specials: FxHashSet<_> = self.specials.iter().copied().collect();
         let spelled = |(id, token): (u32, &str)| match specials.contains(&TokenId(id)) {
             true => Ok(Vec::new()),
-            false => alphabet.bytes_of(token).ok_or_else(|| {
-                TokenizerError::Vocabulary(format!(
-                    "token {id}, {token:?}, has characters outside the byte-level alphabet"
-                ))
-            }),
+            false => alphabet
+                .bytes_of(token)
+                .ok_or_else(|| TokenizerError::Vocabulary(VocabularyProblem::Letters { id, token: token.into() })),
         };
         (0..).zip(self.texts()).map(spelled).collect()
     }

@@ -10,7 +10,7 @@ use glob::Pattern;
 use itera_files::failed_to;
 
 use super::{STDIN, kind_of};
-use crate::error::DataError;
+use crate::error::{DataError, SourceProblem};
 
 /// The files that a path, a glob or a directory means, sorted by name.
 ///
@@ -68,10 +68,8 @@ fn matches(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
                 below
             }
             (Component::Normal(_), Some(part)) if part.contains(['*', '?', '[']) => {
-                let names = Pattern::new(part).map_err(|error| DataError::Source {
-                    item: pattern.into(),
-                    problem: format!("a glob with an error: {error}"),
-                })?;
+                let names = Pattern::new(part)
+                    .map_err(|error| DataError::Source { item: pattern.into(), problem: SourceProblem::Glob(error) })?;
                 let mut matched = Vec::new();
                 for directory in found.iter().filter(|path| is_directory(path)) {
                     let entries = entries(directory)?.into_iter().filter(|path| {

@@ -16,7 +16,10 @@ use super::{
     error::{HubError, HubFault},
     select::{SplitFiles, first_gap, select},
 };
-use crate::{error::DataError, source::Split};
+use crate::{
+    error::{DataError, SourceProblem},
+    source::Split,
+};
 
 /// Attempts at a file before giving up; each continues where the last one broke off.
 const ATTEMPTS: u32 = 4;
@@ -44,7 +47,7 @@ impl HubDataset {
         let is_word =
             |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
         if repo.split('/').count() > 2 || !repo.split('/').all(is_word) {
-            let problem = format!("`{repo}` is not the name of a data set, `owner/name`");
+            let problem = SourceProblem::HubName(repo.into());
             return Err(DataError::Source { item: format!("hub:{spec}"), problem });
         }
         let env =

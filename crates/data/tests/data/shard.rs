@@ -76,7 +76,7 @@ fn a_byte_without_a_token_is_told_from_the_end_of_a_document() {
         let mut bytes = fs::read(&path).unwrap();
         bytes[56] ^= 2;
         fs::write(&path, bytes).unwrap();
-        assert!(matches!(Shard::open(&path), Err(DataError::Shard { .. })), "another token for them");
+        assert!(matches!(Shard::open(&path), Err(DataError::Damaged { .. })), "another token for them");
     }
     // the same number is a token like any other where all bytes have one
     let (_dir, shard) = shard_of(&[65_535], 1 << 16);
@@ -91,7 +91,7 @@ fn any_flipped_or_missing_byte_is_noticed() {
     let whole = fs::read(&path).unwrap();
     let is_refused = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        matches!(Shard::open(&path), Err(DataError::Shard { .. }))
+        matches!(Shard::open(&path), Err(DataError::Damaged { .. }))
     };
     // Bytes 60..64 only pad the header.
     for at in (0..60).chain(64..whole.len()) {

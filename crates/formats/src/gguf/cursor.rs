@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::{
     error::{FormatError, Result},
     printable::printable,
+    problem::GgufProblem,
 };
 
 /// A place in a file that is being read.
@@ -36,16 +37,15 @@ impl<'a> Cursor<'a> {
     }
 
     /// An error about the field that begins at `offset`.
-    pub(super) fn invalid(&self, field: impl Display, offset: usize, problem: impl Into<String>) -> FormatError {
-        let (path, field, problem) = (self.path.to_owned(), printable(field.to_string()), problem.into());
-        FormatError::Gguf { path, field, offset, problem }
+    pub(super) fn invalid(&self, field: impl Display, offset: usize, problem: GgufProblem) -> FormatError {
+        FormatError::Gguf { path: self.path.to_owned(), field: printable(field.to_string()), offset, problem }
     }
 
     pub(super) fn take(&mut self, n_bytes: usize, field: impl Display) -> Result<&'a [u8]> {
-        let taken = self.rest().get(..n_bytes).ok_or_else(|| {
-            let problem = format!("takes {n_bytes} bytes, but {} are left; the file may have been cut", self.n_left());
-            self.invalid(field, self.offset, problem)
-        })?;
+        let taken = self
+            .rest()
+            .get(..n_bytes)
+            .ok_or_else(|| self.invalid(field, self.offset, GgufProblem::Cut { n_bytes, n_left: self.n_left() }))?;
         self.offset += n_bytes;
         Ok(taken)
     }
@@ -66,17 +66,14 @@ impl<'a> Cursor<'a> {
     pub(super) fn count(&mut self, item_bytes: usize, field: impl Display) -> Result<usize> {
         let (offset, count) = (self.offset, self.u64(&field)?);
         let room = self.n_left() / item_bytes;
-        usize::try_from(count).ok().filter(|count| *count <= room).ok_or_else(|| {
-            let problem = format!("is {count}, but the rest of the file has room for {room}; it may have been cut");
-            self.invalid(field, offset, problem)
-        })
+        let fitting = usize::try_from(count).ok().filter(|count| *count <= room);
+        fitting.ok_or_else(|| self.invalid(field, offset, GgufProblem::Count { count, room }))
     }
 
     /// A text: its length, then as many bytes of UTF-8.
     pub(super) fn text(&mut self, field: impl Display) -> Result<&'a str> {
         let length = self.count(1, format_args!("the length of {field}"))?;
         let (offset, bytes) = (self.offset, self.take(length, &field)?);
-        std::str::from_utf8(bytes)
-            .map_err(|error| self.invalid(field, offset + error.valid_up_to(), "is not valid UTF-8"))
+        std::str::from_utf8(bytes).map_err(|error| self.invalid(field, offset + error.valid_up_to(), GgufProblem::Utf8))
     }
 }

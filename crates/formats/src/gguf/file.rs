@@ -21,6 +21,7 @@ use super::value::Value;
 use crate::{
     error::{FormatError, Result},
     lfs::refuse_pointer,
+    problem::GgufProblem,
 };
 
 pub(super) const MAGIC: [u8; 4] = *b"GGUF";
@@ -89,11 +90,11 @@ impl<'a> Gguf<'a> {
         let mut cursor = Cursor::new(path, bytes);
         refuse_pointer(path, bytes)?;
         if cursor.take(MAGIC.len(), "the magic number")? != MAGIC {
-            return Err(cursor.invalid("the magic number", 0, "is not `GGUF`: this is another sort of file"));
+            return Err(cursor.invalid("the magic number", 0, GgufProblem::Magic));
         }
         let version = cursor.u32("the version")?;
         if !VERSIONS.contains(&version) {
-            return Err(cursor.invalid("the version", MAGIC.len(), format!("is {version}; 2 and 3 are read")));
+            return Err(cursor.invalid("the version", MAGIC.len(), GgufProblem::Version(version)));
         }
         let n_tensors = cursor.count(MIN_TENSOR_BYTES, "the number of tensors")?;
         let n_entries = cursor.count(MIN_ENTRY_BYTES, "the number of metadata entries")?;
@@ -125,7 +126,7 @@ fn read_metadata<'a>(cursor: &mut Cursor<'a>, n_entries: usize) -> Result<Vec<En
         let offset = cursor.offset();
         let key = cursor.text(format_args!("the key of metadata entry {index}"))?;
         if !seen.insert(key) {
-            return Err(cursor.invalid(format_args!("`{key}`"), offset, "is given twice"));
+            return Err(cursor.invalid(format_args!("`{key}`"), offset, GgufProblem::Twice));
         }
         entries.push(Entry { key, value: Value::read(cursor, key)?, offset });
     }
@@ -137,7 +138,7 @@ fn alignment(cursor: &Cursor<'_>, metadata: &[Entry<'_>]) -> Result<usize> {
     // a file that pads to more than this wastes most of its bytes
     const LARGEST: usize = 1 << 16;
     entry.value.as_size().filter(|size| size.is_power_of_two() && *size <= LARGEST).ok_or_else(|| {
-        let problem = format!("is {}, not a power of two up to {LARGEST}", entry.value);
+        let problem = GgufProblem::Alignment { found: entry.value.to_string(), largest: LARGEST };
         cursor.invalid(format_args!("`{ALIGNMENT_KEY}`"), entry.offset, problem)
     })
 }
@@ -170,12 +171,11 @@ fn read_tensors<'a>(
     for (index, Claim { name, stored_as, shape, n_bytes, start, offset }) in claims.into_iter().enumerate() {
         let field = format_args!("the offset of tensor `{name}`");
         if !seen.insert(name) {
-            return Err(cursor.invalid(format_args!("tensor `{name}`"), offset, "is given twice"));
+            return Err(cursor.invalid(format_args!("tensor `{name}`"), offset, GgufProblem::Twice));
         }
         let expected = end.next_multiple_of(alignment) - data;
         if start != expected as u64 {
-            let problem = format!("is {start} where {expected} was expected: tensors follow each other without a gap");
-            return Err(cursor.invalid(field, offset, problem));
+            return Err(cursor.invalid(field, offset, GgufProblem::Gap { start, expected }));
         }
         let first = data + expected;
         let left = file_bytes.saturating_sub(first);
@@ -183,19 +183,19 @@ fn read_tensors<'a>(
             Some(next) => usize::try_from(next.saturating_sub(start)).unwrap_or(usize::MAX),
             None => left,
         });
-        end = first.checked_add(n_bytes).filter(|end| *end <= file_bytes).ok_or_else(|| {
-            cursor.invalid(field, offset, format!("leaves {left} bytes for {n_bytes}; the file may have been cut"))
-        })?;
+        end = first
+            .checked_add(n_bytes)
+            .filter(|end| *end <= file_bytes)
+            .ok_or_else(|| cursor.invalid(field, offset, GgufProblem::CutTensor { n_left: left, n_bytes }))?;
         let n_numbers: usize = shape.iter().product();
         if n_numbers.div_ceil(8) > n_bytes {
-            let problem = format!("leaves {n_bytes} bytes for {n_numbers} numbers, less than a bit for each");
-            return Err(cursor.invalid(field, offset, problem));
+            return Err(cursor.invalid(field, offset, GgufProblem::Thin { n_bytes, n_numbers }));
         }
         tensors.push(TensorInfo { name, stored_as, shape, range: first..end });
     }
     let longest = end.next_multiple_of(alignment);
     if file_bytes > longest {
-        let problem = format!("has {} bytes that belong to nothing", file_bytes - longest);
+        let problem = GgufProblem::Surplus { n_bytes: file_bytes - longest };
         return Err(cursor.invalid("the end of the data", longest, problem));
     }
     Ok(tensors)
@@ -204,18 +204,18 @@ fn read_tensors<'a>(
 fn read_claim<'a>(cursor: &mut Cursor<'a>, index: usize) -> Result<Claim<'a>> {
     let name = cursor.text(format_args!("the name of tensor {index}"))?;
     let offset = cursor.offset();
-    let invalid = |cursor: &Cursor<'_>, what: &str, at, problem: String| -> FormatError {
+    let invalid = |cursor: &Cursor<'_>, what: &str, at, problem| -> FormatError {
         cursor.invalid(format_args!("the {what} of tensor `{name}`"), at, problem)
     };
     let n_dims = cursor.u32(format_args!("the number of dimensions of tensor `{name}`"))? as usize;
     if n_dims > MAX_DIMS {
-        let problem = format!("is {n_dims}; at most {MAX_DIMS} are read");
+        let problem = GgufProblem::Dimensions { n_dims, most: MAX_DIMS };
         return Err(invalid(cursor, "number of dimensions", offset, problem));
     }
     let mut shape = Vec::with_capacity(n_dims);
     for _ in 0..n_dims {
         let (at, size) = (cursor.offset(), cursor.u64(format_args!("a dimension of tensor `{name}`"))?);
-        let size = usize::try_from(size).map_err(|_| invalid(cursor, "shape", at, format!("has a side of {size}")))?;
+        let size = usize::try_from(size).map_err(|_| invalid(cursor, "shape", at, GgufProblem::Side(size)))?;
         shape.insert(0, size);
     }
     let stored_as = TensorType { code: cursor.u32(format_args!("the type of tensor `{name}`"))? };
@@ -226,7 +226,7 @@ fn read_claim<'a>(cursor: &mut Cursor<'a>, index: usize) -> Result<Claim<'a>> {
     let n_rows = shape.iter().rev().skip(1).try_fold(1_usize, |rows, size| rows.checked_mul(*size));
     let n_bytes = n_rows.zip(row_bytes).and_then(|(rows, row_bytes)| rows.checked_mul(row_bytes));
     let n_bytes = n_bytes.ok_or_else(|| {
-        let problem = format!("is {shape:?}: too large, or its rows are not whole blocks of {block_len}");
+        let problem = GgufProblem::Shape { shape: shape.clone(), block_len };
         invalid(cursor, "shape", offset, problem)
     })?;
     let n_bytes = stored_as.block().map(|_| n_bytes);

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::cursor::Cursor;
-use crate::error::Result;
+use crate::{error::Result, problem::GgufProblem};
 
 /// A value in the metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,7 +97,7 @@ impl Type {
             Self::F32 => Value::Float(f32::from_bits(unsigned as u32).into()),
             Self::F64 => Value::Float(f64::from_bits(unsigned)),
             Self::Bool if unsigned <= 1 => Value::Flag(unsigned == 1),
-            Self::Bool => return Err(cursor.invalid(field, offset, format!("is {unsigned}, neither true nor false"))),
+            Self::Bool => return Err(cursor.invalid(field, offset, GgufProblem::Flag(unsigned))),
             Self::Text => unreachable!("read above"),
         })
     }
@@ -112,7 +112,7 @@ impl<'a> Value<'a> {
             None => {
                 let offset = cursor.offset();
                 let Some(item) = read_type(cursor, key)? else {
-                    return Err(cursor.invalid(field, offset, "is an array of arrays, which no known key has"));
+                    return Err(cursor.invalid(field, offset, GgufProblem::Nested));
                 };
                 Array::read(cursor, item, key).map(Value::Array)
             }
@@ -134,9 +134,9 @@ fn read_type(cursor: &mut Cursor<'_>, key: &str) -> Result<Option<Type>> {
     let offset = cursor.offset();
     match cursor.u32(format_args!("the type of `{key}`"))? {
         ARRAY => Ok(None),
-        code => Type::of(code).map(Some).ok_or_else(|| {
-            cursor.invalid(format_args!("the type of `{key}`"), offset, format!("is {code}, which is no type of GGUF"))
-        }),
+        code => Type::of(code)
+            .map(Some)
+            .ok_or_else(|| cursor.invalid(format_args!("the type of `{key}`"), offset, GgufProblem::Type(code))),
     }
 }
 

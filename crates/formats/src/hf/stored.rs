@@ -20,6 +20,7 @@ use super::int4;
 use super::shards::Shard;
 use crate::{
     error::{FormatError, Result},
+    problem::PartsProblem,
     tensors::Indexed,
 };
 
@@ -96,7 +97,7 @@ pub(crate) fn stored(shards: &[Shard]) -> Result<Vec<Stored>> {
         stored.push(if let Some(weight) = words.and_then(|name| name.strip_suffix("_packed")) {
             let (scale, shape) = (parts.remove(&scale_of(weight)), parts.remove(&format!("{weight}_shape")));
             let (Some(scale), Some(shape)) = (scale, shape) else {
-                return Err(part.misfit("lacks its `weight_scale` or `weight_shape`"));
+                return Err(part.misfit(PartsProblem::Alone));
             };
             let size_bytes = size_bytes + scale.bytes.len() + shape.bytes.len();
             let (shape, blocks) = part.int4(&scale, &shape)?;
@@ -118,8 +119,8 @@ pub(crate) fn stored(shards: &[Shard]) -> Result<Vec<Stored>> {
 }
 
 impl Raw<'_> {
-    fn misfit(&self, problem: impl Into<String>) -> FormatError {
-        FormatError::Parts { path: self.path.to_owned(), tensor: self.tensor.name.clone(), problem: problem.into() }
+    fn misfit(&self, problem: PartsProblem) -> FormatError {
+        FormatError::Parts { path: self.path.to_owned(), tensor: self.tensor.name.clone(), problem }
     }
 
     /// As f32.
@@ -134,7 +135,9 @@ impl Raw<'_> {
         let expected = match (self.tensor.shape.as_slice(), scale.tensor.shape.as_slice()) {
             (_, [] | [1]) => 1,
             (&[rows, _], &[of, 1]) if rows == of => rows,
-            (shape, found) => return Err(scale.misfit(format!("has shape {found:?}, which is none for {shape:?}"))),
+            (codes, found) => {
+                return Err(scale.misfit(PartsProblem::Scales { found: found.into(), codes: codes.into() }));
+            }
         };
         let scales = scale.numbers()?;
         if scales.iter().all(|scale| *scale == 1.0) {
@@ -150,23 +153,23 @@ impl Raw<'_> {
 
     /// Words of codes (I32), scales and a shape: that and the blocks of q4_0.
     fn int4(&self, scale: &Self, shape: &Self) -> Result<(Vec<usize>, Vec<u8>)> {
-        let not_codes = || self.misfit(format!("has shape {:?}, not rows of words", self.tensor.shape));
+        let not_codes = || self.misfit(PartsProblem::Words(self.tensor.shape.clone()));
         let &[rows, words] = self.tensor.shape.as_slice() else { return Err(not_codes()) };
         let cols = words.checked_mul(CODES_A_WORD).ok_or_else(not_codes)?;
         let said: Vec<u8> = [rows, cols].iter().flat_map(|size| (*size as u64).to_le_bytes()).collect();
         if (shape.tensor.dtype, shape.bytes) != (Dtype::I64, &said) {
-            return Err(shape.misfit(format!("is not [{rows}, {cols}], the 4-bit codes that there are")));
+            return Err(shape.misfit(PartsProblem::Said { rows, cols }));
         }
         if !cols.is_multiple_of(int4::GROUP) || scale.tensor.shape != [rows, cols / int4::GROUP] {
-            let found = &scale.tensor.shape;
-            return Err(scale.misfit(format!("has shape {found:?}, which is none of groups of 32 in [{rows}, {cols}]")));
+            let found = scale.tensor.shape.clone();
+            return Err(scale.misfit(PartsProblem::Groups { found, rows, cols }));
         }
         let scales = scale.numbers()?;
         let (mut halves, mut kept) = (vec![0; scales.len() * Kind::F16.block_bytes()], vec![0.0; scales.len()]);
         quantize(Kind::F16, &scales, &mut halves);
         dequantize(Kind::F16, &halves, &mut kept);
         match scales.iter().zip(&kept).find(|(scale, kept)| scale != kept) {
-            Some((lost, _)) => Err(scale.misfit(format!("has {lost:e}, a scale that f16 does not hold"))),
+            Some((lost, _)) => Err(scale.misfit(PartsProblem::Scale(*lost))),
             None => Ok((vec![rows, cols], int4::blocks(self.bytes, &halves))),
         }
     }
