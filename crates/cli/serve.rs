@@ -25,6 +25,7 @@ Examples:
   itera serve runs/quickstart
   itera serve tiny=runs/tiny small=tiny-int4.gguf --port 9000
   curl http://127.0.0.1:8000/v1/completions -d '{\"model\": \"quickstart\", \"prompt\": \"Once upon\", \"max_tokens\": 40}'
+  curl http://127.0.0.1:8000/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Tell me a story\"}]}'
 
 The bytes of an answer depend on the model and the request alone: not on other requests, threads or load. A request
 without a seed has seed 42, as `itera generate` has.

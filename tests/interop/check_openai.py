@@ -29,6 +29,20 @@ assert stopped.choices[0].text == choice.text.split(".")[0]
 greedy = client.completions.create(**{**request, "temperature": 0}, extra_body={"top_k": 1})
 assert greedy.choices[0].text
 
+message = {"role": "user", "content": request["prompt"]}
+chat = {**{key: value for key, value in request.items() if key != "prompt"}, "messages": [message]}
+said = client.chat.completions.create(**chat, logprobs=True, top_logprobs=2)
+told = said.choices[0]
+assert told.message.role == "assistant" and told.finish_reason in ("stop", "length")
+tokens = told.logprobs.content
+assert b"".join(bytes(token.bytes) for token in tokens).decode(errors="replace").startswith(told.message.content)
+assert all(len(token.top_logprobs) == 2 for token in tokens)
+chunks = list(client.chat.completions.create(**chat, stream=True, stream_options={"include_usage": True}))
+assert "".join(part.delta.content for chunk in chunks for part in chunk.choices) == told.message.content, "streamed"
+assert chunks[0].choices[0].delta.role == "assistant" and chunks[-1].usage == said.usage
+with client.chat.completions.stream(**chat) as stream:
+    assert stream.get_final_completion().choices[0].message.content == told.message.content
+
 for wrong, error in [({"model": "none"}, NotFoundError), ({"temperature": -1}, BadRequestError)]:
     try:
         client.completions.create(**{**request, **wrong})
@@ -36,4 +50,4 @@ for wrong, error in [({"model": "none"}, NotFoundError), ({"temperature": -1}, B
         assert refused.body["param"] == next(iter(wrong)), refused.body
     else:
         raise AssertionError(f"{wrong} was answered")
-print(f"ok: {choice.text!r}")
+print(f"ok: {choice.text!r}, {told.message.content!r}")

@@ -278,3 +278,28 @@ fn a_listing_tells_what_was_written() {
     let bytes = files.map(|file| fs::metadata(dir.path().join(file)).expect("a file").len());
     assert_eq!(listing.file_bytes, bytes.iter().sum::<u64>());
 }
+
+#[test]
+fn the_template_of_a_chat_is_in_one_of_two_files() {
+    let dir = changed(|_| ());
+    let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
+    let found = || ModelFile::open(dir.path()).expect("opened").chat_template().map_err(|error| chain(&error));
+    assert_eq!(found(), Ok(None));
+    for (settings, expected) in [
+        ("{}", None),
+        (r#"{"chat_template": null}"#, None),
+        (r#"{"chat_template": "a"}"#, Some("a")),
+        (r#"{"chat_template": [{"name": "b", "template": "b"}, {"name": "default", "template": "c"}]}"#, Some("c")),
+    ] {
+        put("tokenizer_config.json", settings);
+        assert_eq!(found(), Ok(expected.map(str::to_owned)), "{settings}");
+    }
+    for wrong in [r#"{"chat_template": 3}"#, r#"{"chat_template": [{"name": "b", "template": "b"}]}"#, "{"] {
+        put("tokenizer_config.json", wrong);
+        assert!(found().is_err_and(|error| error.contains("tokenizer_config.json")), "{wrong}");
+    }
+    put("chat_template.jinja", "d");
+    assert_eq!(found(), Ok(Some("d".into())), "which counts before the other");
+    put("chat_template.jinja", &"d".repeat(3 << 20));
+    assert!(found().is_err_and(|error| error.contains("chat_template.jinja")));
+}

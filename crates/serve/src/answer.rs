@@ -1,11 +1,10 @@
-//! What all answers to one request share, and how a text's end is called.
+//! What an answer says beside its texts.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use itera_runtime::FinishReason;
 use serde::Serialize;
 
 use crate::outbox::Ended;
@@ -29,14 +28,6 @@ impl Head {
         let number = ANSWERS.fetch_add(1, Ordering::Relaxed);
         let id = format!("{prefix}-{created:x}-{:x}-{number:x}", std::process::id());
         Self { id, object, created, model: model.into(), system_fingerprint: fingerprint.into() }
-    }
-}
-
-/// Why a text ended, in OpenAI's words.
-pub(crate) fn finish_reason(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Eos | FinishReason::Stop => "stop",
-        FinishReason::Length | FinishReason::Context => "length",
     }
 }
 

@@ -4,7 +4,17 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 
-use crate::{engine::Engine, metrics::Metrics, refusal::Refusal};
+use tokio::task::block_in_place;
+
+use crate::{
+    engine::Engine,
+    json::{self, Fields},
+    metrics::Metrics,
+    refusal::Refusal,
+};
+
+/// Bytes of a body that take longer to read and to turn into tokens than a step of an engine.
+const LONG: usize = 16 << 10;
 
 /// The models that are served, and what a request may ask for.
 #[derive(Debug)]
@@ -54,6 +64,14 @@ impl App {
     /// Whether every engine runs, and ends its steps in time.
     pub fn is_ready(&self) -> bool {
         self.engines.iter().all(Engine::is_ready)
+    }
+
+    /// What `read` makes of the fields of a request.
+    pub async fn read<T>(&self, body: Body, read: impl FnOnce(Fields) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let body = self.body(body).await?;
+        let read = || read(json::parse(&body)?);
+        // what is long to read must not keep others from being heard
+        if body.len() > LONG { block_in_place(read) } else { read() }
     }
 
     /// All of a request's body, if it is not too long and does not take too long.

@@ -26,6 +26,7 @@ mod app;
 mod cache;
 mod engine;
 mod error;
+mod events;
 mod job;
 mod json;
 mod listen;
@@ -38,6 +39,9 @@ mod probes;
 mod queue;
 mod refusal;
 mod server;
+mod settings;
+mod specials;
+mod template;
 mod tokens;
 
 pub use address::Address;

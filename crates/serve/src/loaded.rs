@@ -1,6 +1,7 @@
-//! A model that is served: its name, weights, tokenizer and fingerprint.
+//! A model that is served: its name, weights, tokenizer, template of chats and fingerprint.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     path::{Path, PathBuf},
 };
@@ -9,7 +10,7 @@ use itera_files::{Sha256Digest, failed_to};
 use itera_runtime::{Model, OpenOptions, RuntimeError};
 use itera_tokenizer::Tokenizer;
 
-use crate::error::Result;
+use crate::{error::Result, template::ChatTemplate};
 
 /// A model, and all that an answer by it depends on but the request.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Loaded {
     pub(crate) name: String,
     pub(crate) model: Model,
     pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: ChatTemplate,
     pub(crate) fingerprint: String,
 }
 
@@ -29,8 +31,9 @@ impl Loaded {
         let model = options.open(path)?;
         let tokenizer = model.tokenizer()?;
         model.file().check_finite().map_err(RuntimeError::from)?;
+        let template = ChatTemplate::new(model.file().chat_template().map_err(RuntimeError::from)?);
         let fingerprint = fingerprint(path, options)?;
-        Ok(Self { name: name.into(), model, tokenizer, fingerprint })
+        Ok(Self { name: name.into(), model, tokenizer, template, fingerprint })
     }
 
     /// What requests call it.
@@ -52,7 +55,10 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     }
     let read = failed_to("read", path);
     let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(read)?;
-    let is_meant = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json" || ending == "safetensors");
+    let is_meant = |path: &PathBuf| {
+        let ending = path.extension().and_then(OsStr::to_str);
+        ending.is_some_and(|ending| ["json", "safetensors", "jinja"].contains(&ending))
+    };
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(is_meant).collect();
     files.sort();
     Ok(files)

@@ -38,14 +38,20 @@ impl Refusal {
         Self { param: Some(param.into()), ..Self::bad(message) }
     }
 
-    /// A prompt, with what is to follow it, is longer than the model's context.
-    pub fn too_long(prompt: usize, more: usize, context: usize) -> Self {
+    /// The same, of a field that lies at `path`.
+    pub fn within(self, path: &str) -> Self {
+        let param = Some(self.param.map_or(path.into(), |param| format!("{path}.{param}")));
+        Self { param, message: format!("{path}.{}", self.message), ..self }
+    }
+
+    /// The prompt in `field`, with what is to follow it, is longer than the model's context.
+    pub fn too_long(field: &str, prompt: usize, more: usize, context: usize) -> Self {
         let message = format!(
             "this model's longest context is {context} tokens, and the request asks for {}: {prompt} in the prompt, {more} \
              after it",
             prompt.saturating_add(more)
         );
-        Self { code: Some("context_length_exceeded"), ..Self::field("prompt", message) }
+        Self { code: Some("context_length_exceeded"), ..Self::field(field, message) }
     }
 
     /// No such model.

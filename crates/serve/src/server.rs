@@ -185,6 +185,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*model}", get(openai::model))
         .route("/v1/completions", post(openai::completions))
+        .route("/v1/chat/completions", post(openai::chat))
         .fallback(|request: Request| async move { Refusal::no_route(request.uri().path()) })
         .method_not_allowed_fallback(|request: Request| async move {
             Refusal::no_method(request.method().as_str(), request.uri().path())

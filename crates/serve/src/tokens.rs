@@ -10,10 +10,15 @@ use axum::{
     body::Body,
     extract::{Query, State, rejection::QueryRejection},
 };
-use itera_tokenizer::{TokenId, Tokenizer};
+use itera_tokenizer::TokenId;
 use serde::{Deserialize, Serialize};
 
-use crate::{app::App, json, refusal::Refusal};
+use crate::{
+    app::App,
+    json,
+    refusal::Refusal,
+    specials::{self, spelling},
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,34 +50,11 @@ pub(crate) async fn tokenize(State(app): State<Arc<App>>, body: Body) -> Result<
     let tokenizer = &loaded.tokenizer;
     let bos = with_bos.then(|| tokenizer.bos());
     let text = match request.parse_special.unwrap_or(true) {
-        true => with_specials(tokenizer, text),
+        true => specials::encode(tokenizer, text),
         false => tokenizer.encode(text),
     };
     let tokens: Vec<TokenId> = bos.into_iter().chain(text).collect();
     Ok(Json(Tokens { count: tokens.len(), tokens, max_model_len: loaded.model.context_len() }))
-}
-
-/// A token as its vocabulary spells it; a special token by its name.
-pub(crate) fn spelling(tokenizer: &Tokenizer, id: TokenId) -> &str {
-    tokenizer.spellings().nth(id.index()).unwrap_or_default()
-}
-
-/// The tokens of a text in which spellings of special tokens are these tokens.
-fn with_specials(tokenizer: &Tokenizer, mut text: &str) -> Vec<TokenId> {
-    let specials: Vec<(TokenId, &str)> =
-        tokenizer.specials().iter().map(|id| (*id, spelling(tokenizer, *id))).collect();
-    let mut tokens = vec![];
-    loop {
-        let found = specials.iter().filter_map(|(id, name)| Some((text.find(name)?, name.len(), *id)));
-        // of those that begin at one place the longest
-        let first = found.filter(|(_, len, _)| *len > 0).min_by_key(|(at, len, _)| (*at, usize::MAX - len));
-        let Some((at, len, id)) = first else { break };
-        tokens.extend(tokenizer.encode(&text[..at]));
-        tokens.push(id);
-        text = &text[at + len..];
-    }
-    tokens.extend(tokenizer.encode(text));
-    tokens
 }
 
 #[derive(Deserialize)]
@@ -115,6 +97,8 @@ struct Info {
     eos_token: String,
     pad_token: String,
     model_max_length: Option<usize>,
+    /// That of the files of the model.
+    chat_template: Option<String>,
 }
 
 pub(crate) async fn tokenizer_info(
@@ -132,22 +116,6 @@ pub(crate) async fn tokenizer_info(
         eos_token: name(tokenizer.eos()),
         pad_token: name(tokenizer.pad()),
         model_max_length: loaded.model.context_len(),
+        chat_template: loaded.template.source().map(str::to_owned),
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_special_token_is_found_where_it_is_spelled() {
-        let tokenizer = Tokenizer::byte();
-        let name = spelling(&tokenizer, tokenizer.eos());
-        let plain = |text: &str| tokenizer.encode(text);
-        let text = format!("a{name}{name}b<|");
-        let expected = [plain("a"), vec![tokenizer.eos(), tokenizer.eos()], plain("b<|")].concat();
-        assert_eq!(with_specials(&tokenizer, &text), expected);
-        assert_eq!(with_specials(&tokenizer, ""), []);
-        assert_ne!(plain(name), [tokenizer.eos()], "elsewhere it is text");
-    }
 }

@@ -27,4 +27,5 @@ pub(crate) use names::{Stored, stored};
 pub use tensor_type::TensorType;
 pub use value::{Array, Value};
 pub use vocabulary::Vocabulary;
+pub(crate) use vocabulary::chat_template;
 pub use write::{GgufSource, WrittenTensor, gguf_size_bytes, write_gguf};

@@ -31,6 +31,7 @@ const TOKEN_TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
 const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
 const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
+const CHAT_TEMPLATE: &str = "tokenizer.chat_template";
 
 /// Sorts of tokens: text, one that stands for no text, and one that only fills the vocabulary up.
 const NORMAL: i32 = 1;
@@ -116,6 +117,18 @@ fn specials_by_type(gguf: &Gguf<'_>, tokens: &mut Vec<&str>) -> Result<Vec<u32>>
         tokens.pop();
     }
     Ok((0..tokens.len()).filter(|id| !has_type(*id, NORMAL)).map(|id| id as u32).collect())
+}
+
+/// The template of a chat, if the file has one.
+pub(crate) fn chat_template(path: &Path, gguf: &Gguf<'_>) -> Result<Option<String>> {
+    match gguf.entry(CHAT_TEMPLATE).map(|entry| entry.value) {
+        None => Ok(None),
+        Some(Value::Text(template)) => Ok(Some(template.to_owned())),
+        Some(_) => {
+            let source = gguf.unsupported(CHAT_TEMPLATE, "a text").into();
+            Err(FormatError::File { path: path.to_owned(), source })
+        }
+    }
 }
 
 fn only(gguf: &Gguf<'_>, key: &str, supported: &str) -> Result<()> {

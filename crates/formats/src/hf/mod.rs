@@ -6,6 +6,7 @@
 //! PackedTensor f8_e4m3 or q4_0 ──packed_dir──▶ codes and scales of compressed-tensors ──stored──▶ the same numbers
 //! ```
 
+mod chat_template;
 mod compressed;
 mod config;
 mod int4;
@@ -18,6 +19,7 @@ mod settings;
 mod shards;
 mod stored;
 
+pub(crate) use chat_template::read_chat_template;
 pub use config::{config_json, generation_config_json, parse_config};
 pub(crate) use model_dir::{CONFIG, in_order, of_model, own_name_and_shape, read_config_json};
 pub use model_dir::{HfModel, read_model_dir, write_model_dir};

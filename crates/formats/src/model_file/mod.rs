@@ -21,7 +21,7 @@ use itera_shape::{ModelConfig, SpecialIds, TensorRef};
 
 use crate::{
     error::{FormatError, Result},
-    gguf::{Gguf, Vocabulary},
+    gguf::{Gguf, Vocabulary, chat_template},
     hf,
     lfs::refuse_pointer,
 };
@@ -212,6 +212,21 @@ impl ModelFile {
         let json = fs::read(&path).map_err(failed_to("read", &path))?;
         refuse_pointer(&path, &json)?;
         Ok(TokenizerSource::Json(json))
+    }
+
+    /// The template that turns the messages of a chat into the text that the model continues, in the language of Jinja: of a
+    /// directory `chat_template.jinja`, or the one in `tokenizer_config.json`. `None` where the files have none, as those of
+    /// a model that was trained on plain text.
+    ///
+    /// # Errors
+    ///
+    /// If a file that may have one cannot be read, or has something else in its place.
+    pub fn chat_template(&self) -> Result<Option<String>> {
+        match self.opened.layout {
+            Layout::Gguf => chat_template(&self.path, &Gguf::parse(&self.path, self.files[0].as_slice())?),
+            Layout::HuggingFace => hf::read_chat_template(&self.path),
+            Layout::Memory => Ok(None),
+        }
     }
 
     fn missing(&self, name: &str) -> FormatError {

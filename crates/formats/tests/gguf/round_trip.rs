@@ -354,3 +354,28 @@ fn a_number_of_a_file_that_is_not_finite_is_named() {
     let error = ModelFile::from_gguf(file).expect_err("refused").to_string();
     assert!(error.contains("tensor `output_norm.weight` holds -inf at index 2"), "{error}");
 }
+
+/// A file with one key more, whose value is `value` of type `kind`; a multiple of 32 bytes, so that its data stay aligned.
+fn with_key(key: &str, kind: u32, value: &[u8]) -> Vec<u8> {
+    let mut file = crate::support::small_file(Kind::F32);
+    file[16] += 1;
+    let entry = [&(key.len() as u64).to_le_bytes(), key.as_bytes(), &kind.to_le_bytes(), value].concat();
+    assert!(entry.len().is_multiple_of(32), "{} bytes", entry.len());
+    file.splice(24..24, entry);
+    file
+}
+
+#[test]
+fn a_file_may_have_the_template_of_a_chat() {
+    let template = format!("{:53}", "{{ messages[0].content }}");
+    let text = [&(template.len() as u64).to_le_bytes(), template.as_bytes()].concat();
+    let model = ModelFile::from_gguf(with_key("tokenizer.chat_template", 8, &text[..])).expect("opened");
+    assert_eq!(model.chat_template().expect("read"), Some(template));
+    let model = ModelFile::from_gguf(crate::support::small_file(Kind::F32)).expect("opened");
+    assert_eq!(model.chat_template().expect("read"), None);
+    // 35 bytes and a list: type of its items, how many, the items
+    let list = [&0_u32.to_le_bytes()[..], &17_u64.to_le_bytes(), &[0; 17]].concat();
+    let model = ModelFile::from_gguf(with_key("tokenizer.chat_template", 9, &list)).expect("opened");
+    let error = chain(&model.chat_template().expect_err("no text"));
+    assert!(error.contains("tokenizer.chat_template"), "{error}");
+}

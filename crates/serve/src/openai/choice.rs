@@ -1,16 +1,91 @@
-//! A text in an answer.
+//! A text in an answer: of a completion, or what the assistant of a chat says.
 
-use std::borrow::Cow;
-
+use itera_runtime::FinishReason;
 use serde::Serialize;
 
 use crate::openai::logprobs::LogprobList;
 
+/// What texts are told as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Completion,
+    Chat,
+}
+
 /// One of the texts that a request asked for, or a piece of it.
 #[derive(Serialize)]
-pub(super) struct Choice<'a> {
-    pub index: usize,
-    pub text: Cow<'a, str>,
-    pub logprobs: Option<LogprobList>,
-    pub finish_reason: Option<&'static str>,
+pub(super) struct Choice {
+    index: usize,
+    #[serde(flatten)]
+    said: Said,
+    logprobs: Option<LogprobList>,
+    finish_reason: Option<&'static str>,
+}
+
+/// Is `"text": …`, `"message": {…}` or `"delta": {…}`.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Said {
+    Text(String),
+    Message(Message),
+    /// A piece of a message, with its role if it is the first.
+    Delta(Message),
+}
+
+#[derive(Serialize)]
+struct Message {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    content: String,
+}
+
+impl Form {
+    /// How ids begin.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Completion => "cmpl",
+            Self::Chat => "chatcmpl",
+        }
+    }
+
+    /// What an answer, or each event, is called.
+    pub fn object(self, is_streamed: bool) -> &'static str {
+        match (self, is_streamed) {
+            (Self::Completion, _) => "text_completion",
+            (Self::Chat, false) => "chat.completion",
+            (Self::Chat, true) => "chat.completion.chunk",
+        }
+    }
+
+    /// All of text number `index`.
+    pub fn whole(self, index: usize, text: String, logprobs: Option<LogprobList>, end: Option<FinishReason>) -> Choice {
+        let said = match self {
+            Self::Completion => Said::Text(text),
+            Self::Chat => Said::Message(Message { role: Some("assistant"), content: text }),
+        };
+        Choice { index, said, logprobs, finish_reason: end.map(word) }
+    }
+
+    /// A piece of text number `index`.
+    pub fn piece(
+        self,
+        index: usize,
+        text: String,
+        is_first: bool,
+        logprobs: Option<LogprobList>,
+        end: Option<FinishReason>,
+    ) -> Choice {
+        let said = match self {
+            Self::Completion => Said::Text(text),
+            Self::Chat => Said::Delta(Message { role: is_first.then_some("assistant"), content: text }),
+        };
+        Choice { index, said, logprobs, finish_reason: end.map(word) }
+    }
+}
+
+fn word(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Eos | FinishReason::Stop => "stop",
+        FinishReason::Length | FinishReason::Context => "length",
+    }
 }

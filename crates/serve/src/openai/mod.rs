@@ -1,11 +1,21 @@
-//! OpenAI's API: `/v1/models`, `/v1/completions`.
+//! OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions`.
+//!
+//! ```text
+//! completions: prompts ──────────────▶ tokens ─┐              ┌─ the whole answer
+//!                                              ├▶ Asked ─▶ jobs
+//! chat: messages ─ template of the model ──────┘              └─ chunks of it
+//! ```
 
+mod answer;
+mod chat;
 mod choice;
+mod common;
 mod completions;
-mod events;
 mod logprobs;
+mod message;
 mod models;
 mod prompt;
 
+pub(crate) use chat::chat;
 pub(crate) use completions::completions;
 pub(crate) use models::{model, models};

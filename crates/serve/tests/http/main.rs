@@ -1,5 +1,6 @@
 //! A server, asked by HTTP clients.
 
 mod answers;
+mod chat;
 mod protocol;
 mod support;

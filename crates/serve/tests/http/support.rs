@@ -16,9 +16,17 @@ pub fn checkpoint() -> PathBuf {
 
 pub fn start(options: ServeOptions) -> Server {
     let model = Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
+    Server::start(vec![model], &anywhere(options)).expect("it starts")
+}
+
+pub fn start_with(models: Vec<Loaded>) -> Server {
+    Server::start(models, &anywhere(ServeOptions::default())).expect("it starts")
+}
+
+/// The same options, at any free port.
+fn anywhere(options: ServeOptions) -> ServeOptions {
     let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let options = ServeOptions { addresses: vec![address], ..options };
-    Server::start(vec![model], &options).expect("it starts")
+    ServeOptions { addresses: vec![address], ..options }
 }
 
 /// Status and body of the response to `body`, and when to try again.
@@ -31,9 +39,22 @@ pub fn post(server: &Server, path: &str, body: &str) -> (u16, String, Option<Str
 
 #[track_caller]
 pub fn answer(server: &Server, request: &Value) -> Value {
-    let (status, body, _) = post(server, "/v1/completions", &request.to_string());
+    ask(server, "/v1/completions", request)
+}
+
+/// The answer to a request that is answered.
+#[track_caller]
+pub fn ask(server: &Server, path: &str, request: &Value) -> Value {
+    let (status, body, _) = post(server, path, &request.to_string());
     assert_eq!(status, 200, "{request}: {body}");
     serde_json::from_str(&body).expect("JSON")
+}
+
+/// The data of each event.
+#[track_caller]
+pub fn data(events: &str) -> Vec<Value> {
+    let events = events.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").expect("an event"));
+    events.map(|event| serde_json::from_str(event).expect("JSON")).collect()
 }
 
 /// The events of a stream, and the whole of the texts that they tell, choice by choice.
@@ -41,9 +62,7 @@ pub fn answer(server: &Server, request: &Value) -> Value {
 pub fn stream(server: &Server, request: &Value) -> (Vec<Value>, Vec<String>) {
     let (status, body, _) = post(server, "/v1/completions", &request.to_string());
     assert_eq!(status, 200, "{request}: {body}");
-    let body = body.strip_suffix("data: [DONE]\n\n").expect("a stream says that it is done");
-    let events = body.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").expect("an event"));
-    let events: Vec<Value> = events.map(|event| serde_json::from_str(event).expect("JSON")).collect();
+    let events = data(body.strip_suffix("data: [DONE]\n\n").expect("a stream says that it is done"));
     let mut texts: Vec<String> = vec![];
     for choice in events.iter().flat_map(|event| event["choices"].as_array().expect("choices")) {
         let index = choice["index"].as_u64().expect("an index") as usize;

@@ -1,0 +1,59 @@
+//! What is said in a chat: messages of text, each by somebody.
+
+use serde_json::{Map, Value, json};
+
+use crate::{json::Fields, refusal::Refusal};
+
+/// Those who say something.
+const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
+
+/// The message that `fields` are, at `path` of the request, as templates read it: `role` and `content`, which is a text.
+pub(super) fn message(path: &str, mut fields: Fields) -> Result<Map<String, Value>, Refusal> {
+    let read = || {
+        let role: String = fields.take("role")?.ok_or_else(|| Refusal::field("role", "role: missing"))?;
+        if !ROLES.contains(&role.as_str()) {
+            return Err(Refusal::field("role", format!("role: expected one of {}, not {role:?}", ROLES.join(", "))));
+        }
+        let content = text(fields.take("content")?)?;
+        for (name, nothing) in
+            [("name", json!("")), ("tool_calls", json!([])), ("refusal", json!("")), ("audio", json!({}))]
+        {
+            fields.only(name, &[nothing])?;
+        }
+        fields.done()?;
+        Ok([("role".into(), role.into()), ("content".into(), content.into())].into_iter().collect())
+    };
+    read_at(path, read)
+}
+
+/// What `read` reads, whose fields are those of `path`.
+fn read_at<T>(path: &str, read: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    read().map_err(|refusal| refusal.within(path))
+}
+
+/// A content: a text, or parts of one.
+fn text(content: Option<Value>) -> Result<String, Refusal> {
+    match content {
+        Some(Value::String(text)) => Ok(text),
+        Some(Value::Array(parts)) => {
+            let texts = parts
+                .into_iter()
+                .enumerate()
+                .map(|(index, part)| read_at(&format!("content[{index}]"), || part_text(part)));
+            texts.collect()
+        }
+        _ => Err(Refusal::field("content", "content: expected a text, or a list of parts of one")),
+    }
+}
+
+fn part_text(part: Value) -> Result<String, Refusal> {
+    let Value::Object(part) = part else { return Err(Refusal::field("type", "type: expected an object that has it")) };
+    let mut fields = Fields::of(part);
+    let kind: String = fields.take("type")?.unwrap_or_default();
+    if kind != "text" {
+        return Err(Refusal::field("type", format!("type: this server reads \"text\" alone, not {kind:?}")));
+    }
+    let text = fields.take("text")?.ok_or_else(|| Refusal::field("text", "text: missing"))?;
+    fields.done()?;
+    Ok(text)
+}

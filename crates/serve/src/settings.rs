@@ -1,0 +1,173 @@
+//! What a request asks of its texts beside their prompts, whichever surface it came by.
+//!
+//! ```text
+//! fields ─ take ─▶ Settings ─ jobs, with prompts ─▶ Job, n for each prompt
+//! ```
+
+use itera_runtime::SamplingConfig;
+use itera_tokenizer::TokenId;
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::{Map, Value};
+
+use crate::{
+    engine::Engine,
+    job::{Job, Logprobs},
+    json::Fields,
+    loaded::Loaded,
+    refusal::Refusal,
+};
+
+/// Texts that stop a text.
+const STOPS: usize = 64;
+
+/// Most likely tokens that are told of in the place of each.
+const TOP_LOGPROBS: u32 = 20;
+
+/// What surfaces call otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words {
+    pub prompt: &'static str,
+    pub repetition_penalty: &'static str,
+    /// Where the request has none.
+    pub temperature: f64,
+}
+
+/// All that decides a text, but its prompt.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    words: Words,
+    sampling: SamplingConfig,
+    stops: Vec<String>,
+    /// Texts a prompt.
+    pub choices: usize,
+    /// `None` is up to the end of the context.
+    pub max_tokens: Option<usize>,
+    pub logprobs: Option<Logprobs>,
+    pub is_streamed: bool,
+}
+
+impl Settings {
+    /// Take the fields that all surfaces have: those of sampling, `stop` and `n`.
+    pub fn take(fields: &mut Fields, loaded: &Loaded, words: Words) -> Result<Self, Refusal> {
+        Ok(Self {
+            words,
+            sampling: sampling(fields, loaded, words)?,
+            stops: stops(fields)?,
+            choices: fields.take::<u32>("n")?.unwrap_or(1) as usize,
+            max_tokens: None,
+            logprobs: None,
+            is_streamed: false,
+        })
+    }
+
+    /// Tell of each token how likely it was, and of as many of the most likely ones as the field `name` says.
+    pub fn with_logprobs(&mut self, name: &'static str, top: u32, of_prompt: bool) -> Result<(), Refusal> {
+        if top > TOP_LOGPROBS {
+            return Err(Refusal::field(name, format!("{name}: expected 0 to {TOP_LOGPROBS}")));
+        }
+        self.logprobs = Some(Logprobs { top: top as usize, of_prompt });
+        Ok(())
+    }
+
+    /// The texts to write, [`Self::choices`] for each of `prompts`, at most `most_texts` in all.
+    pub fn jobs(&self, engine: &Engine, prompts: Vec<Vec<TokenId>>, most_texts: usize) -> Result<Vec<Job>, Refusal> {
+        if self.choices == 0 || prompts.len().saturating_mul(self.choices) > most_texts {
+            let message =
+                format!("n: expected 1 to {most_texts} texts in all, n for each of {} prompts", prompts.len());
+            return Err(Refusal::field("n", message));
+        }
+        let mut jobs = vec![];
+        for prompt in prompts {
+            let max_tokens = self.max_tokens_after(&prompt, engine.loaded())?;
+            jobs.extend((0..self.choices).map(|choice| Job {
+                prompt: prompt.clone(),
+                sampling: self.sampling.clone(),
+                choice: choice as u64,
+                stops: self.stops.clone(),
+                max_tokens,
+                logprobs: self.logprobs,
+                is_streamed: self.is_streamed,
+            }));
+        }
+        Ok(jobs)
+    }
+
+    /// Most tokens after a prompt that the model can continue by as many.
+    fn max_tokens_after(&self, prompt: &[TokenId], loaded: &Loaded) -> Result<usize, Refusal> {
+        let vocab_size = loaded.model.config().vocab_size;
+        let name = self.words.prompt;
+        if let Some(token) = prompt.iter().find(|token| token.index() >= vocab_size) {
+            let problem = format!("{name}: token {token} is outside the vocabulary of {vocab_size}");
+            return Err(Refusal::field(name, problem));
+        }
+        let Some(context) = loaded.model.context_len() else { return Ok(self.max_tokens.unwrap_or(usize::MAX)) };
+        let room = context.checked_sub(prompt.len());
+        match (room, self.max_tokens) {
+            (Some(room), None) if room > 0 => Ok(room),
+            (Some(room), Some(max_tokens)) if max_tokens <= room => Ok(max_tokens),
+            (_, max_tokens) => Err(Refusal::too_long(name, prompt.len(), max_tokens.unwrap_or(1), context)),
+        }
+    }
+}
+
+fn sampling(fields: &mut Fields, loaded: &Loaded, words: Words) -> Result<SamplingConfig, Refusal> {
+    let off = SamplingConfig { temperature: words.temperature, ..SamplingConfig::default() };
+    Ok(SamplingConfig {
+        temperature: within(fields, "temperature", off.temperature, 0.0, 1000.0)?,
+        top_k: fields.take::<u32>("top_k")?.map_or(off.top_k, |k| k as usize),
+        top_p: within(fields, "top_p", off.top_p, 1e-9, 1.0)?,
+        min_p: within(fields, "min_p", off.min_p, 0.0, 1.0)?,
+        repetition_penalty: within(fields, words.repetition_penalty, off.repetition_penalty, 0.01, 100.0)?,
+        logit_bias: logit_bias(fields, loaded)?,
+        seed: fields.take("seed")?.unwrap_or(off.seed),
+    })
+}
+
+fn within(fields: &mut Fields, name: &'static str, default: f64, least: f64, most: f64) -> Result<f64, Refusal> {
+    let value = fields.take(name)?.unwrap_or(default);
+    match (least..=most).contains(&value) {
+        true => Ok(value),
+        false => Err(Refusal::field(name, format!("{name}: expected {least} to {most}, not {value}"))),
+    }
+}
+
+/// Biases of tokens; with `ignore_eos` such that the text does not end of itself.
+fn logit_bias(fields: &mut Fields, loaded: &Loaded) -> Result<Vec<(TokenId, f32)>, Refusal> {
+    let mut all = vec![];
+    for (token, bias) in fields.take::<Map<String, Value>>("logit_bias")?.unwrap_or_default() {
+        let id = token.parse().ok().filter(|id: &u32| (*id as usize) < loaded.model.config().vocab_size);
+        let field = format!("logit_bias.{token}");
+        let problem = |what: &str| Refusal::field(&field, format!("{field}: expected {what}"));
+        let id = id.ok_or_else(|| problem("the id of a token of the model"))?;
+        let bias = bias.as_f64().filter(|bias| (-100.0..=100.0).contains(bias));
+        all.push((TokenId(id), bias.ok_or_else(|| problem("a bias from -100 to 100"))? as f32));
+    }
+    if fields.take("ignore_eos")? == Some(true) {
+        let ends = loaded.model.ends(&loaded.tokenizer);
+        all.extend(ends.into_iter().map(|id| (id, f32::NEG_INFINITY)));
+    }
+    Ok(all)
+}
+
+fn stops(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
+    let Stops(stops) = fields.take("stop")?.unwrap_or_default();
+    match stops.len() > STOPS || stops.iter().any(String::is_empty) {
+        true => Err(Refusal::field("stop", format!("stop: expected at most {STOPS} texts, none of them empty"))),
+        false => Ok(stops),
+    }
+}
+
+/// One text, or a list of them.
+#[derive(Debug, Default)]
+struct Stops(Vec<String>);
+
+impl<'de> Deserialize<'de> for Stops {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let stops = match Value::deserialize(deserializer)? {
+            Value::String(stop) => Some(vec![stop]),
+            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        stops.map(Self).ok_or_else(|| D::Error::custom("expected a text, or a list of texts"))
+    }
+}
