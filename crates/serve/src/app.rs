@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::{
+    body::{Bytes, to_bytes},
+    extract::Request,
+    http::header::CONTENT_ENCODING,
+};
 
 use tokio::task::block_in_place;
 
 use crate::{
+    compression::decompressed,
     engine::Engine,
     json::{self, Fields},
     metrics::Metrics,
@@ -67,19 +72,31 @@ impl App {
     }
 
     /// What `read` makes of the fields of a request.
-    pub async fn read<T>(&self, body: Body, read: impl FnOnce(Fields) -> Result<T, Refusal>) -> Result<T, Refusal> {
-        let body = self.body(body).await?;
-        let read = || read(json::parse(&body)?);
-        // what is long to read must not keep others from being heard
-        if body.len() > LONG { block_in_place(read) } else { read() }
+    pub async fn read<T>(
+        &self,
+        request: Request,
+        read: impl FnOnce(Fields) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let body = self.body(request).await?;
+        at_leisure(body.len(), || read(json::parse(&body)?))
     }
 
-    /// All of a request's body, if it is not too long and does not take too long.
-    pub async fn body(&self, body: Body) -> Result<Bytes, Refusal> {
-        match tokio::time::timeout(self.body_time, to_bytes(body, self.body_bytes)).await {
-            Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(_)) => Err(Refusal::too_large(self.body_bytes)),
-            Err(_) => Err(Refusal::too_slow()),
+    /// All of a request's body, decompressed, if it is not too long and does not take too long.
+    pub async fn body(&self, request: Request) -> Result<Bytes, Refusal> {
+        let (head, body) = request.into_parts();
+        let body = match tokio::time::timeout(self.body_time, to_bytes(body, self.body_bytes)).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(_)) => return Err(Refusal::too_large(self.body_bytes)),
+            Err(_) => return Err(Refusal::too_slow()),
+        };
+        match head.headers.get(CONTENT_ENCODING) {
+            None => Ok(body),
+            Some(encoding) => at_leisure(usize::MAX, || decompressed(encoding.as_bytes(), &body, self.body_bytes)),
         }
     }
+}
+
+/// What is long to do must not keep others from being heard.
+pub(crate) fn at_leisure<T>(len: usize, work: impl FnOnce() -> T) -> T {
+    if len > LONG { block_in_place(work) } else { work() }
 }

@@ -24,6 +24,7 @@ use crate::{
     metrics::ModelMetrics,
     outbox::{Ended, Reader, Writer, outbox},
     queue::{Limits, Next, Queue, Refused, Waiting},
+    statistics::{Statistics, Times},
 };
 
 /// A step that takes longer is a fault: the engine is not ready.
@@ -44,6 +45,7 @@ pub(crate) struct Engine {
     loaded: Arc<Loaded>,
     queue: Arc<Queue>,
     pulse: Arc<Pulse>,
+    statistics: Arc<Statistics>,
 }
 
 /// When the step under way began, so that others see whether it ends.
@@ -59,7 +61,7 @@ struct Running<'m> {
     text: Text<'m>,
     writer: Writer,
     is_streamed: bool,
-    arrived: Instant,
+    times: Times,
     /// When its last token was chosen.
     last: Instant,
     /// Tokens chosen, as far as they were counted.
@@ -77,7 +79,12 @@ impl Engine {
         metrics: ModelMetrics,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (queue, pulse) = (Arc::new(Queue::new(limits, metrics.waiting.clone())), Arc::new(Pulse::new()));
-        let engine = Self { loaded: loaded.clone(), queue: queue.clone(), pulse: pulse.clone() };
+        let engine = Self {
+            loaded: loaded.clone(),
+            queue: queue.clone(),
+            pulse: pulse.clone(),
+            statistics: metrics.statistics.clone(),
+        };
         let name = format!("engine {}", loaded.name);
         let handle = thread::Builder::new().name(name).spawn(move || {
             let _end = LastAct(&queue, &pulse);
@@ -89,6 +96,11 @@ impl Engine {
     /// The model.
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
+    }
+
+    /// What it did.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
     /// The model, for who needs it for longer than the engine is there.
@@ -179,7 +191,8 @@ impl<'m> Running<'m> {
                 text = text.going_on(state, logits).ok()?;
             }
         }
-        Some(Self { text, writer, is_streamed: job.is_streamed, arrived, last: arrived, counted: 0, cached_tokens })
+        let times = Times { arrived, begun: Instant::now(), first_token: None };
+        Some(Self { text, writer, is_streamed: job.is_streamed, times, last: arrived, counted: 0, cached_tokens })
     }
 
     /// Keep the state for others, where they may go on from it.
@@ -206,7 +219,10 @@ impl<'m> Running<'m> {
         let chosen = self.text.ids().len();
         if chosen > self.counted {
             match self.counted {
-                0 => metrics.begun(now - self.arrived),
+                0 => {
+                    self.times.first_token = Some(now);
+                    metrics.begun(now - self.times.arrived);
+                }
                 _ => metrics.continued(now - self.last),
             }
             metrics.completion_tokens.inc();
@@ -219,7 +235,7 @@ impl<'m> Running<'m> {
     }
 
     fn end(mut self, metrics: &ModelMetrics) {
-        metrics.ended(self.text.finish_reason(), self.arrived.elapsed());
+        metrics.ended(self.text.finish_reason(), self.times);
         if self.text.finish_reason().is_some() {
             self.writer.push("", self.text.take_logprobs());
             let cached_tokens = self.cached_tokens;
@@ -246,7 +262,9 @@ fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, size: Size, metrics: &Mode
         }
         metrics.running.set(running.len() as i64);
         pulse.begin();
-        batch.step(running.iter_mut().filter(|text| text.can_go_on()).map(|text| &mut text.text));
+        if batch.step(running.iter_mut().filter(|text| text.can_go_on()).map(|text| &mut text.text)) {
+            metrics.statistics.step();
+        }
         pulse.end();
         let now = Instant::now();
         running.iter_mut().for_each(|text| text.share(&loaded.model, &mut cache));

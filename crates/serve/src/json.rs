@@ -49,6 +49,19 @@ impl Fields {
         Self { left, known: vec![] }
     }
 
+    /// Add a field that came in another way.
+    pub fn add(&mut self, name: &str, value: Value) -> Result<(), Refusal> {
+        match self.left.insert(name.into(), value) {
+            None => Ok(()),
+            Some(_) => Err(Refusal::field(name, format!("{name}: duplicate field `{name}`"))),
+        }
+    }
+
+    /// Add fields that came in another way.
+    pub fn add_all(&mut self, fields: Map<String, Value>) -> Result<(), Refusal> {
+        fields.into_iter().try_for_each(|(name, value)| self.add(&name, value))
+    }
+
     /// The value of a field; absent and null are the same.
     pub fn take<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<Option<T>, Refusal> {
         self.known.push(name);
@@ -74,6 +87,11 @@ impl Fields {
         }
     }
 
+    /// Those that nobody took.
+    pub fn into_left(self) -> Map<String, Value> {
+        self.left
+    }
+
     /// Nothing is left.
     pub fn done(self) -> Result<(), Refusal> {
         let Some(name) = self.left.keys().next() else { return Ok(()) };
@@ -88,6 +106,21 @@ impl<'de> Deserialize<'de> for Fields {
             Value::Object(left) => Ok(Self::of(left)),
             _ => Err(D::Error::custom("expected an object")),
         }
+    }
+}
+
+/// One text, or a list of them.
+#[derive(Debug, Default)]
+pub(crate) struct Texts(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let texts = match Value::deserialize(deserializer)? {
+            Value::String(text) => Some(vec![text]),
+            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        texts.map(Self).ok_or_else(|| D::Error::custom("expected a text, or a list of texts"))
     }
 }
 
@@ -179,6 +212,8 @@ mod tests {
         assert_eq!(fields.take::<u32>("m"), Ok(None));
         assert_eq!(fields.take("k"), Ok(Some(json!([{"a": 1, "b": {"a": -0.5}}]))));
         assert_eq!(fields.take::<u32>("n"), Ok(None), "it was taken");
+        assert_eq!(fields.add("x", json!(1)), Ok(()));
+        assert!(fields.add("x", json!(1)).is_err_and(|refusal| refusal.to_json().contains("duplicate")));
         assert_eq!(problem(r#"{"n": 3, "tools": []}"#), "none");
     }
 

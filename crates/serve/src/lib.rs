@@ -24,6 +24,7 @@ mod address;
 mod answer;
 mod app;
 mod cache;
+mod compression;
 mod engine;
 mod error;
 mod events;
@@ -41,8 +42,10 @@ mod refusal;
 mod server;
 mod settings;
 mod specials;
+mod statistics;
 mod template;
 mod tokens;
+mod v2;
 
 pub use address::Address;
 pub use error::{Result, ServeError};

@@ -8,7 +8,7 @@ use std::{
 
 use itera_files::{Sha256Digest, failed_to};
 use itera_runtime::{Model, OpenOptions, RuntimeError};
-use itera_tokenizer::Tokenizer;
+use itera_tokenizer::{TokenId, Tokenizer};
 
 use crate::{error::Result, template::ChatTemplate};
 
@@ -34,6 +34,11 @@ impl Loaded {
         let template = ChatTemplate::new(model.file().chat_template().map_err(RuntimeError::from)?);
         let fingerprint = fingerprint(path, options)?;
         Ok(Self { name: name.into(), model, tokenizer, template, fingerprint })
+    }
+
+    /// The tokens of a text that begins a document: bos, and its own.
+    pub(crate) fn tokens(&self, text: &str) -> Vec<TokenId> {
+        [self.tokenizer.bos()].into_iter().chain(self.tokenizer.encode(text)).collect()
     }
 
     /// What requests call it.

@@ -3,7 +3,7 @@
 //! Each metric has a name of ours, and where vLLM has the same one, its name too, so that dashboards made for it show these
 //! numbers. Labels are `model` and `model_name`, which are the same.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use itera_runtime::FinishReason;
@@ -17,6 +17,8 @@ use prometheus_client::{
     },
     registry::{Metric, Registry, Unit},
 };
+
+use crate::statistics::{Statistics, Times};
 
 /// Of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +78,7 @@ pub(crate) struct ModelMetrics {
     pub cache_bytes: Gauge,
     /// Tokens chosen.
     pub completion_tokens: Counter,
+    pub statistics: Arc<Statistics>,
     ended: [Counter; 3],
     first_token: Histogram,
     next_token: Histogram,
@@ -147,6 +150,7 @@ impl Metrics {
             cached_tokens: all.cached_tokens.get_or_create_owned(&label),
             cache_bytes: all.cache_bytes.get_or_create_owned(&label),
             completion_tokens: all.completion_tokens.get_or_create_owned(&label),
+            statistics: Arc::default(),
             ended: ["stop", "length", "abort"].map(ended),
             first_token: all.first_token.get_or_create_owned(&label),
             next_token: all.next_token.get_or_create_owned(&label),
@@ -186,13 +190,14 @@ impl ModelMetrics {
     }
 
     /// A text has ended; for no reason of its own where its reader left.
-    pub fn ended(&self, reason: Option<FinishReason>, since_arrival: Duration) {
+    pub fn ended(&self, reason: Option<FinishReason>, times: Times) {
         let index = match reason {
             Some(FinishReason::Eos | FinishReason::Stop) => 0,
             Some(FinishReason::Length | FinishReason::Context) => 1,
             None => 2,
         };
         self.ended[index].inc();
-        self.whole_text.observe(since_arrival.as_secs_f64());
+        self.whole_text.observe(times.arrived.elapsed().as_secs_f64());
+        self.statistics.ended(reason.is_some(), times);
     }
 }

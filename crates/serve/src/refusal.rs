@@ -1,7 +1,12 @@
 //! A request that gets no answer, and why.
 
 use axum::{
-    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    extract::Request,
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONTENT_LENGTH, RETRY_AFTER},
+    },
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -11,8 +16,7 @@ use crate::{outbox::Lost, queue::Refused};
 /// Seconds after which a client may try again.
 const RETRY_SECONDS: u32 = 1;
 
-/// Why a request is refused. As a response it is in the words of OpenAI's API: `{"error": {"message", "type", "param",
-/// "code"}}`.
+/// Why a request is refused. As a response it is in the words of OpenAI's API, unless [`reword`] finds others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     status: StatusCode,
@@ -62,6 +66,14 @@ impl Refusal {
         Self { code: Some("model_not_found"), param, ..Self::new(StatusCode::NOT_FOUND, kind, message) }
     }
 
+    /// The model has no such version.
+    pub fn no_version(name: &str, version: &str, there: &str) -> Self {
+        let message = format!("model {name:?} has no version {version:?}; there is {there}");
+        let param = Some("version".into());
+        let kind = "invalid_request_error";
+        Self { code: Some("model_not_found"), param, ..Self::new(StatusCode::NOT_FOUND, kind, message) }
+    }
+
     /// Nothing is at this path.
     pub fn no_route(path: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", format!("nothing is served at {path:?}"))
@@ -77,6 +89,12 @@ impl Refusal {
     pub fn too_large(limit: usize) -> Self {
         let message = format!("the body is longer than the {limit} bytes that this server reads");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", message)
+    }
+
+    /// The body is compressed in a way that is not read.
+    pub fn foreign_encoding() -> Self {
+        let message = "content-encoding: expected gzip, deflate or identity";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", message)
     }
 
     /// The body did not come in time.
@@ -122,17 +140,57 @@ struct Error<'a> {
 }
 
 impl Refusal {
+    /// What is wrong, in words.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// As JSON, in OpenAI's words.
     pub fn to_json(&self) -> String {
         let Self { kind, code, param, message, .. } = self;
         let error = Error { message, r#type: kind, param: param.as_deref(), code: *code };
         serde_json::to_string(&Body { error }).expect("strings are JSON")
     }
+
+    /// As JSON, the message alone.
+    pub fn to_short_json(&self) -> String {
+        serde_json::json!({"error": self.message}).to_string()
+    }
+}
+
+/// In whose words a refusal is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    /// `{"error": {"message", "type", "param", "code"}}`
+    OpenAi,
+    /// The Open Inference Protocol's, and Triton's: `{"error": "…"}`
+    Inference,
+}
+
+impl Dialect {
+    fn of(path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("v2") => Self::Inference,
+            _ => Self::OpenAi,
+        }
+    }
+}
+
+/// Tell a refusal in the words of the surface that was asked.
+pub(crate) async fn reword(request: Request, next: Next) -> Response {
+    let dialect = Dialect::of(request.uri().path());
+    let mut response = next.run(request).await;
+    if let (Dialect::Inference, Some(refusal)) = (dialect, response.extensions_mut().remove::<Refusal>()) {
+        response.headers_mut().remove(CONTENT_LENGTH);
+        *response.body_mut() = refusal.to_short_json().into();
+    }
+    response
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, [("content-type", "application/json")], self.to_json()).into_response();
+        response.extensions_mut().insert(self.clone());
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         }

@@ -25,8 +25,8 @@ use crate::{
     metrics::Metrics,
     openai, page, probes,
     queue::Limits,
-    refusal::Refusal,
-    tokens,
+    refusal::{self, Refusal},
+    tokens, v2,
 };
 
 /// How long requests that are on their way when the server is to end are still taken in.
@@ -186,10 +186,12 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*model}", get(openai::model))
         .route("/v1/completions", post(openai::completions))
         .route("/v1/chat/completions", post(openai::chat))
+        .merge(v2::router())
         .fallback(|request: Request| async move { Refusal::no_route(request.uri().path()) })
         .method_not_allowed_fallback(|request: Request| async move {
             Refusal::no_method(request.method().as_str(), request.uri().path())
         })
+        .layer(middleware::from_fn(refusal::reword))
         .layer(middleware::from_fn_with_state(app.clone(), probes::count))
         .with_state(app)
 }

@@ -6,13 +6,12 @@
 
 use itera_runtime::SamplingConfig;
 use itera_tokenizer::TokenId;
-use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value};
 
 use crate::{
     engine::Engine,
     job::{Job, Logprobs},
-    json::Fields,
+    json::{Fields, Texts},
     loaded::Loaded,
     refusal::Refusal,
 };
@@ -150,24 +149,9 @@ fn logit_bias(fields: &mut Fields, loaded: &Loaded) -> Result<Vec<(TokenId, f32)
 }
 
 fn stops(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
-    let Stops(stops) = fields.take("stop")?.unwrap_or_default();
+    let Texts(stops) = fields.take("stop")?.unwrap_or_default();
     match stops.len() > STOPS || stops.iter().any(String::is_empty) {
         true => Err(Refusal::field("stop", format!("stop: expected at most {STOPS} texts, none of them empty"))),
         false => Ok(stops),
-    }
-}
-
-/// One text, or a list of them.
-#[derive(Debug, Default)]
-struct Stops(Vec<String>);
-
-impl<'de> Deserialize<'de> for Stops {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let stops = match Value::deserialize(deserializer)? {
-            Value::String(stop) => Some(vec![stop]),
-            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
-            _ => None,
-        };
-        stops.map(Self).ok_or_else(|| D::Error::custom("expected a text, or a list of texts"))
     }
 }

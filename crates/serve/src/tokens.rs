@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    body::Body,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::{Query, Request, State, rejection::QueryRejection},
 };
 use itera_tokenizer::TokenId;
 use serde::{Deserialize, Serialize};
@@ -39,8 +38,8 @@ struct Tokens {
     max_model_len: Option<usize>,
 }
 
-pub(crate) async fn tokenize(State(app): State<Arc<App>>, body: Body) -> Result<Json<impl Serialize>, Refusal> {
-    let request: Text = json::parse(&app.body(body).await?)?;
+pub(crate) async fn tokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<impl Serialize>, Refusal> {
+    let request: Text = json::parse(&app.body(asked).await?)?;
     let loaded = app.engine(request.model.as_deref())?.loaded();
     let (text, with_bos) = match (&request.prompt, &request.content) {
         (Some(prompt), None) => (prompt, request.add_special_tokens.unwrap_or(true)),
@@ -72,8 +71,8 @@ struct Detokenized {
     content: String,
 }
 
-pub(crate) async fn detokenize(State(app): State<Arc<App>>, body: Body) -> Result<Json<impl Serialize>, Refusal> {
-    let request: Ids = json::parse(&app.body(body).await?)?;
+pub(crate) async fn detokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<impl Serialize>, Refusal> {
+    let request: Ids = json::parse(&app.body(asked).await?)?;
     let loaded = app.engine(request.model.as_deref())?.loaded();
     let vocab_size = loaded.tokenizer.vocab_size();
     if let Some(token) = request.tokens.iter().find(|token| token.index() >= vocab_size) {

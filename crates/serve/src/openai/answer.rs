@@ -13,10 +13,7 @@ use crate::{
     events::{Teller, events},
     job::Job,
     json::Fields,
-    openai::{
-        choice::{Choice, Form},
-        logprobs::Lister,
-    },
+    openai::{choice::Choice, form::Form, logprobs::Lister},
     outbox::{Ended, Reader},
     refusal::Refusal,
     settings::Settings,
@@ -110,7 +107,7 @@ impl Text {
         usage.add(&ended, index.is_multiple_of(choices));
         let text = self.echo.unwrap_or_default() + &ended.completion.text;
         let logprobs = self.lister.as_mut().map(|lister| lister.list(&tokens));
-        Ok(form.whole(index, text, logprobs, ended.completion.finish_reason))
+        Ok(Choice::whole(form, index, text, logprobs, ended.completion.finish_reason))
     }
 }
 
@@ -150,7 +147,7 @@ impl Teller for Chunks {
         let text = echo.map_or_else(|| text.clone(), |echo| echo + &text);
         let logprobs = of_text.lister.as_mut().map(|lister| lister.list(tokens));
         let reason = end.and_then(|ended| ended.completion.finish_reason);
-        let choice = self.form.piece(index, text, is_first, logprobs, reason);
+        let choice = Choice::piece(self.form, index, text, is_first, logprobs, reason);
         self.chunk(&serde_json::to_string(&choice).expect("strings and numbers are JSON"), "null")
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{body::Body, extract::State, response::Response};
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -10,8 +13,8 @@ use crate::{
     json::Fields,
     openai::{
         answer::{Asked, Stream},
-        choice::Form,
         common::{WORDS, take_idle},
+        form::Form,
         message::message,
     },
     refusal::Refusal,
@@ -26,8 +29,8 @@ const MAX_TOKENS: usize = 4096;
 const OWN: [&str; 5] = ["messages", "add_generation_prompt", "bos_token", "eos_token", "pad_token"];
 
 /// Say what the assistant says.
-pub(crate) async fn chat(State(app): State<Arc<App>>, body: Body) -> Result<Response, Refusal> {
-    app.read(body, |fields| asked(&app, fields)).await?.answer().await
+pub(crate) async fn chat(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    app.read(request, |fields| asked(&app, fields)).await?.answer().await
 }
 
 fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {

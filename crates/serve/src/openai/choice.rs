@@ -3,14 +3,7 @@
 use itera_runtime::FinishReason;
 use serde::Serialize;
 
-use crate::openai::logprobs::LogprobList;
-
-/// What texts are told as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Completion,
-    Chat,
-}
+use crate::openai::{form::Form, logprobs::LogprobList};
 
 /// One of the texts that a request asked for, or a piece of it.
 #[derive(Serialize)]
@@ -39,47 +32,36 @@ struct Message {
     content: String,
 }
 
-impl Form {
-    /// How ids begin.
-    pub fn prefix(self) -> &'static str {
-        match self {
-            Self::Completion => "cmpl",
-            Self::Chat => "chatcmpl",
-        }
-    }
-
-    /// What an answer, or each event, is called.
-    pub fn object(self, is_streamed: bool) -> &'static str {
-        match (self, is_streamed) {
-            (Self::Completion, _) => "text_completion",
-            (Self::Chat, false) => "chat.completion",
-            (Self::Chat, true) => "chat.completion.chunk",
-        }
-    }
-
+impl Choice {
     /// All of text number `index`.
-    pub fn whole(self, index: usize, text: String, logprobs: Option<LogprobList>, end: Option<FinishReason>) -> Choice {
-        let said = match self {
-            Self::Completion => Said::Text(text),
-            Self::Chat => Said::Message(Message { role: Some("assistant"), content: text }),
+    pub fn whole(
+        form: Form,
+        index: usize,
+        text: String,
+        logprobs: Option<LogprobList>,
+        end: Option<FinishReason>,
+    ) -> Self {
+        let said = match form {
+            Form::Completion => Said::Text(text),
+            Form::Chat => Said::Message(Message { role: Some("assistant"), content: text }),
         };
-        Choice { index, said, logprobs, finish_reason: end.map(word) }
+        Self { index, said, logprobs, finish_reason: end.map(word) }
     }
 
     /// A piece of text number `index`.
     pub fn piece(
-        self,
+        form: Form,
         index: usize,
         text: String,
         is_first: bool,
         logprobs: Option<LogprobList>,
         end: Option<FinishReason>,
-    ) -> Choice {
-        let said = match self {
-            Self::Completion => Said::Text(text),
-            Self::Chat => Said::Delta(Message { role: is_first.then_some("assistant"), content: text }),
+    ) -> Self {
+        let said = match form {
+            Form::Completion => Said::Text(text),
+            Form::Chat => Said::Delta(Message { role: is_first.then_some("assistant"), content: text }),
         };
-        Choice { index, said, logprobs, finish_reason: end.map(word) }
+        Self { index, said, logprobs, finish_reason: end.map(word) }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{body::Body, extract::State, response::Response};
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
 use serde_json::json;
 
 use crate::{
@@ -10,8 +13,8 @@ use crate::{
     json::Fields,
     openai::{
         answer::{Asked, Stream},
-        choice::Form,
         common::{WORDS, take_idle},
+        form::Form,
         prompt::{Prompt, Prompts},
     },
     refusal::Refusal,
@@ -22,8 +25,8 @@ use crate::{
 const MAX_TOKENS: usize = 16;
 
 /// Continue prompts.
-pub(crate) async fn completions(State(app): State<Arc<App>>, body: Body) -> Result<Response, Refusal> {
-    app.read(body, |fields| asked(&app, fields)).await?.answer().await
+pub(crate) async fn completions(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    app.read(request, |fields| asked(&app, fields)).await?.answer().await
 }
 
 fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
@@ -41,7 +44,7 @@ fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
     fields.only("suffix", &[json!("")])?;
     fields.only("best_of", &[json!(settings.choices)])?;
     fields.done()?;
-    let tokens = prompts.iter().map(|prompt| prompt.tokens(&loaded.tokenizer)).collect();
+    let tokens = prompts.iter().map(|prompt| prompt.tokens(loaded)).collect();
     let jobs = settings.jobs(engine, tokens, app.texts())?;
     let echo = |prompt: &Prompt| if echoes { prompt.text(&loaded.tokenizer) } else { String::new() };
     let echoes = prompts.iter().flat_map(|prompt| vec![echo(prompt); settings.choices]).collect();

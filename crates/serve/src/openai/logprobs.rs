@@ -7,7 +7,7 @@ use itera_tokenizer::TokenId;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{loaded::Loaded, openai::choice::Form, specials::spelling};
+use crate::{loaded::Loaded, openai::form::Form, specials::spelling};
 
 /// The tokens of a text, or of a piece of it.
 #[derive(Debug, Serialize)]

@@ -11,6 +11,7 @@ mod chat;
 mod choice;
 mod common;
 mod completions;
+mod form;
 mod logprobs;
 mod message;
 mod models;

@@ -4,6 +4,8 @@ use itera_tokenizer::{TokenId, Tokenizer};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
+use crate::loaded::Loaded;
+
 /// One prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Prompt {
@@ -18,9 +20,9 @@ pub(super) enum Prompt {
 pub(super) struct Prompts(pub Vec<Prompt>);
 
 impl Prompt {
-    pub fn tokens(&self, tokenizer: &Tokenizer) -> Vec<TokenId> {
+    pub fn tokens(&self, loaded: &Loaded) -> Vec<TokenId> {
         match self {
-            Self::Text(text) => [tokenizer.bos()].into_iter().chain(tokenizer.encode(text)).collect(),
+            Self::Text(text) => loaded.tokens(text),
             Self::Tokens(tokens) => tokens.clone(),
         }
     }

@@ -4,3 +4,4 @@ mod answers;
 mod chat;
 mod protocol;
 mod support;
+mod v2;

@@ -37,6 +37,28 @@ pub fn post(server: &Server, path: &str, body: &str) -> (u16, String, Option<Str
     (response.status().as_u16(), response.body_mut().read_to_string().expect("a body"), retry)
 }
 
+/// Status and body of the response to a `GET`.
+pub fn get(server: &Server, path: &str) -> (u16, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut response = agent.get(format!("{}{path}", server.addresses()[0])).call().expect("a response");
+    (response.status().as_u16(), response.body_mut().read_to_string().expect("a body"))
+}
+
+/// Status, headers and body of the response to `body`, which is sent as it is.
+pub fn send_bytes(
+    server: &Server,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> (u16, ureq::http::HeaderMap, Vec<u8>) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let request = agent.post(format!("{}{path}", server.addresses()[0]));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let mut response = request.send(body).expect("a response");
+    let body = response.body_mut().read_to_vec().expect("a body");
+    (response.status().as_u16(), response.headers().clone(), body)
+}
+
 #[track_caller]
 pub fn answer(server: &Server, request: &Value) -> Value {
     ask(server, "/v1/completions", request)

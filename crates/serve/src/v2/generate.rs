@@ -1,0 +1,92 @@
+//! `POST /v2/models/{model}/generate` and `generate_stream`: JSON in, JSON or events out.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::Response,
+};
+use itera_runtime::TokenLogprob;
+use serde_json::{Map, Value};
+
+use crate::{
+    app::App,
+    events::{Teller, events},
+    json::Fields,
+    outbox::Ended,
+    refusal::Refusal,
+    v2::{
+        asked::{Asked, written},
+        output::{Written, as_fields, outputs},
+        which::{VERSION, Which},
+    },
+};
+
+pub(super) async fn generate(
+    State(app): State<Arc<App>>,
+    which: Which,
+    request: Request,
+) -> Result<Json<Map<String, Value>>, Refusal> {
+    let asked = app.read(request, |fields| asked(&app, &which, fields, false)).await?;
+    let mut answer = head(&asked);
+    answer.extend(as_fields(&written(asked.engine, asked.jobs, asked.echoes).await?));
+    Ok(Json(answer))
+}
+
+pub(super) async fn generate_stream(
+    State(app): State<Arc<App>>,
+    which: Which,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let asked = app.read(request, |fields| asked(&app, &which, fields, true)).await?;
+    if asked.jobs.len() != 1 {
+        return Err(Refusal::field("n", "n: a stream has one text"));
+    }
+    let (head, echo) = (head(&asked), asked.echoes.concat());
+    Ok(events(asked.engine.submit(asked.jobs)?, Told { head, echo }))
+}
+
+/// The fields of a text may lie in `parameters` too.
+fn asked<'a>(app: &'a App, which: &Which, mut fields: Fields, is_streamed: bool) -> Result<Asked<'a>, Refusal> {
+    let engine = which.engine(app)?;
+    let id = fields.take("id")?;
+    let parameters: Map<String, Value> = fields.take("parameters")?.unwrap_or_default();
+    fields.add_all(parameters)?;
+    Asked::take(app, engine, id, fields, is_streamed)
+}
+
+/// What an answer, and each event, begins with.
+fn head(asked: &Asked<'_>) -> Map<String, Value> {
+    let id = asked.id.iter().map(|id| ("id".to_owned(), Value::from(id.as_str())));
+    let name = asked.engine.loaded().name.as_str();
+    let model = [("model_name".to_owned(), name.into()), ("model_version".to_owned(), VERSION.into())];
+    id.chain(model).collect()
+}
+
+/// Tells of a text: each event has a piece more, and the last what there is to say at its end.
+struct Told {
+    head: Map<String, Value>,
+    /// What was not told yet of what the text begins with.
+    echo: String,
+}
+
+impl Teller for Told {
+    fn piece(&mut self, _: usize, text: String, _: &[TokenLogprob], end: Option<&Ended>) -> String {
+        let mut event = self.head.clone();
+        if let Some(ended) = end {
+            event.extend(as_fields(&outputs(vec![Written::new(String::new(), ended)])));
+        }
+        let text = std::mem::take(&mut self.echo) + &text;
+        event.insert("text_output".into(), text.into());
+        Value::from(event).to_string()
+    }
+
+    fn last(&mut self) -> Vec<String> {
+        vec![]
+    }
+
+    fn lost(&self, refusal: &Refusal) -> String {
+        refusal.to_short_json()
+    }
+}
