@@ -1,6 +1,6 @@
 //! Options that several commands take.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// A configuration file and changes to it.
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,14 @@ pub struct DeviceArgs {
     /// Worker threads; 0 uses every core. Results do not depend on it.
     #[arg(long, value_name = "N", value_parser = count::<usize>)]
     pub threads: Option<usize>,
+}
+
+/// What processes that do one thing together do about one that is lost.
+#[derive(Debug, clap::Args)]
+pub struct WatchArgs {
+    /// Of several processes, end all when one is silent, or lets the others wait, for so long; 0s waits for ever.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+    pub watchdog: Duration,
 }
 
 /// Parses a whole number.

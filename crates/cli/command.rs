@@ -1,6 +1,6 @@
 //! The command line: what `itera --help` shows. The arguments of a command stand in its own file.
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -8,7 +8,9 @@ use itera_kernels::simd::asked_level;
 
 #[cfg(feature = "serve")]
 use crate::serve;
-use crate::{bench, compare, compress, data, doctor, eval, export, generate, inspect, launch, logits, model, train};
+use crate::{
+    bench, compare, compress, data, doctor, eval, export, generate, inspect, launch, logits, model, ranks, talk, train,
+};
 
 /// Train, compress and ship tiny language models: a Mamba-2 backbone with a mixture of experts, on a CPU.
 #[derive(Debug, Parser)]
@@ -26,12 +28,16 @@ Examples:
   itera serve quickstart.gguf                           OpenAI's API at http://127.0.0.1:8000/v1
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; 128 + the signal's number when SIGINT, SIGTERM, SIGUSR1, SIGUSR2
-or SIGHUP stopped work that is saved (130, 143, and on Linux 138, 140 and 129), 75 if that was in a job of Slurm."
+or SIGHUP stopped work that is saved (130, 143, and on Linux 138, 140 and 129), 75 if that was in a job of Slurm, or
+a process of several was lost."
 )]
 struct Args {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Commands that the processes of a job do together.
+const TOGETHER: [&str; 3] = ["train", "bench", "doctor"];
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -70,8 +76,8 @@ impl Command {
     /// What this process is asked to do. Prints help, or what is wrong with the arguments, and ends the process if they
     /// ask for that.
     pub fn parse() -> Self {
-        let matches = with_negative_numbers(Args::command()).get_matches();
-        Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command
+        let matches = with_negative_numbers(Args::command()).try_get_matches();
+        matches.and_then(|matches| Args::from_arg_matches(&matches)).unwrap_or_else(|error| refuse(&error)).command
     }
 
     /// Do what is asked. Returns the exit code of what was done, or was stopped by a signal.
@@ -98,6 +104,16 @@ impl Command {
             Self::Logits(args) => logits::run(args),
         }
     }
+}
+
+/// Print help, or what is wrong with the arguments, and end the process: with those that it was to do the command with, if
+/// the others can.
+fn refuse(error: &clap::Error) -> ! {
+    let is_common = env::args_os().nth(1).is_some_and(|command| TOGETHER.iter().any(|name| command == *name));
+    if error.exit_code() == 0 || !is_common {
+        error.exit();
+    }
+    ranks::refuse(error.exit_code(), || talk::insist(format_args!("{}", error.render().to_string().trim_end())))
 }
 
 /// A number below zero is a value, which its option may refuse, and not the name of an option.

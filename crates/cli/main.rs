@@ -32,6 +32,7 @@ mod signals;
 mod slurm;
 mod talk;
 mod train;
+mod watchdog;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@ use std::{error::Error, io::IsTerminal, time::Duration};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use itera_trainer::Event;
 
-use crate::talk::say;
+use crate::talk::{self, say};
 
 /// Shows a run on standard error.
 pub struct Progress {
@@ -65,7 +65,7 @@ impl Progress {
 
     fn start(&mut self, step: u64, steps: u64) {
         self.steps = steps;
-        if std::io::stderr().is_terminal() {
+        if talk::is_heard() && std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(4));
             let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}  ETA {eta}");
             bar.set_style(style.expect("the template is valid"));

@@ -5,28 +5,32 @@
 //! ```
 //!
 //! Rank 0 speaks and writes; the others are heard when they fail. One that fails ends all of them, since the others would
-//! wait for it.
+//! wait for it. One that cannot is noticed by the others (`watchdog.rs`).
 
 use std::{
     fs,
     ops::RangeInclusive,
-    process::ExitCode,
+    process::{self, ExitCode},
     thread::{self, available_parallelism},
     time::Duration,
 };
 
 use anyhow::{Error, Result};
-use itera_collective::World;
+use itera_collective::{MpiError, Watch, World};
 use itera_trainer::TrainError;
 
-use crate::{failure, talk};
+use crate::{failure, talk, watchdog};
 
 /// Exit code of a program that failed, and of a Rust program that panicked.
 const FAILED: i32 = 1;
 const PANICKED: i32 = 101;
 
-/// How long another rank waits before it says its error and ends all: rank 0 may have found the same, and says it first.
+/// How long another rank waits before it says its error and ends all: rank 0 may have found the same, and says it first. So may
+/// the watchdog, where MPI fails for a rank that is lost.
 const COURTESY: Duration = Duration::from_secs(1);
+
+/// How long a launcher may take to pass on what a rank has said; it loses what it has not when it ends all.
+const PASSED_ON: Duration = Duration::from_millis(200);
 
 /// This process among those that a launcher started together.
 pub struct Team<'a> {
@@ -42,34 +46,60 @@ struct Place {
     cores: Vec<usize>,
 }
 
-/// Do `work`, with the others that a launcher started; without, if none did.
-pub fn together(work: impl FnOnce(Option<&Team<'_>>) -> Result<ExitCode>) -> Result<ExitCode> {
+/// Do `work`, with the others that a launcher started; without, if none did. A rank that is silent, or is waited for, for as
+/// long as `watchdog` ends all.
+pub fn together(watchdog: Duration, work: impl FnOnce(Option<&Team<'_>>) -> Result<ExitCode>) -> Result<ExitCode> {
     let Some(world) = World::join()? else { return work(None) };
     talk::speak_as(world.rank());
-    let done = {
-        let _guard = EndsAll(&world);
-        Team::new(&world).and_then(|team| work(Some(&team)))
-    };
-    match done {
+    let mut ends_all = EndsAll { world: &world, watch: None };
+    let done = Team::new(&world).and_then(|team| {
+        ends_all.watch = watchdog::start(&world, watchdog)?;
+        work(Some(&team))
+    });
+    let watch = ends_all.watch.take();
+    drop(ends_all);
+    let done = match done {
         Err(error) if is_of_all(&error) => {
             if world.rank() == 0 {
                 failure::tell(&error);
             }
-            world.finalize()?;
             Ok(ExitCode::FAILURE)
         }
         Err(error) if !failure::is_broken_pipe(&error) => {
-            if world.rank() > 0 {
+            if world.rank() > 0 || error.chain().any(<dyn std::error::Error>::is::<MpiError>) {
                 thread::sleep(COURTESY);
             }
             failure::tell(&error);
-            world.abort(FAILED)
+            end_all(&world, watch, FAILED)
         }
-        done => {
-            world.finalize()?;
-            done
-        }
+        done => done,
+    };
+    world.beacon().begin_long("the end");
+    world.finalize()?;
+    watch.into_iter().for_each(Watch::leave);
+    done
+}
+
+/// End this process, which cannot begin what it is asked for, with all others that a launcher started for the same, or they
+/// would wait for it. Rank 0 says why, unless it is another's fault alone.
+pub fn refuse(code: i32, tell: impl FnOnce()) -> ! {
+    let Ok(Some(world)) = World::join() else {
+        tell();
+        process::exit(code);
+    };
+    talk::speak_as(world.rank());
+    if world.rank() > 0 {
+        thread::sleep(COURTESY);
     }
+    tell();
+    end_all(&world, None, code)
+}
+
+/// End all ranks, by MPI or, if that does not, by the watchdog.
+fn end_all(world: &World, watch: Option<Watch>, code: i32) -> ! {
+    watch.into_iter().for_each(|watch| watch.fail(code));
+    thread::sleep(PASSED_ON);
+    world.abort(code)
 }
 
 /// Whether every rank has this error, from the same numbers, so that nobody waits.
@@ -79,12 +109,15 @@ fn is_of_all(error: &Error) -> bool {
 }
 
 /// Ends all ranks when this one panics: MPI ends with all of them, and they would wait.
-struct EndsAll<'a>(&'a World);
+struct EndsAll<'a> {
+    world: &'a World,
+    watch: Option<Watch>,
+}
 
 impl Drop for EndsAll<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.abort(PANICKED);
+            end_all(self.world, self.watch.take(), PANICKED);
         }
     }
 }
@@ -112,6 +145,7 @@ impl<'a> Team<'a> {
     /// A process that is no rank simply does it.
     pub fn in_turns<T>(team: Option<&Self>, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let Some(Self { world, places }) = team else { return work() };
+        world.beacon().begin_long("the preparation");
         let rank = world.rank();
         let is_first_here = places.iter().position(|place| place.host == places[rank].host) == Some(rank);
         let turn = if rank == 0 {

@@ -9,7 +9,7 @@ use crate::slurm;
 
 /// Exit code of work that is saved and can go on, `EX_TEMPFAIL` of `sysexits.h`: Slurm queues a job again that ends with it,
 /// where `RequeueExit` has it.
-const GO_ON_LATER: u8 = 75;
+pub const GO_ON_LATER: u8 = 75;
 
 /// Handles the signals that ask to stop, from before there is anything to save.
 pub struct Stopping {

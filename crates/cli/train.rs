@@ -14,14 +14,14 @@ use itera_data::Dataset;
 use itera_trainer::{Job, Resume, RunEnd, StopFlag, TrainingState, train};
 
 use crate::{
-    args::{ConfigArgs, DeviceArgs},
+    args::{ConfigArgs, DeviceArgs, WatchArgs},
     data,
     progress::Progress,
     ranks::{Team, together},
     report, setup,
     signals::{self, Stopping},
     slurm,
-    talk::say,
+    talk::{self, say},
 };
 
 #[derive(Debug, clap::Args)]
@@ -50,10 +50,12 @@ pub struct Args {
     /// left where that is less.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     stop_before: Option<Duration>,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    together(|team| train_in(args, team))
+    together(args.watch.watchdog, |team| train_in(args, team))
 }
 
 /// What a run needs before it begins.
@@ -85,6 +87,7 @@ fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
     let is_first = team.is_none_or(Team::is_first);
     let Prepared { config, device, data, resume } = Team::in_turns(team, || prepare(args, team))?;
     let dir = Path::new(&config.run.dir);
+    talk::record_in(dir);
     if let Some(team) = team {
         say!("ranks: {}", team.describe());
         let (size, micro_batches) = (team.world().size(), config.train.grad_accum_steps);
@@ -125,11 +128,7 @@ fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
     }
     let mut progress = Progress::new();
     let job = Job { resume, stop, world: team.map(Team::world), ..Job::new(&config, &data, &device) };
-    let outcome = train(job, &mut |event| {
-        if is_first {
-            progress.show(event);
-        }
-    });
+    let outcome = train(job, &mut |event| progress.show(event));
     progress.finish();
     let outcome = outcome?;
     if is_first {

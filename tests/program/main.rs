@@ -7,6 +7,8 @@ mod compress;
 mod context;
 mod deploy;
 mod doctor;
+#[cfg(target_os = "linux")]
+mod faults;
 mod finite;
 mod generate;
 mod inspect;

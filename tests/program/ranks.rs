@@ -1,14 +1,13 @@
 //! Several processes train what one trains, under each MPI that this machine has.
 
 use std::{
-    fs,
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Output, Stdio},
 };
 
 use itera_testkit::{MPIS, Mpi};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
 use crate::support::{Workplace, borrowed, metrics, sha256};
 
@@ -65,6 +64,10 @@ fn any_number_of_processes_under_any_mpi_trains_the_bytes_of_one() {
         assert_eq!(out.matches("best validation").count(), 1, "one process tells: {out}");
         assert_eq!(err.matches("step 6: validation").count(), 1, "{err}");
         assert!(err.contains(&format!("ranks: {size} on ")), "{err}");
+        for rank in 1..size {
+            let log = here.log(&run, rank);
+            assert!(log.contains("step 6: validation") && log.contains("step 6/6  loss "), "{log}");
+        }
         assert_eq!(err.contains("3 of them have nothing to add"), size == 8, "{err}");
     }
 }
@@ -81,8 +84,7 @@ fn a_run_stops_on_three_processes_and_goes_on_on_two() {
         let mut told = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
         told.find(|line| line.starts_with("step 2/")).expect("a second step");
         // the last rank alone gets it, and not the launcher
-        let rank = last_rank(&here, 3).expect("rank 2 runs");
-        kill_process(rank, Signal::TERM).expect("it is still there");
+        kill_process(here.rank(2).expect("it runs"), Signal::TERM).expect("it is still there");
         let told: Vec<String> = told.collect();
         assert_eq!(child.wait().expect("it ends").code(), Some(143), "{told:?}");
         assert_eq!(told.iter().filter(|line| line.contains("stopped by signal 15 after step")).count(), 1, "{told:?}");
@@ -92,23 +94,6 @@ fn a_run_stops_on_three_processes_and_goes_on_on_two() {
         lines(&second.output().expect("it starts"), 0);
         assert_eq!(left(&here.path("cut")), left(&here.path("whole")), "{}", mpi.name);
     }
-}
-
-/// The process that is the last of `size` ranks in this workplace, by what its launcher told it.
-fn last_rank(here: &Workplace, size: usize) -> Option<Pid> {
-    let dir = here.path(".").canonicalize().expect("a directory");
-    let rank = format!("{}", size - 1);
-    let is_rank = |process: &Path| {
-        let environ = fs::read(process.join("environ")).unwrap_or_default();
-        let is_here = fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == dir);
-        let is_itera = fs::read_link(process.join("exe")).is_ok_and(|exe| exe.ends_with("itera"));
-        let said =
-            |name: &str| environ.split(|byte| *byte == 0).any(|said| said == format!("{name}={rank}").as_bytes());
-        is_here && is_itera && (said("PMI_RANK") || said("OMPI_COMM_WORLD_RANK"))
-    };
-    let mut processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok).map(|entry| entry.path());
-    let process = processes.find(|process| is_rank(process))?;
-    Pid::from_raw(process.file_name()?.to_str()?.parse().ok()?)
 }
 
 #[test]
@@ -145,20 +130,22 @@ fn launch_starts_what_it_finds_here() {
 fn what_one_process_cannot_do_ends_all_with_its_word() {
     // what the last rank gets beside the arguments of all, and what is said, by all that fail together or by it alone
     let cases = [
-        ("--set train.lr=0.5", "error: rank 2 has another configuration than rank 0: [train] lr = 0.002 → lr = 0.5"),
-        ("--set data.source=nowhere.txt", "rank 2: error: no file matches `nowhere.txt`"),
-        ("--set nothing", "rank 2: error: the override `nothing`"),
-        ("SIMD", "rank 2: error: ITERA_SIMD"),
+        (1, "--set train.lr=0.5", "error: rank 2 has another configuration than rank 0: [train] lr = 0.002 → lr = 0.5"),
+        (1, "--set data.source=nowhere.txt", "rank 2: error: no file matches `nowhere.txt`"),
+        (1, "--set nothing", "rank 2: error: the override `nothing`"),
+        (1, "SIMD", "rank 2: error: ITERA_SIMD"),
+        (2, "--nonsense", "rank 2: error: unexpected argument '--nonsense' found"),
+        (2, "ALL --nonsense", "error: unexpected argument '--nonsense' found"),
     ];
     let shell = "case ${PMI_RANK:-$OMPI_COMM_WORLD_RANK}$MORE in 2SIMD) export ITERA_SIMD=none;; \
-                 2*) set -- \"$@\" $MORE;; esac; exec \"$0\" \"$@\"";
+                 ?ALL*) set -- \"$@\" ${MORE#ALL};; 2*) set -- \"$@\" $MORE;; esac; exec \"$0\" \"$@\"";
     for mpi in MPIS {
         let here = Workplace::new();
-        for (more, expected) in cases {
+        for (code, more, expected) in cases {
             let Some(mut job) = mpi.job(3, "sh") else { break };
             job.args(["-c", shell, env!("CARGO_BIN_EXE_itera")]).args(changes("run", &here, &[])).env("MORE", more);
             job.current_dir(here.path(".")).stdin(Stdio::null());
-            let (out, err) = lines(&job.output().expect("it starts"), 1);
+            let (out, err) = lines(&job.output().expect("it starts"), code);
             assert!(err.lines().any(|line| line.starts_with(expected)), "no `{expected}`: {err}");
             assert_eq!((err.matches("error: ").count(), &*out), (1, ""), "{err}");
             assert!(!here.path("run/checkpoints").exists());

@@ -64,6 +64,34 @@ impl Workplace {
         args
     }
 
+    /// What another rank than the first has left of a run.
+    #[track_caller]
+    pub fn log(&self, run: &str, rank: usize) -> String {
+        fs::read_to_string(self.path(run).join(format!("rank-{rank}.log"))).expect("a log")
+    }
+
+    /// The processes of this program that were started here.
+    pub fn processes(&self) -> Vec<PathBuf> {
+        let dir = self.dir.path().canonicalize().expect("a directory");
+        let is_here = |process: &Path| {
+            fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == dir)
+                && fs::read_link(process.join("exe")).is_ok_and(|exe| exe.ends_with("itera"))
+        };
+        let all = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+        all.filter(|process| is_here(process)).collect()
+    }
+
+    /// The process that is this rank of a job here, by what its launcher told it.
+    pub fn rank(&self, rank: usize) -> Option<Pid> {
+        let told = ["PMI_RANK", "OMPI_COMM_WORLD_RANK"].map(|name| format!("{name}={rank}").into_bytes());
+        let is_rank = |process: &PathBuf| {
+            let environ = fs::read(process.join("environ")).unwrap_or_default();
+            environ.split(|byte| *byte == 0).any(|said| told.iter().any(|told| told == said))
+        };
+        let process = self.processes().into_iter().find(is_rank)?;
+        Pid::from_raw(process.file_name()?.to_str()?.parse().ok()?)
+    }
+
     /// Start training, wait until it has told of `rows` metrics rows of its own, and send it `signal`; returns its exit
     /// code, which a killed process has not.
     pub fn train_until(&self, args: &[String], rows: usize, signal: Signal) -> Option<i32> {

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::spread::{Spread, ms};
 use crate::{
-    args::{ConfigArgs, DeviceArgs, at_least_one, count},
+    args::{ConfigArgs, DeviceArgs, WatchArgs, at_least_one, count},
     data, output,
     ranks::{Team, together},
     setup,
@@ -50,6 +50,8 @@ pub struct BenchTrain {
     pub json: bool,
     #[command(flatten)]
     pub device: DeviceArgs,
+    #[command(flatten)]
+    pub watch: WatchArgs,
 }
 
 /// What was measured, and on what.
@@ -102,7 +104,7 @@ struct Phases {
 
 /// `itera bench train`
 pub fn run(args: BenchTrain) -> Result<ExitCode> {
-    together(|team| run_in(&args, team))
+    together(args.watch.watchdog, |team| run_in(&args, team))
 }
 
 fn run_in(args: &BenchTrain, team: Option<&Team<'_>>) -> Result<ExitCode> {

@@ -5,6 +5,7 @@
 use std::{ffi::c_int, process};
 
 use crate::{
+    beacon::Beacon,
     communicator::{Communicator, Parts},
     error::MpiError,
     launch::Launch,
@@ -30,6 +31,8 @@ pub struct World {
     /// `None` among threads.
     library: Option<Library>,
     part_bytes: usize,
+    /// Tells of each call that all ranks make.
+    beacon: Beacon,
 }
 
 impl World {
@@ -47,14 +50,17 @@ impl World {
             let (launcher, version) = (launch.launcher, library.version().to_owned());
             return Err(MpiError::Strangers { launcher, launched, seen, version });
         }
-        Ok(Some(Self { communicator, library: Some(library), part_bytes: PART_BYTES }))
+        Ok(Some(Self { library: Some(library), ..Self::of(communicator) }))
     }
 
     /// A world of `size` ranks, in their order, each for a thread of this process: what processes do together can be seen
     /// without MPI. A rank that waits for one that is dropped gets [`MpiError::Gone`].
     pub fn of_threads(size: usize) -> Vec<Self> {
-        let world = |communicator| Self { communicator, library: None, part_bytes: PART_BYTES };
-        threads(size).into_iter().map(world).collect()
+        threads(size).into_iter().map(Self::of).collect()
+    }
+
+    fn of(communicator: Box<dyn Communicator>) -> Self {
+        Self { communicator, library: None, part_bytes: PART_BYTES, beacon: Beacon::default() }
     }
 
     /// Cut messages into parts of at most `part_bytes`, at least 1; the same for all ranks.
@@ -86,11 +92,17 @@ impl World {
         self.communicator.host()
     }
 
+    /// Where this rank says what it does, for those that watch it.
+    pub fn beacon(&self) -> &Beacon {
+        &self.beacon
+    }
+
     /// Wait until all ranks are here.
     ///
     /// # Errors
     /// [`MpiError::Call`].
     pub fn barrier(&self) -> Result<(), MpiError> {
+        let _here = self.beacon.collective();
         self.communicator.barrier()
     }
 
@@ -171,6 +183,7 @@ impl World {
     /// # Errors
     /// [`MpiError`] if there is no such rank, or MPI fails.
     pub fn bcast(&self, root: usize, bytes: &mut Vec<u8>) -> Result<(), MpiError> {
+        let _here = self.beacon.collective();
         let (peer, mut length) = (self.peer(root)?, length_of(bytes));
         self.communicator.bcast(&mut length, peer)?;
         if self.rank() != root {
@@ -184,6 +197,7 @@ impl World {
     /// # Errors
     /// [`MpiError`] if the message of `root` has another length, there is no such rank, or MPI fails.
     pub fn bcast_into(&self, root: usize, bytes: &mut [u8]) -> Result<(), MpiError> {
+        let _here = self.beacon.collective();
         let (peer, mut length) = (self.peer(root)?, length_of(bytes));
         self.communicator.bcast(&mut length, peer)?;
         expect_length(root, length, bytes)?;
@@ -197,6 +211,7 @@ impl World {
     /// # Errors
     /// [`MpiError::Call`].
     pub fn allgather(&self, mine: &[u8]) -> Result<Vec<Vec<u8>>, MpiError> {
+        let _here = self.beacon.collective();
         let size = self.size();
         let mut lengths = vec![0; LENGTH_BYTES * size];
         self.communicator.allgather(&length_of(mine), &mut lengths)?;
@@ -232,6 +247,7 @@ impl World {
         into: &mut [u8],
         into_lengths: &[usize],
     ) -> Result<(), MpiError> {
+        let _here = self.beacon.collective();
         let size = self.size();
         let uncountable = |bytes| MpiError::Parts { bytes, parts: size };
         let (out_bytes, into_bytes) = (out.len(), into.len());
@@ -258,6 +274,8 @@ impl World {
     /// # Errors
     /// [`MpiError::Call`].
     pub fn finalize(self) -> Result<(), MpiError> {
+        let beacon = self.beacon;
+        let _here = beacon.collective();
         self.communicator.finalize()
     }
 

@@ -5,11 +5,12 @@ use std::{
     io::Read,
     path::Path,
     process::{Command, Stdio},
+    sync::mpsc::channel,
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use itera_collective::{Library, MpiError, World};
+use itera_collective::{End, Library, MpiError, Watch, World};
 use itera_testkit::{MPICH, Mpi, OPEN_MPI, skip};
 
 /// Parts so small that the messages of the tests are cut into several.
@@ -212,6 +213,78 @@ fn rank_errs() {
         assert!(code != 0 && text.to_lowercase().contains("trunc"), "{code} {text}");
     }
     passed(world);
+}
+
+#[test]
+fn ranks_that_watch_each_other_end_alike_when_one_does_not_come() {
+    let ends = watched(3, Duration::from_secs(1), |world, _watch| {
+        world.beacon().begin("data", 871);
+        world.barrier().expect("all are here");
+        if world.rank() == 2 {
+            // alive, and in no call
+            sleep(Duration::from_secs(3600));
+        }
+        world.beacon().begin("the sum", 871);
+        drop(world.barrier());
+    });
+    let (why, spoken): (Vec<_>, Vec<_>) = ends.into_iter().map(|end| ((end.why, end.code), end.speaks)).unzip();
+    let said = "rank 2 on this process has not reached the sum of step 871 (collective 6); it has been in data of step 871 for ";
+    assert!(why[0].0.starts_with(said), "{why:?}");
+    assert_eq!(why, vec![(why[0].0.clone(), None); 3], "all say the same");
+    assert_eq!(spoken.iter().filter(|speaks| **speaks).count(), 1);
+}
+
+#[test]
+fn a_rank_that_fails_ends_all_with_its_code() {
+    for failing in [0, 1] {
+        let ends = watched(3, Duration::from_secs(60), move |world, watch| {
+            if world.rank() == failing {
+                watch.fail(3);
+            } else {
+                std::mem::forget(watch);
+            }
+            sleep(Duration::from_secs(3600));
+        });
+        let why = format!("rank {failing} on this process has failed; last seen in start");
+        assert!(ends.len() == 2 && ends.iter().all(|end| end.why == why && end.code == Some(3)), "{ends:?}");
+    }
+}
+
+#[test]
+fn a_rank_that_leaves_is_not_waited_for() {
+    let (told, ends) = channel();
+    std::thread::scope(|scope| {
+        for world in World::of_threads(3) {
+            let told = told.clone();
+            scope.spawn(move || {
+                let limit = Duration::from_secs(1);
+                let (watch, alone) =
+                    Watch::start(&world, limit, move |end| drop(told.send(end))).expect("all are here");
+                assert!(alone.is_empty(), "{alone:?}");
+                // longer than one that is silent is waited for
+                sleep(limit * 3 / 2 * world.rank() as u32);
+                watch.leave();
+            });
+        }
+    });
+    drop(told);
+    assert_eq!(ends.iter().collect::<Vec<_>>(), [], "nobody is lost, whoever left first");
+}
+
+/// How the ranks end that do `work` as threads, which is for ever, and watch each other.
+fn watched(size: usize, limit: Duration, work: impl Fn(World, Watch) + Clone + Send + 'static) -> Vec<End> {
+    let (told, ends) = channel();
+    for world in World::of_threads(size) {
+        let (told, work) = (told.clone(), work.clone());
+        std::thread::spawn(move || {
+            let end = move |end| drop(told.send(end));
+            let (watch, _) = Watch::start(&world, limit, end).expect("all are here");
+            work(world, watch);
+        });
+    }
+    drop(told);
+    // one that leaves, or fails, drops its sender
+    ends.iter().collect()
 }
 
 #[test]

@@ -127,9 +127,11 @@ impl Slurm {
         });
     }
 
-    /// Run a job now that has to wait before it is run again, if there is one.
+    /// Run a job at once that Slurm lets wait for two minutes before it is run again, if there is one.
     pub fn run_now(&self, job: &str) {
         if self.about(job).contains("JobState=PENDING Reason=BeginTime") {
+            // a node does not start a job in the second in which it has ended it
+            sleep(Duration::from_secs(2));
             self.ask("scontrol", &["update", &format!("JobId={job}"), "StartTime=now"]);
         }
     }

@@ -70,18 +70,23 @@ impl<T: Task> Learner<'_, T> {
         let mut losses = vec![];
         for micro in own {
             let index = step * micro_batches + micro;
+            self.ranks.begin("data", step + 1);
             let batch = self.task.batch(index);
             update.times.data += clock.lap();
+            self.ranks.begin("forward", step + 1);
             let loss = self.task.losses(model, &batch, index);
             update.times.forward += clock.lap();
+            self.ranks.begin("backward", step + 1);
             sum.push(gradients(model, loss.total.backward()), add_gradients);
             losses.push(loss.inner());
             update.times.backward += clock.lap();
         }
         drop(computed);
         let part = Part { gradients: sum, losses: Losses::read(&losses) };
+        self.ranks.begin("the sum", step + 1);
         let Total { gradients, losses } = reduce(&self.ranks, micro_batches, part, &weights(&self.model))?;
         update.times.reduce = clock.lap();
+        self.ranks.begin("the optimizer", step + 1);
         update.losses = losses.mean(share);
         update.grad_norm = gradient_norm(&gradients) * share;
         if update.is_finite() {

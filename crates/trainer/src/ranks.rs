@@ -36,6 +36,13 @@ impl<'a> Ranks<'a> {
         self.world.map_or(1, World::size)
     }
 
+    /// Begin a phase of `step`, which counts from 1, for other processes to see.
+    pub(crate) fn begin(&self, phase: &'static str, step: u64) {
+        if let Some(world) = self.world {
+            world.beacon().begin(phase, step);
+        }
+    }
+
     /// The micro-batches of `rank`, of the `micro_batches` of a step: as many as others have, give or take one. There are none
     /// for some where there are fewer micro-batches than ranks.
     pub(crate) fn share(&self, rank: usize, micro_batches: u64) -> Range<u64> {

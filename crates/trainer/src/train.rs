@@ -105,6 +105,7 @@ impl<'a> Run<'a> {
         }
 
         let validation = due.validate.then(|| self.validate(on_event)).transpose()?;
+        self.learner.ranks.begin("the records", step);
         let validated = Instant::now();
         let record = due.record.then(|| StepRecord {
             resident_mb: resident_bytes().map(|bytes| bytes as f64 / 1e6),
@@ -144,6 +145,7 @@ impl<'a> Run<'a> {
     fn save(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         self.progress.tick();
         let state = &self.progress.state;
+        self.learner.ranks.begin("the save", state.step);
         let Learner { model, optimizer, average, .. } = &self.learner;
         if let Some(recorder) = &mut self.recorder {
             let path = recorder.save(state, model, optimizer, average.as_ref())?;
@@ -184,9 +186,11 @@ impl<'a> Run<'a> {
         let batches = data.validation_batches(config, config.eval.tokens);
         let token_bytes = |id| data.tokenizer.token_bytes(TokenId(id as u32));
         let is_unknown = |position| data.valid.is_unknown(position);
-        let score = validate_together(&self.learner.ranks, &model, batches, token_bytes, is_unknown)?;
+        let score =
+            validate_together(&self.learner.ranks, self.progress.state.step, &model, batches, token_bytes, is_unknown)?;
         if self.recorder.is_some() {
             let step = self.progress.state.step;
+            self.learner.ranks.begin("the samples", step);
             self.progress.state.samples = samples(&model, step, config, &data.tokenizer).unwrap_or_else(|error| {
                 on_event(Event::NoSamples { step, error: &error });
                 vec![]

@@ -24,9 +24,10 @@ pub fn validate(
     total(batches.into_iter().map(|batch| Part::of(model, &batch, &token_bytes, &is_unknown)))
 }
 
-/// [`validate`] by all ranks, each of which scores some of `batches`: the same score, for all of them.
+/// [`validate`] after `step` by all ranks, each of which scores some of `batches`: the same score, for all of them.
 pub(crate) fn validate_together(
     ranks: &Ranks<'_>,
+    step: u64,
     model: &LanguageModel,
     batches: impl IntoIterator<Item = TokenBatch>,
     token_bytes: impl Fn(i32) -> usize,
@@ -34,8 +35,10 @@ pub(crate) fn validate_together(
 ) -> Result<Score, TrainError> {
     let mut mine = Writer::default();
     for batch in batches.into_iter().skip(ranks.rank()).step_by(ranks.size()) {
+        ranks.begin("validation", step);
         Part::of(model, &batch, &token_bytes, &is_unknown).write(&mut mine);
     }
+    ranks.begin("the sum of the validation", step);
     let all = ranks.gather(mine.0)?;
     let mut all: Vec<Reader<'_>> = all.iter().map(|bytes| Reader(bytes)).collect();
     // batch k is that of rank k modulo their number
