@@ -16,6 +16,7 @@ use std::{
 };
 
 use itera_runtime::{Batch, Model, Sampler, Text};
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::{
     cache::PrefixCache,
@@ -46,6 +47,9 @@ pub(crate) struct Engine {
     queue: Arc<Queue>,
     pulse: Arc<Pulse>,
     statistics: Arc<Statistics>,
+    /// Texts under way, of so many at most.
+    running: Gauge,
+    room: usize,
 }
 
 /// When the step under way began, so that others see whether it ends.
@@ -84,6 +88,8 @@ impl Engine {
             queue: queue.clone(),
             pulse: pulse.clone(),
             statistics: metrics.statistics.clone(),
+            running: metrics.running.clone(),
+            room: size.room,
         };
         let name = format!("engine {}", loaded.name);
         let handle = thread::Builder::new().name(name).spawn(move || {
@@ -101,6 +107,16 @@ impl Engine {
     /// What it did.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// Texts under way.
+    pub fn running(&self) -> usize {
+        usize::try_from(self.running.get()).unwrap_or(0)
+    }
+
+    /// Texts that are written at once.
+    pub fn room(&self) -> usize {
+        self.room
     }
 
     /// The model, for who needs it for longer than the engine is there.
@@ -191,7 +207,7 @@ impl<'m> Running<'m> {
                 text = text.going_on(state, logits).ok()?;
             }
         }
-        let times = Times { arrived, begun: Instant::now(), first_token: None };
+        let times = Times { arrived, begun: Instant::now(), first_token: None, ended: None };
         Some(Self { text, writer, is_streamed: job.is_streamed, times, last: arrived, counted: 0, cached_tokens })
     }
 
@@ -235,11 +251,13 @@ impl<'m> Running<'m> {
     }
 
     fn end(mut self, metrics: &ModelMetrics) {
+        self.times.ended = Some(Instant::now());
         metrics.ended(self.text.finish_reason(), self.times);
         if self.text.finish_reason().is_some() {
             self.writer.push("", self.text.take_logprobs());
             let cached_tokens = self.cached_tokens;
-            self.writer.end(Ended { completion: self.text.into_completion(), cached_tokens });
+            let times = self.times;
+            self.writer.end(Ended { completion: self.text.into_completion(), cached_tokens, times });
         }
     }
 }

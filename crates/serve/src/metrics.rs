@@ -197,7 +197,7 @@ impl ModelMetrics {
             None => 2,
         };
         self.ended[index].inc();
-        self.whole_text.observe(times.arrived.elapsed().as_secs_f64());
+        self.whole_text.observe(times.whole().as_secs_f64());
         self.statistics.ended(reason.is_some(), times);
     }
 }

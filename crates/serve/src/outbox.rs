@@ -16,6 +16,8 @@ use std::{
 
 use itera_runtime::{Completion, TokenLogprob};
 
+use crate::statistics::Times;
+
 /// Bytes of text that wait for a reader before its text pauses.
 const FULL: usize = 16 << 10;
 
@@ -35,6 +37,7 @@ pub(crate) struct Ended {
     pub completion: Completion,
     /// Tokens of the prompt that were not read, since a state that had seen them was there.
     pub cached_tokens: usize,
+    pub times: Times,
 }
 
 /// The engine ended without ending the text.

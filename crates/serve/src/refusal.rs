@@ -152,6 +152,18 @@ impl Refusal {
         serde_json::to_string(&Body { error }).expect("strings are JSON")
     }
 
+    /// As JSON, in llama.cpp's words.
+    pub fn to_json_with_status(&self) -> String {
+        let kind = match (self.code, self.status) {
+            (Some("context_length_exceeded"), _) => "exceed_context_size_error",
+            (_, StatusCode::NOT_FOUND) => "not_found_error",
+            (_, StatusCode::SERVICE_UNAVAILABLE) => "unavailable_error",
+            _ => "invalid_request_error",
+        };
+        let error = serde_json::json!({"code": self.status.as_u16(), "message": self.message, "type": kind});
+        serde_json::json!({"error": error}).to_string()
+    }
+
     /// As JSON, the message alone.
     pub fn to_short_json(&self) -> String {
         serde_json::json!({"error": self.message}).to_string()
@@ -165,12 +177,15 @@ enum Dialect {
     OpenAi,
     /// The Open Inference Protocol's, and Triton's: `{"error": "…"}`
     Inference,
+    /// llama.cpp's: `{"error": {"code", "message", "type"}}`, the code being that of the response.
+    LlamaCpp,
 }
 
 impl Dialect {
     fn of(path: &str) -> Self {
         match path.split('/').nth(1) {
             Some("v2") => Self::Inference,
+            Some("completion" | "completions" | "props" | "slots") => Self::LlamaCpp,
             _ => Self::OpenAi,
         }
     }
@@ -180,9 +195,15 @@ impl Dialect {
 pub(crate) async fn reword(request: Request, next: Next) -> Response {
     let dialect = Dialect::of(request.uri().path());
     let mut response = next.run(request).await;
-    if let (Dialect::Inference, Some(refusal)) = (dialect, response.extensions_mut().remove::<Refusal>()) {
+    let refusal = response.extensions_mut().remove::<Refusal>();
+    let reworded = refusal.and_then(|refusal| match dialect {
+        Dialect::OpenAi => None,
+        Dialect::Inference => Some(refusal.to_short_json()),
+        Dialect::LlamaCpp => Some(refusal.to_json_with_status()),
+    });
+    if let Some(body) = reworded {
         response.headers_mut().remove(CONTENT_LENGTH);
-        *response.body_mut() = refusal.to_short_json().into();
+        *response.body_mut() = body.into();
     }
     response
 }

@@ -21,6 +21,7 @@ use crate::{
     engine::{Engine, Size},
     error::{Result, ServeError},
     listen::Listener,
+    llama,
     loaded::Loaded,
     metrics::Metrics,
     openai, page, probes,
@@ -186,6 +187,10 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*model}", get(openai::model))
         .route("/v1/completions", post(openai::completions))
         .route("/v1/chat/completions", post(openai::chat))
+        .route("/completion", post(llama::completion))
+        .route("/completions", post(llama::completion))
+        .route("/props", get(llama::props))
+        .route("/slots", get(llama::slots))
         .merge(v2::router())
         .fallback(|request: Request| async move { Refusal::no_route(request.uri().path()) })
         .method_not_allowed_fallback(|request: Request| async move {

@@ -6,7 +6,7 @@
 
 use itera_runtime::SamplingConfig;
 use itera_tokenizer::TokenId;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     engine::Engine,
@@ -35,8 +35,8 @@ pub(crate) struct Words {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     words: Words,
-    sampling: SamplingConfig,
-    stops: Vec<String>,
+    pub sampling: SamplingConfig,
+    pub stops: Vec<String>,
     /// Texts a prompt.
     pub choices: usize,
     /// `None` is up to the end of the context.
@@ -133,19 +133,46 @@ fn within(fields: &mut Fields, name: &'static str, default: f64, least: f64, mos
 /// Biases of tokens; with `ignore_eos` such that the text does not end of itself.
 fn logit_bias(fields: &mut Fields, loaded: &Loaded) -> Result<Vec<(TokenId, f32)>, Refusal> {
     let mut all = vec![];
-    for (token, bias) in fields.take::<Map<String, Value>>("logit_bias")?.unwrap_or_default() {
-        let id = token.parse().ok().filter(|id: &u32| (*id as usize) < loaded.model.config().vocab_size);
-        let field = format!("logit_bias.{token}");
+    for (name, id, bias) in biases(fields.take("logit_bias")?)? {
+        let field = format!("logit_bias.{name}");
         let problem = |what: &str| Refusal::field(&field, format!("{field}: expected {what}"));
+        let id = id.filter(|id| (*id as usize) < loaded.model.config().vocab_size);
         let id = id.ok_or_else(|| problem("the id of a token of the model"))?;
-        let bias = bias.as_f64().filter(|bias| (-100.0..=100.0).contains(bias));
-        all.push((TokenId(id), bias.ok_or_else(|| problem("a bias from -100 to 100"))? as f32));
+        let bias = match bias {
+            Value::Bool(false) => f32::NEG_INFINITY,
+            bias => {
+                let bias = bias.as_f64().filter(|bias| (-100.0..=100.0).contains(bias));
+                bias.ok_or_else(|| problem("a bias from -100 to 100, or false"))? as f32
+            }
+        };
+        all.push((TokenId(id), bias));
     }
     if fields.take("ignore_eos")? == Some(true) {
         let ends = loaded.model.ends(&loaded.tokenizer);
         all.extend(ends.into_iter().map(|id| (id, f32::NEG_INFINITY)));
     }
     Ok(all)
+}
+
+/// The entries of an object of ids and biases, or of a list of pairs of them, as llama.cpp has it: what each is called, its id
+/// if that is one, and its bias.
+fn biases(value: Option<Value>) -> Result<Vec<(String, Option<u32>, Value)>, Refusal> {
+    let problem = || Refusal::field("logit_bias", "logit_bias: expected an object, or a list of pairs");
+    match value {
+        None => Ok(vec![]),
+        Some(Value::Object(map)) => Ok(map.into_iter().map(|(id, bias)| (id.clone(), id.parse().ok(), bias)).collect()),
+        Some(Value::Array(pairs)) => {
+            let pair = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
+                Some([id, bias]) => {
+                    let number = id.as_u64().and_then(|id| u32::try_from(id).ok());
+                    Ok((id.to_string(), number, bias.clone()))
+                }
+                _ => Err(problem()),
+            };
+            pairs.iter().map(pair).collect()
+        }
+        Some(_) => Err(problem()),
+    }
 }
 
 fn stops(fields: &mut Fields) -> Result<Vec<String>, Refusal> {

@@ -15,6 +15,34 @@ pub(crate) struct Times {
     pub begun: Instant,
     /// `None` where it has none.
     pub first_token: Option<Instant>,
+    /// `None` as long as it is under way.
+    pub ended: Option<Instant>,
+}
+
+impl Times {
+    /// From arrival to beginning.
+    pub fn waiting(&self) -> Duration {
+        self.begun - self.arrived
+    }
+
+    /// From beginning to the first token: the time of the prompt.
+    pub fn reading(&self) -> Duration {
+        self.first_token.unwrap_or(self.end()) - self.begun
+    }
+
+    /// From the first token to the end.
+    pub fn writing(&self) -> Duration {
+        self.end() - self.first_token.unwrap_or(self.end())
+    }
+
+    /// From arrival to end.
+    pub fn whole(&self) -> Duration {
+        self.end() - self.arrived
+    }
+
+    fn end(&self) -> Instant {
+        self.ended.unwrap_or_else(Instant::now)
+    }
 }
 
 /// How often something was done, and how long that took in all.
@@ -80,13 +108,10 @@ impl Statistics {
 
     /// A text has ended; not of its own where its reader left.
     pub fn ended(&self, of_its_own: bool, times: Times) {
-        let Times { arrived, begun, first_token } = times;
-        let now = Instant::now();
-        self.queue.add(begun - arrived);
-        let first_token = first_token.unwrap_or(now);
-        self.read.add(first_token - begun);
-        self.write.add(now - first_token);
-        if of_its_own { &self.success } else { &self.cancel }.add(now - arrived);
+        self.queue.add(times.waiting());
+        self.read.add(times.reading());
+        self.write.add(times.writing());
+        if of_its_own { &self.success } else { &self.cancel }.add(times.whole());
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_ms.store(u64::try_from(since_1970.as_millis()).unwrap_or(0), Relaxed);
     }

@@ -60,6 +60,11 @@ impl ChatTemplate {
         Self { source, environment }
     }
 
+    /// The template by which chats are worded.
+    pub fn text(&self) -> &str {
+        self.source().unwrap_or(PLAIN)
+    }
+
     /// As the files of the model have it; `None` where they have none.
     pub fn source(&self) -> Option<&str> {
         self.source.as_deref()
@@ -98,8 +103,7 @@ impl ChatTemplate {
         let names = named(tokenizer);
         let is_spelled_in = |text: &str| names.iter().any(|(name, _)| text.contains(name));
         let mut is_spelled = false;
-        let mut marks: Vec<char> =
-            MARKS.filter(|mark| !self.source().is_some_and(|source| source.contains(*mark))).collect();
+        let mut marks: Vec<char> = MARKS.filter(|mark| !self.text().contains(*mark)).collect();
         texts(&mut chat, &mut |text| {
             is_spelled |= is_spelled_in(text);
             marks.retain(|mark| !text.contains(*mark));

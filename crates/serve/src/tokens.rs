@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
+    engine::Engine,
     json,
     refusal::Refusal,
     specials::{self, spelling},
@@ -88,6 +89,14 @@ pub(crate) struct Which {
     model: Option<String>,
 }
 
+impl Which {
+    /// The engine of the model that the query names.
+    pub fn engine(query: Result<Query<Self>, QueryRejection>, app: &App) -> Result<&Engine, Refusal> {
+        let Query(Self { model }) = query.map_err(|problem| Refusal::bad(problem.body_text()))?;
+        app.engine(model.as_deref())
+    }
+}
+
 #[derive(Serialize)]
 struct Info {
     tokenizer_class: &'static str,
@@ -104,8 +113,7 @@ pub(crate) async fn tokenizer_info(
     State(app): State<Arc<App>>,
     query: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<impl Serialize>, Refusal> {
-    let Query(Which { model }) = query.map_err(|problem| Refusal::bad(problem.body_text()))?;
-    let loaded = app.engine(model.as_deref())?.loaded();
+    let loaded = Which::engine(query, &app)?.loaded();
     let tokenizer = &loaded.tokenizer;
     let name = |id: TokenId| spelling(tokenizer, id).to_owned();
     Ok(Json(Info {

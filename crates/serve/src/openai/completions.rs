@@ -15,8 +15,8 @@ use crate::{
         answer::{Asked, Stream},
         common::{WORDS, take_idle},
         form::Form,
-        prompt::{Prompt, Prompts},
     },
+    prompt::{Prompt, Prompts},
     refusal::Refusal,
     settings::Settings,
 };

@@ -15,7 +15,6 @@ mod form;
 mod logprobs;
 mod message;
 mod models;
-mod prompt;
 
 pub(crate) use chat::chat;
 pub(crate) use completions::completions;

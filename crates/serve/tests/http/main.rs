@@ -2,6 +2,7 @@
 
 mod answers;
 mod chat;
+mod llama;
 mod protocol;
 mod support;
 mod v2;

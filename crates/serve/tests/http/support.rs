@@ -101,11 +101,16 @@ pub fn tcp(server: &Server) -> SocketAddr {
     }
 }
 
-/// Send a request that is not awaited.
+/// Send a request of a completion that is not awaited.
 pub fn send(server: &Server, request: &Value) -> TcpStream {
+    send_to(server, "/v1/completions", request)
+}
+
+/// Send a request that is not awaited.
+pub fn send_to(server: &Server, path: &str, request: &Value) -> TcpStream {
     let mut socket = TcpStream::connect(tcp(server)).expect("it listens");
     let body = request.to_string();
     let len = body.len();
-    write!(socket, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n{body}").expect("sent");
+    write!(socket, "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n{body}").expect("sent");
     socket
 }

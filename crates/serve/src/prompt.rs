@@ -1,4 +1,4 @@
-//! The prompts of a completion: text or tokens, one or several.
+//! The prompts of a request: text or tokens, one or several.
 
 use itera_tokenizer::{TokenId, Tokenizer};
 use serde::{Deserialize, Deserializer, de::Error};
@@ -8,7 +8,7 @@ use crate::loaded::Loaded;
 
 /// One prompt.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Prompt {
+pub(crate) enum Prompt {
     /// The beginning of a document.
     Text(String),
     /// Tokens as they are; bos is not put before them.
@@ -17,7 +17,7 @@ pub(super) enum Prompt {
 
 /// One prompt, or several.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Prompts(pub Vec<Prompt>);
+pub(crate) struct Prompts(pub Vec<Prompt>);
 
 impl Prompt {
     pub fn tokens(&self, loaded: &Loaded) -> Vec<TokenId> {
