@@ -1,5 +1,6 @@
 """OpenAI's own client against `itera serve`: python check_openai.py http://127.0.0.1:8000 MODEL (pip install openai)."""
 
+import json
 import sys
 
 from openai import BadRequestError, NotFoundError, OpenAI
@@ -44,6 +45,18 @@ assert "".join(part.delta.content for chunk in chunks for part in chunk.choices)
 assert chunks[0].choices[0].delta.role == "assistant" and counts(chunks[-1].usage) == counts(said.usage)
 with client.chat.completions.stream(**chat) as stream:
     assert "".join(event.delta for event in stream if event.type == "content.delta") == told.message.content
+
+schema = {
+    "type": "object", "properties": {"age": {"type": "integer", "minimum": 1, "maximum": 9}}, "required": ["age"],
+    "additionalProperties": False,
+}
+form = {"type": "json_schema", "json_schema": {"name": "age", "strict": True, "schema": schema}}
+try:
+    held = json.loads(client.chat.completions.create(**chat, response_format=form).choices[0].message.content)
+    assert list(held) == ["age"] and 1 <= held["age"] <= 9, held
+except BadRequestError as refused:
+    # a vocabulary without the letters of JSON
+    assert refused.body["param"] == "response_format", refused.body
 
 for wrong, error in [({"model": "none"}, NotFoundError), ({"temperature": -1}, BadRequestError)]:
     try:

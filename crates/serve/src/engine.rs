@@ -9,13 +9,13 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use itera_runtime::{Batch, Model, Sampler, Text};
+use itera_runtime::{Batch, Model, Sampler, Text, sampling::LogitsProcessor};
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     job::{Job, Logprobs},
     loaded::Loaded,
     metrics::ModelMetrics,
-    outbox::{Ended, Reader, Writer, outbox},
+    outbox::{Ended, Lost, Reader, Writer, outbox},
     queue::{Limits, Next, Queue, Refused, Waiting},
     statistics::{Statistics, Times},
 };
@@ -65,6 +65,8 @@ struct Running<'m> {
     text: Text<'m>,
     writer: Writer,
     is_streamed: bool,
+    /// Whether its grammar leaves no way to go on.
+    is_lost: Option<Arc<AtomicBool>>,
     times: Times,
     /// When its last token was chosen.
     last: Instant,
@@ -193,7 +195,9 @@ impl<'m> Running<'m> {
     /// `None` where the job was not checked against the model; its reader then hears that the text is lost.
     fn begin(loaded: &'m Loaded, cache: &mut PrefixCache, Waiting { arrived, job, writer }: Waiting) -> Option<Self> {
         let text = Text::of_tokens(&loaded.model, &loaded.tokenizer, &job.prompt).ok()?;
-        let text = text.with_sampler(Sampler::new(&job.sampling, job.choice));
+        let (mask, is_lost) = job.grammar.map(|grammar| grammar.begin()).unzip();
+        let mask = mask.map(|mask| Box::new(mask) as Box<dyn LogitsProcessor>);
+        let text = text.with_sampler(Sampler::masked(&job.sampling, job.choice, mask));
         let mut text = text.with_stops(&job.stops).with_max_tokens(job.max_tokens);
         if let Some(Logprobs { top, of_prompt }) = job.logprobs {
             text = text.with_logprobs(top, of_prompt);
@@ -208,7 +212,16 @@ impl<'m> Running<'m> {
             }
         }
         let times = Times { arrived, begun: Instant::now(), first_token: None, ended: None };
-        Some(Self { text, writer, is_streamed: job.is_streamed, times, last: arrived, counted: 0, cached_tokens })
+        Some(Self {
+            text,
+            writer,
+            is_streamed: job.is_streamed,
+            is_lost,
+            times,
+            last: arrived,
+            counted: 0,
+            cached_tokens,
+        })
     }
 
     /// Keep the state for others, where they may go on from it.
@@ -228,10 +241,17 @@ impl<'m> Running<'m> {
     }
 
     fn is_over(&self) -> bool {
-        self.text.finish_reason().is_some() || self.writer.is_left()
+        self.text.finish_reason().is_some() || self.writer.is_left() || self.is_lost()
+    }
+
+    fn is_lost(&self) -> bool {
+        self.is_lost.as_ref().is_some_and(|is_lost| is_lost.load(Ordering::Relaxed))
     }
 
     fn tell(&mut self, now: Instant, metrics: &ModelMetrics) {
+        if self.is_lost() {
+            return;
+        }
         let chosen = self.text.ids().len();
         if chosen > self.counted {
             match self.counted {
@@ -252,8 +272,11 @@ impl<'m> Running<'m> {
 
     fn end(mut self, metrics: &ModelMetrics) {
         self.times.ended = Some(Instant::now());
-        metrics.ended(self.text.finish_reason(), self.times);
-        if self.text.finish_reason().is_some() {
+        let reason = self.text.finish_reason().filter(|_| !self.is_lost());
+        metrics.ended(reason, self.times);
+        if self.is_lost() {
+            self.writer.lose(Lost::Grammar);
+        } else if self.text.finish_reason().is_some() {
             self.writer.push("", self.text.take_logprobs());
             let cached_tokens = self.cached_tokens;
             let times = self.times;

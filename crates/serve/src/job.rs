@@ -1,7 +1,11 @@
 //! What an engine is asked for: one text.
 
+use std::sync::Arc;
+
 use itera_runtime::SamplingConfig;
 use itera_tokenizer::TokenId;
+
+use crate::grammar::Grammar;
 
 /// What is to be told of each token: how likely it was, and so many of the most likely ones in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub(crate) struct Job {
     pub stops: Vec<String>,
     pub max_tokens: usize,
     pub logprobs: Option<Logprobs>,
+    /// What the text may be.
+    pub grammar: Option<Arc<Grammar>>,
     /// Whether pieces are wanted before the text is done.
     pub is_streamed: bool,
 }

@@ -4,13 +4,14 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use itera_files::{Sha256Digest, failed_to};
 use itera_runtime::{Model, OpenOptions, RuntimeError};
 use itera_tokenizer::{TokenId, Tokenizer};
 
-use crate::{error::Result, template::ChatTemplate};
+use crate::{error::Result, grammar::Grammars, template::ChatTemplate};
 
 /// A model, and all that an answer by it depends on but the request.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Loaded {
     pub(crate) model: Model,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) template: ChatTemplate,
+    /// Made when the first grammar is.
+    grammars: OnceLock<Option<Grammars>>,
     pub(crate) fingerprint: String,
 }
 
@@ -33,12 +36,17 @@ impl Loaded {
         model.file().check_finite().map_err(RuntimeError::from)?;
         let template = ChatTemplate::new(model.file().chat_template().map_err(RuntimeError::from)?);
         let fingerprint = fingerprint(path, options)?;
-        Ok(Self { name: name.into(), model, tokenizer, template, fingerprint })
+        Ok(Self { name: name.into(), model, tokenizer, template, grammars: OnceLock::new(), fingerprint })
     }
 
     /// The tokens of a text that begins a document: bos, and its own.
     pub(crate) fn tokens(&self, text: &str) -> Vec<TokenId> {
         [self.tokenizer.bos()].into_iter().chain(self.tokenizer.encode(text)).collect()
+    }
+
+    /// What makes grammars for its vocabulary, if anything can.
+    pub(crate) fn grammars(&self) -> Option<&Grammars> {
+        self.grammars.get_or_init(|| Grammars::new(&self.tokenizer, self.model.config().vocab_size)).as_ref()
     }
 
     /// What requests call it.

@@ -40,9 +40,14 @@ pub(crate) struct Ended {
     pub times: Times,
 }
 
-/// The engine ended without ending the text.
+/// Why a text has no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lost;
+pub(crate) enum Lost {
+    /// The engine ended before it.
+    Engine,
+    /// No token goes on within its grammar, or it takes too long to find which does.
+    Grammar,
+}
 
 /// What was written since the last piece.
 #[derive(Debug)]
@@ -87,6 +92,11 @@ impl Writer {
         }
     }
 
+    /// The text cannot go on.
+    pub fn lose(self, why: Lost) {
+        self.close(Err(why));
+    }
+
     /// The text is done.
     pub fn end(self, ended: Ended) {
         self.close(Ok(ended));
@@ -113,7 +123,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.close(Err(Lost));
+        self.close(Err(Lost::Engine));
     }
 }
 

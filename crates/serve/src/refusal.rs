@@ -121,8 +121,15 @@ impl From<Refused> for Refusal {
 }
 
 impl From<Lost> for Refusal {
-    fn from(Lost: Lost) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "this server ended before the text did")
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Engine => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "this server ended before the text did")
+            }
+            Lost::Grammar => {
+                Self::bad("the text cannot go on: no token keeps to its grammar, or finding one takes too long")
+            }
+        }
     }
 }
 

@@ -4,16 +4,21 @@
 //! fields ─ take ─▶ Settings ─ jobs, with prompts ─▶ Job, n for each prompt
 //! ```
 
+use std::sync::Arc;
+
 use itera_runtime::SamplingConfig;
 use itera_tokenizer::TokenId;
 use serde_json::Value;
 
 use crate::{
+    app::at_leisure,
     engine::Engine,
+    grammar::{Grammar, Wanted},
     job::{Job, Logprobs},
     json::{Fields, Texts},
     loaded::Loaded,
     refusal::Refusal,
+    structured::take_structured,
 };
 
 /// Texts that stop a text.
@@ -42,21 +47,45 @@ pub(crate) struct Settings {
     /// `None` is up to the end of the context.
     pub max_tokens: Option<usize>,
     pub logprobs: Option<Logprobs>,
+    grammar: Option<Arc<Grammar>>,
+    ignores_eos: bool,
     pub is_streamed: bool,
 }
 
 impl Settings {
     /// Take the fields that all surfaces have: those of sampling, `stop` and `n`.
     pub fn take(fields: &mut Fields, loaded: &Loaded, words: Words) -> Result<Self, Refusal> {
-        Ok(Self {
+        let ignores_eos = fields.take("ignore_eos")?.unwrap_or(false);
+        let mut settings = Self {
             words,
-            sampling: sampling(fields, loaded, words)?,
+            sampling: sampling(fields, loaded, words, ignores_eos)?,
             stops: stops(fields)?,
             choices: fields.take::<u32>("n")?.unwrap_or(1) as usize,
             max_tokens: None,
             logprobs: None,
+            grammar: None,
+            ignores_eos,
             is_streamed: false,
-        })
+        };
+        if let Some(wanted) = take_structured(fields)? {
+            settings.keep_to("structured_outputs", wanted, loaded)?;
+        }
+        Ok(settings)
+    }
+
+    /// Hold each text to what the field `name` wants it to be.
+    pub fn keep_to(&mut self, name: &'static str, wanted: Wanted, loaded: &Loaded) -> Result<(), Refusal> {
+        let problem = |what: &str| Refusal::field(name, format!("{name}: {what}"));
+        if self.grammar.is_some() {
+            return Err(problem("structured_outputs is there too"));
+        }
+        if self.ignores_eos {
+            return Err(problem("what has an end cannot be had with ignore_eos"));
+        }
+        let grammars = loaded.grammars().ok_or_else(|| problem("this model's vocabulary is not of bytes"))?;
+        let grammar = at_leisure(usize::MAX, || grammars.compile(wanted));
+        self.grammar = Some(Arc::new(grammar.map_err(|what| problem(&what))?));
+        Ok(())
     }
 
     /// Tell of each token how likely it was, and of as many of the most likely ones as the field `name` says.
@@ -85,6 +114,7 @@ impl Settings {
                 stops: self.stops.clone(),
                 max_tokens,
                 logprobs: self.logprobs,
+                grammar: self.grammar.clone(),
                 is_streamed: self.is_streamed,
             }));
         }
@@ -109,7 +139,7 @@ impl Settings {
     }
 }
 
-fn sampling(fields: &mut Fields, loaded: &Loaded, words: Words) -> Result<SamplingConfig, Refusal> {
+fn sampling(fields: &mut Fields, loaded: &Loaded, words: Words, ignores_eos: bool) -> Result<SamplingConfig, Refusal> {
     let off = SamplingConfig { temperature: words.temperature, ..SamplingConfig::default() };
     Ok(SamplingConfig {
         temperature: within(fields, "temperature", off.temperature, 0.0, 1000.0)?,
@@ -117,7 +147,7 @@ fn sampling(fields: &mut Fields, loaded: &Loaded, words: Words) -> Result<Sampli
         top_p: within(fields, "top_p", off.top_p, 1e-9, 1.0)?,
         min_p: within(fields, "min_p", off.min_p, 0.0, 1.0)?,
         repetition_penalty: within(fields, words.repetition_penalty, off.repetition_penalty, 0.01, 100.0)?,
-        logit_bias: logit_bias(fields, loaded)?,
+        logit_bias: logit_bias(fields, loaded, ignores_eos)?,
         seed: fields.take("seed")?.unwrap_or(off.seed),
     })
 }
@@ -130,8 +160,8 @@ fn within(fields: &mut Fields, name: &'static str, default: f64, least: f64, mos
     }
 }
 
-/// Biases of tokens; with `ignore_eos` such that the text does not end of itself.
-fn logit_bias(fields: &mut Fields, loaded: &Loaded) -> Result<Vec<(TokenId, f32)>, Refusal> {
+/// Biases of tokens; where it ignores eos, such that the text does not end of itself.
+fn logit_bias(fields: &mut Fields, loaded: &Loaded, ignores_eos: bool) -> Result<Vec<(TokenId, f32)>, Refusal> {
     let mut all = vec![];
     for (name, id, bias) in biases(fields.take("logit_bias")?)? {
         let field = format!("logit_bias.{name}");
@@ -147,7 +177,7 @@ fn logit_bias(fields: &mut Fields, loaded: &Loaded) -> Result<Vec<(TokenId, f32)
         };
         all.push((TokenId(id), bias));
     }
-    if fields.take("ignore_eos")? == Some(true) {
+    if ignores_eos {
         let ends = loaded.model.ends(&loaded.tokenizer);
         all.extend(ends.into_iter().map(|id| (id, f32::NEG_INFINITY)));
     }

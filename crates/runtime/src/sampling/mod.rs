@@ -1,7 +1,7 @@
 //! logits → processors → token
 //!
 //! ```text
-//! logit bias → repetition penalty → temperature → top-k → top-p → min-p → draw
+//! logit bias → mask → repetition penalty → temperature → top-k → top-p → min-p → draw
 //! ```
 //!
 //! A [`LogitsProcessor`] changes logits or excludes tokens by −∞; a [`Sampler`] runs its processors in order and draws
@@ -67,10 +67,16 @@ pub struct Sampler {
 impl Sampler {
     /// The sampler of text number `index`; texts of one seed are independent.
     pub fn new(config: &SamplingConfig, index: u64) -> Self {
+        Self::masked(config, index, None)
+    }
+
+    /// The same, of the tokens that `mask` leaves: what it excludes is excluded before anything but biases has looked at it.
+    pub fn masked(config: &SamplingConfig, index: u64, mask: Option<Box<dyn LogitsProcessor>>) -> Self {
         let mut processors: Vec<Box<dyn LogitsProcessor>> = vec![];
         if !config.logit_bias.is_empty() {
             processors.push(Box::new(LogitBias(config.logit_bias.clone())));
         }
+        processors.extend(mask);
         if config.repetition_penalty != 1.0 {
             processors.push(Box::new(RepetitionPenalty::new(config.repetition_penalty as f32)));
         }

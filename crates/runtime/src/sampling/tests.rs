@@ -130,3 +130,44 @@ fn an_excluded_token_is_never_drawn() {
     let mut sampler = Sampler::drawing(vec![Box::new(Temperature(8.0)), Box::new(EvenOnly)], 1, 0);
     assert!((0..300).all(|seed| sampler.choose(&mut logits(seed), &[]).0.is_multiple_of(2)));
 }
+
+/// Leaves some tokens.
+#[derive(Debug)]
+struct Only(Vec<usize>);
+
+impl LogitsProcessor for Only {
+    fn process(&mut self, logits: &mut [f32], _: &[TokenId]) {
+        for (id, logit) in logits.iter_mut().enumerate() {
+            if !self.0.contains(&id) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mask_excludes_before_the_most_likely_are_kept() {
+    for config in [
+        SamplingConfig { temperature: 0.0, ..SamplingConfig::default() },
+        SamplingConfig { top_k: 1, ..SamplingConfig::default() },
+        SamplingConfig { top_p: 0.1, ..SamplingConfig::default() },
+        SamplingConfig { min_p: 0.9, ..SamplingConfig::default() },
+        SamplingConfig { logit_bias: vec![(TokenId(0), 50.0)], repetition_penalty: 1.5, ..SamplingConfig::default() },
+    ] {
+        let mut sampler = Sampler::masked(&config, 0, Some(Box::new(Only(vec![1, 3]))));
+        for _ in 0..20 {
+            let id = sampler.choose(&mut [9.0, 1.0, 8.0, 1.5, 7.0], &[TokenId(0)]);
+            assert!([1, 3].contains(&id.0), "{config:?}: {id}");
+        }
+    }
+    // a bias is there for the mask to see
+    let config = SamplingConfig { logit_bias: vec![(TokenId(3), f32::NEG_INFINITY)], ..SamplingConfig::default() };
+    #[derive(Debug)]
+    struct Sees;
+    impl LogitsProcessor for Sees {
+        fn process(&mut self, logits: &mut [f32], _: &[TokenId]) {
+            assert_eq!(logits[3], f32::NEG_INFINITY);
+        }
+    }
+    Sampler::masked(&config, 0, Some(Box::new(Sees))).choose(&mut [0.0; 5], &[]);
+}

@@ -6,6 +6,7 @@ use itera_runtime::SamplingConfig;
 use serde_json::{Value, json};
 
 use crate::{
+    grammar::Wanted,
     json::Fields,
     loaded::Loaded,
     refusal::Refusal,
@@ -28,6 +29,9 @@ pub(super) fn take(fields: &mut Fields, loaded: &Loaded) -> Result<Settings, Ref
     settings.max_tokens = max_tokens(fields)?;
     if let Some(top) = fields.take("n_probs")?.filter(|top| *top > 0) {
         settings.with_logprobs("n_probs", top, false)?;
+    }
+    if let Some(schema) = fields.take("json_schema")? {
+        settings.keep_to("json_schema", Wanted::Schema(schema), loaded)?;
     }
     take_idle(fields, settings.sampling.repetition_penalty != 1.0)?;
     Ok(settings)
@@ -69,7 +73,6 @@ fn take_idle(fields: &mut Fields, has_penalty: bool) -> Result<(), Refusal> {
         ("dry_multiplier", zero),
         ("mirostat", zero),
         ("grammar", &[json!("")]),
-        ("json_schema", &[]),
         ("lora", &[json!([])]),
         ("samplers", &[]),
         ("image_data", &[json!([])]),

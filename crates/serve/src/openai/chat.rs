@@ -13,7 +13,7 @@ use crate::{
     json::Fields,
     openai::{
         answer::{Asked, Stream},
-        common::{WORDS, take_idle},
+        common::{WORDS, take_format, take_idle},
         form::Form,
         message::message,
     },
@@ -42,6 +42,7 @@ fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
     let endless = loaded.model.context_len().is_none().then_some(MAX_TOKENS);
     settings.max_tokens = take_max_tokens(&mut fields)?.or(endless);
     take_logprobs(&mut fields, &mut settings)?;
+    take_format(&mut fields, &mut settings, loaded)?;
     take_idle(&mut fields)?;
     refuse_what_is_not_built(&mut fields)?;
     fields.done()?;
@@ -96,14 +97,12 @@ fn take_logprobs(fields: &mut Fields, settings: &mut Settings) -> Result<(), Ref
 fn refuse_what_is_not_built(fields: &mut Fields) -> Result<(), Refusal> {
     fields.take::<String>("safety_identifier")?;
     fields.take::<String>("prompt_cache_key")?;
-    let text = json!({"type": "text"});
     for (name, nothing) in [
         ("tools", &[json!([])][..]),
         ("tool_choice", &[json!("none"), json!("auto")]),
         ("parallel_tool_calls", &[json!(true), json!(false)]),
         ("functions", &[json!([])]),
         ("function_call", &[json!("none"), json!("auto")]),
-        ("response_format", &[text]),
         ("modalities", &[json!(["text"])]),
         ("store", &[json!(false)]),
         ("metadata", &[json!({})]),

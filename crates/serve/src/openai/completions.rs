@@ -13,7 +13,7 @@ use crate::{
     json::Fields,
     openai::{
         answer::{Asked, Stream},
-        common::{WORDS, take_idle},
+        common::{WORDS, take_format, take_idle},
         form::Form,
     },
     prompt::{Prompt, Prompts},
@@ -40,6 +40,7 @@ fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
     if let Some(top) = fields.take("logprobs")? {
         settings.with_logprobs("logprobs", top, echoes)?;
     }
+    take_format(&mut fields, &mut settings, loaded)?;
     take_idle(&mut fields)?;
     fields.only("suffix", &[json!("")])?;
     fields.only("best_of", &[json!(settings.choices)])?;

@@ -1,15 +1,10 @@
 //! Chats: what the assistant says is the text that the model writes after the messages, as its template words them.
 
-use itera_fixtures::noise;
-use itera_formats::hf::write_model_dir;
-use itera_kernels::quant::Kind;
-use itera_runtime::OpenOptions;
-use itera_serve::{Loaded, ServeOptions, Server};
-use itera_shape::{ModelConfig, NamedTensor, TensorRef};
+use itera_serve::ServeOptions;
 use itera_tokenizer::{TokenId, Tokenizer};
 use serde_json::{Value, json};
 
-use crate::support::{answer, ask, data, post, start, start_with, stream};
+use crate::support::{answer, ask, data, post, start, stream, with_files};
 
 /// The first text of a chat, or of a completion.
 #[track_caller]
@@ -23,22 +18,6 @@ fn chat(content: Value, more: Value) -> Value {
     let mut request = json!({"messages": [{"role": "user", "content": content}]});
     request.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     request
-}
-
-/// A server of a model whose directory has `files` beside its own.
-fn with_files(files: &[(&str, &str)]) -> Server {
-    let dir = tempfile::tempdir().expect("a directory");
-    let config =
-        ModelConfig { vocab_size: 258, d_model: 32, d_state: 4, d_head: 8, n_layers: 3, ..ModelConfig::default() };
-    let tensors = noise(&config);
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
-    let tokenizer = Tokenizer::byte();
-    write_model_dir(dir.path(), &config, &tokenizer.special_ids(), &tensors, Kind::F32).expect("written");
-    tokenizer.write_dir(dir.path(), 1000).expect("written");
-    for (name, contents) in files {
-        std::fs::write(dir.path().join(name), contents).expect("written");
-    }
-    start_with(vec![Loaded::open("noise", dir.path(), &OpenOptions::default()).expect("it opens")])
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn what_is_not_done_is_refused_by_name_with_its_status() {
         ("repeat_penalty", json!(0)),
         ("n_probs", json!(21)),
         ("grammar", json!("root ::= \"a\"")),
-        ("json_schema", json!({})),
+        ("json_schema", json!({"type": "nonsense"})),
         ("samplers", json!(["top_k"])),
         ("mirostat", json!(2)),
         ("id_slot", json!(3)),

@@ -4,5 +4,6 @@ mod answers;
 mod chat;
 mod llama;
 mod protocol;
+mod structured;
 mod support;
 mod v2;

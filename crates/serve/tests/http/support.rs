@@ -6,8 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use itera_fixtures::noise;
+use itera_formats::hf::write_model_dir;
+use itera_kernels::quant::Kind;
 use itera_runtime::OpenOptions;
 use itera_serve::{Address, Loaded, ServeOptions, Server};
+use itera_shape::{ModelConfig, NamedTensor, TensorRef};
+use itera_tokenizer::Tokenizer;
 use serde_json::Value;
 
 pub fn checkpoint() -> PathBuf {
@@ -19,8 +24,24 @@ pub fn start(options: ServeOptions) -> Server {
     Server::start(vec![model], &anywhere(options)).expect("it starts")
 }
 
-pub fn start_with(models: Vec<Loaded>) -> Server {
+fn start_with(models: Vec<Loaded>) -> Server {
     Server::start(models, &anywhere(ServeOptions::default())).expect("it starts")
+}
+
+/// A server of a model whose directory has `files` beside its own.
+pub fn with_files(files: &[(&str, &str)]) -> Server {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config =
+        ModelConfig { vocab_size: 258, d_model: 32, d_state: 4, d_head: 8, n_layers: 3, ..ModelConfig::default() };
+    let tensors = noise(&config);
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
+    let tokenizer = Tokenizer::byte();
+    write_model_dir(dir.path(), &config, &tokenizer.special_ids(), &tensors, Kind::F32).expect("written");
+    tokenizer.write_dir(dir.path(), 1000).expect("written");
+    for (name, contents) in files {
+        std::fs::write(dir.path().join(name), contents).expect("written");
+    }
+    start_with(vec![Loaded::open("noise", dir.path(), &OpenOptions::default()).expect("it opens")])
 }
 
 /// The same options, at any free port.
