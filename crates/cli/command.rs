@@ -9,7 +9,8 @@ use itera_kernels::simd::asked_level;
 #[cfg(feature = "serve")]
 use crate::serve;
 use crate::{
-    bench, compare, compress, data, doctor, eval, export, generate, inspect, launch, logits, model, ranks, talk, train,
+    bench, compare, compress, data, doctor, eval, export, generate, inspect, launch, logits, model, ranks, sbatch,
+    talk, train,
 };
 
 /// Train, compress and ship tiny language models: a Mamba-2 backbone with a mixture of experts, on a CPU.
@@ -68,6 +69,8 @@ pub enum Command {
     Bench(bench::Args),
     /// Start a command as several processes of this machine that do it together.
     Launch(launch::Args),
+    /// Write the script of a batch job of Slurm that trains, and goes on when it is run again.
+    Sbatch(sbatch::Args),
     /// Print the logits of a text, for comparison with other implementations.
     Logits(logits::Args),
 }
@@ -101,6 +104,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(args),
             Self::Bench(args) => bench::run(args),
             Self::Launch(args) => launch::run(args),
+            Self::Sbatch(args) => sbatch::run(&args),
             Self::Logits(args) => logits::run(args),
         }
     }

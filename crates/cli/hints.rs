@@ -7,7 +7,7 @@ use std::{fmt, io};
 
 use anyhow::Error;
 use itera_checkpoint::CheckpointError;
-use itera_collective::MpiError;
+use itera_collective::{Launcher, MpiError};
 use itera_compress::{CompressError, Misfit, RecipeProblem, StageProblem};
 use itera_config::ConfigError;
 use itera_data::{DataError, HubFault, RecordFault};
@@ -99,6 +99,11 @@ fn mpi(error: &MpiError) -> Option<String> {
         MpiError::Static => "use a build for a target whose C library is not linked statically".into(),
         MpiError::NoLibrary { .. } => {
             "load the module of the MPI that starts the job, or name its library in ITERA_MPI_LIB".into()
+        }
+        MpiError::Strangers { launcher: Launcher::Slurm, .. } => {
+            "start the job with `srun --mpi=pmix` or `srun --mpi=pmi2`, as the MPI needs, or name the library of another MPI \
+             in ITERA_MPI_LIB"
+                .into()
         }
         MpiError::Strangers { .. } => {
             "start the job with the launcher of this MPI, or name the library of the launcher's MPI in ITERA_MPI_LIB"

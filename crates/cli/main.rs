@@ -25,6 +25,7 @@ mod output;
 mod progress;
 mod ranks;
 mod report;
+mod sbatch;
 #[cfg(feature = "serve")]
 mod serve;
 mod setup;

@@ -22,4 +22,6 @@ mod snapshots;
 mod support;
 mod talk;
 mod text;
+#[cfg(target_os = "linux")]
+mod two_hosts;
 mod use_a_model;

@@ -1,7 +1,7 @@
 //! Runs in jobs of Slurm: what it tells a process, and a Slurm of this machine that stops and queues them again.
 
 use std::{
-    fs,
+    env, fs,
     io::Write,
     os::unix::process::ExitStatusExt,
     path::Path,
@@ -73,6 +73,7 @@ fn a_signal_before_the_first_step_ends_a_job_with_the_code_at_which_it_is_queued
     assert!(!here.path("run").exists());
 }
 
+/// `ITERA_PREEMPTIONS=100` does it as often.
 #[test]
 fn a_job_that_is_stopped_and_queued_again_ends_with_the_bytes_of_one_process() {
     if MPICH.job(1, "true").is_none() {
@@ -80,14 +81,16 @@ fn a_job_that_is_stopped_and_queued_again_ends_with_the_bytes_of_one_process() {
     }
     let Some(slurm) = Slurm::start() else { return };
     let here = Workplace::new();
-    let changes = set(&CHANGES);
+    let times: usize = env::var("ITERA_PREEMPTIONS").map_or(1, |times| times.parse().expect("a number"));
+    let steps = format!("train.steps={}", 40.max(20 * times));
+    let changes = set(&[&CHANGES[..], &[&steps]].concat());
     here.ok(&borrowed(&here.train("whole", &changes)));
 
-    // the first start has no time, the second is sent a signal, the third goes on to the end, each by more processes
+    // the first start has no time, and each is of another number of processes than the one before
     let script = "#!/bin/sh\n\
                   starts=${SLURM_RESTART_COUNT:-0}\n\
                   [ $starts = 0 ] && set -- \"$@\" --stop-before 2h\n\
-                  exec srun --mpi=pmi2 --ntasks=$((2 + starts)) \"$@\"\n";
+                  exec srun --mpi=pmi2 --ntasks=$((1 + (starts + 1) % 4)) \"$@\"\n";
     fs::write(here.path("job.sh"), script).expect("written");
     let args = here.train("run", &[&changes[..], &["--threads", "1", "--resume"]].concat());
     let mut sbatch = slurm.command("sbatch");
@@ -97,20 +100,69 @@ fn a_job_that_is_stopped_and_queued_again_ends_with_the_bytes_of_one_process() {
     assert!(submitted.status.success(), "{}", String::from_utf8_lossy(&submitted.stderr));
     let job = String::from_utf8_lossy(&submitted.stdout).trim().to_owned();
 
-    let log = || fs::read_to_string(here.path("log")).unwrap_or_default();
-    slurm.wait_for("first end", || slurm.restarts(&job) == 1);
+    let log = || String::from_utf8_lossy(&fs::read(here.path("log")).unwrap_or_default()).into_owned();
+    let stops =
+        |count| slurm.wait_for("end of a start", || log().matches("saved; continue with --resume").count() == count);
+    stops(1);
     assert!(log().contains("stopped by the end of its time after step 0 and saved"), "{}", log());
-    slurm.wait_for("third step", || {
-        slurm.run_now(&job);
-        log().contains("step 3/40")
-    });
-    slurm.ask("scancel", &["--signal=USR1", &job]);
+    let signals = [("USR1", 10), ("TERM", 15), ("INT", 2), ("USR2", 12), ("HUP", 1)];
+    for (time, (name, number)) in (1..=times).zip(signals.into_iter().cycle()) {
+        let told = log().matches("\nstep ").count();
+        slurm.wait_for("step", || {
+            slurm.run_now(&job);
+            log().matches("\nstep ").count() > told
+        });
+        slurm.ask("scancel", &[&format!("--signal={name}"), &job]);
+        stops(1 + time);
+        let stopped = log();
+        let stopped = stopped.lines().rfind(|line| line.contains("stopped by ")).expect("it was told");
+        assert!(stopped.starts_with(&format!("stopped by signal {number} after step ")), "{stopped}");
+    }
     slurm.wait_for_success(&job);
-    assert_eq!(slurm.restarts(&job), 2);
     let log = log();
+    assert_eq!(slurm.restarts(&job), 1 + times, "{log}");
     for ranks in ["ranks: 2 on ", "ranks: 3 on ", "ranks: 4 on "] {
         assert!(log.contains(ranks), "{ranks}: {log}");
     }
-    assert!(log.contains("stopped by signal 10 after step ") && log.contains("step 40/40"), "{log}");
     assert!(left(&here.path("run")) == left(&here.path("whole")), "{log}");
+}
+
+#[test]
+fn a_script_that_this_program_wrote_trains_and_goes_on() {
+    if MPICH.job(1, "true").is_none() {
+        return;
+    }
+    let Some(slurm) = Slurm::start() else { return };
+    let here = Workplace::new();
+    let changes = set(&CHANGES);
+    here.ok(&borrowed(&here.train("whole", &changes)));
+
+    let args = here.train("run", &changes);
+    let job = ["--ntasks-per-node", "3", "--time", "30", "--mpi", "pmi2"];
+    let write = |more: &[&str]| {
+        let mut command = slurm.command(env!("CARGO_BIN_EXE_itera"));
+        command.arg("sbatch").args(&args[1..]).args(job).args(more).current_dir(here.path("."));
+        let output = command.output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    write(&[]);
+    let script = fs::read_to_string(here.path("smoke.sbatch")).expect("a script");
+    assert!(script.contains("\nexec srun --mpi=pmi2 "), "this Slurm queues again by exit code: {script}");
+    let told = write(&["--submit", "--", "--output=log"]);
+    let job = told.trim().strip_prefix("Submitted batch job ").unwrap_or_else(|| panic!("{told}"));
+
+    let log = || String::from_utf8_lossy(&fs::read(here.path("log")).unwrap_or_default()).into_owned();
+    slurm.wait_for("third step", || log().contains("step 3/40"));
+    // as when another job takes its place
+    slurm.ask("scancel", &["--signal=TERM", job]);
+    slurm.wait_for_success(job);
+    assert_eq!((slurm.restarts(job), log().matches("stopped by signal 15 after step ").count()), (1, 1), "{}", log());
+    assert!(left(&here.path("run")) == left(&here.path("whole")), "{}", log());
+
+    fs::write(here.path("smoke.sbatch"), "#!/bin/sh\necho mine\n").expect("written");
+    let refused =
+        here.command(&[&["sbatch"], &borrowed(&args)[1..], &["--time", "30"]].concat()).output().expect("it starts");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("smoke.sbatch is there, and no script of this command"), "{said}");
 }

@@ -62,7 +62,7 @@ fn help() {
     held("help", &here.ok(&["--help"]), &[]);
     for command in [
         "train", "eval", "generate", "export", "compress", "compare", "inspect", "model", "data", "doctor", "bench",
-        "logits", "serve",
+        "logits", "sbatch", "serve",
     ] {
         held(&format!("help-{command}"), &here.ok(&[command, "--help"]), &[]);
     }
@@ -100,6 +100,16 @@ fn what_a_model_is() {
         held(name, &here.ok(args), varying);
         held(&format!("{name}-json"), &by_line(&here.ok(&[args, &["--json"]].concat())), varying);
     }
+}
+
+#[test]
+fn what_a_batch_job_is() {
+    let here = Workplace::new();
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/smoke.toml");
+    let args = ["sbatch", "--config", config, "--nodes", "2", "--ntasks-per-node", "4", "--time", "4:00:00"];
+    let more = ["--set", "run.dir=my runs/1", "-o", "-", "--", "--partition=short", "--mail-type=FAIL"];
+    let script = here.command(&[&args[..], &more].concat()).env("PATH", "").output().expect("it starts");
+    held("sbatch", &String::from_utf8_lossy(&script.stdout), &[r"(trains |--config |--chdir=)\S+", r"( {4})/\S+"]);
 }
 
 #[test]
