@@ -33,6 +33,7 @@ mod signals;
 mod slurm;
 mod talk;
 mod train;
+mod watch;
 mod watchdog;
 
 use std::process::ExitCode;

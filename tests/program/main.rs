@@ -25,3 +25,4 @@ mod text;
 #[cfg(target_os = "linux")]
 mod two_hosts;
 mod use_a_model;
+mod watch;

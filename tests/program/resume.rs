@@ -41,6 +41,7 @@ fn an_interrupted_run_ends_with_the_bytes_and_rows_of_an_uninterrupted_one() {
         (1, Signal::INT, Some(130)),
         (2, Signal::TERM, Some(143)),
         (1, Signal::USR1, Some(128 + Signal::USR1.as_raw())),
+        (1, Signal::USR2, Some(128 + Signal::USR2.as_raw())),
         (1, Signal::HUP, Some(129)),
         (4, Signal::KILL, None),
     ];

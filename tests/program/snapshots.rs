@@ -62,7 +62,7 @@ fn help() {
     held("help", &here.ok(&["--help"]), &[]);
     for command in [
         "train", "eval", "generate", "export", "compress", "compare", "inspect", "model", "data", "doctor", "bench",
-        "logits", "sbatch", "serve",
+        "logits", "sbatch", "serve", "watch",
     ] {
         held(&format!("help-{command}"), &here.ok(&[command, "--help"]), &[]);
     }
