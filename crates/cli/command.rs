@@ -48,7 +48,7 @@ pub enum Command {
     Eval(eval::Args),
     /// Continue prompts.
     Generate(generate::Args),
-    /// Answer requests over HTTP, as OpenAI's API does.
+    /// Answer requests over HTTP, in the words of OpenAI, Triton and llama.cpp.
     #[cfg(feature = "serve")]
     Serve(serve::Args),
     /// Write a model as a GGUF file, which llama.cpp runs too, or as a Hugging Face directory.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use itera_checkpoint::{find_model, run_of};
 use itera_runtime::{Activations, OpenOptions};
-use itera_serve::{Address, Loaded, ServeOptions, Server};
+use itera_serve::{Address, FeedbackOptions, Loaded, ServeOptions, Server};
 
 use crate::{
     args::{at_least_one, count},
@@ -18,6 +18,9 @@ use crate::{
     setup, signals,
     talk::say,
 };
+
+/// Bytes of feedback that are kept.
+const FEEDBACK_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -62,6 +65,12 @@ pub struct Args {
     /// Seconds in which open requests are answered after SIGTERM.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = count::<u64>)]
     pub drain: u64,
+    /// Keep what is said of answers (POST /v1/feedback) in this file, a line of JSON each, up to 64 MiB.
+    #[arg(long, value_name = "FILE")]
+    pub feedback: Option<PathBuf>,
+    /// Keep the texts of corrections too, not ratings alone.
+    #[arg(long, requires = "feedback")]
+    pub feedback_texts: bool,
     /// Multiply 8- and 4-bit weights by exact activations instead of activations rounded to 8 bits; slower.
     #[arg(long)]
     pub exact: bool,
@@ -85,6 +94,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
         addresses: args.addresses(),
         texts: args.max_batch,
         queued_texts: args.max_queue,
+        feedback: args.feedback.clone().map(|path| FeedbackOptions {
+            path,
+            most_bytes: FEEDBACK_BYTES,
+            with_texts: args.feedback_texts,
+        }),
         cache_bytes: args.cache.saturating_mul(1 << 20),
         ..ServeOptions::default()
     };

@@ -7,12 +7,12 @@ use axum::{
     extract::Request,
     http::header::CONTENT_ENCODING,
 };
-
 use tokio::task::block_in_place;
 
 use crate::{
     compression::decompressed,
     engine::Engine,
+    feedback::Feedback,
     json::{self, Fields},
     metrics::Metrics,
     refusal::Refusal,
@@ -26,17 +26,29 @@ const LONG: usize = 16 << 10;
 pub(crate) struct App {
     engines: Vec<Engine>,
     metrics: Metrics,
+    feedback: Option<Feedback>,
+    limits: RequestLimits,
+}
+
+/// How much a request may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestLimits {
     /// Bytes that are read of a body.
-    body_bytes: usize,
+    pub body_bytes: usize,
     /// Time in which it must arrive.
-    body_time: Duration,
-    /// Texts that one request may ask for.
-    texts: usize,
+    pub body_time: Duration,
+    /// Texts that it may ask for.
+    pub texts: usize,
 }
 
 impl App {
-    pub fn new(engines: Vec<Engine>, metrics: Metrics, body_bytes: usize, body_time: Duration, texts: usize) -> Self {
-        Self { engines, metrics, body_bytes, body_time, texts }
+    pub fn new(engines: Vec<Engine>, metrics: Metrics, feedback: Option<Feedback>, limits: RequestLimits) -> Self {
+        Self { engines, metrics, feedback, limits }
+    }
+
+    /// What is said of answers, where that is kept.
+    pub fn feedback(&self) -> Option<&Feedback> {
+        self.feedback.as_ref()
     }
 
     pub fn metrics(&self) -> &Metrics {
@@ -49,7 +61,7 @@ impl App {
 
     /// Texts that one request may ask for.
     pub fn texts(&self) -> usize {
-        self.texts
+        self.limits.texts
     }
 
     /// The model that a request names; the only one where it names none.
@@ -84,14 +96,15 @@ impl App {
     /// All of a request's body, decompressed, if it is not too long and does not take too long.
     pub async fn body(&self, request: Request) -> Result<Bytes, Refusal> {
         let (head, body) = request.into_parts();
-        let body = match tokio::time::timeout(self.body_time, to_bytes(body, self.body_bytes)).await {
+        let RequestLimits { body_bytes, body_time, .. } = self.limits;
+        let body = match tokio::time::timeout(body_time, to_bytes(body, body_bytes)).await {
             Ok(Ok(bytes)) => bytes,
-            Ok(Err(_)) => return Err(Refusal::too_large(self.body_bytes)),
+            Ok(Err(_)) => return Err(Refusal::too_large(body_bytes)),
             Err(_) => return Err(Refusal::too_slow()),
         };
         match head.headers.get(CONTENT_ENCODING) {
             None => Ok(body),
-            Some(encoding) => at_leisure(usize::MAX, || decompressed(encoding.as_bytes(), &body, self.body_bytes)),
+            Some(encoding) => at_leisure(usize::MAX, || decompressed(encoding.as_bytes(), &body, body_bytes)),
         }
     }
 }

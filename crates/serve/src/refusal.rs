@@ -74,6 +74,24 @@ impl Refusal {
         Self { code: Some("model_not_found"), param, ..Self::new(StatusCode::NOT_FOUND, kind, message) }
     }
 
+    /// No such answer, or none that is remembered.
+    pub fn no_answer(id: &str) -> Self {
+        let message = format!("there was no answer {id:?}, or it was long ago");
+        Self { param: Some("id".into()), ..Self::new(StatusCode::NOT_FOUND, "invalid_request_error", message) }
+    }
+
+    /// Something was said of this choice before.
+    pub fn said_already() -> Self {
+        let message = "choice: something was said of it already";
+        Self { param: Some("choice".into()), ..Self::new(StatusCode::CONFLICT, "invalid_request_error", message) }
+    }
+
+    /// What was said cannot be kept.
+    pub fn not_kept(why: &str) -> Self {
+        let message = format!("this cannot be kept: {why}");
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "unavailable", message)
+    }
+
     /// Nothing is at this path.
     pub fn no_route(path: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", format!("nothing is served at {path:?}"))

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -17,9 +18,10 @@ use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
     address::Address,
-    app::App,
+    app::{App, RequestLimits},
     engine::{Engine, Size},
     error::{Result, ServeError},
+    feedback::Feedback,
     listen::Listener,
     llama,
     loaded::Loaded,
@@ -53,6 +55,19 @@ pub struct ServeOptions {
     pub body_bytes: usize,
     /// Time in which the head of a request must arrive, and then its body.
     pub request_time: Duration,
+    /// Where to keep what is said of answers; `None` takes nothing in.
+    pub feedback: Option<FeedbackOptions>,
+}
+
+/// A journal of what is said of answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedbackOptions {
+    /// The file that it is, which is made if it is not there.
+    pub path: PathBuf,
+    /// Bytes at which it is full.
+    pub most_bytes: u64,
+    /// Whether texts are taken in too, as corrections are.
+    pub with_texts: bool,
 }
 
 impl Default for ServeOptions {
@@ -65,6 +80,7 @@ impl Default for ServeOptions {
             cache_bytes: 256 << 20,
             body_bytes: 4 << 20,
             request_time: Duration::from_secs(30),
+            feedback: None,
         }
     }
 }
@@ -86,7 +102,7 @@ impl Server {
     /// Serve `models`, each by its name. The steps of all are spread over the rayon pool that the caller finds or makes.
     ///
     /// # Errors
-    /// If nothing can listen at the address, two models have one name, or there is none.
+    /// If nothing can listen at the address, the journal of feedback cannot be opened, two models have one name, or there is none.
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         if models.is_empty() {
             return Err(ServeError::NoModel);
@@ -112,7 +128,14 @@ impl Server {
             engines.push(engine);
             handles.push(handle);
         }
-        let app = Arc::new(App::new(engines, metrics, options.body_bytes, options.request_time, options.queued_texts));
+        let feedback = options.feedback.as_ref();
+        let feedback = feedback.map(|kept| Feedback::open(&kept.path, kept.most_bytes, kept.with_texts)).transpose()?;
+        let limits = RequestLimits {
+            body_bytes: options.body_bytes,
+            body_time: options.request_time,
+            texts: options.queued_texts,
+        };
+        let app = Arc::new(App::new(engines, metrics, feedback, limits));
         let (ending, ended) = watch::channel(false);
         let serve = |listener: Listener| {
             runtime.spawn(listener.serve(router(app.clone()), options.request_time, ended.clone()))
@@ -187,6 +210,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*model}", get(openai::model))
         .route("/v1/completions", post(openai::completions))
         .route("/v1/chat/completions", post(openai::chat))
+        .route("/v1/feedback", post(openai::feedback))
         .route("/completion", post(llama::completion))
         .route("/completions", post(llama::completion))
         .route("/props", get(llama::props))

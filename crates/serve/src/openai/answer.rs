@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     answer::{Head, Usage},
+    app::App,
     engine::Engine,
     events::{Teller, events},
     job::Job,
@@ -65,12 +66,15 @@ struct Answer {
 
 impl Asked<'_> {
     /// Have the texts written.
-    pub async fn answer(self) -> Result<Response, Refusal> {
+    pub async fn answer(self, app: &App) -> Result<Response, Refusal> {
         let Self { engine, form, settings, stream, jobs, echoes } = self;
         let readers = engine.submit(jobs)?;
         let loaded = engine.loaded();
         let object = form.object(settings.is_streamed);
         let head = Head::new(form.prefix(), object, &loaded.name, &loaded.fingerprint);
+        if let Some(feedback) = app.feedback() {
+            feedback.answered(&head, readers.len());
+        }
         let lister = || settings.logprobs.map(|_| Lister::new(engine.shared(), form));
         let mut texts = echoes.into_iter().map(|echo| Text { echo: Some(echo), lister: lister() });
         if settings.is_streamed {
@@ -144,7 +148,10 @@ impl Teller for Chunks {
         let of_text = &mut self.texts[index];
         let echo = of_text.echo.take();
         let is_first = echo.is_some();
-        let text = echo.map_or_else(|| text.clone(), |echo| echo + &text);
+        let text = match echo {
+            Some(echo) if !echo.is_empty() => echo + &text,
+            _ => text,
+        };
         let logprobs = of_text.lister.as_mut().map(|lister| lister.list(tokens));
         let reason = end.and_then(|ended| ended.completion.finish_reason);
         let choice = Choice::piece(self.form, index, text, is_first, logprobs, reason);

@@ -30,7 +30,7 @@ const OWN: [&str; 5] = ["messages", "add_generation_prompt", "bos_token", "eos_t
 
 /// Say what the assistant says.
 pub(crate) async fn chat(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
-    app.read(request, |fields| asked(&app, fields)).await?.answer().await
+    app.read(request, |fields| asked(&app, fields)).await?.answer(&app).await
 }
 
 fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {

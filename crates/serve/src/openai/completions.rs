@@ -26,7 +26,7 @@ const MAX_TOKENS: usize = 16;
 
 /// Continue prompts.
 pub(crate) async fn completions(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
-    app.read(request, |fields| asked(&app, fields)).await?.answer().await
+    app.read(request, |fields| asked(&app, fields)).await?.answer(&app).await
 }
 
 fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {

@@ -11,6 +11,7 @@ mod chat;
 mod choice;
 mod common;
 mod completions;
+mod feedback;
 mod form;
 mod logprobs;
 mod message;
@@ -18,4 +19,5 @@ mod models;
 
 pub(crate) use chat::chat;
 pub(crate) use completions::completions;
+pub(crate) use feedback::feedback;
 pub(crate) use models::{model, models};
