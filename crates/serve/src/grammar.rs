@@ -104,7 +104,7 @@ impl Grammars {
             return Err(format!("longer than {LONGEST} bytes"));
         }
         let mut matcher = Matcher::new(self.0.create_parser(grammar));
-        matcher.compute_mask_or_eos().map_err(|problem| first_line(&problem.to_string()))?;
+        matcher.compute_mask_or_eos().map_err(|problem| what(&problem.to_string()))?;
         Ok(Grammar(Mutex::new(matcher)))
     }
 }
@@ -122,7 +122,10 @@ fn with_whitespace(schema: Value) -> Value {
 }
 
 /// What of a problem a client is told: no trace of where it was found.
-fn first_line(problem: &str) -> String {
+fn what(problem: &str) -> String {
+    if problem.contains("NoExtensionBias") {
+        return "no token of this model can begin such a text".into();
+    }
     problem.lines().next().unwrap_or_default().chars().take(500).collect()
 }
 

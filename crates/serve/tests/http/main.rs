@@ -2,6 +2,7 @@
 
 mod answers;
 mod chat;
+mod hostile;
 mod llama;
 mod protocol;
 mod structured;

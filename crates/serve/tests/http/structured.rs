@@ -1,8 +1,9 @@
 //! Texts that keep to a schema, an expression or a grammar, by a model that has learnt nothing of either.
 
+use itera_serve::ServeOptions;
 use serde_json::{Value, json};
 
-use crate::support::{ask, data, post, with_files};
+use crate::support::{ask, data, post, start, with_files};
 
 fn with(mut request: Value, more: Value) -> Value {
     request.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -175,6 +176,11 @@ fn a_grammar_that_cannot_be_kept_to_is_refused() {
         "response_format",
     );
     refused("/completion", json!({"json_schema": {"type": "nonsense"}}), "json_schema");
+    // a vocabulary without brackets
+    let stories = start(ServeOptions::default());
+    let list = json!({"prompt": "a", "structured_outputs": {"json": {"type": "array"}}});
+    let (status, body, _) = post(&stories, "/v1/completions", &list.to_string());
+    assert!(status == 400 && body.contains("no token of this model can begin such a text"), "{body}");
     // what the grammar wants is excluded: no text, rather than another
     let a = itera_tokenizer::Tokenizer::byte().encode("a")[0];
     let excluded = json!({"structured_outputs": {"regex": "aa"}, "logit_bias": [[a, false]]});
