@@ -75,8 +75,10 @@ pub fn together(watchdog: Duration, work: impl FnOnce(Option<&Team<'_>>) -> Resu
         done => done,
     };
     world.beacon().begin_long("the end");
-    world.finalize()?;
+    world.barrier()?;
     watch.into_iter().for_each(Watch::leave);
+    watchdog::end_without_mpi(done.as_ref().map_or(ExitCode::SUCCESS, |code| *code));
+    world.finalize()?;
     done
 }
 

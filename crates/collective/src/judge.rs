@@ -129,39 +129,36 @@ impl Judge {
             let seen = &collective.filter(|collective| collective.seen.collectives > member.seen.collectives)?.seen;
             Some((seen.doing.clone(), seen.collectives))
         };
-        let fault = |member: &Member| {
-            let silence = now.duration_since(member.heard);
-            let lasts = lasts(member);
-            match member.state {
-                State::Gone => Some(Fault::Gone),
-                State::Fails(code, by) if now > by => Some(Fault::Failed(code)),
-                State::Watched if silence > self.limit => Some(Fault::Silent(silence)),
-                State::Watched if self.knows_all && lasts > self.limit && !member.seen.may_last => {
-                    awaited(member).map(|_| Fault::Late(lasts))
-                }
-                _ => None,
-            }
-        };
         let lost = |member: &Member, fault| {
             let Member { rank, ref host, ref seen, .. } = *member;
-            Lost { rank, host: host.clone(), fault, last: seen.clone(), awaited: awaited(member) }
+            Some(Lost { rank, host: host.clone(), fault, last: seen.clone(), awaited: awaited(member) })
         };
-        if let Some(failing) = self.members.iter().find(|member| matches!(member.state, State::Fails(..))) {
-            return fault(failing).map(|fault| lost(failing, fault));
+        for member in &self.members {
+            if let State::Fails(code, by) = member.state {
+                return if now > by { lost(member, Fault::Failed(code)) } else { None };
+            }
         }
-        if let Some((member, fault)) = self.members.iter().find_map(|member| Some((member, fault(member)?))) {
-            return Some(lost(member, fault));
+        for member in &self.members {
+            let silence = now.duration_since(member.heard);
+            match member.state {
+                State::Gone => return lost(member, Fault::Gone),
+                State::Watched if silence > self.limit => return lost(member, Fault::Silent(silence)),
+                _ => {}
+            }
         }
-        let all_wait = self.knows_all
-            && self.members.iter().all(|member| {
-                let Seen { waits, may_last, collectives, .. } = member.seen;
-                member.state == State::Watched
-                    && waits
-                    && !may_last
-                    && collective.is_some_and(|collective| collectives == collective.seen.collectives)
-            });
-        let shortest = watched().map(lasts).min().filter(|shortest| all_wait && *shortest > self.limit)?;
-        Some(lost(self.members.first()?, Fault::Stuck(shortest)))
+        // others may wait for one that is about to be silent for too long
+        if !self.knows_all || watched().any(|member| now.duration_since(member.heard) > self.limit / 2) {
+            return None;
+        }
+        let is_overdue = |member: &&Member| !member.seen.may_last && lasts(member) > self.limit;
+        let late = watched().filter(is_overdue).filter(|member| awaited(member).is_some());
+        if let Some(member) = late.min_by_key(|member| (member.seen.collectives, member.seen.waits)) {
+            return lost(member, Fault::Late(lasts(member)));
+        }
+        let (collective, all) = (collective?, self.members.len());
+        let waits = |member: &&Member| member.seen.waits && member.seen.collectives == collective.seen.collectives;
+        let is_stuck = watched().filter(waits).filter(is_overdue).count() == all;
+        if is_stuck { lost(collective, Fault::Stuck(watched().map(lasts).min()?)) } else { None }
     }
 }
 
@@ -177,7 +174,8 @@ impl Lost {
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rank, host, fault, last: Seen { doing, collectives, .. }, awaited } = self;
+        let Self { rank, host, fault, last, awaited } = self;
+        let Seen { doing, collectives, .. } = last;
         let seconds = |time: &Duration| format!("{:.1} s", time.as_secs_f64());
         if let Fault::Stuck(time) = fault {
             return write!(
@@ -191,6 +189,7 @@ impl fmt::Display for Lost {
             (Fault::Gone, _) => f.write_str(" is gone")?,
             (Fault::Failed(_), _) => f.write_str(" has failed")?,
             (_, Some((collective, number))) => write!(f, " has not reached {collective} (collective {number})")?,
+            _ if last.waits => write!(f, " has not left {doing} (collective {collectives})")?,
             _ => f.write_str(" is not heard")?,
         }
         match fault {
@@ -284,6 +283,22 @@ mod tests {
         assert_eq!(look(&mut judge, begin, &[0, 1, 2]), Some((11, said.into())));
     }
 
+    /// MPI lets one rank out of a collective before another.
+    #[test]
+    fn who_waits_for_a_rank_that_is_silent_is_not_accused() {
+        let begin = Instant::now();
+        let hang = |heard: &[usize], waits| {
+            let mut judge = judge(begin);
+            judge.see(0, seen("the sum of step 871", 1203, true), begin);
+            judge.see(2, seen("the sum of step 871", 1203, waits), begin);
+            look(&mut judge, begin, heard)
+        };
+        for (heard, waits) in [(&[0, 1][..], true), (&[0, 1], false), (&[0, 1, 2], false)] {
+            let (second, said) = hang(heard, waits).expect("rank 2 is lost");
+            assert!(second == 11 && said.starts_with("rank 2 on h2 has not reached "), "{second} {said}");
+        }
+    }
+
     #[test]
     fn who_knows_of_rank_0_alone_says_only_whether_that_is_heard() {
         let begin = Instant::now();
@@ -293,7 +308,10 @@ mod tests {
         let (second, said) =
             look(&mut waits, begin + 60 * Duration::from_secs(1), &[1, 2]).expect("rank 0 is not heard");
         assert_eq!(second, 10, "it was last heard a second before");
-        assert!(said.starts_with("rank 0 on h1 is not heard; last seen in the sum of step 871 "), "{said}");
+        assert!(
+            said.starts_with("rank 0 on h1 has not left the sum of step 871 (collective 1204); last seen in the sum "),
+            "{said}"
+        );
     }
 
     #[test]
