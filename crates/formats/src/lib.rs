@@ -23,6 +23,7 @@ mod model_file;
 mod packed;
 mod printable;
 mod problem;
+mod stream;
 mod tensors;
 
 pub use error::{FormatError, LlamaCppLimit, Result};
@@ -32,4 +33,6 @@ pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};
 pub use packed::{PackedTensor, TensorLayout, pack_model, packed_kind, rows_and_cols};
 pub use printable::printable;
 pub use problem::{GgufProblem, HeaderProblem, PartsProblem};
+pub use safetensors::Dtype;
+pub use stream::{SafetensorsReader, TensorHead, TensorPlace, safetensors_head};
 pub use tensors::{read_safetensors, write_safetensors};

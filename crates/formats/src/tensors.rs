@@ -106,7 +106,7 @@ pub(crate) fn header_of<'a>(path: &Path, tensors: impl Iterator<Item = Described
             return Err(invalid(HeaderProblem::Twice { tensor: name.into() }));
         }
         let n_bits = shape.iter().try_fold(dtype.bitsize(), |product: usize, &size| product.checked_mul(size));
-        if n_bits != size_bytes.checked_mul(8) {
+        if n_bits.is_none() || n_bits != size_bytes.checked_mul(8) {
             let (tensor, shape) = (name.into(), shape.to_vec());
             return Err(invalid(HeaderProblem::Size { tensor, size_bytes, dtype, shape }));
         }
@@ -198,28 +198,41 @@ pub(crate) fn index<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Vec<Indexed>, &
 
 /// The header, which is found valid, and the bytes behind it, which are as many as it says.
 fn split<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Metadata, &'a [u8])> {
-    refuse_pointer(path, bytes)?;
-    let invalid = |problem: HeaderProblem| FormatError::Header { path: path.to_owned(), problem };
-    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
-        return Err(invalid(HeaderProblem::NoLength { size_bytes: bytes.len() }));
+    let (head, numbers) = bytes.split_at(header_end(path, bytes, bytes.len())?);
+    Ok((read_header(path, head, bytes.len())?, numbers))
+}
+
+/// Where the header ends of a file of `file_bytes`, whose first bytes are these; all of the header is in the file.
+pub(crate) fn header_end(path: &Path, first: &[u8], file_bytes: usize) -> Result<usize> {
+    refuse_pointer(path, first)?;
+    let invalid = |problem| FormatError::Header { path: path.to_owned(), problem };
+    let Some((length, _)) = first.split_first_chunk::<LENGTH_BYTES>() else {
+        return Err(invalid(HeaderProblem::NoLength { size_bytes: file_bytes }));
     };
-    let length = u64::from_le_bytes(*length);
-    let header_len = usize::try_from(length).ok().filter(|&length| length <= MAX_HEADER_BYTES);
-    let Some((header, numbers)) = header_len.and_then(|length| rest.split_at_checked(length)) else {
-        return Err(invalid(HeaderProblem::Cut { said_bytes: length, left_bytes: rest.len() }));
-    };
+    let (length, left_bytes) = (u64::from_le_bytes(*length), file_bytes - LENGTH_BYTES);
+    match usize::try_from(length) {
+        Ok(length) if length <= MAX_HEADER_BYTES.min(left_bytes) => Ok(LENGTH_BYTES + length),
+        _ => Err(invalid(HeaderProblem::Cut { said_bytes: length, left_bytes })),
+    }
+}
+
+/// What the bytes before the numbers say, the header's length among them, of a file of `file_bytes`.
+pub(crate) fn read_header(path: &Path, head: &[u8], file_bytes: usize) -> Result<Metadata> {
+    let invalid = |problem| FormatError::Header { path: path.to_owned(), problem };
+    let header = &head[LENGTH_BYTES..];
     let Header(mut tensors) = serde_json::from_slice(header).map_err(|error| invalid(error.into()))?;
     tensors.sort_by_key(|(_, info)| info.data_offsets);
     // offsets are found to start at 0, to leave no gap, and to agree with dtype and shape
     let metadata = Metadata::new(None, tensors).map_err(|error| invalid(error.into()))?;
-    if metadata.data_len() == numbers.len() {
-        return Ok((metadata, numbers));
+    let n_left = file_bytes - head.len();
+    if metadata.data_len() == n_left {
+        return Ok(metadata);
     }
-    let is_cut = |name: &String| metadata.info(name).is_some_and(|info| info.data_offsets.1 > numbers.len());
+    let is_cut = |name: &String| metadata.info(name).is_some_and(|info| info.data_offsets.1 > n_left);
     Err(FormatError::Length {
         path: path.to_owned(),
-        expected_bytes: (LENGTH_BYTES + header.len()).saturating_add(metadata.data_len()),
-        size_bytes: bytes.len(),
+        expected_bytes: head.len().saturating_add(metadata.data_len()),
+        size_bytes: file_bytes,
         cut_tensor: metadata.offset_keys().into_iter().find(is_cut),
     })
 }

@@ -25,4 +25,5 @@ pub(crate) use model_dir::{CONFIG, in_order, of_model, own_name_and_shape, read_
 pub use model_dir::{HfModel, read_model_dir, write_model_dir};
 pub use packed_dir::{kind_in_dir, packed_dir_size_bytes, write_packed_dir};
 pub(crate) use shards::open_weights;
+pub use shards::{WeightFile, weight_files};
 pub(crate) use stored::{Raw, Stored, raw, stored};

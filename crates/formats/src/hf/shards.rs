@@ -24,27 +24,46 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Longest index that is read: a million tensors.
 const MAX_INDEX_BYTES: u64 = 100 << 20;
 
-/// A file of weights.
-#[derive(Debug)]
-pub(crate) struct Shard {
-    path: PathBuf,
-    file: MappedFile,
+/// A file that holds weights of a directory, not opened yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightFile {
+    /// Where it is.
+    pub path: PathBuf,
     /// The tensors that the index says are in it; `None` without an index.
-    expected: Option<BTreeSet<String>>,
+    pub expected: Option<BTreeSet<String>>,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
+impl WeightFile {
+    /// An error unless the tensors found in it are those that the index says.
+    ///
+    /// # Errors
+    /// [`FormatError::Names`] with the tensors that are missing and those that the index does not know.
+    pub fn check<'a>(&self, found: impl Iterator<Item = &'a str>) -> Result<()> {
+        let Some(expected) = &self.expected else { return Ok(()) };
+        let found: BTreeSet<String> = found.map(str::to_owned).collect();
+        let only_in = |one: &BTreeSet<String>, other| one.difference(other).cloned().collect::<Vec<_>>();
+        let (missing, unexpected) = (only_in(expected, &found), only_in(&found, expected));
+        if missing.is_empty() && unexpected.is_empty() {
+            return Ok(());
+        }
+        Err(FormatError::Names { path: self.path.clone(), missing, unexpected })
+    }
+}
+
+/// A file of weights, mapped.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    about: WeightFile,
+    file: MappedFile,
 }
 
 impl Shard {
-    fn open(path: PathBuf, expected: Option<BTreeSet<String>>) -> Result<Self> {
-        Ok(Self { file: MappedFile::open(&path)?, path, expected })
+    fn open(about: WeightFile) -> Result<Self> {
+        Ok(Self { file: MappedFile::open(&about.path)?, about })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.about.path
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -57,24 +76,31 @@ impl Shard {
 
     /// Its tensors in order of name, found to be those that the index says, and the bytes that they lie in.
     pub(super) fn tensors(&self) -> Result<(Vec<Indexed>, &[u8])> {
-        let (tensors, numbers) = index(&self.path, self.bytes())?;
-        if let Some(expected) = &self.expected {
-            let found: BTreeSet<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
-            let only_in = |one: &BTreeSet<String>, other| one.difference(other).cloned().collect::<Vec<_>>();
-            let (missing, unexpected) = (only_in(expected, &found), only_in(&found, expected));
-            if !missing.is_empty() || !unexpected.is_empty() {
-                return Err(FormatError::Names { path: self.path.clone(), missing, unexpected });
-            }
-        }
+        let (tensors, numbers) = index(self.path(), self.bytes())?;
+        self.about.check(tensors.iter().map(|tensor| tensor.name.as_str()))?;
         Ok((tensors, numbers))
     }
 }
 
-/// The weights of a directory: one file, or those that an index names, which lie beside it.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The files of weights of a directory, mapped.
 pub(crate) fn open_weights(dir: &Path) -> Result<Vec<Shard>> {
+    weight_files(dir)?.into_iter().map(Shard::open).collect()
+}
+
+/// The files of weights of a directory: `model.safetensors`, or those that `model.safetensors.index.json` names, which lie
+/// beside it, in order of name.
+///
+/// # Errors
+/// If the index cannot be read, is too long, or names a file elsewhere.
+pub fn weight_files(dir: &Path) -> Result<Vec<WeightFile>> {
     let (one, index) = (dir.join(WEIGHTS), dir.join(INDEX));
     if one.exists() || !index.exists() {
-        return Ok(vec![Shard::open(one, None)?]);
+        return Ok(vec![WeightFile { path: one, expected: None }]);
     }
     let of_index = in_file(&index);
     let Index { weight_map } =
@@ -90,7 +116,8 @@ pub(crate) fn open_weights(dir: &Path) -> Result<Vec<Shard>> {
     if files.is_empty() {
         return Err(of_index(unsupported("weight_map", None, "the files of the tensors, by name")));
     }
-    files.into_iter().map(|(file, tensors)| Shard::open(dir.join(file), Some(tensors))).collect()
+    let file = |(file, tensors)| WeightFile { path: dir.join::<String>(file), expected: Some(tensors) };
+    Ok(files.into_iter().map(file).collect())
 }
 
 /// Whether a path stays in its directory: it is the name of a file and nothing else.
