@@ -10,10 +10,11 @@
 //! The rounding of each kind is defined here and nowhere else, as llama.cpp's `quantize_row_*_ref` defines it; what a
 //! block stands for is what its `dequantize_row_*` and the `gguf` package say. GGUF lacks E4M3: there, torch and
 //! compressed-tensors say both. `tests/golden/quant` holds all to it. [`quantize_closest`] looks for scales that lose
-//! less, [`quantize_with_feedback`] for codes that make up for each other.
+//! less, [`quantize_with_feedback`] for codes that make up for each other. [`apart`] has the kinds of server formats.
 //!
 //! A [`QuantMatrix`] is a view of rows of blocks that lie in a file; [`matvec`](mod@crate::matvec) multiplies by it.
 
+pub mod apart;
 mod block;
 mod f16;
 mod feedback;

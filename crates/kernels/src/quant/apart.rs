@@ -1,0 +1,180 @@
+//! Kinds of server formats, whose codes and scales lie in tensors of their own: FP8 and NVFP4 as compressed-tensors (0.19)
+//! and llm-compressor compute them, bit for bit.
+//!
+//! ```text
+//! FP8    x [n], scale                 → E4M3(x / scale)                                      a scale a row, block or tensor
+//! NVFP4  x [n], factor of the tensor  → scales [n/16] = E4M3(factor · max|x| / 6), codes [n/2] = E2M1(x · factor / scale)
+//! ```
+//!
+//! Torch computes in the kind that weights are stored in, so quotients are rounded to it before they are rounded again.
+
+use super::{Kind, f16, quantize};
+
+/// Largest number of E4M3.
+pub const E4M3_MAX: f32 = 448.0;
+
+/// Largest number of E2M1.
+pub const E2M1_MAX: f32 = 6.0;
+
+/// Numbers that share a scale in NVFP4.
+pub const NVFP4_GROUP: usize = 16;
+
+/// What stands for the scale of a group of zeros: the least that compressed-tensors writes.
+const LEAST_SCALE: f32 = 0.125;
+
+/// `x` as `kind` stores it: F32, F16 or Bf16, to nearest, ties to even.
+///
+/// # Panics
+/// If `kind` is another.
+pub fn as_stored(kind: Kind, x: f32) -> f32 {
+    match kind {
+        Kind::F32 => x,
+        Kind::F16 => f16::widen(f16::narrow(x)),
+        Kind::Bf16 => half::bf16::from_f32(x).to_f32(),
+        other => panic!("no arithmetic in {}", other.name()),
+    }
+}
+
+/// The scale that makes `largest`, the largest magnitude of some numbers in `kind`, the largest of E4M3; of zeros the distance
+/// from 1 to the next number of `kind`.
+pub fn fp8_scale(kind: Kind, largest: f32) -> f32 {
+    let scale = as_stored(kind, largest / E4M3_MAX);
+    let least = match kind {
+        Kind::F16 => 1.0 / 1024.0,
+        Kind::Bf16 => 1.0 / 128.0,
+        _ => f32::EPSILON,
+    };
+    if scale == 0.0 { least } else { scale }
+}
+
+/// Rounds the quotients of `x`, stored in `kind`, and `scale` to E4M3.
+///
+/// # Panics
+/// If `codes` are not as many as `x`.
+pub fn quantize_fp8(kind: Kind, x: &[f32], scale: f32, codes: &mut [u8]) {
+    let mut quotients = [0.0; 256];
+    assert_eq!(x.len(), codes.len(), "a code a number");
+    for (x, codes) in x.chunks(quotients.len()).zip(codes.chunks_mut(quotients.len())) {
+        let quotients = &mut quotients[..x.len()];
+        for (quotient, x) in quotients.iter_mut().zip(x) {
+            *quotient = as_stored(kind, x / scale);
+        }
+        quantize(Kind::F8E4M3, quotients, codes);
+    }
+}
+
+/// What NVFP4's scales of a tensor are multiplied by, so that the largest is the largest of E4M3: 448 · 6 / `largest`, the largest
+/// magnitude, in the arithmetic of `kind`; 1 for zeros, and where the quotient overflows.
+///
+/// In f16 that would be whenever `largest` is below 0.042, which leaves scales without bits; there it is computed in f32.
+pub fn nvfp4_factor(kind: Kind, largest: f32) -> f32 {
+    let kind = if kind == Kind::F16 { Kind::F32 } else { kind };
+    // torch divides a number by a tensor so
+    let inverse = as_stored(kind, 1.0 / largest.max(f32::MIN_POSITIVE));
+    let factor = as_stored(kind, inverse * (E4M3_MAX * E2M1_MAX));
+    if factor.is_finite() { factor } else { 1.0 }
+}
+
+/// Rounds `x`, stored in `kind`, to NVFP4: two codes a byte, the first in the low nibble, and a scale a group. A number stands for
+/// code · scale / `factor`.
+///
+/// # Panics
+/// If `x` is not whole groups, or there is not a nibble a number and a scale a group.
+pub fn quantize_nvfp4(kind: Kind, x: &[f32], factor: f32, codes: &mut [u8], scales: &mut [u8]) {
+    assert_eq!(
+        (x.len() % NVFP4_GROUP, codes.len(), scales.len()),
+        (0, x.len() / 2, x.len() / NVFP4_GROUP),
+        "whole groups"
+    );
+    let groups = x.as_chunks::<NVFP4_GROUP>().0;
+    for ((x, codes), scale) in groups.iter().zip(codes.as_chunks_mut::<{ NVFP4_GROUP / 2 }>().0).zip(scales) {
+        let largest = x.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
+        let wide = factor * as_stored(kind, largest / E2M1_MAX);
+        let mut code = [0];
+        quantize(Kind::F8E4M3, &[wide], &mut code);
+        let mut rounded = [0.0];
+        super::dequantize(Kind::F8E4M3, &code, &mut rounded);
+        if rounded[0] == 0.0 {
+            rounded[0] = LEAST_SCALE;
+            quantize(Kind::F8E4M3, &rounded, &mut code);
+        }
+        *scale = code[0];
+        let step = rounded[0] / factor;
+        let nibbles = x.map(|x| e2m1(x / step));
+        for (byte, pair) in codes.iter_mut().zip(nibbles.as_chunks::<2>().0) {
+            *byte = pair[0] | pair[1] << 4;
+        }
+    }
+}
+
+/// The E2M1 nearest to `x`, ties to even; what is above 6 becomes 6. A number below 0 keeps its sign, though it become 0.
+#[inline(always)]
+fn e2m1(x: f32) -> u8 {
+    let magnitude = x.abs();
+    let code = u8::from(magnitude > 0.25)
+        + u8::from(magnitude >= 0.75)
+        + u8::from(magnitude > 1.25)
+        + u8::from(magnitude >= 1.75)
+        + u8::from(magnitude > 2.5)
+        + u8::from(magnitude >= 3.5)
+        + u8::from(magnitude > 5.0);
+    code | u8::from(x < 0.0) << 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const E2M1: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+
+    #[test]
+    fn codes_of_four_bits_are_the_nearest_and_even_between_two() {
+        for (code, pair) in (0u8..).zip(E2M1.windows(2)) {
+            let middle = 0.5 * (pair[0] + pair[1]);
+            let even = code + code % 2;
+            for (x, expected) in
+                [(pair[0], code), (middle.next_down(), code), (middle, even), (middle.next_up(), code + 1)]
+            {
+                assert_eq!(e2m1(x), expected, "{x}");
+                if x > 0.0 {
+                    assert_eq!(e2m1(-x), expected | 8, "{x}");
+                }
+            }
+        }
+        assert_eq!([e2m1(7.0), e2m1(f32::INFINITY), e2m1(0.0), e2m1(-0.0)], [7, 7, 0, 0]);
+    }
+
+    #[test]
+    fn the_largest_number_of_a_tensor_is_held_to_the_precision_of_its_scales() {
+        let x: Vec<f32> = (0..64).map(|i| (i as f32 - 31.5) * 0.01).collect();
+        let largest = x.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
+        for kind in [Kind::F32, Kind::Bf16, Kind::F16] {
+            let x: Vec<f32> = x.iter().map(|x| as_stored(kind, *x)).collect();
+            let factor = nvfp4_factor(kind, as_stored(kind, largest));
+            let (mut codes, mut scales) = ([0; 32], [0; 4]);
+            quantize_nvfp4(kind, &x, factor, &mut codes, &mut scales);
+            let mut wide = [0.0; 4];
+            super::super::dequantize(Kind::F8E4M3, &scales, &mut wide);
+            for (i, x) in x.iter().enumerate() {
+                let nibble = codes[i / 2] >> (4 * (i % 2)) & 15;
+                let value = E2M1[usize::from(nibble & 7)] * if nibble < 8 { 1.0 } else { -1.0 };
+                // half a step of the codes where it is widest, and the rounding of the scale
+                let step = wide[i / 16] / factor;
+                assert!((value * step - x).abs() <= 1.07 * step, "{kind:?} {i}: {x} became {}", value * step);
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_have_scales_above_zero() {
+        let (mut codes, mut scales) = ([1; 8], [0]);
+        quantize_nvfp4(Kind::F32, &[0.0; 16], nvfp4_factor(Kind::F32, 0.0), &mut codes, &mut scales);
+        assert_eq!((codes, scales), ([0; 8], [0x20]));
+        assert_eq!(nvfp4_factor(Kind::Bf16, 0.0), 1.0);
+        for kind in [Kind::F32, Kind::Bf16, Kind::F16] {
+            let mut codes = [1; 2];
+            quantize_fp8(kind, &[0.0, -0.0], fp8_scale(kind, 0.0), &mut codes);
+            assert_eq!(codes, [0, 0x80]);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! a Hugging Face directory → the headers of its files of weights and its `config.json`, nothing more.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use itera_files::failed_to;
+use itera_formats::{FormatError, SafetensorsReader, hf::weight_files};
+use serde_json::{Map, Value};
+
+use crate::error::{PtqError, Result};
+
+/// Longest `config.json` that is read.
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
+/// Keys of `config.json` that say that weights are rounded.
+const QUANTIZED_KEYS: [&str; 2] = ["quantization_config", "compression_config"];
+
+/// The file beside `config.json` in which ModelOpt says so.
+pub(crate) const MODELOPT_CONFIG: &str = "hf_quant_config.json";
+
+/// Endings of the names of tensors that only rounded weights have.
+const QUANTIZED_ENDINGS: [&str; 9] = [
+    ".weight_packed",
+    ".weight_scale",
+    ".weight_scale_2",
+    ".weight_scale_inv",
+    ".weight_global_scale",
+    ".weight_zero_point",
+    ".qweight",
+    ".qzeros",
+    ".quant_state.bitsandbytes__nf4",
+];
+
+/// A directory whose headers are read and agree with each other.
+pub(crate) struct Source {
+    pub(crate) dir: PathBuf,
+    /// In order of the names of their files.
+    pub(crate) shards: Vec<SafetensorsReader>,
+    /// Whether there is an index beside several files.
+    pub(crate) has_index: bool,
+    pub(crate) config: Map<String, Value>,
+}
+
+impl Source {
+    pub(crate) fn open(dir: &Path) -> Result<Self> {
+        let config = read_config(dir)?;
+        let quantized = |said: String| PtqError::Quantized { dir: dir.into(), said };
+        if let Some(key) = QUANTIZED_KEYS.iter().find(|key| config.get(**key).is_some_and(|value| !value.is_null())) {
+            return Err(quantized(format!("config.json has `{key}`")));
+        }
+        if dir.join(MODELOPT_CONFIG).exists() {
+            return Err(quantized(format!("{MODELOPT_CONFIG} is there")));
+        }
+        let (mut shards, mut names, mut has_index) = (Vec::new(), BTreeSet::new(), false);
+        for file in weight_files(dir)? {
+            let shard = SafetensorsReader::open(&file.path)?;
+            file.check(shard.tensors().iter().map(|tensor| tensor.name.as_str()))?;
+            has_index |= file.expected.is_some();
+            for tensor in shard.tensors() {
+                if QUANTIZED_ENDINGS.iter().any(|ending| tensor.name.ends_with(ending)) {
+                    return Err(quantized(format!("it has the tensor `{}`", tensor.name)));
+                }
+                if !names.insert(tensor.name.clone()) {
+                    let (path, unexpected) = (file.path.clone(), vec![tensor.name.clone()]);
+                    return Err(FormatError::Names { path, missing: vec![], unexpected }.into());
+                }
+            }
+            shards.push(shard);
+        }
+        Ok(Self { dir: dir.into(), shards, has_index, config })
+    }
+
+    /// The name of the file of a shard.
+    pub(crate) fn file_name(&self, shard: usize) -> String {
+        self.shards[shard].path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+fn read_config(dir: &Path) -> Result<Map<String, Value>> {
+    let path = dir.join("config.json");
+    let absent = || PtqError::NoConfig { dir: dir.into() };
+    let length = match fs::metadata(&path) {
+        Ok(about) => about.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(absent()),
+        Err(error) => return Err(failed_to("read", &path)(error).into()),
+    };
+    if length > MAX_CONFIG_BYTES {
+        return Err(FormatError::TooLarge { path, max_bytes: MAX_CONFIG_BYTES }.into());
+    }
+    let text = fs::read(&path).map_err(failed_to("read", &path))?;
+    match serde_json::from_slice(&text) {
+        Ok(Value::Object(config)) => Ok(config),
+        Ok(_) => Err(absent()),
+        Err(error) => Err(FormatError::File { path, source: Box::new(error.into()) }.into()),
+    }
+}
