@@ -20,7 +20,7 @@ use crate::{
     documents::{DataArgs, Documents, Split},
     eval,
     progress::Progress,
-    report, setup,
+    quantize, report, setup,
     signals::{self, Stopping},
     talk::say,
 };
@@ -33,18 +33,21 @@ Examples:
   itera compress --recipe int4 runs/quickstart              writes runs/quickstart-int4
   itera compress --recipe x50 runs/tiny --effort 4          four times the steps
   itera compress --recipe mine.toml runs/tiny -o out --data valid.txt
+  itera compress --recipe nvfp4 some/model -o out           any model's directory of safetensors, a tensor at a time
+  itera compress --recipe fp8 some/model --dry-run          what stays and why, and every size
 
-A recipe is a TOML file of stages; docs/compression.md describes them. SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGHUP stop at
+A recipe is a TOML file of stages; docs/compression.md describes them. Of a directory that is no run, nvfp4 and fp8 round the
+weights as they are; docs/quantization.md says how. SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGHUP stop at
 the next piece of work, save a stage that trains, and exit with 130, 143, 138, 140 or 129, in a job of Slurm with 75; the
 same command with --resume goes on.")]
 pub struct Args {
-    /// A run, or a checkpoint of one.
+    /// A run, a checkpoint of one, or a directory of any model with config.json and safetensors.
     #[arg(required_unless_present = "list")]
     path: Option<PathBuf>,
     /// A builtin recipe, or the path of a TOML file.
     #[arg(long, value_name = "NAME|FILE", required_unless_present = "list")]
     recipe: Option<String>,
-    /// Directory to write; if not given, RUN-RECIPE beside the run.
+    /// Directory to write; if not given, RUN-RECIPE or DIR-RECIPE beside it.
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -75,6 +78,8 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    foreign: quantize::Options,
 }
 
 /// Steps that an estimate of time is made from, after one that does not count.
@@ -84,6 +89,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let (Some(recipe), Some(path), false) = (&args.recipe, &args.path, args.list) else {
         return list(args.effort, args.json);
     };
+    if quantize::is_foreign(path) {
+        let output = args.output.clone();
+        return args.foreign.run(path, recipe, output, args.dry_run, args.json);
+    }
+    args.foreign.require_none()?;
     let recipe = Recipe::find(recipe)?.with_effort(args.effort);
     args.output.as_deref().map_or(Ok(()), require_unicode)?;
     say!("opening {} …", path.display());

@@ -11,8 +11,9 @@ use itera_collective::{Launcher, MpiError};
 use itera_compress::{CompressError, Misfit, RecipeProblem, StageProblem};
 use itera_config::ConfigError;
 use itera_data::{DataError, HubFault, RecordFault};
-use itera_formats::FormatError;
+use itera_formats::{FormatError, printable};
 use itera_metrics::MetricsError;
+use itera_ptq::PtqError;
 use itera_runtime::RuntimeError;
 #[cfg(feature = "serve")]
 use itera_serve::ServeError;
@@ -53,6 +54,7 @@ pub fn hint(error: &Error) -> Option<String> {
         let data = || cause.downcast_ref().and_then(data);
         let tokenizer = || cause.downcast_ref().and_then(tokenizer);
         let metrics = || cause.downcast_ref().and_then(metrics);
+        let ptq = || cause.downcast_ref().and_then(ptq);
         let mpi = || cause.downcast_ref().and_then(mpi);
         #[cfg(feature = "serve")]
         let serve = || cause.downcast_ref().and_then(serve);
@@ -66,6 +68,7 @@ pub fn hint(error: &Error) -> Option<String> {
             .or_else(data)
             .or_else(tokenizer)
             .or_else(mpi)
+            .or_else(ptq)
             .or_else(serve)
             .or_else(system)
     })
@@ -92,6 +95,21 @@ fn serve(error: &ServeError) -> Option<String> {
         ServeError::SameName { .. } => Some("name one of them: NAME=PATH".into()),
         _ => None,
     }
+}
+
+fn ptq(error: &PtqError) -> Option<String> {
+    Some(match error {
+        PtqError::Format(error) => return format(error),
+        PtqError::Quantized { .. } => "take the directory that it was made of, in f32, f16 or bf16".into(),
+        PtqError::Stacked { tensor, .. } => format!("keep it as it is with --skip '{}'", printable(tensor)),
+        PtqError::NothingToPack { .. } => "--dry-run shows why each stays; --also packs a matrix all the same".into(),
+        PtqError::NoScales => "leave --scales out, or --layout".into(),
+        PtqError::Taken { .. } => "choose another name with -o, or move it away".into(),
+        PtqError::NotFinite { tensor, .. } => {
+            format!("restore it from its source, or keep it as it is with --skip '{}'", printable(tensor))
+        }
+        _ => return None,
+    })
 }
 
 fn mpi(error: &MpiError) -> Option<String> {

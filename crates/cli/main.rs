@@ -23,6 +23,7 @@ mod model;
 mod opened;
 mod output;
 mod progress;
+mod quantize;
 mod ranks;
 mod report;
 mod sbatch;

@@ -13,6 +13,7 @@ mod finite;
 mod generate;
 mod inspect;
 mod parity;
+mod quantize;
 mod ranks;
 mod resume;
 mod serve;

@@ -20,8 +20,8 @@ use crate::{
 
 /// What a matrix is rounded with.
 pub(crate) struct Packer {
-    pub(crate) method: Method,
-    pub(crate) layout: Layout,
+    method: Method,
+    layout: Layout,
     input: Buffers,
     codes: Vec<u8>,
     scales: Vec<u8>,

@@ -129,26 +129,22 @@ impl<'p> Work<'p> {
                 Ok(())
             }
             Item::Pack(matrices) => {
+                let tick = &mut |n_bytes| self.progress.add(n_bytes);
                 for matrix in matrices {
-                    let largest = match self.packer.needs_largest() {
-                        false => 0.0,
-                        true => match matrix.group.and_then(|group| self.largest.get(&group).copied()) {
-                            Some(known) => known,
+                    let mut largest = 0.0;
+                    if self.packer.needs_largest() {
+                        let known = matrix.group.and_then(|group| self.largest.get(&group));
+                        largest = match known {
+                            Some(known) => *known,
                             None => {
-                                let mut most: f32 = 0.0;
-                                for rows in members(shards, matrix) {
-                                    let reader = &mut source.shards[rows.rows.shard];
-                                    let tick = &mut |n| self.progress.add(n);
-                                    most = most.max(self.packer.largest(&rows.rows, reader, tick)?);
-                                }
-                                if let Some(group) = matrix.group {
-                                    self.largest.insert(group, most);
-                                }
-                                most
+                                members(shards, matrix).iter().try_fold(0.0, |most: f32, Matrix { rows, .. }| {
+                                    let reader = &mut source.shards[rows.shard];
+                                    Ok::<_, PtqError>(most.max(self.packer.largest(rows, reader, tick)?))
+                                })?
                             }
-                        },
-                    };
-                    let tick = &mut |n| self.progress.add(n);
+                        };
+                        self.largest.extend(matrix.group.map(|group| (group, largest)));
+                    }
                     self.packer.pack(matrix, largest, &mut source.shards[shard], file, tick)?;
                 }
                 Ok(())

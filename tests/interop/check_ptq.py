@@ -1,0 +1,119 @@
+"""Do compressed-tensors and transformers see in a quantised directory what `itera compress` put there?
+
+    source ── itera compress ─▶ out ─┬→ decompressed by compressed-tensors ─▶ within a step of the source?
+                                     └→ transformers ─▶ logits ─▶ those of the decompressed weights?
+
+    python tests/interop/check_ptq.py target/release/itera
+
+Prints a line a check and exits with 1 if any failed. Needs `pip install llmcompressor==0.14.0.1 transformers torch`.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+import transformers
+from compressed_tensors.compressors.base import BaseCompressor
+from compressed_tensors.quantization import QuantizationScheme
+from llmcompressor import model_free_ptq
+from safetensors.torch import load_file
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "ptq"
+KINDS = {
+    "qwen3": transformers.Qwen3ForCausalLM,
+    "llama": transformers.LlamaForCausalLM,
+    "mixtral": transformers.MixtralForCausalLM,
+    "bert": transformers.BertModel,
+}
+failures = 0
+
+
+def check(what, holds, detail=""):
+    global failures
+    failures += not holds
+    print("ok  " if holds else "FAIL", what, detail, flush=True)
+
+
+def tensors(directory):
+    return {name: tensor for file in sorted(directory.glob("*.safetensors")) for name, tensor in load_file(file).items()}
+
+
+def decompressed(directory):
+    """The weights that a directory stands for, by compressed-tensors."""
+    about = json.loads((directory / "config.json").read_text())["quantization_config"]
+    group = about["config_groups"]["group_0"]
+    scheme = QuantizationScheme.model_validate(group)
+    compressor = BaseCompressor.get_value_from_registry(group["format"])
+    stored, found = tensors(directory), {}
+    for name, tensor in stored.items():
+        module, _, part = name.rpartition(".")
+        if part in ("weight_scale", "weight_global_scale"):
+            continue
+        if f"{module}.weight_scale" in stored and part in ("weight", "weight_packed"):
+            parts = {key.rpartition(".")[2]: value for key, value in stored.items() if key.rpartition(".")[0] == module}
+            found[f"{module}.weight"] = compressor.decompress(parts, scheme)["weight"]
+        else:
+            found[name] = tensor
+    return found
+
+
+def logits(kind, directory, weights=None):
+    model = kind.from_pretrained(directory, dtype=torch.float32)
+    if weights is not None:
+        model.load_state_dict({name: weights[name].float() for name in model.state_dict() if name in weights}, strict=False)
+    model.eval()
+    ids = torch.arange(1, 13).reshape(1, -1)
+    with torch.no_grad():
+        out = model(input_ids=ids)
+    return out.logits if hasattr(out, "logits") else out.last_hidden_state
+
+
+def main(itera):
+    for name, kind in KINDS.items():
+        source = GOLDEN / name / "source"
+        original = tensors(source)
+        for recipe, step in [("fp8", 1 / 16), ("nvfp4", 1 / 3)]:
+            with tempfile.TemporaryDirectory() as directory:
+                out = Path(directory) / "out"
+                run = [itera, "compress", str(source), "--recipe", recipe, "-o", str(out)]
+                subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
+                found = decompressed(out)
+                check(f"{name} {recipe} has the tensors of the source", found.keys() == original.keys())
+                worst = max(
+                    ((found[key].float() - value.float()).abs().max() / value.float().abs().max()).item()
+                    for key, value in original.items()
+                )
+                check(f"{name} {recipe} is near the source", 0 < worst <= step, f"{worst:.4f} of the largest weight")
+                told = (logits(kind, out) - logits(kind, source)).abs().max().item()
+                check(f"{name} {recipe} opens in transformers", 0 < told < 0.2, f"largest difference {told:.4f}")
+    blocks(itera)
+    sys.exit(failures > 0)
+
+
+def blocks(itera):
+    """FP8 in blocks of 128, of a model too large to lie in the repository."""
+    torch.manual_seed(9)
+    sizes = dict(vocab_size=64, hidden_size=128, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1)
+    config = transformers.LlamaConfig(**sizes, head_dim=128, intermediate_size=256, tie_word_embeddings=False)
+    with tempfile.TemporaryDirectory() as directory:
+        source, out, peer = (Path(directory) / part for part in ("source", "out", "peer"))
+        transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(source)
+        kept = ["re:.*embed_tokens", "re:.*lm_head", "re:.*norm"]
+        model_free_ptq(source, peer, "FP8_BLOCK", ignore=kept, device="cpu")
+        run = [itera, "compress", str(source), "--recipe", "fp8", "--scales", "block", "-o", str(out)]
+        subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
+        ours, theirs = tensors(out), tensors(peer)
+        same = ours.keys() == theirs.keys() and all(
+            ours[key].dtype == value.dtype
+            and ours[key].shape == value.shape
+            and torch.equal(ours[key].view(torch.uint8), value.view(torch.uint8))
+            for key, value in theirs.items()
+        )
+        check("llama fp8 in blocks has the bytes of llm-compressor", same, f"{len(theirs)} tensors")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
