@@ -55,6 +55,7 @@ fn what_only_a_run_or_only_another_directory_has_is_refused() {
     assert!(stderr.contains("leave --scales out"), "{stderr}");
     let stderr = here.fails(1, &["compress", "runs/none", "--recipe", "int4", "--skip", "a"]);
     assert!(stderr.contains("--skip is for directories of other models"), "{stderr}");
-    let stderr = here.fails(1, &["compress", &source(), "--recipe", "fp8", "--layout", "modelopt", "--scales", "tensor"]);
+    let stderr =
+        here.fails(1, &["compress", &source(), "--recipe", "fp8", "--layout", "modelopt", "--scales", "tensor"]);
     assert!(stderr.contains("the layout of ModelOpt"), "{stderr}");
 }

@@ -8,7 +8,11 @@
 //!
 //! Torch computes in the kind that weights are stored in, so quotients are rounded to it before they are rounded again.
 
-use super::{Kind, f16, quantize};
+use super::{
+    Kind, f16,
+    float::{e4m3, widen_e4m3},
+};
+use crate::simd::simd;
 
 /// Largest number of E4M3.
 pub const E4M3_MAX: f32 = 448.0;
@@ -50,17 +54,43 @@ pub fn fp8_scale(kind: Kind, largest: f32) -> f32 {
 /// Rounds the quotients of `x`, stored in `kind`, and `scale` to E4M3.
 ///
 /// # Panics
-/// If `codes` are not as many as `x`.
+/// If `codes` are not as many as `x`, or `kind` is none of F32, F16 and Bf16.
 pub fn quantize_fp8(kind: Kind, x: &[f32], scale: f32, codes: &mut [u8]) {
-    let mut quotients = [0.0; 256];
     assert_eq!(x.len(), codes.len(), "a code a number");
+    let mut quotients = [0.0; 256];
     for (x, codes) in x.chunks(quotients.len()).zip(codes.chunks_mut(quotients.len())) {
-        let quotients = &mut quotients[..x.len()];
-        for (quotient, x) in quotients.iter_mut().zip(x) {
-            *quotient = as_stored(kind, x / scale);
-        }
-        quantize(Kind::F8E4M3, quotients, codes);
+        fp8_codes(kind, x, scale, &mut quotients[..x.len()], codes);
     }
+}
+
+simd! {
+    fn fp8_codes<S>(kind: Kind, x: &[f32], scale: f32, quotients: &mut [f32], codes: &mut [u8]) {
+        for (quotient, x) in quotients.iter_mut().zip(x) {
+            *quotient = x / scale;
+        }
+        match kind {
+            Kind::Bf16 => {
+                for quotient in quotients.iter_mut() {
+                    *quotient = as_bf16(*quotient);
+                }
+            }
+            other => {
+                for quotient in quotients.iter_mut() {
+                    *quotient = as_stored(other, *quotient);
+                }
+            }
+        }
+        for (code, quotient) in codes.iter_mut().zip(&*quotients) {
+            *code = e4m3(*quotient);
+        }
+    }
+}
+
+/// [`as_stored`] of what is no NaN.
+#[inline(always)]
+fn as_bf16(x: f32) -> f32 {
+    let bits = x.to_bits();
+    f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
 }
 
 /// What NVFP4's scales of a tensor are multiplied by, so that the largest is the largest of E4M3: 448 · 6 / `largest`, the largest
@@ -86,50 +116,67 @@ pub fn quantize_nvfp4(kind: Kind, x: &[f32], factor: f32, codes: &mut [u8], scal
         (0, x.len() / 2, x.len() / NVFP4_GROUP),
         "whole groups"
     );
-    let groups = x.as_chunks::<NVFP4_GROUP>().0;
-    for ((x, codes), scale) in groups.iter().zip(codes.as_chunks_mut::<{ NVFP4_GROUP / 2 }>().0).zip(scales) {
-        let largest = x.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
-        let wide = factor * as_stored(kind, largest / E2M1_MAX);
-        let mut code = [0];
-        quantize(Kind::F8E4M3, &[wide], &mut code);
-        let mut rounded = [0.0];
-        super::dequantize(Kind::F8E4M3, &code, &mut rounded);
-        if rounded[0] == 0.0 {
-            rounded[0] = LEAST_SCALE;
-            quantize(Kind::F8E4M3, &rounded, &mut code);
-        }
-        *scale = code[0];
-        let step = rounded[0] / factor;
-        let nibbles = x.map(|x| e2m1(x / step));
-        for (byte, pair) in codes.iter_mut().zip(nibbles.as_chunks::<2>().0) {
-            *byte = pair[0] | pair[1] << 4;
+    nvfp4_codes(kind, x, factor, codes, scales);
+}
+
+simd! {
+    fn nvfp4_codes<S>(kind: Kind, x: &[f32], factor: f32, codes: &mut [u8], scales: &mut [u8]) {
+        let groups = x.as_chunks::<NVFP4_GROUP>().0;
+        for ((x, codes), scale) in groups.iter().zip(codes.as_chunks_mut::<{ NVFP4_GROUP / 2 }>().0).zip(scales) {
+            let mut largest = 0.0_f32;
+            for x in x {
+                largest = largest.max(x.abs());
+            }
+            let (code, rounded) = group_scale(factor * as_stored(kind, largest / E2M1_MAX));
+            *scale = code;
+            let step = rounded / factor;
+            let mut nibbles = [0_u32; NVFP4_GROUP];
+            for (nibble, x) in nibbles.iter_mut().zip(x) {
+                *nibble = e2m1(x / step);
+            }
+            for (byte, pair) in codes.iter_mut().zip(nibbles.as_chunks::<2>().0) {
+                *byte = (pair[0] | pair[1] << 4) as u8;
+            }
         }
     }
 }
 
+/// The E4M3 nearest to a scale, and its value.
+#[inline(always)]
+fn group_scale(scale: f32) -> (u8, f32) {
+    let code = match e4m3(scale) {
+        0 => e4m3(LEAST_SCALE),
+        code => code,
+    };
+    let mut value = [0.0];
+    widen_e4m3(&[code], &mut value);
+    (code, value[0])
+}
+
 /// The E2M1 nearest to `x`, ties to even; what is above 6 becomes 6. A number below 0 keeps its sign, though it become 0.
 #[inline(always)]
-fn e2m1(x: f32) -> u8 {
+fn e2m1(x: f32) -> u32 {
     let magnitude = x.abs();
-    let code = u8::from(magnitude > 0.25)
-        + u8::from(magnitude >= 0.75)
-        + u8::from(magnitude > 1.25)
-        + u8::from(magnitude >= 1.75)
-        + u8::from(magnitude > 2.5)
-        + u8::from(magnitude >= 3.5)
-        + u8::from(magnitude > 5.0);
-    code | u8::from(x < 0.0) << 3
+    let code = u32::from(magnitude > 0.25)
+        + u32::from(magnitude >= 0.75)
+        + u32::from(magnitude > 1.25)
+        + u32::from(magnitude >= 1.75)
+        + u32::from(magnitude > 2.5)
+        + u32::from(magnitude >= 3.5)
+        + u32::from(magnitude > 5.0);
+    code | u32::from(x < 0.0) << 3
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::{Level, with_level};
 
     const E2M1: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
 
     #[test]
     fn codes_of_four_bits_are_the_nearest_and_even_between_two() {
-        for (code, pair) in (0u8..).zip(E2M1.windows(2)) {
+        for (code, pair) in (0_u32..).zip(E2M1.windows(2)) {
             let middle = 0.5 * (pair[0] + pair[1]);
             let even = code + code % 2;
             for (x, expected) in
@@ -162,6 +209,26 @@ mod tests {
                 let step = wide[i / 16] / factor;
                 assert!((value * step - x).abs() <= 1.07 * step, "{kind:?} {i}: {x} became {}", value * step);
             }
+        }
+    }
+
+    #[test]
+    fn every_set_of_instructions_gives_the_same_bits() {
+        let x: Vec<f32> = (0..272).map(|i| ((i * 7919) % 1013) as f32 * 1e-4 - 0.05).collect();
+        for kind in [Kind::F32, Kind::Bf16, Kind::F16] {
+            let x: Vec<f32> = x.iter().map(|x| as_stored(kind, *x)).collect();
+            let results = Level::available().into_iter().map(|level| {
+                with_level(level, 1, || {
+                    let (mut codes, mut scales, mut wide) = (vec![0; 136], vec![0; 17], vec![0; 272]);
+                    quantize_nvfp4(kind, &x, 40_000.0, &mut codes, &mut scales);
+                    quantize_fp8(kind, &x, fp8_scale(kind, 0.05), &mut wide);
+                    (codes, scales, wide)
+                })
+            });
+            let results: Vec<_> = results.collect();
+            assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{kind:?}");
+            let expected: Vec<u8> = x.iter().map(|x| e4m3(as_stored(kind, x / fp8_scale(kind, 0.05)))).collect();
+            assert_eq!(results[0].2, expected, "{kind:?}");
         }
     }
 

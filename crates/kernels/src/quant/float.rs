@@ -56,17 +56,20 @@ pub(super) fn narrow_bf16(x: &[f32], bytes: &mut [u8]) {
 
 pub(super) fn narrow_e4m3(x: &[f32], bytes: &mut [u8]) {
     for (&x, byte) in x.iter().zip(bytes) {
-        let magnitude = x.abs().min(E4M3_MAX);
-        let code = if x.is_nan() {
-            0x7f
-        } else if magnitude < 8.0 * E4M3_STEP {
-            // next to 2¹⁴ the steps of f32 are these, and an addition rounds ties to even
-            (magnitude + 16_384.0).to_bits() - 16_384f32.to_bits()
-        } else {
-            let bits = magnitude.to_bits();
-            let nearest = bits + 0x7_ffff + (bits >> 20 & 1);
-            (nearest >> 20) - ((127 - 7) << 3)
-        };
-        *byte = code as u8 | u8::from(x.is_sign_negative()) << 7;
+        *byte = e4m3(x);
     }
+}
+
+/// The E4M3 nearest to `x`, ties to even; the largest for all that is larger.
+#[inline(always)]
+pub(super) fn e4m3(x: f32) -> u8 {
+    let magnitude = x.abs().min(E4M3_MAX);
+    // next to 2¹⁴ the steps of f32 are these, and an addition rounds ties to even
+    let small = (magnitude + 16_384.0).to_bits() - 16_384f32.to_bits();
+    let bits = magnitude.to_bits();
+    let nearest = bits + 0x7_ffff + (bits >> 20 & 1);
+    let normal = (nearest >> 20).wrapping_sub((127 - 7) << 3);
+    let code = if magnitude < 8.0 * E4M3_STEP { small } else { normal };
+    let code = if x.is_nan() { 0x7f } else { code };
+    (code | x.to_bits() >> 31 << 7) as u8
 }
