@@ -23,11 +23,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Of a directory that is no run")]
 pub struct Options {
-    /// Whose names and configuration to write; compressed-tensors if not given.
-    #[arg(long, value_enum)]
+    /// Whose names to write: compressed-tensors (vLLM, transformers, SGLang; if not given) or modelopt (TensorRT-LLM).
+    #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true)]
     layout: Option<LayoutName>,
-    /// How many weights share a scale of fp8; a channel if not given.
-    #[arg(long, value_enum)]
+    /// What shares a scale of fp8: a channel (a row; if not given), a block of 128 × 128, or the tensor.
+    #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true)]
     scales: Option<ScalesName>,
     /// Keep tensors whose name or module matches: --skip '*.layers.0.*' (may be given again).
     #[arg(long, value_name = "PATTERN")]
@@ -39,19 +39,14 @@ pub struct Options {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum LayoutName {
-    /// For vLLM, transformers and SGLang.
     CompressedTensors,
-    /// For TensorRT-LLM and vLLM.
     Modelopt,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ScalesName {
-    /// A row, an output channel.
     Channel,
-    /// 128 rows and 128 columns.
     Block,
-    /// The matrix.
     Tensor,
 }
 
