@@ -1,7 +1,7 @@
 """Do compressed-tensors and transformers see in a quantised directory what `itera compress` put there?
 
     source ── itera compress ─▶ out ─┬→ decompressed by compressed-tensors ─▶ within a step of the source?
-                                     └→ transformers ─▶ logits ─▶ those of the decompressed weights?
+                                     └→ transformers ─▶ logits ─▶ those of the weights that it stands for?
 
     python tests/interop/check_ptq.py target/release/itera
 
@@ -9,6 +9,7 @@ Prints a line a check and exits with 1 if any failed. Needs `pip install llmcomp
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,8 @@ import transformers
 from compressed_tensors.compressors.base import BaseCompressor
 from compressed_tensors.quantization import QuantizationScheme
 from llmcompressor import model_free_ptq
-from safetensors.torch import load_file
+from make_ptq_golden import KEPT
+from safetensors.torch import load_file, save_file
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "ptq"
 KINDS = {
@@ -60,15 +62,19 @@ def decompressed(directory):
     return found
 
 
-def logits(kind, directory, weights=None):
-    model = kind.from_pretrained(directory, dtype=torch.float32)
-    if weights is not None:
-        model.load_state_dict({name: weights[name].float() for name in model.state_dict() if name in weights}, strict=False)
-    model.eval()
-    ids = torch.arange(1, 13).reshape(1, -1)
+def logits(kind, directory, dtype):
+    model = kind.from_pretrained(directory, dtype=dtype).eval()
     with torch.no_grad():
-        out = model(input_ids=ids)
-    return out.logits if hasattr(out, "logits") else out.last_hidden_state
+        out = model(input_ids=torch.arange(1, 13).reshape(1, -1))
+    return (out.logits if hasattr(out, "logits") else out.last_hidden_state).float()
+
+
+def unpacked(directory, source, weights):
+    """A directory of the source's model with these weights."""
+    directory.mkdir()
+    shutil.copy(source / "config.json", directory)
+    save_file({name: weight.contiguous() for name, weight in weights.items()}, directory / "model.safetensors")
+    return directory
 
 
 def main(itera):
@@ -83,12 +89,25 @@ def main(itera):
                 found = decompressed(out)
                 check(f"{name} {recipe} has the tensors of the source", found.keys() == original.keys())
                 worst = max(
-                    ((found[key].float() - value.float()).abs().max() / value.float().abs().max()).item()
+                    ((found[key].float() - value.float()).abs().max() / value.float().abs().max().clamp(1e-9)).item()
                     for key, value in original.items()
                 )
                 check(f"{name} {recipe} is near the source", 0 < worst <= step, f"{worst:.4f} of the largest weight")
-                told = (logits(kind, out) - logits(kind, source)).abs().max().item()
-                check(f"{name} {recipe} opens in transformers", 0 < told < 0.2, f"largest difference {told:.4f}")
+                # compressed-tensors unpacks NVFP4 to bfloat16, whatever the model is in
+                dtype = torch.bfloat16 if recipe == "nvfp4" else "auto"
+                expected = logits(kind, unpacked(Path(directory) / "unpacked", source, found), dtype)
+                cost = (expected - logits(kind, source, dtype)).abs().max().item()
+                found = logits(kind, out, dtype)
+                told = (found - expected).abs().max().item()
+                detail = f"off by {told:.4f}; rounding costs {cost:.4f}"
+                # FP8 rounds activations too
+                holds = told <= max(cost, 0.02)
+                if not holds and recipe == "nvfp4":
+                    # transformers 5.24 passes over the codes of experts in NVFP4, whoever wrote them
+                    peer = Path(directory) / "peer"
+                    model_free_ptq(source, peer, "NVFP4A16", ignore=KEPT[name], device="cpu")
+                    holds, detail = torch.equal(found, logits(kind, peer, dtype)), f"{detail}; so is the peer's"
+                check(f"{name} {recipe} opens in transformers", holds, detail)
     blocks(itera)
     sys.exit(failures > 0)
 
@@ -101,8 +120,7 @@ def blocks(itera):
     with tempfile.TemporaryDirectory() as directory:
         source, out, peer = (Path(directory) / part for part in ("source", "out", "peer"))
         transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(source)
-        kept = ["re:.*embed_tokens", "re:.*lm_head", "re:.*norm"]
-        model_free_ptq(source, peer, "FP8_BLOCK", ignore=kept, device="cpu")
+        model_free_ptq(source, peer, "FP8_BLOCK", ignore=KEPT["llama"], device="cpu")
         run = [itera, "compress", str(source), "--recipe", "fp8", "--scales", "block", "-o", str(out)]
         subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
         ours, theirs = tensors(out), tensors(peer)
