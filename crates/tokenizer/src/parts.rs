@@ -3,7 +3,7 @@
 //! Every tokenizer is built on this one path, whatever it was read from, and the trained one too.
 
 use itera_shape::SpecialIds;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use crate::alphabet::{Letters, letters};
 use crate::encoder::Encoder;
@@ -43,7 +43,7 @@ impl Parts {
         if let Some(id) = specials.iter().find(|id| id.index() >= tokens.len()) {
             return wrong(VocabularyProblem::Special { id: *id, n_tokens: tokens.len() });
         }
-        let mut ids = FxHashMap::default();
+        let mut ids = FxHashMap::with_capacity_and_hasher(tokens.len(), FxBuildHasher);
         for (id, token) in (0..).map(TokenId).zip(tokens.iter().map(as_text)) {
             if let Some(other) = ids.insert(token, id) {
                 return wrong(VocabularyProblem::Alike { token: token.into(), ids: [other, id] });
@@ -59,7 +59,9 @@ impl Parts {
             (Some(_), Some(TokenId(id))) => return Err(TokenizerError::NotSpecial { role: "unk", id }),
             (Some(letter), None) => return Err(TokenizerError::NoByte { letter }),
         };
-        let (mut triples, mut seen, mut joined) = (Vec::new(), FxHashSet::default(), String::new());
+        let n_merges = merges.size_hint().0;
+        let mut seen = FxHashSet::with_capacity_and_hasher(n_merges, FxBuildHasher);
+        let (mut triples, mut joined) = (Vec::with_capacity(n_merges), String::new());
         for parts @ [left, right] in merges {
             joined.clear();
             joined.extend([left, right]);
