@@ -14,11 +14,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use itera_files::failed_to;
+use itera_kernels::quant::Kind;
 use safetensors::{Dtype, tensor::TensorInfo};
 
 use crate::{
     error::Result,
-    tensors::{Described, header_end, header_of, read_header},
+    tensors::{Described, header_end, header_of, kind_of, read_header},
 };
 
 /// A tensor and where it lies in its file.
@@ -32,6 +33,13 @@ pub struct TensorPlace {
     pub shape: Vec<usize>,
     /// Its bytes, from the beginning of the file.
     pub range: Range<u64>,
+}
+
+impl TensorPlace {
+    /// The kind of its numbers; `None` of one that models are not run from.
+    pub fn kind(&self) -> Option<Kind> {
+        kind_of(self.dtype)
+    }
 }
 
 /// A file whose header is read and found valid, as that of [`read_safetensors`](crate::read_safetensors) is.
@@ -135,7 +143,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{FormatError, Kind, read_safetensors, write_safetensors};
+    use crate::{FormatError, read_safetensors, write_safetensors};
 
     fn head(name: &str, dtype: Dtype, shape: &[usize]) -> TensorHead {
         TensorHead { name: name.into(), dtype, shape: shape.into() }

@@ -66,6 +66,11 @@ pub(crate) fn dtype_of(kind: Kind) -> Option<Dtype> {
     DTYPES.into_iter().find(|(known, _)| *known == kind).map(|(_, dtype)| dtype)
 }
 
+/// The kind that files call so; `None` of one that is not read.
+pub(crate) fn kind_of(dtype: Dtype) -> Option<Kind> {
+    DTYPES.into_iter().find(|(_, known)| *known == dtype).map(|(kind, _)| kind)
+}
+
 /// A tensor whose bytes are made already.
 pub(crate) struct Encoded<'a> {
     pub(crate) name: String,
@@ -169,7 +174,7 @@ pub(crate) struct Indexed {
 impl Indexed {
     /// The kind of its numbers; `None` of one that is not read.
     pub(crate) fn known_kind(&self) -> Option<Kind> {
-        DTYPES.into_iter().find(|(_, known)| *known == self.dtype).map(|(kind, _)| kind)
+        kind_of(self.dtype)
     }
 
     /// The kind of its numbers.

@@ -11,7 +11,7 @@ use crate::{
     error::{PtqError, Result},
     fused,
     method::{Layout, Method},
-    rows::{Rows, kind_of},
+    rows::{Rows, wide_kind},
     selection::{Kept, Selection},
     source::{MODELOPT_CONFIG, Source},
 };
@@ -204,7 +204,7 @@ fn choose(
     if place.shape.len() == 3 && stacked.is_none() && is_of_experts(&place.name) && !is_asked {
         return Err(PtqError::Stacked { tensor: place.name.clone(), shape: place.shape.clone() });
     }
-    let (None, Some(kind)) = (&kept, kind_of(place.dtype)) else {
+    let (None, Some(kind)) = (&kept, wide_kind(place)) else {
         return Ok(Err(kept.unwrap_or(Kept::Dtype(place.dtype))));
     };
     let matrix = |part: &TensorPlace| {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use itera_formats::{Dtype, SafetensorsReader};
+use itera_formats::{SafetensorsReader, TensorPlace};
 use itera_kernels::quant::{Kind, dequantize};
 use rayon::prelude::*;
 
@@ -29,14 +29,9 @@ pub(crate) struct Rows {
     pub(crate) first: u64,
 }
 
-/// The kind of numbers that are worked on; `None` of others.
-pub(crate) fn kind_of(dtype: Dtype) -> Option<Kind> {
-    match dtype {
-        Dtype::F32 => Some(Kind::F32),
-        Dtype::F16 => Some(Kind::F16),
-        Dtype::BF16 => Some(Kind::Bf16),
-        _ => None,
-    }
+/// The kind of the numbers of a tensor, if they are worked on: F32, F16 or BF16.
+pub(crate) fn wide_kind(tensor: &TensorPlace) -> Option<Kind> {
+    tensor.kind().filter(|kind| *kind != Kind::F8E4M3)
 }
 
 /// What pieces are read into.

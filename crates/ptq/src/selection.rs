@@ -12,7 +12,7 @@ use itera_kernels::quant::apart::NVFP4_GROUP;
 use crate::{
     error::{PtqError, Result},
     method::Method,
-    rows::MAX_COLS,
+    rows::{MAX_COLS, wide_kind},
 };
 
 /// Why a tensor stays as it is.
@@ -115,7 +115,7 @@ impl Selection {
         if tensor.range.is_empty() {
             return Some(Kept::NoMatrix);
         }
-        if !matches!(tensor.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+        if wide_kind(tensor).is_none() {
             return Some(Kept::Dtype(tensor.dtype));
         }
         if method == Method::Nvfp4 && !cols.is_multiple_of(NVFP4_GROUP) {

@@ -1,17 +1,15 @@
 //! a Hugging Face directory → the headers of its files of weights and its `config.json`, nothing more.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use itera_files::failed_to;
-use itera_formats::{FormatError, SafetensorsReader, hf::weight_files};
+use itera_formats::{
+    FormatError, SafetensorsReader,
+    hf::{read_config_json, weight_files},
+};
 use serde_json::{Map, Value};
 
 use crate::error::{PtqError, Result};
-
-/// Longest `config.json` that is read.
-const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 /// Keys of `config.json` that say that weights are rounded.
 const QUANTIZED_KEYS: [&str; 2] = ["quantization_config", "compression_config"];
@@ -79,19 +77,11 @@ impl Source {
 
 fn read_config(dir: &Path) -> Result<Map<String, Value>> {
     let path = dir.join("config.json");
-    let absent = || PtqError::NoConfig { dir: dir.into() };
-    let length = match fs::metadata(&path) {
-        Ok(about) => about.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(absent()),
-        Err(error) => return Err(failed_to("read", &path)(error).into()),
-    };
-    if length > MAX_CONFIG_BYTES {
-        return Err(FormatError::TooLarge { path, max_bytes: MAX_CONFIG_BYTES }.into());
+    if !path.exists() {
+        return Err(PtqError::NoConfig { dir: dir.into() });
     }
-    let text = fs::read(&path).map_err(failed_to("read", &path))?;
-    match serde_json::from_slice(&text) {
-        Ok(Value::Object(config)) => Ok(config),
-        Ok(_) => Err(absent()),
-        Err(error) => Err(FormatError::File { path, source: Box::new(error.into()) }.into()),
+    match read_config_json(&path)? {
+        Value::Object(config) => Ok(config),
+        _ => Err(PtqError::NoConfig { dir: dir.into() }),
     }
 }

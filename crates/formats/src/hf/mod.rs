@@ -21,8 +21,8 @@ mod stored;
 
 pub(crate) use chat_template::read_chat_template;
 pub use config::{config_json, generation_config_json, parse_config};
-pub(crate) use model_dir::{CONFIG, in_order, of_model, own_name_and_shape, read_config_json};
-pub use model_dir::{HfModel, read_model_dir, write_model_dir};
+pub(crate) use model_dir::{CONFIG, in_order, of_model, own_name_and_shape};
+pub use model_dir::{HfModel, read_config_json, read_model_dir, write_model_dir};
 pub use packed_dir::{kind_in_dir, packed_dir_size_bytes, write_packed_dir};
 pub(crate) use shards::open_weights;
 pub use shards::{WeightFile, weight_files};

@@ -198,6 +198,9 @@ pub(super) fn read_described(dir: &Path) -> Result<Described> {
 }
 
 /// What a `config.json` says, whatever that is.
-pub(crate) fn read_config_json(path: &Path) -> Result<Value> {
+///
+/// # Errors
+/// If it cannot be read, is longer than any of its kind, a pointer of Git LFS, or not JSON.
+pub fn read_config_json(path: &Path) -> Result<Value> {
     read_json(path, MAX_CONFIG_BYTES)
 }
