@@ -3,6 +3,7 @@
 use std::{error::Error, io::IsTerminal, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use itera_checkpoint::CheckpointError;
 use itera_trainer::Event;
 
 use crate::talk::{self, say};
@@ -49,6 +50,12 @@ impl Progress {
                 "warning: {} cannot be locked ({reason}): see to it that no other process trains there",
                 dir.display()
             )),
+            Event::PassedOver { error } => {
+                self.line(&format!("warning: {error}"));
+                if let CheckpointError::Damaged { whole: Some(whole), .. } = error {
+                    self.line(&format!("going on from {}, which is whole", whole.display()));
+                }
+            }
             Event::Saved { path } => {
                 if self.bar.is_none() {
                     self.line(&format!("saved {}", path.display()));

@@ -40,7 +40,7 @@ pub struct Args {
     config: ConfigArgs,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Continue from the run's last checkpoint, or from CHECKPOINT; starts at step 0 if there is none yet.
+    /// Continue from the run's last checkpoint that is whole, or from CHECKPOINT; starts at step 0 if there is none yet.
     #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, conflicts_with = "overwrite")]
     resume: Option<Option<PathBuf>>,
     /// Remove the checkpoints that a run left in its directory, and no other file, and start anew.

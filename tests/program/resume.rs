@@ -233,31 +233,50 @@ fn one_thread_and_two_give_the_same_bytes_and_another_seed_does_not() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_refused_by_name_and_an_older_one_offered() {
+fn a_damaged_checkpoint_is_named_and_the_one_before_it_leads_to_the_same_end() {
     let here = Workplace::new();
     here.ok(&borrowed(&here.train("run", &[])));
-    let whole = sha256(&here.path("run/last/model.safetensors"));
+    let last = here.path("run/last").canonicalize().expect("a checkpoint");
+    let end = sha256(&last.join("model.safetensors"));
     let resume = here.train("run", &["--resume"]);
     let files =
         ["model.safetensors", "config.json", "tokenizer.json", "trainer/optimizer.safetensors", "trainer/state.json"];
     for file in files {
-        let path = here.path("run/last").join(file);
+        let path = last.join(file);
         let bytes = fs::read(&path).expect("a file of the checkpoint");
         let mut flipped = bytes.clone();
         flipped[bytes.len() / 2] ^= 1;
-        for damaged in [&flipped[..], &bytes[..bytes.len() - 1]] {
-            fs::write(&path, damaged).expect("write");
-            let stderr = here.fails(1, &borrowed(&resume));
-            assert!(stderr.contains(file), "{file} is not named: {stderr}");
-            assert!(stderr.contains("--resume run/checkpoints/step-000010"), "no older one offered: {stderr}");
+        for damaged in [Some(&flipped[..]), Some(&bytes[..bytes.len() - 1]), None] {
+            match damaged {
+                Some(damaged) => fs::write(&path, damaged).expect("write"),
+                None => fs::remove_file(&path).expect("removed"),
+            }
+            let named = here.fails(1, &borrowed(&here.train("run", &["--resume", "run/checkpoints/step-000020"])));
+            assert!(named.contains(file), "{file} is not named: {named}");
+            assert!(named.contains("--resume run/checkpoints/step-000010"), "no older one offered: {named}");
+            let resumed = here.run(&borrowed(&resume));
+            let told = String::from_utf8_lossy(&resumed.stderr);
+            assert!(resumed.status.success(), "{file}: {told}");
+            assert!(told.contains(file), "{file} is not named: {told}");
+            assert!(told.contains("going on from run/checkpoints/step-000010"), "{told}");
+            assert_eq!(sha256(&last.join("model.safetensors")), end, "{file}");
         }
-        fs::write(&path, bytes).expect("write");
     }
+}
 
-    let last = here.path("run/last/model.safetensors");
-    fs::write(&last, b"not a model").expect("write");
-    here.ok(&borrowed(&here.train("run", &["--resume", "run/checkpoints/step-000010"])));
-    assert_eq!(sha256(&last), whole, "the older checkpoint leads to the same end");
+#[test]
+fn where_no_checkpoint_is_whole_nothing_starts_anew() {
+    let here = Workplace::new();
+    here.ok(&borrowed(&here.train("run", &["--set", "checkpoint.every_steps=20", "--set", "eval.every_steps=20"])));
+    let seal = here.path("run/last/trainer/state.json");
+    for damaged in [Some("{}"), None] {
+        match damaged {
+            Some(text) => fs::write(&seal, text).expect("written"),
+            None => fs::remove_file(&seal).expect("removed"),
+        }
+        let stderr = here.fails(1, &borrowed(&here.train("run", &["--resume"])));
+        assert!(stderr.contains("state.json is damaged"), "{stderr}");
+    }
 }
 
 #[test]

@@ -68,6 +68,11 @@ pub struct Tensors {
 }
 
 impl<I, S> Checkpoint<I, S> {
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Read the weights, and what the optimizer remembered.
     ///
     /// # Errors
@@ -140,6 +145,25 @@ impl CheckpointStore {
             }
             Err(other) => Err(other),
         }
+    }
+
+    /// Open the newest checkpoint of the run; if that is damaged, the newest that is whole, with what is wrong with the other.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::open`], if none is whole.
+    pub fn open_last<I: DeserializeOwned, S: DeserializeOwned>(
+        &self,
+    ) -> Result<Option<(Checkpoint<I, S>, Option<CheckpointError>)>, CheckpointError> {
+        // one that has lost its seal is in no list, and no less damaged
+        let pointed = target(&self.run_dir, LAST, &[]).map(|step| self.path(step)).filter(|path| path.is_dir());
+        let Some(path) = pointed.or(self.last()?.map(|last| last.path)) else { return Ok(None) };
+        Ok(Some(match self.open(&path) {
+            Err(CheckpointError::Damaged { path, damage, whole: Some(whole) }) => {
+                let opened = self.open(&whole)?;
+                (opened, Some(CheckpointError::Damaged { path, damage, whole: Some(whole) }))
+            }
+            opened => (opened?, None),
+        }))
     }
 
     /// The newest checkpoint of the run: what `last` points to or, without it, the one with the highest step.

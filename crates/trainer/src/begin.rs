@@ -1,8 +1,8 @@
 //! checkpoint, given weights, or a seed → what a run begins with
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use itera_checkpoint::{Checkpoint, CheckpointStore};
+use itera_checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 use itera_model::LanguageModel;
 
 use crate::{
@@ -21,6 +21,8 @@ pub(crate) struct Beginning {
     pub average: Option<Average>,
     /// The state of the checkpoint that the run goes on from.
     pub checkpoint: Option<TrainingState>,
+    /// Why that is not the newest one.
+    pub passed_over: Option<CheckpointError>,
 }
 
 /// Read the checkpoint that `job` asks for; without one, begin with the weights that it gives or with fresh ones.
@@ -32,13 +34,13 @@ pub(crate) fn begin(job: &Job<'_>, identity: &Identity) -> Result<Beginning, Tra
     let decay = Some(train.ema).filter(|decay| *decay > 0.0);
     let from = match &job.resume {
         Resume::No | Resume::Overwrite => None,
-        Resume::Last => store.last()?.map(|last| last.path),
-        Resume::From(path) => Some(path.clone()),
+        Resume::Last => store.open_last()?,
+        Resume::From(path) => Some((store.open(path)?, None)),
     };
-    if let Some(path) = from {
-        let checkpoint: Checkpoint<Identity, TrainingState> = store.open(&path)?;
+    if let Some((checkpoint, passed_over)) = from {
+        let checkpoint: Checkpoint<Identity, TrainingState> = checkpoint;
         if let Some(difference) = checkpoint.identity.difference(identity, checkpoint.state.step) {
-            return Err(refusal(&store, path, checkpoint.state.step, difference)?);
+            return Err(refusal(&store, checkpoint.path(), checkpoint.state.step, difference)?);
         }
         let mut tensors = checkpoint.tensors()?;
         let model = LanguageModel::from_values(config, &device, tensors.weights.into_iter().map(|w| w.data))?;
@@ -46,7 +48,7 @@ pub(crate) fn begin(job: &Job<'_>, identity: &Identity) -> Result<Beginning, Tra
         let optimizer = Optimizer::restore(train, &config.tensors(), &device, saved)?;
         let restore = |decay| Average::restore(decay, &config.tensors(), &device, saved);
         let average = decay.map(restore).transpose()?;
-        return Ok(Beginning { model, optimizer, average, checkpoint: Some(checkpoint.state) });
+        return Ok(Beginning { model, optimizer, average, checkpoint: Some(checkpoint.state), passed_over });
     }
     let model = match job.initial {
         Some(initial) => LanguageModel::from_values(config, &device, initial.iter().map(|weight| weight.data.clone()))?,
@@ -54,11 +56,12 @@ pub(crate) fn begin(job: &Job<'_>, identity: &Identity) -> Result<Beginning, Tra
     };
     let optimizer = Optimizer::new(train, &config.tensors(), &device);
     let average = decay.map(|decay| Average::new(decay, &model));
-    Ok(Beginning { model, optimizer, average, checkpoint: None })
+    Ok(Beginning { model, optimizer, average, checkpoint: None, passed_over: None })
 }
 
 /// Why the checkpoint at `path`, of `step`, cannot be gone on from.
-fn refusal(store: &CheckpointStore, path: PathBuf, step: u64, is: Difference) -> Result<TrainError, TrainError> {
+fn refusal(store: &CheckpointStore, path: &Path, step: u64, is: Difference) -> Result<TrainError, TrainError> {
+    let path = path.to_path_buf();
     Ok(match is {
         Difference::Other { what, difference } => TrainError::Foreign { path, what, difference },
         Difference::PastRates { changes, from_step } => {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use burn::tensor::Device;
-use itera_checkpoint::CheckpointStore;
+use itera_checkpoint::{CheckpointError, CheckpointStore};
 use itera_collective::World;
 use itera_config::Config;
 use itera_data::Dataset;
@@ -28,7 +28,7 @@ pub enum Resume {
     No,
     /// Remove them and start anew.
     Overwrite,
-    /// Continue from the last one; start at step 0 if there is none.
+    /// Continue from the last one, or the last that is whole; start at step 0 if there is none.
     Last,
     /// Continue from this one.
     From(PathBuf),
@@ -140,6 +140,11 @@ pub enum Event<'a> {
         dir: &'a Path,
         /// What the system said.
         reason: &'a std::io::Error,
+    },
+    /// The newest checkpoint is damaged: the run goes on from the newest that is whole.
+    PassedOver {
+        /// [`CheckpointError::Damaged`], which names that one too.
+        error: &'a CheckpointError,
     },
     /// A checkpoint was published here.
     Saved {

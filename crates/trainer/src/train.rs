@@ -72,9 +72,12 @@ impl<'a> Run<'a> {
             on_event(Event::Unlocked { dir, reason });
         }
         let beginning = begin(&job, &identity)?;
+        if let Some(error) = &beginning.passed_over {
+            on_event(Event::PassedOver { error });
+        }
         // and every rank has read its checkpoint before rank 0 removes any
         agree(&ranks, config, &identity, &beginning)?;
-        let Beginning { model, optimizer, average, checkpoint } = beginning;
+        let Beginning { model, optimizer, average, checkpoint, .. } = beginning;
         let saved_step = checkpoint.as_ref().map(|state| state.step);
         let progress = Progress::new(config, checkpoint);
         let record = |dir: RunDir| dir.record(config, &data.tokenizer, identity, &progress.state, saved_step.is_some());
