@@ -4,7 +4,7 @@ use std::{error::Error, io::IsTerminal, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use itera_checkpoint::CheckpointError;
-use itera_trainer::Event;
+use itera_trainer::{Event, Slow};
 
 use crate::talk::{self, say};
 
@@ -13,11 +13,18 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     steps: u64,
     val_bpb: Option<f64>,
+    /// That of each rank, where there are several.
+    hosts: Vec<String>,
 }
 
 impl Progress {
     pub fn new() -> Self {
-        Self { bar: None, steps: 0, val_bpb: None }
+        Self { bar: None, steps: 0, val_bpb: None, hosts: vec![] }
+    }
+
+    /// One that knows the host of each rank.
+    pub fn on(hosts: Vec<String>) -> Self {
+        Self { hosts, ..Self::new() }
     }
 
     pub fn show(&mut self, event: Event<'_>) {
@@ -50,6 +57,14 @@ impl Progress {
                 "warning: {} cannot be locked ({reason}): see to it that no other process trains there",
                 dir.display()
             )),
+            Event::Slow { step, slow: Slow { rank, takes, others, phase } } => {
+                let host = self.hosts.get(rank).map_or(String::new(), |host| format!(" on {host}"));
+                let ratio = takes.as_secs_f64() / others.as_secs_f64();
+                self.line(&format!(
+                    "step {step}: rank {rank}{host} is slow: a micro-batch takes it {takes:.0?}, {ratio:.1} times as long as \
+                     the others ({others:.0?}), most of that in {phase}"
+                ));
+            }
             Event::PassedOver { error } => {
                 self.line(&format!("warning: {error}"));
                 if let CheckpointError::Damaged { whole: Some(whole), .. } = error {

@@ -137,6 +137,11 @@ impl<'a> Team<'a> {
         self.world
     }
 
+    /// The host of each rank.
+    pub fn hosts(&self) -> Vec<String> {
+        self.places.iter().map(|place| place.host.clone()).collect()
+    }
+
     /// Whether this rank speaks and writes for all.
     pub fn is_first(&self) -> bool {
         self.world.rank() == 0

@@ -126,7 +126,7 @@ fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
     if is_first {
         stop = with_end_of_job(stop, stop_before);
     }
-    let mut progress = Progress::new();
+    let mut progress = Progress::on(team.map_or(vec![], Team::hosts));
     let job = Job { resume, stop, world: team.map(Team::world), ..Job::new(&config, &data, &device) };
     let outcome = train(job, &mut |event| progress.show(event));
     progress.finish();

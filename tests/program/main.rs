@@ -16,6 +16,8 @@ mod parity;
 mod quantize;
 mod ranks;
 mod resume;
+#[cfg(target_os = "linux")]
+mod saves;
 mod serve;
 #[cfg(unix)]
 mod slurm;

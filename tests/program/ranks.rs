@@ -4,12 +4,15 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Output, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
 };
 
 use itera_testkit::{MPIS, Mpi};
 use rustix::process::{Signal, kill_process};
 
-use crate::support::{Workplace, borrowed, metrics, sha256};
+use crate::support::{Workplace, borrowed, metrics, set, sha256};
 
 /// Five micro-batches, which four ranks share unevenly; averages, dropout, validations; a row a step.
 const CHANGES: [&str; 10] = [
@@ -93,6 +96,58 @@ fn a_run_stops_on_three_processes_and_goes_on_on_two() {
         let mut second = job(&here, &mpi, 2, &resume).expect("it was there");
         lines(&second.output().expect("it starts"), 0);
         assert_eq!(left(&here.path("cut")), left(&here.path("whole")), "{}", mpi.name);
+    }
+}
+
+#[test]
+fn replicas_are_shared_by_any_number_of_processes_and_resume_where_they_are_apart() {
+    let here = Workplace::new();
+    // saved at 2, 4 … of rounds of three steps
+    let apart = set(&["train.replicas=3", "train.sync_every=3", "train.ema=0", "checkpoint.keep_last=9"]);
+    let run = |name: &str, more: &[&str]| changes(name, &here, &[&apart[..], more].concat());
+    here.ok(&borrowed(&run("alone", &[])));
+    let expected = left(&here.path("alone"));
+    for (mpi, size) in MPIS.into_iter().flat_map(|mpi| [2, 3, 4].map(|size| (mpi, size))) {
+        let name = format!("{} {size}", mpi.name);
+        let Some(mut whole) = job(&here, &mpi, size, &run(&name, &[])) else { continue };
+        lines(&whole.output().expect("it starts"), 0);
+        assert_eq!(left(&here.path(&name)), expected, "{size} processes of {}", mpi.name);
+        let apart = format!("{name}/checkpoints/step-000004");
+        let mut rest = job(&here, &mpi, 5 - size, &run(&name, &["--resume", &apart])).expect("it was there");
+        lines(&rest.output().expect("it starts"), 0);
+        assert_eq!(left(&here.path(&name)), expected, "{} processes of {} go on", 5 - size, mpi.name);
+    }
+}
+
+#[test]
+fn a_rank_that_is_slow_is_named() {
+    let here = Workplace::new();
+    for mpi in MPIS {
+        let args = changes("run", &here, &["--overwrite", "--set", "train.steps=3000", "--threads", "1"]);
+        let Some(mut job) = job(&here, &mpi, 3, &args) else { continue };
+        let mut child = job.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
+        let mut told = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        told.find(|line| line.starts_with("step 2/")).expect("a second step");
+        let slow = here.rank(1).expect("it runs");
+        let done = AtomicBool::new(false);
+        let named = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for (signal, ms) in [(Signal::STOP, 40), (Signal::CONT, 4)] {
+                        kill_process(slow, signal).expect("it is there");
+                        thread::sleep(Duration::from_millis(ms));
+                    }
+                }
+            });
+            let named = told.find(|line| line.contains("is slow"));
+            done.store(true, Ordering::Relaxed);
+            named
+        });
+        let named = named.expect("it is named");
+        assert!(named.contains(": rank 1 on ") && named.contains("times as long as the others"), "{named}");
+        kill_process(slow, Signal::TERM).expect("it is there");
+        told.for_each(drop);
+        assert_eq!(child.wait().expect("it ends").code(), Some(143));
     }
 }
 

@@ -280,6 +280,19 @@ fn where_no_checkpoint_is_whole_nothing_starts_anew() {
 }
 
 #[test]
+fn checkpoints_by_way_of_a_disk_of_the_host_are_those_of_a_run_without() {
+    let here = Workplace::new();
+    for (run, local) in [("direct", ""), ("copied", "near")] {
+        here.ok(&borrowed(&here.train(run, &["--set", &format!("checkpoint.local_dir={local}")])));
+    }
+    for file in ["model.safetensors", "trainer/optimizer.safetensors"] {
+        let hash = |run| sha256(&here.path(run).join("last").join(file));
+        assert_eq!(hash("copied"), hash("direct"));
+    }
+    assert_eq!(fs::read_dir(here.path("near")).expect("it was used").count(), 0);
+}
+
+#[test]
 fn a_checkpoint_of_another_run_is_refused() {
     let here = Workplace::new();
     here.ok(&borrowed(&here.train("run", &[])));

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process,
 };
 
 use itera_files::{STAGING_ENDINGS, failed_to, publish_dir, sync_dir};
@@ -101,24 +102,42 @@ pub struct Found {
 #[derive(Clone, Debug)]
 pub struct CheckpointStore {
     run_dir: PathBuf,
+    /// Where checkpoints are written before they are copied into the run.
+    local_dir: Option<PathBuf>,
 }
 
 impl CheckpointStore {
     /// The checkpoints under `run_dir`, which need not exist yet.
     pub fn new(run_dir: &Path) -> Self {
-        Self { run_dir: run_dir.into() }
+        Self { run_dir: run_dir.into(), local_dir: None }
+    }
+
+    /// The same checkpoints, each of which is written in `local_dir` first, on a disk that is near, then copied, and read back
+    /// before it is published: a file system that many share is asked for nothing but whole files, one after the other.
+    #[must_use]
+    pub fn by_way_of(self, local_dir: &Path) -> Self {
+        Self { local_dir: Some(local_dir.into()), ..self }
     }
 
     /// Publish a checkpoint and return its directory. What has its name and is not a checkpoint alone is given another.
     ///
     /// # Errors
-    /// A full disk or any other failure to write; what was there before stays.
+    /// A full disk or any other failure to write; what was there before stays. [`CheckpointError::Damaged`] if a copy reads back
+    /// as something else.
     pub fn save(&self, snapshot: &Snapshot<'_, impl Serialize, impl Serialize>) -> Result<PathBuf, CheckpointError> {
         let parent = self.dir();
         fs::create_dir_all(&parent).map_err(failed_to("create", &parent))?;
         let path = self.path(snapshot.step);
         set_aside(&path)?;
-        publish_dir(&path, |dir| write(dir, snapshot))?;
+        let Some(local_dir) = &self.local_dir else {
+            publish_dir(&path, |dir| write(dir, snapshot))?;
+            return Ok(path);
+        };
+        let local = local_dir.join(format!(".itera-{}-{}", process::id(), name(snapshot.step)));
+        let copied = write(&local, snapshot).and_then(|()| publish_dir(&path, |dir| verify::copy(&local, dir)));
+        let removed = remove_checkpoint(&local);
+        copied?;
+        removed?;
         Ok(path)
     }
 

@@ -7,8 +7,11 @@ use std::{
 };
 
 use crate::error::{CheckpointError, Damage};
-use itera_files::{FileError, Sha256Digest, failed_to, write_atomic};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use itera_files::{FileError, Sha256Digest, failed_to, sync_dir, write_atomic};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 /// Where a checkpoint keeps what only a trainer reads.
 pub(crate) const TRAINER_DIR: &str = "trainer";
@@ -46,6 +49,20 @@ pub(crate) fn seal(dir: &Path, identity: &impl Serialize, state: &impl Serialize
     let body = to_json(&Body { files, identity, state });
     let text = to_json(&StateFile { body_sha256: Sha256Digest::of(body.as_bytes()).to_string(), body });
     write_atomic(&dir.join(STATE_FILE), text.as_bytes())
+}
+
+/// Copy the sealed checkpoint in `from` into the empty directory `to`, durably, and check every byte of the copy.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), CheckpointError> {
+    let trainer = to.join(TRAINER_DIR);
+    fs::create_dir_all(&trainer).map_err(failed_to("create", &trainer))?;
+    for name in file_names(from)?.iter().map(String::as_str).chain([STATE_FILE]) {
+        let path = to.join(name);
+        fs::copy(from.join(name), &path).map_err(failed_to("copy", &path))?;
+        File::open(&path).and_then(|file| file.sync_all()).map_err(failed_to("sync", &path))?;
+    }
+    sync_dir(&trainer)?;
+    verify::<IgnoredAny, IgnoredAny>(to)?;
+    Ok(())
 }
 
 /// Check every byte of the checkpoint in `dir` and return what it is sealed with.

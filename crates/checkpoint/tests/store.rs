@@ -1,6 +1,9 @@
 //! A store after every way in which a save can end.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use itera_checkpoint::{CheckpointError, CheckpointStore, Snapshot, find_model, run_of};
 use itera_fixtures::{borrowed, noise, smallest};
@@ -33,6 +36,15 @@ impl Run {
     }
 
     fn save_with(&self, step: u64, state: &impl serde::Serialize) {
+        self.save_in(&self.store(), step, state).expect("saved");
+    }
+
+    fn save_in(
+        &self,
+        store: &CheckpointStore,
+        step: u64,
+        state: &impl serde::Serialize,
+    ) -> Result<PathBuf, CheckpointError> {
         let weights = borrowed(&self.weights);
         let snapshot = Snapshot {
             step,
@@ -45,7 +57,7 @@ impl Run {
             identity: &"this run",
             state,
         };
-        self.store().save(&snapshot).expect("saved");
+        store.save(&snapshot)
     }
 
     fn load(&self, path: &Path) -> Result<String, CheckpointError> {
@@ -290,4 +302,27 @@ fn what_others_wrote_is_neither_listed_nor_removed_nor_replaced() {
     let stay = foreign.iter().filter(|file| !file.starts_with("step-000001") && !file.starts_with("step-000004"));
     assert!(stay.into_iter().all(|file| there(file)));
     assert!(there("step-000001.kept/notes.txt"));
+}
+
+#[test]
+fn a_checkpoint_comes_by_way_of_another_disk_as_it_was_written_there() {
+    let (run, direct) = (Run::new(), Run::new());
+    direct.save(1, "one");
+    let near = tempfile::tempdir().expect("a directory");
+    let local = near.path().join("not/made/yet");
+    let store = run.store().by_way_of(&local);
+    let path = run.save_in(&store, 1, &"one").expect("saved");
+    let files =
+        ["model.safetensors", "config.json", "tokenizer.json", "trainer/optimizer.safetensors", "trainer/state.json"];
+    for file in files {
+        let bytes = |run: &Run| fs::read(run.dir.path().join("checkpoints/step-000001").join(file)).expect(file);
+        assert_eq!(bytes(&run), bytes(&direct), "{file}");
+    }
+    assert_eq!(run.load(&path).expect("whole"), "one");
+    assert_eq!(fs::read_dir(&local).expect("made").count(), 0, "nothing stays there");
+
+    let file = near.path().join("file");
+    fs::write(&file, "no directory").expect("written");
+    run.save_in(&run.store().by_way_of(&file), 1, &"another").expect_err("nowhere to write");
+    assert_eq!(run.load(&path).expect("what was there"), "one");
 }

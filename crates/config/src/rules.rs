@@ -38,7 +38,7 @@ impl Config {
         data(&mut checks, &self.data);
         tokenizer(&mut checks, self);
         train(&mut checks, &self.train, &self.model);
-        eval(&mut checks, &self.eval);
+        eval(&mut checks, &self.eval, self.train.sync_every);
         checkpoint(&mut checks, &self.checkpoint);
         log(&mut checks, &self.log);
         let problems: Vec<Problem> = checks.finish().into_iter().map(Problem::from).collect();
@@ -138,10 +138,33 @@ fn train(checks: &mut Checks, c: &TrainConfig, model: &ModelConfig) {
     checks.number("train.load_balance_coef", c.load_balance_coef, 0.0..);
     checks.number("train.z_loss_coef", c.z_loss_coef, 0.0..);
     checks.count("train.max_skipped_steps", c.max_skipped_steps, 1..=MAX_COUNT);
+    replicas(checks, c);
 }
 
-fn eval(checks: &mut Checks, c: &EvalConfig) {
+fn replicas(checks: &mut Checks, c: &TrainConfig) {
+    let most = c.grad_accum_steps as u64;
+    let rule = format!("be at least 1, and at most train.grad_accum_steps ({most})");
+    checks.rule((1..=most).contains(&c.replicas), "train.replicas", c.replicas, rule, Some(most.to_string()));
+    checks.count("train.sync_every", c.sync_every, 1..=MAX_COUNT);
+    let (is_apart, rule) = (c.replicas > 1, "be 1 where train.replicas is 1");
+    checks.rule(is_apart || c.sync_every <= 1, "train.sync_every", c.sync_every, rule, Some("1".into()));
+    meets(checks, "train.steps", c.steps, c.sync_every);
+    checks.number("train.outer_lr", c.outer_lr, POSITIVE);
+    checks.number("train.outer_momentum", c.outer_momentum, 0.0..1.0);
+    let rule = "be 0 where train.replicas is above 1";
+    checks.rule(c.ema == 0.0 || !is_apart, "train.ema", c.ema, rule, Some("0.0".into()));
+}
+
+/// Whether replicas meet after that many steps.
+fn meets(checks: &mut Checks, key: &str, steps: u64, sync_every: u64) {
+    let rule = format!("be a multiple of train.sync_every ({sync_every})");
+    let nearest = steps.checked_next_multiple_of(sync_every).map(|steps| steps.to_string());
+    checks.rule(sync_every == 0 || steps.is_multiple_of(sync_every), key, steps, rule, nearest);
+}
+
+fn eval(checks: &mut Checks, c: &EvalConfig, sync_every: u64) {
     checks.count("eval.every_steps", c.every_steps, 1..=MAX_COUNT);
+    meets(checks, "eval.every_steps", c.every_steps, sync_every);
     checks.count("eval.tokens", c.tokens as u64, 0..=MAX_COUNT);
     checks.count("eval.patience", c.patience, 0..=MAX_COUNT);
     checks.number("eval.min_delta", c.min_delta, 0.0..);

@@ -126,6 +126,14 @@ pub struct TrainConfig {
     pub weight_decay_end_ratio: f64,
     /// Memory of the moving average of the weights, which is what is validated and published; 0 for none.
     pub ema: f64,
+    /// Models that learn apart, each from its share of the micro-batches of a step; 1 for the model itself.
+    pub replicas: u64,
+    /// Steps that replicas make before they meet; 1 without replicas.
+    pub sync_every: u64,
+    /// Learning rate of the step that the model takes when replicas meet.
+    pub outer_lr: f64,
+    /// Nesterov momentum of that step.
+    pub outer_momentum: f64,
     /// Largest global norm of the gradient; 0 does not clip.
     pub grad_clip_norm: f64,
     /// Weight of the load-balancing loss.
@@ -162,6 +170,10 @@ impl Default for TrainConfig {
             weight_decay: WeightDecay::Value(0.1),
             weight_decay_end_ratio: 1.0,
             ema: 0.0,
+            replicas: 1,
+            sync_every: 1,
+            outer_lr: 0.7,
+            outer_momentum: 0.9,
             grad_clip_norm: 1.0,
             load_balance_coef: 0.01,
             z_loss_coef: 0.001,
@@ -223,11 +235,13 @@ pub struct CheckpointConfig {
     pub keep_last: usize,
     /// Best checkpoints (lowest `val_bpb`) kept beside them.
     pub keep_best: usize,
+    /// Directory, on a disk of the host, where a checkpoint is written before it is copied into the run; none if empty.
+    pub local_dir: String,
 }
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { every_steps: 100, keep_last: 2, keep_best: 1 }
+        Self { every_steps: 100, keep_last: 2, keep_best: 1, local_dir: String::new() }
     }
 }
 

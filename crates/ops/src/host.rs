@@ -24,6 +24,12 @@ pub fn host_values(tensor: &Tensor<1>) -> HostValues {
     dispatch!(&tensor => host_values(tensor))
 }
 
+impl From<Vec<f32>> for HostValues {
+    fn from(values: Vec<f32>) -> Self {
+        Self(Held::Copied(values))
+    }
+}
+
 impl Deref for HostValues {
     type Target = [f32];
 

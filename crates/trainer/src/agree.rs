@@ -1,6 +1,6 @@
 //! program, configuration, data, weights of each rank → that all have the same
 
-use itera_config::{Config, DataConfig, RunConfig};
+use itera_config::{CheckpointConfig, Config, DataConfig, RunConfig};
 use itera_files::Sha256Digest;
 use itera_model::parameters::weights;
 use itera_ops::host_values;
@@ -10,6 +10,7 @@ use crate::{
     begin::Beginning,
     error::TrainError,
     identity::{Identity, changed_lines},
+    learner::Optimizers,
     ranks::Ranks,
     words,
 };
@@ -67,16 +68,24 @@ fn shared(config: &Config) -> Config {
     let RunConfig { dir, threads, .. } = RunConfig::default();
     (config.run.dir, config.run.threads) = (dir, threads);
     config.data.cache_dir = DataConfig::default().cache_dir;
+    config.checkpoint.local_dir = CheckpointConfig::default().local_dir;
     config
 }
 
-/// sha256 of the weights, of what the optimizer remembers of them, and of their average.
+/// sha256 of what all ranks have alike: the weights, their average, and what is remembered of them, but for what replicas do.
 fn fingerprint(Beginning { model, optimizer, average, .. }: &Beginning) -> String {
     let mut bytes = vec![];
     let average = average.iter().flat_map(Average::weights);
     for tensor in weights(model).iter().chain(average) {
         words::extend(&mut bytes, &host_values(tensor));
     }
-    optimizer.remembered().iter().for_each(|tensor| words::extend(&mut bytes, &tensor.values));
+    match optimizer {
+        Optimizers::Of(optimizer) => {
+            optimizer.remembered().iter().for_each(|tensor| words::extend(&mut bytes, &tensor.values));
+        }
+        Optimizers::Replicas(replicas) => {
+            replicas.velocity().iter().for_each(|velocity| words::extend(&mut bytes, &host_values(velocity)));
+        }
+    }
     format!("sha256 {}", Sha256Digest::of(&bytes))
 }

@@ -10,14 +10,17 @@ use crate::{
     error::TrainError,
     identity::{Difference, Identity},
     job::{Job, Resume},
+    learner::Optimizers,
     optimizer::Optimizer,
+    ranks::Ranks,
+    replicas::{Replicas, is_together},
     state::TrainingState,
 };
 
 /// What a run begins with.
 pub(crate) struct Beginning {
     pub model: LanguageModel,
-    pub optimizer: Optimizer,
+    pub optimizer: Optimizers<LanguageModel>,
     pub average: Option<Average>,
     /// The state of the checkpoint that the run goes on from.
     pub checkpoint: Option<TrainingState>,
@@ -26,12 +29,14 @@ pub(crate) struct Beginning {
 }
 
 /// Read the checkpoint that `job` asks for; without one, begin with the weights that it gives or with fresh ones.
-pub(crate) fn begin(job: &Job<'_>, identity: &Identity) -> Result<Beginning, TrainError> {
+pub(crate) fn begin(job: &Job<'_>, identity: &Identity, ranks: &Ranks<'_>) -> Result<Beginning, TrainError> {
     let store = CheckpointStore::new(Path::new(&job.config.run.dir));
     let config = &job.config.model;
+    let table = &config.tensors();
     let device = job.device.clone().autodiff();
     let train = &job.config.train;
     let decay = Some(train.ema).filter(|decay| *decay > 0.0);
+    let replicas = (train.replicas > 1).then(|| ranks.share(ranks.rank(), train.replicas));
     let from = match &job.resume {
         Resume::No | Resume::Overwrite => None,
         Resume::Last => store.open_last()?,
@@ -45,8 +50,14 @@ pub(crate) fn begin(job: &Job<'_>, identity: &Identity) -> Result<Beginning, Tra
         let mut tensors = checkpoint.tensors()?;
         let model = LanguageModel::from_values(config, &device, tensors.weights.into_iter().map(|w| w.data))?;
         let saved = &mut tensors.optimizer;
-        let optimizer = Optimizer::restore(train, &config.tensors(), &device, saved)?;
-        let restore = |decay| Average::restore(decay, &config.tensors(), &device, saved);
+        let optimizer = match replicas {
+            None => Optimizers::Of(Optimizer::restore(train, table, &device, |name, len| saved.take(name, len))?),
+            Some(own) => {
+                let from = (&model, !is_together(train, checkpoint.state.step));
+                Optimizers::Replicas(Replicas::restore(train, table, &device, own, from, saved)?)
+            }
+        };
+        let restore = |decay| Average::restore(decay, table, &device, saved);
         let average = decay.map(restore).transpose()?;
         return Ok(Beginning { model, optimizer, average, checkpoint: Some(checkpoint.state), passed_over });
     }
@@ -54,7 +65,10 @@ pub(crate) fn begin(job: &Job<'_>, identity: &Identity) -> Result<Beginning, Tra
         Some(initial) => LanguageModel::from_values(config, &device, initial.iter().map(|weight| weight.data.clone()))?,
         None => LanguageModel::init(config, job.config.run.seed, &device),
     };
-    let optimizer = Optimizer::new(train, &config.tensors(), &device);
+    let optimizer = match replicas {
+        None => Optimizers::Of(Optimizer::new(train, table, &device)),
+        Some(own) => Optimizers::Replicas(Replicas::new(train, table, &device, own, &model)),
+    };
     let average = decay.map(|decay| Average::new(decay, &model));
     Ok(Beginning { model, optimizer, average, checkpoint: None, passed_over: None })
 }

@@ -115,7 +115,9 @@ fn deciding(config: &Config) -> Config {
     config.run = RunConfig { seed: config.run.seed, ..RunConfig::default() };
     config.data = DataConfig { windows: config.data.windows, ..DataConfig::default() };
     config.tokenizer = TokenizerConfig::default();
-    config.eval = EvalConfig { tokens: config.eval.tokens, ..EvalConfig::default() };
+    let eval = EvalConfig::default();
+    let every_steps = eval.every_steps.next_multiple_of(config.train.sync_every);
+    config.eval = EvalConfig { every_steps, tokens: config.eval.tokens, ..eval };
     config.train.max_skipped_steps = TrainConfig::default().max_skipped_steps;
     if config.train.replace_inputs == 0.0 {
         config.train.replace_inputs_until = TrainConfig::default().replace_inputs_until;

@@ -17,6 +17,7 @@ use itera_shape::NamedTensor;
 use crate::{
     error::TrainError,
     method::{Method, Plain},
+    pace::Slow,
     state::TrainingState,
     stop::{StopCause, StopFlag},
 };
@@ -145,6 +146,13 @@ pub enum Event<'a> {
     PassedOver {
         /// [`CheckpointError::Damaged`], which names that one too.
         error: &'a CheckpointError,
+    },
+    /// One of several processes takes longer than the others, which wait for it.
+    Slow {
+        /// Completed steps.
+        step: u64,
+        /// Which, and how much longer.
+        slow: Slow,
     },
     /// A checkpoint was published here.
     Saved {

@@ -4,13 +4,15 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor, TensorData},
 };
-use itera_checkpoint::{CheckpointError, SavedTensors};
 use itera_config::{OptimizerKind, TrainConfig};
 use itera_model::parameters::update_weights;
 use itera_ops::{AdamW, AdamWParameter, HostValues, Moments, Muon, MuonParameter, adamw, host_values, muon};
 use itera_shape::{TensorRef, TensorSpec};
 
-use crate::schedule::Rates;
+use crate::{
+    schedule::Rates,
+    words::{self, Reader, Writer},
+};
 
 /// What is remembered of each tensor of a table, in its order, on the device of the weights.
 #[derive(Clone, Debug)]
@@ -28,21 +30,44 @@ struct Memory {
     second: Option<Tensor<1>>,
 }
 
-/// A tensor that an [`Optimizer`] remembers, to be saved.
+/// A tensor that is remembered beside a weight, to be saved.
 #[derive(Debug)]
-pub struct Remembered<'a> {
-    /// `m.` or `v.`, and the name of the weight.
+pub struct Remembered {
+    /// What it is, such as `m.` or `v.`, and the name of the weight.
     pub name: String,
     /// The shape of the weight.
-    pub shape: &'a [usize],
+    pub shape: Vec<usize>,
     /// As many numbers as the weight has.
     pub values: HostValues,
 }
 
-impl Remembered<'_> {
+impl Remembered {
+    /// `values`, which lie beside the weight of `spec`.
+    pub(crate) fn new(prefix: &str, spec: &TensorSpec, values: &Tensor<1>) -> Self {
+        Self { name: format!("{prefix}{}", spec.name), shape: spec.shape.clone(), values: host_values(values) }
+    }
+
     /// The same tensor, borrowed.
     pub fn as_ref(&self) -> TensorRef<'_> {
-        TensorRef { name: &self.name, shape: self.shape, data: &self.values }
+        TensorRef { name: &self.name, shape: &self.shape, data: &self.values }
+    }
+
+    /// To another process.
+    pub(crate) fn write(&self, to: &mut Writer) {
+        to.text(&self.name);
+        to.count(self.shape.len() as u64);
+        self.shape.iter().for_each(|size| to.count(*size as u64));
+        words::extend(&mut to.0, &self.values);
+    }
+
+    /// And back; `None` at the end of what was sent.
+    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let name = from.text()?;
+        let shape: Vec<usize> =
+            (0..from.count()?).map(|_| from.count().map(|size| size as usize)).collect::<Option<_>>()?;
+        let values: Vec<f32> =
+            words::numbers(from.bytes(shape.iter().product::<usize>() * size_of::<f32>())?).collect();
+        Some(Self { name, shape, values: values.into() })
     }
 }
 
@@ -62,50 +87,36 @@ impl Optimizer {
     /// The optimizer that `train` names, which remembers zeros.
     pub fn new(train: &TrainConfig, table: &[TensorSpec], device: &Device) -> Self {
         let zeros = |_: &str, len| Ok::<_, std::convert::Infallible>(vec![0.0; len]);
-        let Ok(optimizer) = Self::build(train, table, device, zeros);
+        let Ok(optimizer) = Self::restore(train, table, device, zeros);
         optimizer
     }
 
     /// The one of a run that goes on.
     ///
     /// # Errors
-    /// [`CheckpointError::Damaged`] if `saved` lacks what it remembered.
-    pub fn restore(
+    /// That of `take`, which gives what was remembered under a name.
+    pub fn restore<E>(
         train: &TrainConfig,
         table: &[TensorSpec],
         device: &Device,
-        saved: &mut SavedTensors,
-    ) -> Result<Self, CheckpointError> {
-        Self::build(train, table, device, |name, len| saved.take(name, len))
-    }
-
-    fn build<E>(
-        train: &TrainConfig,
-        table: &[TensorSpec],
-        device: &Device,
-        mut values: impl FnMut(&str, usize) -> Result<Vec<f32>, E>,
+        mut take: impl FnMut(&str, usize) -> Result<Vec<f32>, E>,
     ) -> Result<Self, E> {
-        let mut tensor = |part: &str, spec: &TensorSpec| beside(spec, &format!("{part}."), device, &mut values);
+        let mut tensor = |prefix: &str, spec: &TensorSpec| beside(spec, prefix, device, &mut take);
         let by_muon = |spec: &TensorSpec| train.optimizer == OptimizerKind::Muon && spec.role.is_hidden();
         let memory = |spec: &TensorSpec| {
-            let first = tensor("m", spec)?;
-            Ok(Memory { first, second: (!by_muon(spec)).then(|| tensor("v", spec)).transpose()? })
+            let first = tensor("m.", spec)?;
+            Ok(Memory { first, second: (!by_muon(spec)).then(|| tensor("v.", spec)).transpose()? })
         };
         Ok(Self { table: table.to_vec(), memory: table.iter().map(memory).collect::<Result<_, E>>()? })
     }
 
     /// All that it remembers.
-    pub fn remembered(&self) -> Vec<Remembered<'_>> {
-        let mut all = vec![];
-        for (spec, memory) in self.table.iter().zip(&self.memory) {
-            let mut push = |part: &str, tensor: &Tensor<1>| {
-                let name = format!("{part}.{}", spec.name);
-                all.push(Remembered { name, shape: &spec.shape, values: host_values(tensor) });
-            };
-            push("m", &memory.first);
-            memory.second.iter().for_each(|second| push("v", second));
-        }
-        all
+    pub fn remembered(&self) -> Vec<Remembered> {
+        let beside = |(spec, memory): (&TensorSpec, &Memory)| {
+            let second = memory.second.as_ref().map(|second| Remembered::new("v.", spec, second));
+            [Some(Remembered::new("m.", spec, &memory.first)), second]
+        };
+        self.table.iter().zip(&self.memory).flat_map(beside).flatten().collect()
     }
 
     /// Update number `update` (from 1): move the weights of `module` by `gradient_scale · gradients`, which are in the

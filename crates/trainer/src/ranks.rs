@@ -43,11 +43,9 @@ impl<'a> Ranks<'a> {
         }
     }
 
-    /// The micro-batches of `rank`, of the `micro_batches` of a step: as many as others have, give or take one. There are none
-    /// for some where there are fewer micro-batches than ranks.
-    pub(crate) fn share(&self, rank: usize, micro_batches: u64) -> Range<u64> {
-        let begin = |rank: usize| (u128::from(micro_batches) * rank as u128 / self.size() as u128) as u64;
-        begin(rank)..begin(rank + 1)
+    /// What `rank` has of so many micro-batches or replicas.
+    pub(crate) fn share(&self, rank: usize, all: u64) -> Range<u64> {
+        part_of(rank as u64, self.size() as u64, all)
     }
 
     /// The bytes of all ranks, in their order. All ranks call this.
@@ -64,6 +62,13 @@ impl<'a> Ranks<'a> {
     pub(crate) fn asked_to_stop(&self) -> Option<StopCause> {
         if self.world.is_none() { self.stop.cause() } else { self.told.get() }
     }
+}
+
+/// Part number `part` of `all` that are shared out into `parts`: as many as others have, give or take one. There are none in
+/// some where there are fewer than parts.
+pub(crate) fn part_of(part: u64, parts: u64, all: u64) -> Range<u64> {
+    let begin = |part: u64| (u128::from(all) * u128::from(part) / u128::from(parts)) as u64;
+    begin(part)..begin(part + 1)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::{
     identity::Identity,
     job::Resume,
     lock::RunLock,
-    optimizer::{Optimizer, Remembered},
+    optimizer::Remembered,
     schedule::decay_start,
     state::TrainingState,
 };
@@ -73,7 +73,10 @@ impl RunDir {
         state: &TrainingState,
         resumed: bool,
     ) -> Result<Recorder<'a>, TrainError> {
-        let Self { store, path, lock } = self;
+        let Self { mut store, path, lock } = self;
+        if !config.checkpoint.local_dir.is_empty() {
+            store = store.by_way_of(Path::new(&config.checkpoint.local_dir));
+        }
         if resumed {
             // before metrics rows after this step are dropped, so that nothing resumes past them
             settle(&store, state, config)?;
@@ -112,7 +115,7 @@ impl Recorder<'_> {
         &mut self,
         state: &TrainingState,
         model: &LanguageModel,
-        optimizer: &Optimizer,
+        remembered: &[Remembered],
         average: Option<&Average>,
     ) -> Result<PathBuf, TrainError> {
         self.metrics.sync()?;
@@ -120,7 +123,6 @@ impl Recorder<'_> {
         let read = |tensors: &[Tensor<1>]| tensors.iter().map(host_values).collect::<Vec<HostValues>>();
         let weights = read(&weights(model));
         let average = average.map(|average| read(average.weights()));
-        let remembered = optimizer.remembered();
         let names: Vec<String> = specs.iter().map(|spec| format!("{AVERAGE}{}", spec.name)).collect();
         let published = average.as_ref().map(|average| named(specs.iter().map(|spec| &spec.name[..]), &specs, average));
         let mut saved: Vec<TensorRef<'_>> = remembered.iter().map(Remembered::as_ref).collect();

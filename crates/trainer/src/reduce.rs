@@ -7,9 +7,10 @@
 //!                         └─ slice 1 ─ …
 //! ```
 //!
-//! Each rank adds one slice of all elements, so that work and traffic are shared: a rank sends about as many bytes as its
-//! subtrees have, and the total once. Where runs of micro-batches end at borders of the tree that is one subtree a rank;
-//! elsewhere the ragged ends come as subtrees of their own. Elements do not meet, so slices leave no trace in the sum.
+//! The leaves of the tree are the gradients of micro-batches, or what replicas have moved by. Each rank adds one slice of all
+//! elements, so that work and traffic are shared: a rank sends about as many bytes as its subtrees have, and the total once.
+//! Where runs of leaves end at borders of the tree that is one subtree a rank; elsewhere the ragged ends come as subtrees of
+//! their own. Elements do not meet, so slices leave no trace in the sum.
 
 use std::ops::Range;
 
@@ -19,65 +20,57 @@ use itera_ops::{HostValues, add_gradients, host_values};
 
 use crate::{
     error::TrainError,
-    losses::Losses,
     pairwise::{PairwiseSum, subtrees},
     ranks::Ranks,
     words,
 };
 
-/// What the micro-batches of one process add up to.
-pub(crate) struct Part {
-    /// Gradients, flat and without autodiff, in the order of the module's weights.
-    pub gradients: PairwiseSum<Vec<Tensor<1>>>,
-    /// Losses of each micro-batch.
-    pub losses: Vec<Losses>,
-}
-
-/// What all micro-batches of a step add up to.
+/// A total, and what each rank told with its part of it.
 pub(crate) struct Total {
-    pub gradients: Vec<Tensor<1>>,
-    pub losses: Losses,
+    /// The sum of all leaves.
+    pub sum: Vec<Tensor<1>>,
+    /// In the order of ranks.
+    pub told: Vec<Vec<u8>>,
 }
 
-/// The total of the parts of all ranks, the same bytes for each. The gradients are as long as `weights`, and on their device.
+/// The total of the `leaves` that all ranks have, each as many as [`Ranks::share`] says, of which this one's add up to `mine`.
+/// It is the same bytes for each. A leaf is a list of tensors as long as `weights`, without autodiff, on their device. What
+/// each rank has to tell goes with it.
 pub(crate) fn reduce(
     ranks: &Ranks<'_>,
-    micro_batches: u64,
-    part: Part,
+    leaves: u64,
+    mine: PairwiseSum<Vec<Tensor<1>>>,
+    told: Vec<u8>,
     weights: &[Tensor<1>],
 ) -> Result<Total, TrainError> {
     let Some(world) = ranks.world() else {
-        let gradients = part.gradients.finish(add_gradients).expect("a step has a micro-batch");
-        return Ok(Total { gradients, losses: sum_losses(part.losses) });
+        let sum = mine.finish(add_gradients).expect("there is a leaf");
+        return Ok(Total { sum, told: vec![told] });
     };
     let elements = weights.iter().map(|weight| weight.dims()[0]).sum();
     let slices = Slices { elements, ranks: ranks.size() };
     let mine: Vec<Vec<HostValues>> =
-        part.gradients.into_subtrees().map(|gradients| gradients.iter().map(host_values).collect()).collect();
-    let trees: Vec<Vec<u64>> = (0..ranks.size()).map(|rank| subtrees(ranks.share(rank, micro_batches))).collect();
+        mine.into_subtrees().map(|tensors| tensors.iter().map(host_values).collect()).collect();
+    let trees: Vec<Vec<u64>> = (0..ranks.size()).map(|rank| subtrees(ranks.share(rank, leaves))).collect();
     let slice = exchange(world, &slices, &mine, &trees)?;
     drop(mine);
 
-    let mut told = words::Writer::default();
-    told.count(part.losses.len() as u64);
-    part.losses.iter().for_each(|losses| losses.write(&mut told));
-    words::extend(&mut told.0, &slice);
-    let mut losses = Vec::with_capacity(micro_batches as usize);
+    let mut bytes = Vec::with_capacity(size_of_val(&slice[..]) + told.len());
+    words::extend(&mut bytes, &slice);
+    bytes.extend(told);
+    let mut told = Vec::with_capacity(slices.ranks);
     let mut all = Vec::with_capacity(slices.elements);
-    for (rank, told) in ranks.gather(told.0)?.into_iter().enumerate() {
-        let mut told = words::Reader(&told);
-        for _ in 0..told.count().unwrap_or_default() {
-            losses.extend(Losses::read_words(&mut told));
-        }
-        all.extend(words::numbers(told.0));
-        assert_eq!(all.len(), slices.of(rank).end, "what ranks of the same program and model send");
+    for (rank, bytes) in ranks.gather(bytes)?.into_iter().enumerate() {
+        let (slice, rest) = bytes.split_at(slices.of(rank).len() * size_of::<f32>());
+        all.extend(words::numbers(slice));
+        told.push(rest.to_vec());
     }
     let mut rest = &all[..];
     let of_weight = |weight: &Tensor<1>| {
         let values = rest.split_off(..weight.dims()[0]).expect("the slices are all elements");
         Tensor::from_data(TensorData::new(values.to_vec(), weight.dims()), &weight.device())
     };
-    Ok(Total { gradients: weights.iter().map(of_weight).collect(), losses: sum_losses(losses) })
+    Ok(Total { sum: weights.iter().map(of_weight).collect(), told })
 }
 
 /// This rank's slice of the total, from the subtree sums of this rank and how many leaves the subtrees of each rank have.
@@ -104,19 +97,12 @@ fn exchange(
         let subtree = rest.split_off(..one).expect("as many bytes as there are subtrees");
         sum.push_subtree(leaves, words::numbers(subtree).collect(), add);
     }
-    Ok(sum.finish(add).expect("a step has a micro-batch"))
+    Ok(sum.finish(add).expect("there is a leaf"))
 }
 
 fn add(mut left: Vec<f32>, right: Vec<f32>) -> Vec<f32> {
     left.iter_mut().zip(right).for_each(|(left, right)| *left += right);
     left
-}
-
-/// The losses of all micro-batches of a step, in order, added by the tree that adds their gradients.
-fn sum_losses(all: Vec<Losses>) -> Losses {
-    let mut sum = PairwiseSum::default();
-    all.into_iter().for_each(|losses| sum.push(losses, |left, right| left + right));
-    sum.finish(|left, right| left + right).unwrap_or_default()
 }
 
 /// How the elements of all weights, one behind the other, are shared out.

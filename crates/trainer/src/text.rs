@@ -5,7 +5,7 @@ use itera_config::Config;
 use itera_data::{Dataset, Sampler, TokenBatch};
 use itera_model::{Dropout, LanguageModel, parameters::with_weights};
 
-use crate::{learner::Task, losses::LossParts, method::Method, objective::MicroBatch, replaced_inputs::ReplacedInputs};
+use crate::{losses::LossParts, method::Method, objective::MicroBatch, replaced_inputs::ReplacedInputs, task::Task};
 
 /// Predicting the next token of a corpus.
 pub(crate) struct Text<'a> {

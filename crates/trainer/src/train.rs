@@ -14,6 +14,7 @@ use crate::{
     identity::Identity,
     job::{Event, Job, Outcome, RunEnd},
     learner::Learner,
+    pace::Pace,
     progress::{Progress, Validation},
     ranks::Ranks,
     recorder::{Recorder, RunDir},
@@ -71,7 +72,7 @@ impl<'a> Run<'a> {
         if let Some(reason) = run_dir.as_ref().and_then(|run_dir| run_dir.lock.missing.as_ref()) {
             on_event(Event::Unlocked { dir, reason });
         }
-        let beginning = begin(&job, &identity)?;
+        let beginning = begin(&job, &identity, &ranks)?;
         if let Some(error) = &beginning.passed_over {
             on_event(Event::PassedOver { error });
         }
@@ -83,7 +84,8 @@ impl<'a> Run<'a> {
         let record = |dir: RunDir| dir.record(config, &data.tokenizer, identity, &progress.state, saved_step.is_some());
         let recorder = run_dir.map(record).transpose()?;
         let task = Text::new(config, data, job.method);
-        let learner = Learner { task, train: &config.train, ranks, model, optimizer, average };
+        let pace = Pace::default();
+        let learner = Learner { task, train: &config.train, ranks, model, optimizer, average, pace };
         let weight_decay =
             config.train.weight_decay.resolved(config.model.total_params() as u64, data.summary.train.tokens);
         Ok(Self { learner, progress, weight_decay, recorder, times: StepTimes::default(), saved_step, job })
@@ -105,6 +107,10 @@ impl<'a> Run<'a> {
         let step = self.progress.state.step;
         if !update.is_finite() {
             on_event(Event::Skipped { step, consecutive: self.progress.state.consecutive_skipped });
+        }
+
+        if let Some(slow) = update.slow {
+            on_event(Event::Slow { step, slow });
         }
 
         let validation = due.validate.then(|| self.validate(on_event)).transpose()?;
@@ -149,9 +155,10 @@ impl<'a> Run<'a> {
         self.progress.tick();
         let state = &self.progress.state;
         self.learner.ranks.begin("the save", state.step);
-        let Learner { model, optimizer, average, .. } = &self.learner;
+        let remembered = self.learner.remembered(state.step)?;
+        let Learner { model, average, .. } = &self.learner;
         if let Some(recorder) = &mut self.recorder {
-            let path = recorder.save(state, model, optimizer, average.as_ref())?;
+            let path = recorder.save(state, model, &remembered, average.as_ref())?;
             on_event(Event::Saved { path: &path });
         }
         self.saved_step = Some(state.step);

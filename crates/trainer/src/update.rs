@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::losses::Losses;
+use crate::{losses::Losses, pace::Slow};
 
 /// Numbers of one step.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub(crate) struct Update {
     pub grad_norm: f64,
     /// Wall time by phase.
     pub times: StepTimes,
+    /// A rank that has been slow for long enough to be named.
+    pub slow: Option<Slow>,
 }
 
 /// Wall time of the phases of a step. A device that computes in the background is waited for in `reduce`, where the
@@ -34,6 +36,11 @@ pub struct StepTimes {
 }
 
 impl StepTimes {
+    /// What a rank does for itself: data, forward and backward passes.
+    pub(crate) fn work(&self) -> [Duration; 3] {
+        [self.data, self.forward, self.backward]
+    }
+
     /// All phases together.
     pub fn total(&self) -> Duration {
         self.data + self.forward + self.backward + self.reduce + self.optimizer + self.log

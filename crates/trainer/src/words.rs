@@ -17,6 +17,11 @@ impl Writer {
         self.count(float.to_bits());
     }
 
+    pub(crate) fn text(&mut self, text: &str) {
+        self.count(text.len() as u64);
+        self.0.extend(text.as_bytes());
+    }
+
     pub(crate) fn optional(&mut self, float: Option<f64>) {
         self.count(float.is_some().into());
         self.float(float.unwrap_or_default());
@@ -33,6 +38,15 @@ impl Reader<'_> {
 
     pub(crate) fn float(&mut self) -> Option<f64> {
         self.count().map(f64::from_bits)
+    }
+
+    pub(crate) fn text(&mut self) -> Option<String> {
+        let len = self.count()?;
+        self.bytes(len as usize).map(|text| String::from_utf8_lossy(text).into_owned())
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Option<&[u8]> {
+        self.0.split_off(..len)
     }
 
     pub(crate) fn optional(&mut self) -> Option<Option<f64>> {

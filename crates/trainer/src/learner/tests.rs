@@ -1,3 +1,5 @@
+mod replicas;
+
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{Device, Tensor, TensorData},
@@ -10,7 +12,7 @@ use itera_shape::{Init, TensorRole, TensorSpec};
 use itera_testkit::{assert_close, uniform};
 
 use super::*;
-use crate::stop::StopFlag;
+use crate::{losses::LossParts, stop::StopFlag};
 
 /// Another family of models: y = a·x + b, element by element.
 #[derive(Module, Debug)]
@@ -84,8 +86,9 @@ fn learner<'a>(train: &'a TrainConfig, world: Option<&'a World>) -> Learner<'a, 
         train,
         ranks: Ranks::new(world, StopFlag::default()),
         model,
-        optimizer: Optimizer::new(train, &table(), &device),
+        optimizer: Optimizers::Of(Optimizer::new(train, &table(), &device)),
         average: None,
+        pace: Pace::default(),
     }
 }
 
@@ -146,7 +149,7 @@ fn a_step_changes_weights_and_moments_where_they_lie() {
     let addresses = |learner: &Learner<'_, Fit>| {
         let weights: Vec<usize> =
             weights(&learner.model).iter().map(|weight| host_values(weight).as_ptr().addr()).collect();
-        let remembered = learner.optimizer.remembered();
+        let remembered = learner.remembered(0).expect("alone");
         (weights, remembered.iter().map(|tensor| tensor.values.as_ptr().addr()).collect::<Vec<usize>>())
     };
     let before = addresses(&learner);
@@ -161,10 +164,10 @@ fn muon_moves_hidden_matrices_and_adamw_the_rest() {
         let mut learner = learner(&train, None);
         let mut table = table();
         (table[0].role, table[0].matrix_rows) = (role, vec![1]);
-        learner.optimizer = Optimizer::new(&train, &table, &learner.task.device);
+        learner.optimizer = Optimizers::Of(Optimizer::new(&train, &table, &learner.task.device));
         let before = values(&weights(&learner.model));
         learner.update(0, 0, RATES).expect("alone");
-        let names: Vec<String> = learner.optimizer.remembered().into_iter().map(|tensor| tensor.name).collect();
+        let names: Vec<String> = learner.remembered(0).expect("alone").into_iter().map(|tensor| tensor.name).collect();
         (before, values(&weights(&learner.model)), names)
     };
     let (before, adamw, names) = step(OptimizerKind::AdamW, TensorRole::Shared);
@@ -205,7 +208,7 @@ fn three_steps(world: Option<&World>, micro_batches: usize, infinite: Option<u64
     learner.task.infinite = infinite;
     let updates: Vec<Update> = (0..3).map(|step| learner.update(step, 0, RATES).expect("ranks")).collect();
     let all = values(&weights(&learner.model));
-    let remembered = learner.optimizer.remembered();
+    let remembered = learner.remembered(0).expect("alone");
     let all = all.into_iter().chain(remembered.iter().map(|tensor| tensor.values.to_vec())).collect();
     let last = &updates[2];
     (all, [last.losses.total, last.grad_norm], updates[1].is_finite())

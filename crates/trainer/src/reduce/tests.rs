@@ -2,7 +2,7 @@ use burn::tensor::Device;
 use itera_testkit::uniform;
 
 use super::*;
-use crate::stop::StopFlag;
+use crate::{losses::Losses, stop::StopFlag, told::Told};
 
 /// Of tensors of a step. Elements are not a multiple of the number of ranks, and some ranks have none of some tensors.
 const LENGTHS: [usize; 4] = [5, 1, 13, 4];
@@ -32,10 +32,10 @@ fn total(world: Option<&World>, micro_batches: u64) -> (Vec<Vec<u32>>, Losses) {
     let own = ranks.share(ranks.rank(), micro_batches);
     let mut sum = PairwiseSum::from_leaf(own.start);
     own.clone().for_each(|micro| sum.push(gradients(micro), add_gradients));
-    let part = Part { gradients: sum, losses: own.map(losses).collect() };
-    let Total { gradients, losses } = reduce(&ranks, micro_batches, part, &tensors(0, |x| x)).expect("a total");
+    let told = Told { losses: own.map(losses).collect(), ..Told::default() }.to_bytes();
+    let Total { sum, told } = reduce(&ranks, micro_batches, sum, told, &tensors(0, |x| x)).expect("a total");
     let bits = |tensor: &Tensor<1>| host_values(tensor).iter().map(|x| x.to_bits()).collect();
-    (gradients.iter().map(bits).collect(), losses)
+    (sum.iter().map(bits).collect(), Told::sum_losses(&Told::of_all(&told)))
 }
 
 #[test]
@@ -58,16 +58,4 @@ fn any_number_of_ranks_finds_the_bytes_of_one() {
         other_orders += usize::from(running != expected.0.concat());
     }
     assert_eq!(other_orders, 14, "of more than three a sum in another order has other bits");
-}
-
-#[test]
-fn losses_come_as_they_were_sent() {
-    let odd = Losses { total: f64::NAN, nats: f64::NEG_INFINITY, load_balance: None, z: Some(-0.0), ..losses(4) };
-    for sent in [losses(3), odd, Losses::default()] {
-        let mut words = words::Writer::default();
-        sent.write(&mut words);
-        let found = Losses::read_words(&mut words::Reader(&words.0)).expect("all of it");
-        assert_eq!(format!("{found:?}"), format!("{sent:?}"));
-        assert!(Losses::read_words(&mut words::Reader(&words.0[..words.0.len() - 1])).is_none());
-    }
 }
