@@ -18,48 +18,18 @@ import sys
 import tempfile
 import time
 
+from two_hosts import BY_TCP, make_agent, two_hosts_of
+
 itera, mpich, open_mpi, intel = (os.path.abspath(path) for path in sys.argv[1:5])
 config = pathlib.Path(__file__).parents[2] / "configs/smoke.toml"
 here = pathlib.Path(tempfile.mkdtemp(prefix="one-hash-"))
-
-# as tests/program/two_hosts.rs makes them
-HOSTS = r"""
-set -e
-mount -t tmpfs none /run
-mkdir /run/netns
-ip link add bridge type bridge
-ip addr add 10.77.0.254/24 dev bridge
-ip link set bridge up
-ip link set lo up
-for host in 1 2; do
-    ip netns add h$host
-    ip link add cable$host type veth peer name eth0 netns h$host
-    ip link set cable$host master bridge up
-    ip -n h$host addr add 10.77.0.$host/24 dev eth0
-    ip -n h$host link set eth0 up
-    ip -n h$host link set lo up
-done
-printf '127.0.0.1 localhost\n10.77.0.1 h1\n10.77.0.2 h2\n' >/run/hosts
-mount --bind /run/hosts /etc/hosts
-exec "$@"
-"""
-AGENT = """#!/bin/sh
-while [ "${1#-}" != "$1" ]; do case "$1" in -l) shift 2;; *) shift;; esac; done
-host=$1; shift
-exec nsenter --net=/run/netns/$host unshare --uts sh -c "hostname $host; $*"
-"""
-agent = here / "agent"
-agent.write_text(AGENT)
-agent.chmod(0o755)
-
-UNSHARE = "unshare --user --map-root-user --net --mount --pid --fork --kill-child --mount-proc sh -c".split()
-
+agent = make_agent(here)
 
 def hydra(root):
     def start(size, two_hosts):
         launcher = [f"{root}/bin/mpiexec.hydra", "-n", str(size)]
         if two_hosts:
-            launcher += ["-launcher", "rsh", "-launcher-exec", str(agent), "-hosts", hosts(size), "-iface", "bridge"]
+            launcher += ["-launcher", "rsh", "-launcher-exec", agent, "-hosts", hosts(size), "-iface", "bridge"]
         return launcher
 
     return start
@@ -68,7 +38,7 @@ def hydra(root):
 def start_open_mpi(size, two_hosts):
     launcher = [f"{open_mpi}/bin/mpiexec", "--oversubscribe", "--bind-to", "none", "-n", str(size)]
     if two_hosts:
-        launcher += ["--prtemca", "plm_ssh_agent", str(agent), "--host", hosts(size), "--mca", "pml", "ob1"]
+        launcher += ["--prtemca", "plm_ssh_agent", agent, "--host", hosts(size), "--mca", "pml", "ob1"]
         launcher += ["--mca", "btl", "tcp,self", "--prefix", open_mpi]
     return launcher
 
@@ -78,7 +48,6 @@ def hosts(size):
 
 
 ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-BY_TCP = {"UCX_TLS": "tcp,self", "FI_PROVIDER": "tcp", "I_MPI_FABRICS": "ofi", "I_MPI_HYDRA_IFACE": "bridge"}
 MPIS = {
     "MPICH": (f"{mpich}/lib/libmpi.so.12", hydra(mpich), {}),
     "MPICH, standard ABI": (f"{mpich}/lib/libmpi_abi.so.1", hydra(mpich), {}),
@@ -111,7 +80,7 @@ def start(mpi, size, two_hosts, args):
         # numbers of processes come again in each namespace, and Open MPI names files by them
         env |= {**BY_TCP, "TMPDIR": tempfile.mkdtemp(dir=here)}
         env.pop("I_MPI_HYDRA_BOOTSTRAP", None)
-        command = UNSHARE + [HOSTS, "sh"] + command
+        command = two_hosts_of(command)
     log = open(here / "log", "w")
     return subprocess.Popen(command, cwd=here, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

@@ -250,7 +250,7 @@ impl CheckpointStore {
         let old = all.len().saturating_sub(keep_last);
         let is_kept = |found: &&Found| best.contains(&found.step) || keep.contains(&found.step);
         for found in all.iter().take(old).filter(|found| !is_kept(found)) {
-            remove_checkpoint(&found.path)?;
+            self.discard(found)?;
         }
         self.sweep()
     }
@@ -269,8 +269,20 @@ impl CheckpointStore {
         let all = self.list()?;
         let steps: Vec<u64> = all.iter().map(|found| found.step).collect();
         [LAST, BEST].into_iter().try_for_each(|link| point(&self.run_dir, link, None, &steps))?;
-        all.iter().try_for_each(|found| remove_checkpoint(&found.path))?;
+        all.iter().try_for_each(|found| self.discard(found))?;
         self.sweep()
+    }
+
+    /// Remove a checkpoint, under another name first: one that is half removed is none. Where there is something else in it, that
+    /// keeps its place.
+    fn discard(&self, found: &Found) -> Result<(), CheckpointError> {
+        if !is_checkpoint_alone(&found.path)? {
+            return Ok(remove_checkpoint(&found.path)?);
+        }
+        let staging = self.dir().join(format!(".{}.{}", name(found.step), STAGING_ENDINGS[0]));
+        remove_checkpoint(&staging)?;
+        fs::rename(&found.path, &staging).map_err(failed_to("remove", &found.path))?;
+        Ok(remove_checkpoint(&staging)?)
     }
 
     /// The newest checkpoint besides `damaged` that is whole.
