@@ -54,6 +54,25 @@ impl Config {
         overrides.iter().try_for_each(|text| draft.add_override(text))?;
         draft.finish()
     }
+
+    /// As [`Config::from_toml`], with `values` in place of what the text says: `table.key` and a value, each of which has to
+    /// fit as it is. Errors call the origin of the values `place`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_toml_with(
+        text: &str,
+        origin: &str,
+        values: &[(String, Value)],
+        place: &str,
+    ) -> Result<Self, ConfigError> {
+        let mut draft = Draft::new();
+        draft.add_text(text, origin)?;
+        for (key, value) in values {
+            draft.set(key.clone(), value.clone(), None, &|_| place.into());
+        }
+        draft.finish()
+    }
 }
 
 /// A configuration in the making: one entry a key, named `table.key`.

@@ -32,6 +32,56 @@ pub fn write_atomic_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::R
     publish(path, fill).map_err(failed_to("write", path))
 }
 
+/// Create a file, whole, unless there is one of that name; returns whether it was created. Of several processes, on any hosts
+/// that share the directory, one creates it.
+///
+/// A hard link gives the file its name, which no file system does twice, or, where there are no links, an exclusive creation:
+/// then a reader may find it without its contents for a moment.
+///
+/// # Errors
+/// [`FileError`] if the directory does not exist or cannot be written.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    let create = || -> io::Result<bool> {
+        let dir = parent_of(path);
+        let mut sibling = Sibling::create_in(dir)?;
+        sibling.file.write_all(bytes)?;
+        sibling.file.sync_all()?;
+        let is_new = match fs::hard_link(&sibling.path, path) {
+            Ok(()) => true,
+            // the answer of a server may be lost, and the question asked again
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => has_two_names(&sibling.file)?,
+            Err(error) if has_no_links(&error) => create_new(path, bytes)?,
+            Err(error) => return Err(error),
+        };
+        try_sync_dir(dir)?;
+        Ok(is_new)
+    };
+    create().map_err(failed_to("create", path))
+}
+
+fn create_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(mut file) => file.write_all(bytes).and_then(|()| file.sync_all()).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(unix)]
+fn has_two_names(file: &File) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 2)
+}
+
+#[cfg(not(unix))]
+fn has_two_names(_: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Whether a file system has no hard links, as FAT and some of FUSE have none.
+fn has_no_links(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied | ErrorKind::TooManyLinks)
+}
+
 fn publish(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let dir = parent_of(path);
     let sibling = Sibling::create_in(dir)?;
@@ -117,6 +167,27 @@ mod tests {
         assert!(error.contains(&*path.to_string_lossy()), "{error}");
         assert_eq!(fs::read(&path).expect("read"), b"old");
         assert_eq!(names(dir.path()), ["file"]);
+    }
+
+    #[test]
+    fn of_many_that_create_a_file_one_does() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        for create in
+            [write_new, |path: &Path, bytes: &[u8]| create_new(path, bytes).map_err(failed_to("create", path))]
+        {
+            let path = &path;
+            let created: Vec<u8> = std::thread::scope(|scope| {
+                let threads: Vec<_> =
+                    (0..8).map(|n| scope.spawn(move || create(path, &[n; 9]).expect("tried"))).collect();
+                let created = threads.into_iter().map(|thread| thread.join().expect("no panic"));
+                (0..8).zip(created).filter(|(_, created)| *created).map(|(n, _)| n).collect()
+            });
+            assert_eq!(created.len(), 1);
+            assert_eq!(fs::read(path).expect("read"), [created[0]; 9]);
+            assert_eq!(names(dir.path()), ["file"]);
+            fs::remove_file(path).expect("removed");
+        }
     }
 
     #[test]

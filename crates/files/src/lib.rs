@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! bytes ── write_atomic ─▶ .name.part ─ fsync ─ rename ─ fsync of the directory ─▶ file ── MappedFile ─▶ bytes
+//! bytes ── write_new ────▶ .name.part ─ fsync ─ link, unless the name is taken ───────▶ file
 //! files ── publish_dir ──▶ .name.itera-tmp ─ fsync ─ rename ─ fsync of the parent ────▶ directory
 //! ```
 //!
@@ -16,7 +17,7 @@ mod mapped;
 mod sha256;
 
 pub use atomic_dir::{STAGING_ENDINGS, publish, publish_dir, remove, sync_dir};
-pub use atomic_file::{write_atomic, write_atomic_with};
+pub use atomic_file::{write_atomic, write_atomic_with, write_new};
 pub use error::{FileError, failed_to};
 pub use lfs::is_lfs_pointer;
 pub use mapped::MappedFile;
