@@ -164,7 +164,7 @@ impl Bars {
 }
 
 /// Smallest range that holds all values, with a margin; `None` without values.
-fn span(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
+pub(super) fn span(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
     let (low, high) = values
         .fold(None, |span: Option<(f64, f64)>, x| Some(span.map_or((x, x), |(low, high)| (low.min(x), high.max(x)))))?;
     let margin = if high > low { 0.04 * (high - low) } else { 0.04 * high.abs().max(1e-9) };
@@ -172,7 +172,7 @@ fn span(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
 }
 
 /// [`short`] with the digits that tell apart labels on an axis of this length.
-fn within(x: f64, length: f64) -> String {
+pub(super) fn within(x: f64, length: f64) -> String {
     let digits = (2.0 - length.log10()).ceil();
     // labels that `short` gives a unit, or an exponent, have enough
     if digits <= 3.0 || x.abs() >= 1e4 { short(x) } else { format!("{x:.0$}", digits.min(9.0) as usize) }

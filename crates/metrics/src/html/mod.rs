@@ -6,9 +6,11 @@
 
 mod chart;
 mod frontier;
+mod intervals;
 
 pub use chart::{Bars, Chart, Series, short};
 pub use frontier::{Dot, front, frontier};
+pub use intervals::{Interval, Place, intervals};
 
 use chart::COLOURS;
 use serde_json::Value;
