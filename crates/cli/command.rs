@@ -10,7 +10,7 @@ use itera_kernels::simd::asked_level;
 use crate::serve;
 use crate::{
     bench, compare, compress, data, doctor, eval, export, generate, inspect, launch, logits, model, ranks, sbatch,
-    talk, train, watch,
+    sweep, talk, train, watch,
 };
 
 /// Train, compress and ship tiny language models: a Mamba-2 backbone with a mixture of experts, on a CPU.
@@ -71,6 +71,8 @@ pub enum Command {
     Launch(launch::Args),
     /// Write the script of a batch job of Slurm that trains, and goes on when it is run again.
     Sbatch(sbatch::Args),
+    /// Train many configurations by any number of workers, and compare them.
+    Sweep(sweep::Args),
     /// Show a run of another process: progress, curve, samples.
     Watch(watch::Args),
     /// Print the logits of a text, for comparison with other implementations.
@@ -107,6 +109,7 @@ impl Command {
             Self::Bench(args) => bench::run(args),
             Self::Launch(args) => launch::run(args),
             Self::Sbatch(args) => sbatch::run(&args),
+            Self::Sweep(args) => sweep::run(args),
             Self::Watch(args) => watch::run(&args),
             Self::Logits(args) => logits::run(args),
         }

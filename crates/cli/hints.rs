@@ -17,6 +17,7 @@ use itera_ptq::PtqError;
 use itera_runtime::RuntimeError;
 #[cfg(feature = "serve")]
 use itera_serve::ServeError;
+use itera_sweep::SweepError;
 use itera_tokenizer::TokenizerError;
 use itera_trainer::TrainError;
 
@@ -56,6 +57,7 @@ pub fn hint(error: &Error) -> Option<String> {
         let metrics = || cause.downcast_ref().and_then(metrics);
         let ptq = || cause.downcast_ref().and_then(ptq);
         let mpi = || cause.downcast_ref().and_then(mpi);
+        let sweep = || cause.downcast_ref().and_then(sweep);
         #[cfg(feature = "serve")]
         let serve = || cause.downcast_ref().and_then(serve);
         #[cfg(not(feature = "serve"))]
@@ -68,6 +70,7 @@ pub fn hint(error: &Error) -> Option<String> {
             .or_else(data)
             .or_else(tokenizer)
             .or_else(mpi)
+            .or_else(sweep)
             .or_else(ptq)
             .or_else(serve)
             .or_else(system)
@@ -128,6 +131,29 @@ fn mpi(error: &MpiError) -> Option<String> {
                 .into()
         }
         MpiError::Threads { .. } => "name the library of another MPI in ITERA_MPI_LIB".into(),
+        _ => return None,
+    })
+}
+
+fn sweep(error: &SweepError) -> Option<String> {
+    Some(match error {
+        SweepError::Reserved { key, .. } if key == "run.seed" => {
+            "write seeds = [1, 2, 3], or how many from that of the base on: seeds = 3".into()
+        }
+        SweepError::Reserved { key, .. } if key == "run.threads" => "say --threads N to `itera sweep run`".into(),
+        SweepError::Reserved { .. } => "write dir = \"…\" at the top of the sweep for where its trials lie".into(),
+        SweepError::Baseline { .. } => "name a value for each key that cells differ in".into(),
+        SweepError::MedianStep { .. } => {
+            "take multiples of eval.every_steps below train.steps, such as those of [set]".into()
+        }
+        SweepError::StandardInput { .. } => "write the text to a file, and name that in data.source".into(),
+        SweepError::OtherTrial { dir } | SweepError::NoConfig { dir, .. } => {
+            format!("move {} away, so that the trial begins anew", dir.display())
+        }
+        SweepError::Damaged { path, .. } => {
+            format!("restore {}, or remove it, so that the trial goes on", path.display())
+        }
+        SweepError::Metrics(error) => return metrics(error),
         _ => return None,
     })
 }

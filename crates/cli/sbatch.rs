@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// What the first line of a script says behind its `#!`, by which it is known.
-const MARK: &str = "# Written by `itera sbatch`";
+pub const MARK: &str = "# Written by `itera ";
 /// Seconds before the end of a job's time at which Slurm sends a signal.
-const SIGNAL_BEFORE_S: u32 = 90;
+pub const SIGNAL_BEFORE_S: u32 = 90;
 /// Seconds after which ranks are killed that are left when another has ended.
 const WAIT_S: u32 = 60;
 
@@ -102,7 +102,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Replace a script that this command wrote, and nothing else.
-fn write(path: &Path, text: &str) -> Result<()> {
+pub fn write(path: &Path, text: &str) -> Result<()> {
     let is_ours =
         |there: &[u8]| String::from_utf8_lossy(there).lines().nth(1).is_some_and(|line| line.starts_with(MARK));
     if fs::read(path).is_ok_and(|there| !is_ours(&there)) {
@@ -117,7 +117,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Slurm gets the text itself, which may be in no file.
-fn submit(text: &str) -> Result<ExitCode> {
+pub fn submit(text: &str) -> Result<ExitCode> {
     let mut sbatch = Command::new("sbatch");
     let mut sbatch = sbatch.stdin(Stdio::piped()).spawn().context("cannot start sbatch")?;
     if let Some(mut stdin) = sbatch.stdin.take() {
@@ -141,7 +141,7 @@ fn script(args: &Args, name: &str, cluster: &Cluster) -> Result<String> {
     let mut text = format!(
         "\
 #!/bin/bash
-{MARK}: trains {config} in a job of Slurm, whose first lines are options of sbatch.
+{MARK}sbatch`: trains {config} in a job of Slurm, whose first lines are options of sbatch.
 #SBATCH --job-name={name}
 # Relative paths begin here.
 #SBATCH --chdir={here}
@@ -236,7 +236,7 @@ impl Cluster {
 }
 
 /// A limit of time: digits and what stands between them.
-fn time(text: &str) -> Result<String, String> {
+pub fn time(text: &str) -> Result<String, String> {
     let is_time = text.starts_with(|first: char| first.is_ascii_digit())
         && text.chars().all(|letter| letter.is_ascii_digit() || letter == ':' || letter == '-');
     if is_time {
@@ -247,7 +247,7 @@ fn time(text: &str) -> Result<String, String> {
 }
 
 /// As one word of a shell.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-=:,+@%".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()

@@ -11,11 +11,11 @@ use anyhow::Result;
 use burn::tensor::Device;
 use itera_config::{Config, WeightDecay};
 use itera_data::Dataset;
-use itera_trainer::{Job, Resume, RunEnd, StopFlag, TrainingState, train};
+use itera_trainer::{Job, Resume, RunEnd, StopFlag, TrainError, TrainingState, train};
 
 use crate::{
     args::{ConfigArgs, DeviceArgs, WatchArgs},
-    data,
+    data, failure, heart,
     progress::Progress,
     ranks::{Team, together},
     report, setup,
@@ -52,10 +52,29 @@ pub struct Args {
     stop_before: Option<Duration>,
     #[command(flatten)]
     watch: WatchArgs,
+    /// As a trial of a sweep, end at once when standard input is closed or silent for so long.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, hide = true)]
+    heartbeat: Option<Duration>,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    together(args.watch.watchdog, |team| train_in(args, team))
+    match args.heartbeat {
+        Some(silence) => train_for_a_worker(args, silence),
+        None => together(args.watch.watchdog, |team| train_in(args, team)),
+    }
+}
+
+/// Train a trial of a sweep, by this process alone, whatever has started its worker.
+fn train_for_a_worker(args: Args, silence: Duration) -> Result<ExitCode> {
+    heart::follow(silence);
+    train_in(args, None).or_else(|error| match error.downcast_ref() {
+        // one that has lost the trial is about to end
+        Some(TrainError::RunBusy { .. }) => {
+            failure::tell(&error);
+            Ok(ExitCode::from(signals::GO_ON_LATER))
+        }
+        _ => Err(error),
+    })
 }
 
 /// What a run needs before it begins.
@@ -150,7 +169,7 @@ fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
 }
 
 /// A flag that is raised before the time of this job is over, if this is a job and its time is limited.
-fn with_end_of_job(flag: StopFlag, before: Option<Duration>) -> StopFlag {
+pub fn with_end_of_job(flag: StopFlag, before: Option<Duration>) -> StopFlag {
     let Some(stop) = slurm::Stop::of_this_job(before) else {
         if before.is_some() {
             say!("--stop-before changes nothing: this process is in no job of Slurm whose time is limited");

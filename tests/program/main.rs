@@ -23,6 +23,8 @@ mod serve;
 mod slurm;
 mod snapshots;
 mod support;
+#[cfg(unix)]
+mod sweep;
 mod talk;
 mod text;
 #[cfg(target_os = "linux")]

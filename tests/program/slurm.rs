@@ -12,7 +12,10 @@ use std::{
 use itera_testkit::{MPICH, Slurm};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Workplace, borrowed, metrics, set, sha256};
+use crate::{
+    support::{Workplace, borrowed, metrics, set, sha256},
+    sweep,
+};
 
 const CHANGES: [&str; 6] = [
     "train.steps=40",
@@ -165,4 +168,47 @@ fn a_script_that_this_program_wrote_trains_and_goes_on() {
         here.command(&[&["sbatch"], &borrowed(&args)[1..], &["--time", "30"]].concat()).output().expect("it starts");
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("smoke.sbatch is there, and no script of this command"), "{said}");
+}
+
+/// One task is stopped and queued again, one is cancelled for good.
+#[test]
+fn the_tasks_of_an_array_share_the_trials_of_a_sweep() {
+    let Some(slurm) = Slurm::start() else { return };
+    let here = Workplace::new();
+    let set = "train.steps = 60\nlog.every_steps = 1\neval.every_steps = 30\ncheckpoint.every_steps = 1000";
+    for name in ["serial.toml", "array.toml"] {
+        sweep::write_sweep(&here, name, set, "seeds = 3\n[grid]\ntrain.lr = [1e-3, 2e-3, 4e-3]");
+    }
+    here.ok(&["sweep", "run", "serial.toml"]);
+    let mut command = slurm.command(env!("CARGO_BIN_EXE_itera"));
+    command.args(["sweep", "sbatch", "array.toml", "--array", "3", "--threads", "1", "--time", "30", "--submit"]);
+    let output = command.args(["--", "--output=log-%a"]).current_dir(here.path(".")).output().expect("it starts");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let job = told.trim().strip_prefix("Submitted batch job ").unwrap_or_else(|| panic!("{told}"));
+    let task = |number: usize| format!("{job}_{number}");
+    let log = |number: usize| fs::read_to_string(here.path(&format!("log-{number}"))).unwrap_or_default();
+
+    slurm.wait_for("trial of each task", || (1..=3).all(|number| log(number).contains(" begins: ")));
+    slurm.ask("scancel", &["--signal=TERM", &task(2)]);
+    slurm.ask("scancel", &[&task(3)]);
+    slurm.wait_for("stop of both", || {
+        [2, 3].iter().all(|number| log(*number).contains("stopped by signal 15; what was begun is saved"))
+    });
+    slurm.wait_for("requeue of one", || slurm.restarts(&task(2)) == 1);
+    slurm.wait_for_success(&task(1));
+    slurm.wait_for_success(&task(2));
+    assert_eq!([1, 2, 3].map(|number| slurm.restarts(&task(number))), [0, 1, 0], "{}{}{}", log(1), log(2), log(3));
+    assert_eq!(
+        log(2).matches("sweep: 9 trials of 3 cells in array.sweep").count(),
+        2,
+        "the log of the first start is kept"
+    );
+    assert!(here.ok(&["sweep", "status", "array.toml"]).matches("done, val_bpb ").count() == 9);
+    assert!(sweep::results(&here.path("array.sweep")) == sweep::results(&here.path("serial.sweep")));
+    let leases = sweep::trials(&here.path("array.sweep"))
+        .into_values()
+        .map(|trial| fs::read_to_string(trial.join("lease-0001")));
+    let leases: String = leases.map(|lease| lease.expect("a lease")).collect();
+    assert!((1..=3).all(|number| leases.contains(&format!("\"job\":\"{}\"", task(number)))), "{leases}");
 }

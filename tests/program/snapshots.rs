@@ -62,11 +62,15 @@ fn help() {
     held("help", &here.ok(&["--help"]), &[]);
     for command in [
         "train", "eval", "generate", "export", "compress", "compare", "inspect", "model", "data", "doctor", "bench",
-        "logits", "sbatch", "serve", "watch",
+        "logits", "sbatch", "serve", "sweep", "watch",
     ] {
         held(&format!("help-{command}"), &here.ok(&[command, "--help"]), &[]);
     }
-    held("help-bench-train", &here.ok(&["bench", "train", "--help"]), &[]);
+    for [command, what] in
+        [["bench", "train"], ["sweep", "run"], ["sweep", "status"], ["sweep", "report"], ["sweep", "sbatch"]]
+    {
+        held(&format!("help-{command}-{what}"), &here.ok(&[command, what, "--help"]), &[]);
+    }
 }
 
 #[test]
@@ -110,6 +114,21 @@ fn what_a_batch_job_is() {
     let more = ["--set", "run.dir=my runs/1", "-o", "-", "--", "--partition=short", "--mail-type=FAIL"];
     let script = here.command(&[&args[..], &more].concat()).env("PATH", "").output().expect("it starts");
     held("sbatch", &String::from_utf8_lossy(&script.stdout), &[r"(trains |--config |--chdir=)\S+", r"( {4})/\S+"]);
+}
+
+#[test]
+fn what_a_sweep_is() {
+    let here = Workplace::new();
+    let smoke = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/smoke.toml");
+    let sweep = "seeds = 2\n[grid]\ntrain.lr = [1e-3, 2e-3]\n[random]\ncount = 2\nseed = 1\n\
+                 train.weight_decay = { uniform = [0.0, 0.2] }";
+    fs::write(here.path("lr.toml"), format!("base = {smoke:?}\n{sweep}\n")).expect("written");
+    held("sweep-status", &here.ok(&["sweep", "status", "lr.toml"]), &[]);
+    let args =
+        ["sweep", "sbatch", "lr.toml", "--array", "50", "--at-once", "8", "--cpus-per-task", "4", "--time", "4:00:00"];
+    let more = ["--workers", "4", "--threads", "1", "-o", "-", "--", "--partition=short"];
+    let script = here.command(&[&args[..], &more].concat()).env("PATH", "").output().expect("it starts");
+    held("sweep-sbatch", &String::from_utf8_lossy(&script.stdout), &[r"(--chdir=)\S+", r"( {4})/\S+"]);
 }
 
 #[test]
