@@ -26,5 +26,5 @@ pub use error::{CheckpointError, Damage};
 pub use find::{find_model, read_model, run_of};
 pub use model_dir::{export_model, export_packed, vocabulary};
 pub use place::Place;
-pub use store::{Checkpoint, CheckpointStore, Found, Snapshot, Tensors};
+pub use store::{Checkpoint, CheckpointStore, Found, Opened, Snapshot, Tensors};
 pub use trainer_files::SavedTensors;

@@ -57,6 +57,9 @@ pub struct Checkpoint<I, S> {
     pub state: S,
 }
 
+/// A checkpoint, and what is wrong with a newer one, if that was passed over.
+pub type Opened<I, S> = (Checkpoint<I, S>, Option<CheckpointError>);
+
 /// The tensors of a checkpoint.
 #[derive(Debug)]
 pub struct Tensors {
@@ -170,9 +173,7 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// As [`CheckpointStore::open`], if none is whole.
-    pub fn open_last<I: DeserializeOwned, S: DeserializeOwned>(
-        &self,
-    ) -> Result<Option<(Checkpoint<I, S>, Option<CheckpointError>)>, CheckpointError> {
+    pub fn open_last<I: DeserializeOwned, S: DeserializeOwned>(&self) -> Result<Option<Opened<I, S>>, CheckpointError> {
         // one that has lost its seal is in no list, and no less damaged
         let pointed = target(&self.run_dir, LAST, &[]).map(|step| self.path(step)).filter(|path| path.is_dir());
         let Some(path) = pointed.or(self.last()?.map(|last| last.path)) else { return Ok(None) };
