@@ -3,7 +3,9 @@
 //! Where replicas learn apart, each has the gradients of its own micro-batches; ranks then exchange losses alone, and what
 //! the replicas have moved by every `sync_every` steps.
 
-use burn::module::Module;
+use std::ops::Range;
+
+use burn::{module::Module, tensor::Tensor};
 use itera_config::TrainConfig;
 use itera_model::parameters::weights;
 use itera_ops::{add_gradients, gradient_norm, with_precision};
@@ -55,89 +57,13 @@ impl<T: Task> Learner<'_, T> {
     /// The step after `step` completed ones, `skipped` of which changed nothing: an update by the mean gradient of its
     /// micro-batches, of each replica's own where there are replicas, unless something is not finite.
     pub(crate) fn update(&mut self, step: u64, skipped: u64, rates: Rates) -> Result<Update, TrainError> {
-        match self.optimizer {
-            Optimizers::Of(_) => self.update_together(step, skipped, rates),
-            Optimizers::Replicas(_) => self.update_apart(step, skipped, rates),
-        }
-    }
-
-    fn update_together(&mut self, step: u64, skipped: u64, rates: Rates) -> Result<Update, TrainError> {
-        let Self { task, train, ranks, model, average, .. } = self;
-        let Optimizers::Of(optimizer) = &mut self.optimizer else { unreachable!("replicas learn apart") };
-        let micro_batches = train.grad_accum_steps as u64;
-        let own = ranks.share(ranks.rank(), micro_batches);
-        let mut times = StepTimes::default();
-        let first = own.start;
-        let Passed { gradients, losses } =
-            pass(task, model, Share { step, of: micro_batches, own }, first, ranks, &mut times);
-        let mut clock = Clock::new();
-        ranks.begin("the sum", step + 1);
-        let told = Told { losses, norms: vec![], work: times.work() }.to_bytes();
-        let Total { sum, told } = reduce(ranks, micro_batches, gradients, told, &weights(model))?;
-        let told = Told::of_all(&told);
-        times.reduce = clock.lap();
-        ranks.begin("the optimizer", step + 1);
-        let share = 1.0 / micro_batches as f64;
-        let grad_norm = gradient_norm(&sum) * share;
-        let mut update = Update { losses: Told::sum_losses(&told).mean(share), grad_norm, times, ..Update::default() };
-        if update.is_finite() {
-            let number = step - skipped + 1;
-            with_precision(train.precision, || {
-                optimizer.step(model, sum, clip(train, grad_norm, share), number, train, rates);
-            });
-            average.iter_mut().for_each(|average| average.update(model, number));
-        }
-        update.times.optimizer = clock.lap();
-        update.slow = self.pace.after_step(&told);
-        Ok(update)
-    }
-
-    fn update_apart(&mut self, step: u64, skipped: u64, rates: Rates) -> Result<Update, TrainError> {
-        let Self { task, train, ranks, model, .. } = self;
-        let Optimizers::Replicas(replicas) = &mut self.optimizer else { unreachable!("there are replicas") };
-        let micro_batches = train.grad_accum_steps as u64;
-        let mut times = StepTimes::default();
-        let (mut all_losses, mut steps) = (vec![], vec![]);
-        for replica in &replicas.own {
-            let own = part_of(replica.number, train.replicas, micro_batches);
-            let share = 1.0 / (own.end - own.start) as f64;
-            let share_of_step = Share { step, of: micro_batches, own };
-            let Passed { gradients, losses } = pass(task, &replica.model, share_of_step, 0, ranks, &mut times);
-            let gradients = gradients.finish(add_gradients).expect("a replica has a micro-batch");
-            let norm = gradient_norm(&gradients) * share;
-            all_losses.extend(losses);
-            steps.push((gradients, norm, share));
-        }
-        let mut clock = Clock::new();
-        ranks.begin("the losses", step + 1);
-        let norms = steps.iter().map(|(_, norm, _)| *norm).collect();
-        let told = ranks.gather(Told { losses: all_losses, norms, work: times.work() }.to_bytes())?;
-        let told = Told::of_all(&told);
-        times.reduce = clock.lap();
-        ranks.begin("the optimizer", step + 1);
-        let norms: f64 = told.iter().flat_map(|told| &told.norms).sum();
-        let mut update = Update {
-            losses: Told::sum_losses(&told).mean(1.0 / micro_batches as f64),
-            grad_norm: norms / train.replicas as f64,
-            times,
-            ..Update::default()
+        let Self { task, train, ranks, model, optimizer, average, pace } = self;
+        let step = Step { task, train, ranks, step, number: step - skipped + 1, rates };
+        let (mut update, told) = match optimizer {
+            Optimizers::Of(optimizer) => step.together(model, optimizer, average.as_mut())?,
+            Optimizers::Replicas(replicas) => step.apart(model, replicas)?,
         };
-        if update.is_finite() {
-            for (replica, (gradients, norm, share)) in replicas.own.iter_mut().zip(steps) {
-                let scale = clip(train, norm, share);
-                with_precision(train.precision, || {
-                    let Replica { model, optimizer, .. } = replica;
-                    optimizer.step(model, gradients, scale, step - skipped + 1, train, rates);
-                });
-            }
-        }
-        update.times.optimizer = clock.lap();
-        if is_together(train, step + 1) {
-            ranks.begin("the outer step", step + 1);
-            replicas.outer_step(model, train, ranks)?;
-            update.times.reduce += clock.lap();
-        }
-        update.slow = self.pace.after_step(&told);
+        update.slow = pace.after_step(&told);
         Ok(update)
     }
 
@@ -147,6 +73,104 @@ impl<T: Task> Learner<'_, T> {
             Optimizers::Of(optimizer) => Ok(optimizer.remembered()),
             Optimizers::Replicas(replicas) => replicas.remembered(!is_together(self.train, step), &self.ranks),
         }
+    }
+}
+
+/// A step, and what it is made with.
+struct Step<'s, T: Task> {
+    task: &'s T,
+    train: &'s TrainConfig,
+    ranks: &'s Ranks<'s>,
+    /// Completed steps.
+    step: u64,
+    /// Its number among those that change something, from 1.
+    number: u64,
+    rates: Rates,
+}
+
+impl<T: Task> Step<'_, T> {
+    /// Move `model` by the mean gradient of the micro-batches of all ranks.
+    fn together(
+        &self,
+        model: &mut T::Model,
+        optimizer: &mut Optimizer,
+        average: Option<&mut Average>,
+    ) -> Result<(Update, Vec<Told>), TrainError> {
+        let Self { train, ranks, number, .. } = *self;
+        let micro_batches = train.grad_accum_steps as u64;
+        let share = 1.0 / micro_batches as f64;
+        let own = ranks.share(ranks.rank(), micro_batches);
+        let mut times = StepTimes::default();
+        let first = own.start;
+        let Passed { gradients, losses } = pass(self.task, model, self.share(own), first, ranks, &mut times);
+        let mut clock = Clock::new();
+        ranks.begin("the sum", self.step + 1);
+        let told = Told { losses, norms: vec![], work: times.work() }.to_bytes();
+        let Total { sum, told } = reduce(ranks, micro_batches, gradients, told, &weights(model))?;
+        let told = Told::of_all(&told);
+        times.reduce = clock.lap();
+        ranks.begin("the optimizer", self.step + 1);
+        let grad_norm = gradient_norm(&sum) * share;
+        let mut update = Update { losses: Told::sum_losses(&told).mean(share), grad_norm, times, slow: None };
+        if update.is_finite() {
+            self.step(model, optimizer, sum, clip(train, grad_norm, share));
+            average.into_iter().for_each(|average| average.update(model, number));
+        }
+        update.times.optimizer = clock.lap();
+        Ok((update, told))
+    }
+
+    /// Move each replica by the mean gradient of its own micro-batches and, where they meet, `model` by what they have moved by.
+    fn apart(
+        &self,
+        model: &mut T::Model,
+        replicas: &mut Replicas<T::Model>,
+    ) -> Result<(Update, Vec<Told>), TrainError> {
+        let Self { train, ranks, .. } = *self;
+        let micro_batches = train.grad_accum_steps as u64;
+        let mut times = StepTimes::default();
+        let (mut losses, mut norms, mut moves) = (vec![], vec![], vec![]);
+        for replica in &replicas.own {
+            let own = part_of(replica.number, train.replicas, micro_batches);
+            let share = 1.0 / (own.end - own.start) as f64;
+            let passed = pass(self.task, &replica.model, self.share(own), 0, ranks, &mut times);
+            let sum = passed.gradients.finish(add_gradients).expect("a replica has a micro-batch");
+            let norm = gradient_norm(&sum) * share;
+            losses.extend(passed.losses);
+            norms.push(norm);
+            moves.push((sum, clip(train, norm, share)));
+        }
+        let mut clock = Clock::new();
+        ranks.begin("the losses", self.step + 1);
+        let told = Told::of_all(&ranks.gather(Told { losses, norms, work: times.work() }.to_bytes())?);
+        times.reduce = clock.lap();
+        ranks.begin("the optimizer", self.step + 1);
+        let losses = Told::sum_losses(&told).mean(1.0 / micro_batches as f64);
+        let grad_norm = told.iter().flat_map(|told| &told.norms).sum::<f64>() / train.replicas as f64;
+        let mut update = Update { losses, grad_norm, times, slow: None };
+        if update.is_finite() {
+            for (Replica { model, optimizer, .. }, (sum, scale)) in replicas.own.iter_mut().zip(moves) {
+                self.step(model, optimizer, sum, scale);
+            }
+        }
+        update.times.optimizer = clock.lap();
+        if is_together(train, self.step + 1) {
+            ranks.begin("the outer step", self.step + 1);
+            replicas.outer_step(model, train, ranks)?;
+            update.times.reduce += clock.lap();
+        }
+        Ok((update, told))
+    }
+
+    /// The micro-batches `own` of this step.
+    fn share(&self, own: Range<u64>) -> Share {
+        Share { step: self.step, of: self.train.grad_accum_steps as u64, own }
+    }
+
+    fn step(&self, model: &mut T::Model, optimizer: &mut Optimizer, gradients: Vec<Tensor<1>>, scale: f32) {
+        with_precision(self.train.precision, || {
+            optimizer.step(model, gradients, scale, self.number, self.train, self.rates);
+        });
     }
 }
 
