@@ -21,7 +21,7 @@ import time
 from two_hosts import two_hosts_of
 
 config = pathlib.Path(__file__).parents[2] / "configs/smoke.toml"
-STEPS = 8000
+STEPS = 6000
 
 CONFIGURATION = """
 ClusterName=two
@@ -128,10 +128,10 @@ class Cluster:
             time.sleep(2)
             self.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
 
-    def wait_for(self, what, is_so):
+    def wait_for(self, what, is_so, patience=300):
         began = time.monotonic()
         while not is_so():
-            if time.monotonic() - began > 300:
+            if time.monotonic() - began > patience:
                 sys.exit(f"no {what}: {(self.dir / 'slurmctld.log').read_text()[-3000:]}")
             time.sleep(0.02)
 
@@ -179,7 +179,7 @@ def inside(itera, stops):
             cluster.wait_for("end of the start", lambda: "RUNNING" not in cluster.about(job))
         print(f"{stop}: {what}: {time.monotonic() - began:.2f} s, of which until it was saved {durable[-1] if durable else 0:.2f}", flush=True)
         cluster.wait_for("nodes", lambda: "down" not in cluster.ask("sinfo", "--noheader", "--format=%T"))
-    cluster.wait_for("end of the job", lambda: cluster.run_now(job) or "JobState=COMPLETED" in cluster.about(job))
+    cluster.wait_for("end of the job", lambda: cluster.run_now(job) or "JobState=COMPLETED" in cluster.about(job), 1800)
 
     def left(run):
         files = ["model.safetensors", "trainer/optimizer.safetensors"]
