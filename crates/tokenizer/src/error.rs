@@ -45,6 +45,25 @@ pub enum TokenizerError {
         /// What it may be.
         supported: &'static str,
     },
+    /// The bytes are not the JSON of a WordPiece tokenizer.
+    #[error("not a `tokenizer.json` of a WordPiece tokenizer")]
+    WordPieceJson(#[source] serde_json::Error),
+    /// A WordPiece tokenizer of a kind that is not spoken here, or none.
+    #[error("`{key}` is {found}, but a WordPiece tokenizer is supported that has there: {supported}")]
+    UnsupportedWordPiece {
+        /// Key of `tokenizer.json`.
+        key: &'static str,
+        /// Its value, shortened.
+        found: String,
+        /// What it may be.
+        supported: &'static str,
+    },
+    /// A token that other parts of a tokenizer name is none of its vocabulary.
+    #[error("the vocabulary has no token {token:?}, which other parts of the tokenizer name")]
+    NoToken {
+        /// How it is spelled.
+        token: String,
+    },
     /// The vocabulary contradicts itself.
     #[error("vocabulary: {0}")]
     Vocabulary(VocabularyProblem),

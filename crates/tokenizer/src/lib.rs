@@ -9,7 +9,7 @@
 //! [TokenId] ──bytes of each──▶ concatenated ──▶ text      (one token at a time: TextStream)
 //! ```
 //!
-//! Exactly one kind of tokenizer is spoken here, the one that `transformers` calls byte-level BPE and llama.cpp
+//! One kind of tokenizer is spoken here both ways, the one that `transformers` calls byte-level BPE and llama.cpp
 //! calls `gpt-2`: no normaliser, no prefix space, the full alphabet of 256 bytes. [`Tokenizer::byte`] is the same
 //! kind with no merges. A file of another kind is refused, because it could not promise
 //! `decode(encode(text)) == text`.
@@ -23,6 +23,8 @@
 //! alone, which is its pad and its unknown token too, as in the GPT-2 release. The *text* `<|endoftext|>` is ordinary: a
 //! document that contains it cannot forge the end of a document. Tokenizers of others may have other special tokens; the
 //! model beside them says which of them are bos, eos and pad.
+//!
+//! Models that only read, those of the BERT family, have a [`WordPiece`], which encodes alone.
 //!
 //! ```
 //! # fn main() -> Result<(), itera_tokenizer::TokenizerError> {
@@ -49,6 +51,7 @@ mod texts;
 mod token;
 mod tokenizer;
 mod train;
+mod wordpiece;
 mod words;
 
 pub use error::{TokenizerError, VocabularyProblem};
@@ -56,6 +59,7 @@ pub use stream::TextStream;
 pub use token::TokenId;
 pub use tokenizer::Tokenizer;
 pub use train::Alphabet;
+pub use wordpiece::WordPiece;
 
 /// Text of the token that ends a document and precedes the next one.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
