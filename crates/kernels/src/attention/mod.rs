@@ -16,12 +16,14 @@
 mod backward;
 mod forward;
 mod rope;
+mod whole;
 
 use rayon::prelude::*;
 
 pub use backward::{Saved, backward};
 pub use forward::{attend, forward};
 pub use rope::Rope;
+pub use whole::attend_whole;
 
 use crate::{gemm::Operands, softmax::COLUMNS};
 

@@ -52,6 +52,14 @@ impl<'a> Packed<'a> {
         })
     }
 
+    /// What [`Packed::pack`] made of `k` × `n` numbers in [`Operands::F32`], in the buffer that it was given.
+    ///
+    /// # Panics
+    /// If the buffer is shorter.
+    pub fn packed(buffer: &'a [f32], k: usize, n: usize) -> Self {
+        Self { panels: &buffer[..Self::len(k, n)], operands: Operands::F32, k, n, panel_stride: NR * k }
+    }
+
     /// Rows `start..start + count`, the first of them even.
     ///
     /// # Panics

@@ -53,6 +53,27 @@ pub fn attention(
     (y, logsumexp)
 }
 
+/// Twin of [`attend_whole`](crate::attention::attend_whole): `softmax(q·kᵀ/√w)·v` over all positions of one text.
+///
+/// # Shapes
+/// `qkv`: [l, 3·heads·w] → [l, heads·w]
+pub fn attention_whole(n_heads: usize, w: usize, qkv: &[f64]) -> Vec<f64> {
+    let d = n_heads * w;
+    let rows: Vec<&[f64]> = qkv.chunks(3 * d).collect();
+    let mut y = Vec::new();
+    for query in &rows {
+        for head in 0..n_heads {
+            let of = |row: &[f64], part: usize, c: usize| row[part * d + head * w + c];
+            let score = |key: &&[f64]| (0..w).map(|c| of(query, 0, c) * of(key, 1, c)).sum::<f64>() / (w as f64).sqrt();
+            let weights: Vec<f64> = rows.iter().map(|key| score(key).exp()).collect();
+            let sum: f64 = weights.iter().sum();
+            let value = |c| rows.iter().zip(&weights).map(|(row, weight)| weight / sum * of(row, 2, c)).sum::<f64>();
+            y.extend((0..w).map(value));
+        }
+    }
+    y
+}
+
 /// Twin of [`backward`](crate::attention::backward): the gradient of `Σ d_y·y` with respect to `qkv`, without a past.
 ///
 /// # Shapes
