@@ -24,8 +24,11 @@ use crate::{
     documents::{DataArgs, Documents, Found, Split},
     eval,
     opened::{self, Opened, RunArgs},
-    output, setup,
+    output,
+    quantize::is_foreign,
+    setup,
     talk::say,
+    weights,
 };
 
 #[derive(Debug, clap::Args)]
@@ -33,9 +36,13 @@ use crate::{
 Examples:
   itera compare runs/quickstart runs/quickstart-int4/*.gguf --data stories.txt
   itera compare checkpoints/*.gguf --data stories.txt --peer stories260K=1056540:0.905 --plot frontier.svg --markdown
+  itera compare some/model some/model-nvfp4     two directories that are no runs: each tensor's kind, bytes, error, worst block
 
 All are compared with the first model. The bytes of a run or directory are those of its weights. Speed and memory of each
-model are measured in a process of its own, on one thread.")]
+model are measured in a process of its own, on one thread.
+
+Of two directories of any family, without --data, the weights are compared: the error is the Frobenius norm of the difference
+over that of the first, and a block is what shares a scale, a row where nothing does.")]
 pub struct Args {
     /// Runs, checkpoints, Hugging Face directories or GGUF files; the first is the baseline.
     #[arg(required = true)]
@@ -121,6 +128,11 @@ fn is_zero(count: &u64) -> bool {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    if let ([source, out], true) = (&args.paths[..], args.data.data.is_empty())
+        && [source, out].into_iter().all(|path| is_foreign(path))
+    {
+        return weights::run(source, out, args.json);
+    }
     setup::threads(args.run.threads)?;
     let paths: Vec<PathBuf> = args.paths.iter().map(|path| find_model(path)).collect::<Result<_, _>>()?;
     let Some(first) = paths.first() else { bail!("there is nothing to compare") };

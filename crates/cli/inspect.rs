@@ -22,6 +22,7 @@ use crate::listing::{Sizes, shape};
 Examples:
   itera inspect quickstart.gguf
   itera inspect runs/quickstart                     the best checkpoint of a run
+  itera inspect some/model-nvfp4                    a directory of any family, codes joined with their scales
   itera inspect quickstart.gguf --json")]
 pub struct Args {
     /// A GGUF file of any architecture, a Hugging Face directory, a checkpoint, or a run.

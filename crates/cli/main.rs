@@ -38,6 +38,7 @@ mod talk;
 mod train;
 mod watch;
 mod watchdog;
+mod weights;
 
 use std::process::ExitCode;
 

@@ -104,11 +104,7 @@ impl Options {
             return Ok(ExitCode::SUCCESS);
         }
         let stop = Stopping::new()?.flag();
-        let bar = ProgressBar::new(0).with_style(
-            ProgressStyle::with_template("{prefix} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  ETA {eta}")
-                .expect("a valid template"),
-        );
-        bar.set_prefix("reading");
+        let bar = reading();
         let result = quantize(&mut plan, &out, &mut |Event::Read { done, total }| {
             bar.set_length(total);
             bar.set_position(done);
@@ -127,6 +123,15 @@ impl Options {
             }
         }
     }
+}
+
+/// A bar of bytes that are read, hidden unless standard error is a terminal.
+pub fn reading() -> ProgressBar {
+    let bar = ProgressBar::new(0).with_style(
+        ProgressStyle::with_template("{prefix} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  ETA {eta}")
+            .expect("a valid template"),
+    );
+    bar.with_prefix("reading")
 }
 
 /// `some/model` and `nvfp4` → `some/model-nvfp4`.

@@ -1,6 +1,7 @@
 """Do compressed-tensors and transformers see in a quantised directory what `itera compress` put there?
 
     source ── itera compress ─▶ out ─┬→ decompressed by compressed-tensors ─▶ within a step of the source?
+                                     │                                      └▶ what `itera compare` and `inspect` say it is?
                                      └→ transformers ─▶ logits ─▶ those of the weights that it stands for?
 
     python tests/interop/check_ptq.py target/release/itera
@@ -93,6 +94,7 @@ def main(itera):
                     for key, value in original.items()
                 )
                 check(f"{name} {recipe} is near the source", 0 < worst <= step, f"{worst:.4f} of the largest weight")
+                seen(itera, f"{name} {recipe}", source, out, found)
                 # compressed-tensors unpacks NVFP4 to bfloat16, whatever the model is in
                 dtype = torch.bfloat16 if recipe == "nvfp4" else "auto"
                 expected = logits(kind, unpacked(Path(directory) / "unpacked", source, found), dtype)
@@ -110,6 +112,32 @@ def main(itera):
                 check(f"{name} {recipe} opens in transformers", holds, detail)
     blocks(itera)
     sys.exit(failures > 0)
+
+
+def seen(itera, what, source, out, found):
+    """`itera compare` and `inspect` see the weights that compressed-tensors sees, to the bit."""
+    run = [itera, "compare", str(source), str(out), "--json"]
+    said = json.loads(subprocess.run(run, check=True, capture_output=True).stdout)
+    original, off = tensors(source), 0.0
+    for tensor in said["tensors"]:
+        before, after = original[tensor["name"]].double(), found[tensor["name"]].double()
+        expected = ((before - after).norm() / before.norm()).item() if before.norm() > 0 else 0.0
+        if tensor["change"] == "same_bytes":
+            off = max(off, expected)
+        else:
+            off = max(off, abs(tensor["change"]["error"]["relative"] / expected - 1))
+    detail = f"{len(said['tensors'])} tensors, {off:.1e} apart, {said['same_bytes']} kept"
+    check(f"{what}: the errors of `itera compare` are those of compressed-tensors", off < 1e-6, detail)
+    with tempfile.TemporaryDirectory() as directory:
+        other = unpacked(Path(directory) / "unpacked", source, found)
+        run = [itera, "compare", str(other), str(out), "--json"]
+        said = json.loads(subprocess.run(run, check=True, capture_output=True).stdout)
+        errors = [t["change"]["error"]["relative"] for t in said["tensors"] if t["change"] != "same_bytes"]
+        nothing = errors and not any(errors) and not said["missing"] and not said["unexpected"]
+        check(f"{what}: what `itera` expands is what compressed-tensors expands, to the bit", nothing, f"{len(errors)} packed")
+    listed = json.loads(subprocess.run([itera, "inspect", str(out), "--json"], check=True, capture_output=True).stdout)
+    shapes = {tensor["name"]: tuple(tensor["shape"]) for tensor in listed["tensors"]}
+    check(f"{what}: `itera inspect` lists them", shapes == {name: tuple(t.shape) for name, t in found.items()})
 
 
 def blocks(itera):
@@ -131,6 +159,10 @@ def blocks(itera):
             for key, value in theirs.items()
         )
         check("llama fp8 in blocks has the bytes of llm-compressor", same, f"{len(theirs)} tensors")
+        seen(itera, "llama fp8 in blocks", source, out, decompressed(out))
+        run = [itera, "compress", str(source), "--recipe", "fp8", "--scales", "tensor", "-o", str(out) + "-tensor"]
+        subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
+        seen(itera, "llama fp8 by tensor", source, Path(str(out) + "-tensor"), decompressed(Path(str(out) + "-tensor")))
 
 
 if __name__ == "__main__":

@@ -27,10 +27,43 @@ fn a_directory_that_is_no_run_is_planned_and_then_written_as_planned() {
     assert_eq!(of("encoder.layer.0.output.dense.weight")["packed"]["kind"], "nvfp4");
     assert_eq!(listed["sizes"]["tensor_bytes"], told["tensor_bytes"]);
 
+    let kind = |name: &str| {
+        let tensors = listed["tensors"].as_array().expect("tensors");
+        let tensor = tensors.iter().find(|tensor| tensor["name"] == name).expect("listed");
+        (tensor["kind"].clone(), tensor["shape"].clone())
+    };
+    assert_eq!(kind("encoder.layer.0.output.dense.weight"), ("nvfp4".into(), serde_json::json!([32, 48])));
+    assert_eq!(kind("embeddings.word_embeddings.weight").0, "bf16");
+
     let stderr = here.fails(1, &["compress", "out", "--recipe", "fp8"]);
     assert!(stderr.contains("quantised already") && stderr.contains("hint: "), "{stderr}");
     let stderr = here.fails(1, &["compress", &source(), "--recipe", "nvfp4", "-o", "out"]);
     assert!(stderr.contains("out is there already"), "{stderr}");
+}
+
+#[test]
+fn a_directory_is_compared_with_what_it_was_made_of() {
+    let here = Workplace::new();
+    let modelopt = ["--layout", "modelopt"];
+    for (recipe, more, worst) in [("fp8", &[][..], 0.03), ("nvfp4", &[], 0.11), ("nvfp4", &modelopt, 0.11)] {
+        here.ok(&[&["compress", &source(), "--recipe", recipe, "-o", "out"], more].concat());
+        let found: Value = serde_json::from_str(&here.ok(&["compare", &source(), "out", "--json"])).expect("JSON");
+        let tensors = found["tensors"].as_array().expect("tensors");
+        let packed: Vec<&Value> = tensors.iter().filter(|tensor| tensor["kind"] == recipe).collect();
+        assert_eq!(found["same_bytes"], tensors.len() - packed.len());
+        assert_eq!((packed.len(), &found["missing"]), (6, &serde_json::json!([])));
+        for tensor in packed {
+            let error = tensor["change"]["error"]["relative"].as_f64().expect("a number");
+            assert!(error > worst / 3.0 && error < worst, "{recipe}: {tensor}");
+        }
+        std::fs::remove_dir_all(here.path("out")).expect("removed");
+    }
+    here.ok(&["compress", &source(), "--recipe", "nvfp4", "-o", "out"]);
+    let shown = here.ok(&["compare", &source(), "out"]);
+    let row = |name: &str| shown.lines().find(|line| line.starts_with(name)).expect("a row").to_owned();
+    assert!(row("embeddings.word_embeddings.weight").ends_with("same bytes"), "{shown}");
+    assert!(row("encoder.layer.0.output.dense.weight").contains("BF16 → nvfp4"), "{shown}");
+    assert!(row("encoder.layer.0.output.dense.weight").contains(", columns "), "{shown}");
 }
 
 #[test]

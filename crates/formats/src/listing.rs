@@ -12,6 +12,7 @@ use std::path::Path;
 
 use itera_files::{MappedFile, failed_to};
 use itera_kernels::quant::Kind;
+use safetensors::Dtype;
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -19,6 +20,7 @@ use crate::{
     error::{FormatError, Result},
     gguf::{Gguf, Value},
     hf,
+    tensors::kind_of,
 };
 
 /// What a model file or directory holds.
@@ -62,7 +64,7 @@ const FIRST: usize = 8;
 pub struct ListedTensor {
     /// Its name in the file; of one in codes and scales apart, that of the weight they stand for.
     pub name: String,
-    /// How its numbers are stored, or in what they are opened that are stored in codes and scales apart.
+    /// How its numbers, or the codes of them, are stored.
     pub stored_as: NumberType,
     /// Sizes of its dimensions; the last varies fastest.
     pub shape: Vec<usize>,
@@ -130,25 +132,52 @@ impl Listing {
     fn of_dir(dir: &Path) -> Result<Self> {
         let config = hf::read_config_json(&dir.join(hf::CONFIG))?;
         let shards = hf::open_weights(dir)?;
-        let mut placed: Vec<(_, ListedTensor)> = match hf::stored(&shards) {
-            Ok(found) => found.into_iter().map(|tensor| ((tensor.shard, tensor.range.start), tensor.into())).collect(),
-            // of another family, or in parts that are not known here: each as it lies
-            Err(FormatError::Dtype { .. } | FormatError::Parts { .. }) => {
-                let found = hf::raw(&shards)?.into_values();
-                found.map(|tensor| ((tensor.shard, tensor.range.start), tensor.into())).collect()
-            }
-            Err(error) => return Err(error),
-        };
-        placed.sort_by_key(|(place, _)| *place);
         let entries = config.as_object().into_iter().flatten();
         Ok(Self {
             format: "Hugging Face".to_owned(),
             metadata: entries.map(|(key, value)| (key.clone(), MetadataValue::Whole(value.clone()))).collect(),
-            tensors: placed.into_iter().map(|(_, tensor)| tensor).collect(),
+            tensors: tensors_of(dir, &shards)?,
             file_bytes: bytes_in(dir)?,
             weight_bytes: shards.iter().map(|shard| shard.bytes().len() as u64).sum(),
         })
     }
+}
+
+/// The tensors of a directory in the order of its files, codes joined with their scales where these are of a known form.
+fn tensors_of(dir: &Path, shards: &[hf::Shard]) -> Result<Vec<ListedTensor>> {
+    let mut placed: Vec<(_, ListedTensor)> = match hf::WeightsDir::open(dir) {
+        Ok(found) => {
+            let has_words = || found.weights().iter().any(|weight| weight.form == hf::WeightForm::Plain(Dtype::I32));
+            match has_words().then(|| hf::stored(shards)) {
+                // codes of 4 bits in words, which the family has
+                Some(Ok(found)) => found.into_iter().map(|t| ((t.shard, t.range.start), t.into())).collect(),
+                _ => return Ok(found.weights().iter().map(ListedTensor::from).collect()),
+            }
+        }
+        // each as it lies
+        Err(FormatError::Parts { .. }) => {
+            hf::raw(shards)?.into_values().map(|t| ((t.shard, t.range.start), t.into())).collect()
+        }
+        Err(error) => return Err(error),
+    };
+    placed.sort_by_key(|(place, _)| *place);
+    Ok(placed.into_iter().map(|(_, tensor)| tensor).collect())
+}
+
+impl From<&hf::Weight> for ListedTensor {
+    fn from(weight: &hf::Weight) -> Self {
+        let stored_as = match weight.form {
+            hf::WeightForm::Fp8(_) => NumberType::Kind(Kind::F8E4M3),
+            hf::WeightForm::Nvfp4 => NumberType::Kind(Kind::Nvfp4),
+            hf::WeightForm::Plain(dtype) => named(dtype),
+        };
+        let (name, shape) = (weight.name.clone(), weight.shape.clone());
+        Self { name, stored_as, shape, size_bytes: weight.size_bytes() as usize }
+    }
+}
+
+fn named(dtype: Dtype) -> NumberType {
+    kind_of(dtype).map_or_else(|| NumberType::Other(dtype.to_string()), NumberType::Kind)
 }
 
 impl From<hf::Stored> for ListedTensor {
@@ -160,10 +189,7 @@ impl From<hf::Stored> for ListedTensor {
 
 impl From<hf::Raw<'_>> for ListedTensor {
     fn from(raw: hf::Raw<'_>) -> Self {
-        let stored_as = match raw.tensor.known_kind() {
-            Some(kind) => NumberType::Kind(kind),
-            None => NumberType::Other(raw.tensor.dtype.to_string()),
-        };
+        let stored_as = named(raw.tensor.dtype);
         Self { name: raw.tensor.name, stored_as, shape: raw.tensor.shape, size_bytes: raw.range.len() }
     }
 }

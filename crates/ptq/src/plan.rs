@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use itera_formats::{Dtype, TensorHead, TensorPlace, safetensors_head};
+use itera_formats::{TensorHead, TensorPlace, hf::INDEX, safetensors_head};
 use serde::Serialize;
 
 use crate::{
@@ -18,8 +18,6 @@ use crate::{
 
 /// A module that has a linear layer in every causal model, though its weights may be those of the embedding.
 const HEAD: &str = "lm_head";
-
-pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// What is to be done with a directory. It holds headers, no weights.
 pub struct Plan {
@@ -111,10 +109,12 @@ impl Plan {
         let mut chosen = Vec::new();
         for (shard, reader) in source.shards.iter().enumerate() {
             for place in reader.tensors() {
-                chosen.push(Chosen { shard, place, what: choose(shard, place, method, selection)? });
+                let what = choose(shard, place, method, selection)?;
+                let heads = heads(place, &what, method, layout);
+                chosen.push(Chosen { shard, place, what, heads });
             }
         }
-        let tensors: Vec<PlannedTensor> = chosen.iter().map(|chosen| chosen.planned(method, layout)).collect();
+        let tensors: Vec<PlannedTensor> = chosen.iter().map(|chosen| chosen.planned(method)).collect();
         if tensors.iter().all(|tensor| matches!(tensor.stored, Stored::Kept { .. })) {
             return Err(PtqError::NothingToPack { dir: dir.into(), n_tensors: tensors.len() });
         }
@@ -123,7 +123,7 @@ impl Plan {
         for (name, _) in chosen.iter().flat_map(Chosen::matrices) {
             kept.remove(name);
         }
-        let shards = shards(&source, &chosen, method, layout)?;
+        let shards = shards(&source, &chosen)?;
         let ours: BTreeSet<String> = (0..source.shards.len())
             .map(|shard| source.file_name(shard))
             .chain(["config.json", INDEX, MODELOPT_CONFIG].map(String::from))
@@ -161,6 +161,8 @@ struct Chosen<'s> {
     place: &'s TensorPlace,
     /// Why it stays, or the modules that it becomes and where their matrices lie.
     what: Result<Vec<(String, Rows)>, Kept>,
+    /// The tensors that are written for it.
+    heads: Vec<TensorHead>,
 }
 
 impl Chosen<'_> {
@@ -174,14 +176,13 @@ impl Chosen<'_> {
         (self.what.is_err() && self.place.shape.len() == 2).then(|| module.to_owned())
     }
 
-    fn planned(&self, method: Method, layout: Layout) -> PlannedTensor {
+    fn planned(&self, method: Method) -> PlannedTensor {
         let TensorPlace { name, dtype, shape, range } = self.place;
         let stored = match &self.what {
             Err(kept) => Stored::Kept { why: kept.to_string() },
-            Ok(matrices) => {
-                let heads = matrices.iter().flat_map(|(module, rows)| heads(module, rows, *dtype, method, layout));
-                let size_bytes = heads.map(|head| head.size_bytes().unwrap_or(usize::MAX) as u64).sum();
-                Stored::Packed { kind: method.name(), size_bytes }
+            Ok(_) => {
+                let sizes = self.heads.iter().map(|head| head.size_bytes().unwrap_or(usize::MAX) as u64);
+                Stored::Packed { kind: method.name(), size_bytes: sizes.sum() }
             }
         };
         let size_bytes = range.end - range.start;
@@ -221,37 +222,58 @@ fn is_of_experts(name: &str) -> bool {
     name.split('.').any(|part| part.contains("expert") || part.contains("moe"))
 }
 
-/// The matrices in a tensor of all experts `[n, rows, cols]`, under the names that llm-compressor gives them.
-fn stacked(place: &TensorPlace) -> Option<Vec<TensorPlace>> {
-    let &[n_experts, rows, cols] = place.shape.as_slice() else { return None };
-    let (whole, parts): (&str, &[&str]) = match place.name.as_str() {
+/// The names of the matrices in a tensor of all experts `[n, rows, cols]`, each of as many rows, as llm-compressor gives them;
+/// `None` of a tensor that is none.
+pub(crate) fn experts(name: &str, shape: &[usize]) -> Option<Vec<String>> {
+    let &[n_experts, rows, _] = shape else { return None };
+    if shape.contains(&0) {
+        return None;
+    }
+    let (whole, parts): (&str, &[&str]) = match name {
         name if name.contains("gate_up_proj") => ("gate_up_proj", &["gate_proj", "up_proj"]),
         name if name.contains("down_proj") => ("down_proj", &["down_proj"]),
         _ => return None,
     };
-    if !rows.is_multiple_of(parts.len()) || place.range.is_empty() {
-        return None;
-    }
-    let rows = rows / parts.len();
-    let n_bytes = (rows * cols * place.dtype.bitsize() / 8) as u64;
-    let part = |(index, (expert, part)): (usize, (usize, &&str))| {
-        let name = place.name.replace(whole, &format!("{expert}.{part}"));
-        let name = if name.ends_with(".weight") { name } else { format!("{name}.weight") };
-        let start = place.range.start + index as u64 * n_bytes;
-        TensorPlace { name, dtype: place.dtype, shape: vec![rows, cols], range: start..start + n_bytes }
+    let named = |expert: usize, part: &str| {
+        let name = name.replace(whole, &format!("{expert}.{part}"));
+        if name.ends_with(".weight") { name } else { format!("{name}.weight") }
     };
-    let names = (0..n_experts).flat_map(|expert| parts.iter().map(move |part| (expert, part)));
-    Some(names.enumerate().map(part).collect())
+    let names = || (0..n_experts).flat_map(|expert| parts.iter().map(move |part| named(expert, part)));
+    rows.is_multiple_of(parts.len()).then(|| names().collect())
 }
 
-/// The tensors that a matrix becomes.
-fn heads(module: &str, rows: &Rows, dtype: Dtype, method: Method, layout: Layout) -> Vec<TensorHead> {
-    let parts = method.parts(layout, dtype, rows.rows, rows.cols);
-    let head = |(ending, dtype, shape)| TensorHead { name: format!("{module}.{ending}"), dtype, shape };
-    parts.into_iter().map(head).collect()
+/// The matrices in a tensor of all experts.
+fn stacked(place: &TensorPlace) -> Option<Vec<TensorPlace>> {
+    let names = experts(&place.name, &place.shape)?;
+    let (n_bytes, cols) = ((place.range.end - place.range.start) / names.len() as u64, place.shape[2]);
+    let shape = vec![place.shape[0] * place.shape[1] / names.len(), cols];
+    let part = |(index, name): (usize, String)| {
+        let start = place.range.start + index as u64 * n_bytes;
+        TensorPlace { name, dtype: place.dtype, shape: shape.clone(), range: start..start + n_bytes }
+    };
+    Some(names.into_iter().enumerate().map(part).collect())
 }
 
-fn shards(source: &Source, chosen: &[Chosen<'_>], method: Method, layout: Layout) -> Result<Vec<ShardPlan>> {
+/// The tensors that are written for one: itself, or the parts of its matrices.
+fn heads(
+    place: &TensorPlace,
+    what: &Result<Vec<(String, Rows)>, Kept>,
+    method: Method,
+    layout: Layout,
+) -> Vec<TensorHead> {
+    let TensorPlace { name, dtype, shape, .. } = place;
+    let Ok(matrices) = what else {
+        return vec![TensorHead { name: name.clone(), dtype: *dtype, shape: shape.clone() }];
+    };
+    let parts = |(module, Rows { rows, cols, .. }): &(String, Rows)| {
+        let parts = method.parts(layout, *dtype, *rows, *cols).into_iter();
+        let named = |(ending, dtype, shape)| TensorHead { name: format!("{module}.{ending}"), dtype, shape };
+        parts.map(named).collect::<Vec<_>>()
+    };
+    matrices.iter().flat_map(parts).collect()
+}
+
+fn shards(source: &Source, chosen: &[Chosen<'_>]) -> Result<Vec<ShardPlan>> {
     let names: Vec<String> =
         chosen.iter().flat_map(|chosen| chosen.matrices().map(|(module, _)| format!("{module}.weight"))).collect();
     // a group is whole by the names of all tensors, so one that is kept is looked for too
@@ -259,16 +281,7 @@ fn shards(source: &Source, chosen: &[Chosen<'_>], method: Method, layout: Layout
     let groups = fused::groups(all.collect::<BTreeSet<_>>().into_iter());
     let shard = |shard: usize| {
         let here = || chosen.iter().filter(move |chosen| chosen.shard == shard);
-        let of = |chosen: &Chosen<'_>| -> Vec<TensorHead> {
-            let TensorPlace { name, dtype, shape, .. } = chosen.place;
-            match &chosen.what {
-                Err(_) => vec![TensorHead { name: name.clone(), dtype: *dtype, shape: shape.clone() }],
-                Ok(_) => {
-                    chosen.matrices().flat_map(|(module, rows)| heads(module, rows, *dtype, method, layout)).collect()
-                }
-            }
-        };
-        let heads: Vec<TensorHead> = here().flat_map(of).collect();
+        let heads: Vec<TensorHead> = here().flat_map(|chosen| chosen.heads.clone()).collect();
         let head = safetensors_head(source.shards[shard].path(), &heads)?;
         let mut end = head.len() as u64;
         let mut ends = heads.iter().map(|head| {
@@ -280,11 +293,11 @@ fn shards(source: &Source, chosen: &[Chosen<'_>], method: Method, layout: Layout
         for chosen in here() {
             items.push(match &chosen.what {
                 Err(_) => Item::Copy { place: chosen.place.clone(), at: ends.next().unwrap_or_default() },
-                Ok(_) => Item::Pack(
-                    chosen
-                        .matrices()
+                Ok(matrices) => Item::Pack(
+                    matrices
+                        .iter()
                         .map(|(module, rows)| {
-                            let n_parts = method.parts(layout, chosen.place.dtype, rows.rows, rows.cols).len();
+                            let n_parts = chosen.heads.len() / matrices.len();
                             let group = groups.get(format!("{module}.weight").as_str()).copied();
                             Matrix { rows: rows.clone(), group, at: ends.by_ref().take(n_parts).collect() }
                         })

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::error::{PtqError, Result};
 
 /// Numbers of a piece: 16 MB of f32.
-const PIECE: usize = 1 << 22;
+pub(crate) const PIECE: usize = 1 << 22;
 
 /// Longest row that is worked on, a piece alone.
 pub(crate) const MAX_COLS: usize = PIECE;

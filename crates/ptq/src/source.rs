@@ -1,11 +1,10 @@
 //! a Hugging Face directory → the headers of its files of weights and its `config.json`, nothing more.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use itera_formats::{
-    FormatError, SafetensorsReader,
-    hf::{read_config_json, weight_files},
+    SafetensorsReader,
+    hf::{Shards, read_config_json},
 };
 use serde_json::{Map, Value};
 
@@ -50,21 +49,10 @@ impl Source {
         if dir.join(MODELOPT_CONFIG).exists() {
             return Err(quantized(format!("{MODELOPT_CONFIG} is there")));
         }
-        let (mut shards, mut names, mut has_index) = (Vec::new(), BTreeSet::new(), false);
-        for file in weight_files(dir)? {
-            let shard = SafetensorsReader::open(&file.path)?;
-            file.check(shard.tensors().iter().map(|tensor| tensor.name.as_str()))?;
-            has_index |= file.expected.is_some();
-            for tensor in shard.tensors() {
-                if QUANTIZED_ENDINGS.iter().any(|ending| tensor.name.ends_with(ending)) {
-                    return Err(quantized(format!("it has the tensor `{}`", tensor.name)));
-                }
-                if !names.insert(tensor.name.clone()) {
-                    let (path, unexpected) = (file.path.clone(), vec![tensor.name.clone()]);
-                    return Err(FormatError::Names { path, missing: vec![], unexpected }.into());
-                }
-            }
-            shards.push(shard);
+        let Shards { readers: shards, has_index } = Shards::open(dir)?;
+        let mut names = shards.iter().flat_map(SafetensorsReader::tensors).map(|tensor| tensor.name.as_str());
+        if let Some(name) = names.find(|name| QUANTIZED_ENDINGS.iter().any(|ending| name.ends_with(ending))) {
+            return Err(quantized(format!("it has the tensor `{name}`")));
         }
         Ok(Self { dir: dir.into(), shards, has_index, config })
     }

@@ -6,7 +6,10 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use itera_files::{failed_to, publish_dir, write_atomic};
-use itera_formats::{FormatError, TensorPlace};
+use itera_formats::{
+    TensorPlace,
+    hf::{INDEX, read_index},
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -15,7 +18,7 @@ use crate::{
     error::{PtqError, Result},
     method::Layout,
     pack::{Failed, Packer},
-    plan::{INDEX, Item, Matrix, Plan, ShardPlan},
+    plan::{Item, Matrix, Plan, ShardPlan},
     source::MODELOPT_CONFIG,
 };
 
@@ -177,10 +180,7 @@ fn finish(plan: &Plan, dir: &Path) -> Result<()> {
 
 /// The index of the source with the tensors and bytes that there are now.
 fn index(dir: &Path, shards: &[ShardPlan]) -> Result<Value> {
-    let path = dir.join(INDEX);
-    let text = fs::read(&path).map_err(failed_to("read", &path))?;
-    let invalid = |error: serde_json::Error| FormatError::File { path: path.clone(), source: Box::new(error.into()) };
-    let mut index: Map<String, Value> = serde_json::from_slice(&text).map_err(invalid)?;
+    let mut index: Map<String, Value> = read_index(dir)?;
     let total: u64 = shards.iter().map(|shard| shard.numbers_bytes).sum();
     match index.get_mut("metadata").and_then(Value::as_object_mut) {
         Some(metadata) => drop(metadata.insert("total_size".into(), total.into())),

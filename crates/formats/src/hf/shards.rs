@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use itera_files::MappedFile;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::json::{in_file, read_json};
 use super::settings::unsupported;
@@ -19,7 +19,8 @@ use crate::{
 };
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+/// The name of the file that says which tensor is in which file.
+pub const INDEX: &str = "model.safetensors.index.json";
 
 /// Longest index that is read: a million tensors.
 const MAX_INDEX_BYTES: u64 = 100 << 20;
@@ -103,8 +104,7 @@ pub fn weight_files(dir: &Path) -> Result<Vec<WeightFile>> {
         return Ok(vec![WeightFile { path: one, expected: None }]);
     }
     let of_index = in_file(&index);
-    let Index { weight_map } =
-        serde_json::from_value(read_json(&index, MAX_INDEX_BYTES)?).map_err(|error| of_index(error.into()))?;
+    let Index { weight_map } = read_index(dir)?;
     let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (tensor, file) in weight_map {
         if !is_name(&file) {
@@ -118,6 +118,16 @@ pub fn weight_files(dir: &Path) -> Result<Vec<WeightFile>> {
     }
     let file = |(file, tensors)| WeightFile { path: dir.join::<String>(file), expected: Some(tensors) };
     Ok(files.into_iter().map(file).collect())
+}
+
+/// What the index of a directory says.
+///
+/// # Errors
+/// If it cannot be read, is too long, or does not say that.
+pub fn read_index<T: DeserializeOwned>(dir: &Path) -> Result<T> {
+    let path = dir.join(INDEX);
+    let json = read_json(&path, MAX_INDEX_BYTES)?;
+    serde_json::from_value(json).map_err(|error| in_file(&path)(error.into()))
 }
 
 /// Whether a path stays in its directory: it is the name of a file and nothing else.

@@ -56,7 +56,7 @@ impl<'a> Packed<'a> {
     ///
     /// # Panics
     /// If the buffer is shorter.
-    pub fn packed(buffer: &'a [f32], k: usize, n: usize) -> Self {
+    pub fn of_panels(buffer: &'a [f32], k: usize, n: usize) -> Self {
         Self { panels: &buffer[..Self::len(k, n)], operands: Operands::F32, k, n, panel_stride: NR * k }
     }
 

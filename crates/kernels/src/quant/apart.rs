@@ -141,6 +141,34 @@ simd! {
     }
 }
 
+/// The numbers that E4M3 codes with `scale` stand for: products, rounded to the kind of the scale.
+///
+/// # Panics
+/// If `numbers` are not as many as `codes`, or `kind` is none of F32, F16 and Bf16.
+pub fn expand_fp8(kind: Kind, codes: &[u8], scale: f32, numbers: &mut [f32]) {
+    assert_eq!(codes.len(), numbers.len(), "a number a code");
+    widen_e4m3(codes, numbers);
+    numbers.iter_mut().for_each(|number| *number = as_stored(kind, *number * scale));
+}
+
+/// The numbers that NVFP4 codes stand for: products with the step of their group, rounded to bf16 as compressed-tensors unpacks
+/// them.
+///
+/// # Panics
+/// If there is not a step for 16 numbers and a byte for two.
+pub fn expand_nvfp4(codes: &[u8], steps: &[f32], numbers: &mut [f32]) {
+    assert_eq!((codes.len() * 2, steps.len() * NVFP4_GROUP), (numbers.len(), numbers.len()), "whole groups");
+    let groups = codes.chunks_exact(NVFP4_GROUP / 2).zip(numbers.chunks_exact_mut(NVFP4_GROUP));
+    for ((codes, numbers), step) in groups.zip(steps) {
+        for (code, pair) in codes.iter().zip(numbers.as_chunks_mut::<2>().0) {
+            *pair = [code & 15, code >> 4].map(|nibble| as_stored(Kind::Bf16, E2M1[usize::from(nibble)] * step));
+        }
+    }
+}
+
+/// What a nibble stands for.
+const E2M1: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+
 /// The E4M3 nearest to a scale, and its value.
 #[inline(always)]
 fn group_scale(scale: f32) -> (u8, f32) {
@@ -172,11 +200,9 @@ mod tests {
     use super::*;
     use crate::simd::{Level, with_level};
 
-    const E2M1: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
-
     #[test]
     fn codes_of_four_bits_are_the_nearest_and_even_between_two() {
-        for (code, pair) in (0_u32..).zip(E2M1.windows(2)) {
+        for (code, pair) in (0_u32..).zip(E2M1[..8].windows(2)) {
             let middle = 0.5 * (pair[0] + pair[1]);
             let even = code + code % 2;
             for (x, expected) in
@@ -200,14 +226,31 @@ mod tests {
             let factor = nvfp4_factor(kind, as_stored(kind, largest));
             let (mut codes, mut scales) = ([0; 32], [0; 4]);
             quantize_nvfp4(kind, &x, factor, &mut codes, &mut scales);
-            let mut wide = [0.0; 4];
-            super::super::dequantize(Kind::F8E4M3, &scales, &mut wide);
-            for (i, x) in x.iter().enumerate() {
-                let nibble = codes[i / 2] >> (4 * (i % 2)) & 15;
-                let value = E2M1[usize::from(nibble & 7)] * if nibble < 8 { 1.0 } else { -1.0 };
-                // half a step of the codes where it is widest, and the rounding of the scale
-                let step = wide[i / 16] / factor;
-                assert!((value * step - x).abs() <= 1.07 * step, "{kind:?} {i}: {x} became {}", value * step);
+            let mut steps = [0.0; 4];
+            super::super::dequantize(Kind::F8E4M3, &scales, &mut steps);
+            steps.iter_mut().for_each(|step| *step /= factor);
+            let mut numbers = [f32::NAN; 64];
+            expand_nvfp4(&codes, &steps, &mut numbers);
+            for (i, (x, number)) in x.iter().zip(numbers).enumerate() {
+                // half a step of the codes where it is widest, the rounding of the scale, and that of the number to bf16
+                let step = steps[i / 16];
+                assert!((number - x).abs() <= 1.08 * step, "{kind:?} {i}: {x} became {number}");
+                assert_eq!(number, as_stored(Kind::Bf16, number));
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_of_fp8_are_products_in_the_kind_of_their_scale() {
+        let codes: Vec<u8> = (0..=0xff).filter(|code| code & 0x7f != 0x7f).collect();
+        let mut wide = vec![0.0; codes.len()];
+        super::super::dequantize(Kind::F8E4M3, &codes, &mut wide);
+        for kind in [Kind::F32, Kind::Bf16, Kind::F16] {
+            let scale = as_stored(kind, 0.0123);
+            let mut numbers = vec![f32::NAN; codes.len()];
+            expand_fp8(kind, &codes, scale, &mut numbers);
+            for ((code, wide), number) in codes.iter().zip(&wide).zip(numbers) {
+                assert_eq!(number, as_stored(kind, wide * scale), "{kind:?} {code}");
             }
         }
     }

@@ -1,84 +1,11 @@
 //! What is read, what is written, and what is left when it goes wrong.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
 
-use itera_formats::{
-    Dtype, FormatError, SafetensorsReader, TensorHead, read_safetensors, safetensors_head, write_safetensors,
-};
-use itera_kernels::quant::{Kind, dequantize};
-use itera_ptq::{Event, Fp8Scales, Layout, Method, Plan, PtqError, Result, Selection, Stored, quantize};
-use itera_shape::TensorRef;
-use itera_testkit::uniform;
+use itera_formats::{Dtype, FormatError, TensorHead, read_safetensors, safetensors_head};
+use itera_ptq::{Event, Fp8Scales, Layout, Method, Plan, PtqError, Selection, Stored, quantize};
 
-const FP8: Method = Method::Fp8(Fp8Scales::Channel);
-
-/// A directory with some tensors, and room beside it.
-struct Model {
-    dir: tempfile::TempDir,
-}
-
-impl Model {
-    /// One file of these tensors in f32.
-    fn new(tensors: &[(&str, &[usize])]) -> Self {
-        let model = Self { dir: tempfile::tempdir().expect("a directory") };
-        fs::create_dir(model.source()).expect("created");
-        model.write("config.json", br#"{"architectures":["Some"],"hidden":4}"#);
-        model.save("model.safetensors", tensors);
-        model
-    }
-
-    fn save(&self, file: &str, tensors: &[(&str, &[usize])]) {
-        let numbers: Vec<Vec<f32>> =
-            (1..).zip(tensors).map(|(seed, (_, shape))| uniform(shape.iter().product(), -1.0, 1.0, seed)).collect();
-        let refs: Vec<TensorRef<'_>> =
-            tensors.iter().zip(&numbers).map(|((name, shape), data)| TensorRef { name, shape, data }).collect();
-        write_safetensors(&self.source().join(file), &refs, Kind::F32).expect("written");
-    }
-
-    fn write(&self, file: &str, bytes: &[u8]) {
-        let path = self.source().join(file);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("created");
-        fs::write(path, bytes).expect("written");
-    }
-
-    fn source(&self) -> PathBuf {
-        self.dir.path().join("source")
-    }
-
-    fn out(&self) -> PathBuf {
-        self.dir.path().join("out")
-    }
-
-    fn plan(&self, method: Method) -> Result<Plan> {
-        Plan::new(&self.source(), method, Layout::default(), &Selection::default())
-    }
-
-    fn quantize(&self, method: Method) -> Result<()> {
-        quantize(&mut self.plan(method)?, &self.out(), &mut |_| true)
-    }
-
-    /// The tensor `name` of what was written, as f32.
-    fn written(&self, name: &str) -> (Dtype, Vec<usize>, Vec<f32>) {
-        let mut reader = SafetensorsReader::open(&self.out().join("model.safetensors")).expect("opened");
-        let place = reader.tensors().iter().find(|tensor| tensor.name == name).expect("there").clone();
-        let mut bytes = vec![0; (place.range.end - place.range.start) as usize];
-        reader.read(place.range.start, &mut bytes).expect("read");
-        let mut numbers = vec![0.0; place.shape.iter().product()];
-        let kind = match place.dtype {
-            Dtype::F32 => Kind::F32,
-            Dtype::F8_E4M3 => Kind::F8E4M3,
-            other => panic!("{other}"),
-        };
-        dequantize(kind, &bytes, &mut numbers);
-        (place.dtype, place.shape, numbers)
-    }
-
-    /// Whether nothing is beside the source.
-    fn is_alone(&self) -> bool {
-        fs::read_dir(self.dir.path()).expect("listed").count() == 1
-    }
-}
+use crate::support::{FP8, Model};
 
 #[test]
 fn every_other_file_is_copied_and_the_configuration_says_what_stays() {
@@ -282,6 +209,18 @@ fn files_that_contradict_each_other_are_refused() {
         model.write("config.json", config.as_bytes());
         assert!(matches!(model.plan(FP8), Err(PtqError::NoConfig { .. } | PtqError::Format(_))), "{config}");
     }
+}
+
+#[test]
+fn an_index_that_grew_after_it_was_planned_is_not_read_whole() {
+    let model = Model::new(&[("a.weight", &[4, 32])]);
+    fs::rename(model.source().join("model.safetensors"), model.source().join("one.safetensors")).expect("renamed");
+    model.write("model.safetensors.index.json", br#"{"weight_map":{"a.weight":"one.safetensors"}}"#);
+    let mut plan = model.plan(FP8).expect("planned");
+    let index = File::options().write(true).open(model.source().join("model.safetensors.index.json")).expect("opened");
+    index.set_len(1 << 40).expect("longer");
+    let error = quantize(&mut plan, &model.out(), &mut |_| true).expect_err("refused");
+    assert!(matches!(error, PtqError::Format(FormatError::TooLarge { .. })) && model.is_alone(), "{error}");
 }
 
 /// As much as a model of 2 billion weights, of which the disk holds nothing.
