@@ -9,8 +9,8 @@ use itera_kernels::simd::asked_level;
 #[cfg(feature = "serve")]
 use crate::serve;
 use crate::{
-    bench, compare, compress, data, doctor, eval, export, generate, inspect, launch, logits, model, ranks, sbatch,
-    sweep, talk, train, watch,
+    bench, compare, compress, data, doctor, embed, eval, export, generate, inspect, launch, logits, model, ranks,
+    rerank, sbatch, sweep, talk, train, watch,
 };
 
 /// Train, compress and ship tiny language models: a Mamba-2 backbone with a mixture of experts, on a CPU.
@@ -48,6 +48,10 @@ pub enum Command {
     Eval(eval::Args),
     /// Continue prompts.
     Generate(generate::Args),
+    /// Make a vector of each text, by a model of the BERT family or one of ours.
+    Embed(embed::Args),
+    /// Sort texts by how much likelier they are behind another.
+    Rerank(rerank::Args),
     /// Answer requests over HTTP, in the words of OpenAI, Triton and llama.cpp.
     #[cfg(feature = "serve")]
     Serve(serve::Args),
@@ -97,6 +101,8 @@ impl Command {
             Self::Train(args) => train::run(args),
             Self::Eval(args) => eval::run(args),
             Self::Generate(args) => generate::run(args),
+            Self::Embed(args) => embed::run(args),
+            Self::Rerank(args) => rerank::run(args),
             #[cfg(feature = "serve")]
             Self::Serve(args) => serve::run(args),
             Self::Export(args) => export::run(args),

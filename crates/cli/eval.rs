@@ -13,8 +13,10 @@ use serde::Serialize;
 
 use crate::{
     documents::{DataArgs, Documents, Found, Split},
+    embedder::EmbedArgs,
+    hints::with_hint,
     opened::{self, RunArgs},
-    output,
+    output, similarity,
 };
 
 #[derive(Debug, clap::Args)]
@@ -25,6 +27,8 @@ Examples:
   itera eval runs/quickstart/last --json
   itera eval quickstart.gguf --data stories.txt    a model file has no corpus of its own
   itera eval quickstart-q8.gguf --data stories.txt --ubatch-size 1    by the arithmetic of `itera generate`
+  itera eval all-MiniLM-L6-v2 --pairs sts-test.tsv    Spearman of cosines and scores, by vectors
+  itera eval runs/quickstart --retrieval halves.tsv   recall at 10 in f32, int8 and bits, of all and fewer dimensions
 
 Each document is scored in full and on its own: every token, and the end of the document, after all of the document that
 comes before it. A document that is longer than the model's context is scored in windows as long as the context, each
@@ -36,10 +40,18 @@ its place, and 8 more, because that token does not say which byte it was.
 
 Blank documents and copies of others are left out, as they are in training.")]
 pub struct Args {
-    /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file.
+    /// A run, a checkpoint, a Hugging Face directory of the family, or a GGUF file; of vectors a directory of the BERT family too.
     pub path: PathBuf,
     #[command(flatten)]
     pub data: DataArgs,
+    /// Score vectors instead: pairs of texts and how alike people find them, columns between tabs (STS benchmark).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "retrieval", "split"])]
+    pub pairs: Option<PathBuf>,
+    /// Score vectors instead: a text and the one to be found by it, columns between tabs; a table of storages.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "split"])]
+    pub retrieval: Option<PathBuf>,
+    #[command(flatten)]
+    pub embed: EmbedArgs,
     /// Which split of the run's corpus.
     #[arg(long, value_enum, default_value = "valid", conflicts_with = "data")]
     pub split: Split,
@@ -61,6 +73,18 @@ struct Findings {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    if let Some(pairs) = &args.pairs {
+        return similarity::pairs(&args.path, pairs, &args.embed, &args.run, args.json);
+    }
+    if let Some(pairs) = &args.retrieval {
+        return similarity::retrieval(&args.path, pairs, &args.embed, &args.run, args.json);
+    }
+    if args.embed.pool.is_some() || args.embed.dims.is_some() {
+        return Err(with_hint(
+            "--pool and --dims are of vectors",
+            "say what they are scored on with --pairs or --retrieval",
+        ));
+    }
     let opened = opened::open(&args.path, &args.run)?;
     let documents = Documents::load(&args.data, args.split, &opened.path)?;
     let texts = documents.texts();

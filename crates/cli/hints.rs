@@ -396,6 +396,10 @@ fn tokenizer(error: &TokenizerError) -> Option<String> {
             "train a tokenizer: tokenizer.path = \"\"; tokenizer.alphabet = \"text\" leaves bytes out"
         }
         TokenizerError::VocabSize { min, .. } => return Some(format!("set model.vocab_size to at least {min}")),
+        TokenizerError::UnsupportedWordPiece { .. } | TokenizerError::WordPieceJson(_) => {
+            "an encoder needs the tokenizer.json of BERT beside its weights"
+        }
+        TokenizerError::NoToken { .. } => "fetch the tokenizer.json again that came with the weights",
         TokenizerError::NotSpecial { .. } => "the tokenizer or the configuration of the model is another model's",
         _ => return None,
     };

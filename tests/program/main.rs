@@ -7,6 +7,7 @@ mod compress;
 mod context;
 mod deploy;
 mod doctor;
+mod embed;
 #[cfg(target_os = "linux")]
 mod faults;
 mod finite;

@@ -61,8 +61,8 @@ fn help() {
     let here = Workplace::new();
     held("help", &here.ok(&["--help"]), &[]);
     for command in [
-        "train", "eval", "generate", "export", "compress", "compare", "inspect", "model", "data", "doctor", "bench",
-        "logits", "sbatch", "serve", "sweep", "watch",
+        "train", "eval", "generate", "embed", "rerank", "export", "compress", "compare", "inspect", "model", "data",
+        "doctor", "bench", "logits", "sbatch", "serve", "sweep", "watch",
     ] {
         held(&format!("help-{command}"), &here.ok(&[command, "--help"]), &[]);
     }

@@ -5,6 +5,7 @@
 //!                        (mapped, packed)  │                                       │
 //!                                          ├─────── State: clone, save, load ──────┤
 //!                                          └──── Text, Batch: all of it at once ───┘
+//! directory of the BERT family ─open─▶ Encoder ─ embed(texts) ─▶ a vector each
 //! ```
 //!
 //! Weights are used where the file has them, in the form it has them. A [`State`] is all that a text leaves behind; the
@@ -29,6 +30,8 @@
 mod attention;
 mod batch;
 mod buffer;
+mod embed;
+mod encoder;
 mod error;
 mod ffn;
 mod forward;
@@ -39,6 +42,7 @@ mod measure;
 mod model;
 mod network;
 mod past;
+mod rerank;
 pub mod sampling;
 mod score;
 mod state;
@@ -47,7 +51,9 @@ mod text;
 mod workspace;
 
 pub use batch::Batch;
+pub use encoder::Encoder;
 pub use error::{Result, RuntimeError, StateError};
+pub use itera_formats::hf::Pooling;
 pub use itera_kernels::matvec::Activations;
 pub use logprobs::TokenLogprob;
 pub use measure::{StepCost, Timing};

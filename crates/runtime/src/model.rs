@@ -234,7 +234,7 @@ impl Model {
     }
 
     /// All of `tokens`, piece by piece; `after` each gets its form, where it starts and its length.
-    fn run(
+    pub(crate) fn run(
         &self,
         state: &mut State,
         tokens: &[TokenId],

@@ -10,6 +10,7 @@
 mod chat_template;
 mod compressed;
 mod config;
+mod encoder;
 mod int4;
 mod json;
 mod model_dir;
@@ -23,6 +24,9 @@ mod weights;
 
 pub(crate) use chat_template::read_chat_template;
 pub use config::{config_json, generation_config_json, parse_config};
+pub use encoder::{
+    EncoderConfig, EncoderDir, EncoderEmbeddings, EncoderLayer, EncoderLinear, EncoderNorm, Pooling, is_encoder,
+};
 pub(crate) use model_dir::{CONFIG, in_order, of_model, own_name_and_shape};
 pub use model_dir::{HfModel, read_config_json, read_model_dir, write_model_dir};
 pub use packed_dir::{kind_in_dir, packed_dir_size_bytes, write_packed_dir};

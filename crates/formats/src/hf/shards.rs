@@ -131,7 +131,7 @@ pub fn read_index<T: DeserializeOwned>(dir: &Path) -> Result<T> {
 }
 
 /// Whether a path stays in its directory: it is the name of a file and nothing else.
-fn is_name(file: &str) -> bool {
+pub(super) fn is_name(file: &str) -> bool {
     let mut parts = Path::new(file).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(name)), None) if name == file)
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod converter;
 mod cuts;
+mod embed;
 mod golden;
 mod packed;
 mod state;

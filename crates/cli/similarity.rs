@@ -1,0 +1,184 @@
+//! `itera eval --pairs` and `--retrieval`: what vectors are worth
+//!
+//! ```text
+//! score, text, text ─ cosine ─ Spearman, Pearson
+//! text, text ─ of all second texts the ten nearest to the first ─ recall, in every storage and number of dimensions
+//! ```
+
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use itera_vectors::{Index, Storage, cosine, pearson, prefixes, spearman};
+use serde::Serialize;
+
+use crate::{
+    embedder::{EmbedArgs, Embedder, Pairs},
+    opened::RunArgs,
+    output,
+};
+
+/// How well cosines agree with scores that people gave.
+#[derive(Serialize)]
+struct Agreement {
+    model: String,
+    pairs: usize,
+    dims: usize,
+    /// Absent where all scores, or all cosines, are the same.
+    spearman: Option<f64>,
+    pearson: Option<f64>,
+    texts_per_s: f64,
+}
+
+/// How well second texts are found by first ones.
+#[derive(Serialize)]
+struct Retrieval {
+    model: String,
+    queries: usize,
+    texts: usize,
+    rows: Vec<Row>,
+}
+
+/// One way to keep vectors.
+#[derive(Serialize)]
+struct Row {
+    storage: Storage,
+    dims: usize,
+    /// Of a text, all that is kept of its vector.
+    vector_bytes: usize,
+    /// Queries whose own text is among the ten nearest.
+    recall_at_10: f64,
+    /// Of the ten nearest by all dimensions in f32, how many are among the ten.
+    kept_at_10: f64,
+    queries_per_s: f64,
+}
+
+const NEAREST: usize = 10;
+
+/// Vectors of the first and of the second texts of pairs, [n, d] each, and how many were made a second.
+fn vectors(embedder: &mut Embedder, pairs: &Pairs) -> Result<(Vec<f32>, Vec<f32>, f64)> {
+    let bar = ProgressBar::new(2 * pairs.first.len() as u64);
+    let began = Instant::now();
+    let all = embedder.embed(&[&pairs.first[..], &pairs.second[..]].concat(), &bar)?;
+    let per_s = 2.0 * pairs.first.len() as f64 / began.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let (first, second) = all.split_at(all.len() / 2);
+    Ok((first.to_vec(), second.to_vec(), per_s))
+}
+
+pub fn pairs(model: &Path, file: &Path, args: &EmbedArgs, run: &RunArgs, json: bool) -> Result<ExitCode> {
+    let pairs = Pairs::read(file, true)?;
+    let mut embedder = Embedder::open(model, args, run)?;
+    let (first, second, texts_per_s) = vectors(&mut embedder, &pairs)?;
+    let dims = embedder.dims;
+    let each = first.chunks_exact(dims).zip(second.chunks_exact(dims));
+    let cosines: Vec<f64> = each.map(|(first, second)| cosine(first, second)).collect();
+    let found = Agreement {
+        model: model.display().to_string(),
+        pairs: pairs.first.len(),
+        dims,
+        spearman: spearman(&cosines, &pairs.scores),
+        pearson: pearson(&cosines, &pairs.scores),
+        texts_per_s,
+    };
+    output::show(&found, json, Agreement::print)
+}
+
+impl Agreement {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let told = |found: Option<f64>| found.map_or("none: a list is constant".into(), |found| format!("{found:.5}"));
+        writeln!(out, "model            {}", self.model)?;
+        writeln!(out, "pairs            {}", self.pairs)?;
+        writeln!(out, "dims             {}", self.dims)?;
+        writeln!(out, "spearman         {}", told(self.spearman))?;
+        writeln!(out, "pearson          {}", told(self.pearson))?;
+        writeln!(out, "texts/s          {:.0}", self.texts_per_s)
+    }
+}
+
+pub fn retrieval(model: &Path, file: &Path, args: &EmbedArgs, run: &RunArgs, json: bool) -> Result<ExitCode> {
+    let mut pairs = Pairs::read(file, false)?;
+    // a text that is the answer of several queries is one text
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let answers: Vec<usize> = pairs
+        .second
+        .iter()
+        .map(|text| {
+            let next = places.len();
+            *places.entry(text.clone()).or_insert(next)
+        })
+        .collect();
+    let mut seen = 0;
+    let texts: Vec<String> = (pairs.second.iter().zip(&answers))
+        .filter(|(_, place)| {
+            let is_new = **place == seen;
+            seen += usize::from(is_new);
+            is_new
+        })
+        .map(|(text, _)| text.clone())
+        .collect();
+    let mut embedder = Embedder::open(model, args, run)?;
+    let d = embedder.dims;
+    let bar = ProgressBar::new((pairs.first.len() + texts.len()) as u64);
+    let queries = embedder.embed(&std::mem::take(&mut pairs.first), &bar)?;
+    let vectors = embedder.embed(&texts, &bar)?;
+    bar.finish_and_clear();
+
+    let exact = Index::new(Storage::F32, &prefixes(&vectors, d, d), d);
+    let whole = prefixes(&queries, d, d);
+    let expected: Vec<Vec<usize>> = whole.chunks_exact(d).map(|query| exact.nearest(query, NEAREST)).collect();
+    let mut rows = Vec::new();
+    for dims in [d, d / 2, d / 4].into_iter().filter(|dims| *dims > 0) {
+        let (queries, vectors) = (prefixes(&queries, d, dims), prefixes(&vectors, d, dims));
+        for storage in Storage::ALL {
+            let index = Index::new(storage, &vectors, dims);
+            let began = Instant::now();
+            let found: Vec<Vec<usize>> =
+                queries.chunks_exact(dims).map(|query| index.nearest(query, NEAREST)).collect();
+            let seconds = began.elapsed().as_secs_f64();
+            let hits = found.iter().zip(&answers).filter(|(found, answer)| found.contains(answer)).count();
+            let kept =
+                |(found, expected): (&Vec<usize>, &Vec<usize>)| found.iter().filter(|at| expected.contains(at)).count();
+            let kept: usize = found.iter().zip(&expected).map(kept).sum();
+            let of: usize = expected.iter().map(Vec::len).sum();
+            rows.push(Row {
+                storage,
+                dims,
+                vector_bytes: storage.vector_bytes(dims),
+                recall_at_10: hits as f64 / answers.len() as f64,
+                kept_at_10: kept as f64 / of as f64,
+                queries_per_s: answers.len() as f64 / seconds,
+            });
+        }
+    }
+    let found = Retrieval { model: model.display().to_string(), queries: answers.len(), texts: texts.len(), rows };
+    output::show(&found, json, Retrieval::print)
+}
+
+impl Retrieval {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "model    {}", self.model)?;
+        writeln!(out, "queries  {} among {} texts", self.queries, self.texts)?;
+        writeln!(out)?;
+        writeln!(
+            out,
+            "{:18} {:>5} {:>11} {:>12} {:>10} {:>10}",
+            "storage", "dims", "bytes/text", "recall at 10", "kept", "queries/s"
+        )?;
+        for Row { storage, dims, vector_bytes, recall_at_10, kept_at_10, queries_per_s } in &self.rows {
+            let (recall, kept) = (format!("{:.1} %", 100.0 * recall_at_10), format!("{:.1} %", 100.0 * kept_at_10));
+            writeln!(
+                out,
+                "{:18} {dims:>5} {vector_bytes:>11} {recall:>12} {kept:>10} {queries_per_s:>10.0}",
+                storage.name()
+            )?;
+        }
+        Ok(())
+    }
+}
