@@ -116,11 +116,11 @@ fn within(t: f64, nu: usize) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A generator of normal numbers, by Box and Muller, from uniform ones (SplitMix64).
-    fn normal(seed: u64) -> impl FnMut() -> f64 {
+    pub(crate) fn normal(seed: u64) -> impl FnMut() -> f64 {
         let mut state = seed;
         let mut uniform = move || {
             state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

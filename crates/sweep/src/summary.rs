@@ -314,4 +314,34 @@ pub(crate) mod tests {
         record.corpus = Some("another".into());
         assert_eq!(Summary::new(&plan, &states, "val_bpb").expect("a summary").corpora, 2);
     }
+
+    /// Of sweeps whose truth is known, in which some trials have failed.
+    #[test]
+    fn the_intervals_of_a_report_hold_the_truth_in_93_to_97_of_100_cases() {
+        const SWEEPS: usize = 3000;
+        let (plan, _) = found();
+        let truth = [1.3, 1.2, 1.25];
+        let mut normal = crate::statistics::tests::normal(11);
+        let (mut intervals, mut held) = (0, 0);
+        for sweep in 0..SWEEPS {
+            let of_seed: Vec<f64> = (0..3).map(|_| 0.1 * normal()).collect();
+            let mut states: Vec<State> = (plan.trials.iter().enumerate())
+                .map(|(index, trial)| ended(End::Done, truth[trial.cell] + of_seed[index % 3] + 0.02 * normal()))
+                .collect();
+            if sweep % 3 > 0 {
+                states[sweep % 9] = ended(End::Failed, 9.0);
+            }
+            let rows = Summary::new(&plan, &states, "val_bpb").expect("a summary").rows;
+            for (row, truth_here) in rows.iter().zip(truth) {
+                let found = [(row.interval, truth_here), (row.difference_interval, truth_here - truth[plan.baseline])];
+                for ((low, high), truth) in found.into_iter().filter_map(|(interval, truth)| Some((interval?, truth))) {
+                    intervals += 1;
+                    held += usize::from(low <= truth && truth <= high);
+                }
+            }
+        }
+        let share = held as f64 / intervals as f64;
+        println!("{held} of {intervals} intervals hold the truth: {:.2} %", 100.0 * share);
+        assert!(intervals > 4 * SWEEPS && (0.93..=0.97).contains(&share), "{share}");
+    }
 }
