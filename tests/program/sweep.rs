@@ -165,8 +165,23 @@ fn killed_workers_run_every_trial_once_to_the_results_of_a_serial_run() {
     assert!(kills >= workers && begun.iter().sum::<usize>() > trials.len(), "{kills} kills: {begun:?}");
     for trial in trials.values() {
         assert_eq!(record(trial)["end"], "done");
+        // the lock of a run would keep a second process out, and leases have to do so before
+        let log = fs::read_to_string(trial.join("log")).expect("a log");
+        assert!(!log.contains("another process is training"), "{log}");
     }
     assert_eq!(runs(&here), [], "nobody trains for a worker that is gone");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_trains_for_a_worker_ends_with_it() {
+    let here = Workplace::new();
+    write_sweep(&here, "s.toml", "train.steps = 1000000\nlog.every_steps = 1", "");
+    let mut worker = start(&here, &["sweep", "run", "s.toml", "--threads", "1"]);
+    wait_for("run", || !runs(&here).is_empty());
+    worker.kill().expect("killed");
+    worker.wait().expect("it has ended");
+    wait_for("end of the run", || runs(&here).is_empty());
 }
 
 #[test]
