@@ -214,7 +214,7 @@ fn a_worker_that_is_silent_loses_its_trial_and_what_trains_for_it_ends() {
 #[test]
 fn a_worker_that_is_asked_to_stop_saves_and_the_next_goes_on() {
     let here = Workplace::new();
-    let set = "train.steps = 60\ncheckpoint.every_steps = 1000\neval.every_steps = 1000\nlog.every_steps = 1";
+    let set = "train.steps = 400\ncheckpoint.every_steps = 1000\neval.every_steps = 1000\nlog.every_steps = 1";
     for name in ["whole.toml", "cut.toml"] {
         write_sweep(&here, name, set, "seeds = 2");
     }
