@@ -196,7 +196,7 @@ def inside(itera, stops):
         node.kill()
     if whole != run:
         sys.exit(log()[-3000:])
-    shutil.rmtree(here)
+    shutil.rmtree(here, ignore_errors=True)
 
 
 if sys.argv[1] == "--inside":
