@@ -86,14 +86,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let name = args.config.config.file_stem().unwrap_or(OsStr::new("itera")).to_string_lossy().into_owned();
     let text = script(args, &name, &Cluster::here())?;
-    let output = args.output.clone().unwrap_or_else(|| format!("{name}.sbatch").into());
+    deliver(&name, &text, args.output.as_deref(), args.submit)
+}
+
+/// Write the script `text` to `output`, or to a file named after `name`, and hand it in if it is to be submitted.
+pub fn deliver(name: &str, text: &str, output: Option<&Path>, is_submitted: bool) -> Result<ExitCode> {
+    let output = output.map_or_else(|| format!("{name}.sbatch").into(), Path::to_path_buf);
     if output == Path::new("-") {
         io::stdout().write_all(text.as_bytes())?;
     } else {
-        write(&output, &text)?;
+        write(&output, text)?;
     }
-    if args.submit {
-        return submit(&text);
+    if is_submitted {
+        return submit(text);
     }
     if output != Path::new("-") {
         say!("next: sbatch {}", output.display());
@@ -102,7 +107,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Replace a script that this command wrote, and nothing else.
-pub fn write(path: &Path, text: &str) -> Result<()> {
+fn write(path: &Path, text: &str) -> Result<()> {
     let is_ours =
         |there: &[u8]| String::from_utf8_lossy(there).lines().nth(1).is_some_and(|line| line.starts_with(MARK));
     if fs::read(path).is_ok_and(|there| !is_ours(&there)) {
@@ -117,7 +122,7 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Slurm gets the text itself, which may be in no file.
-pub fn submit(text: &str) -> Result<ExitCode> {
+fn submit(text: &str) -> Result<ExitCode> {
     let mut sbatch = Command::new("sbatch");
     let mut sbatch = sbatch.stdin(Stdio::piped()).spawn().context("cannot start sbatch")?;
     if let Some(mut stdin) = sbatch.stdin.take() {

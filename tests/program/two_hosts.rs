@@ -12,37 +12,18 @@ use itera_testkit::{MPICH, skip};
 
 use crate::support::{Workplace, borrowed, metrics, set, sha256};
 
-/// Makes hosts h1 and h2, each with a cable to a bridge on which this machine is a third, and starts two processes on each.
-/// The cable of h2 is pulled when there is a file `cut`. MPI has to use the cables, and not the memory that the hosts share.
-const HOSTS: &str = r#"
-set -e
-mount -t tmpfs none /run
-mkdir /run/netns
-ip link add bridge type bridge
-ip addr add 10.77.0.254/24 dev bridge
-ip link set bridge up
-ip link set lo up
-for host in 1 2; do
-    ip netns add h$host
-    ip link add cable$host type veth peer name eth0 netns h$host
-    ip link set cable$host master bridge up
-    ip -n h$host addr add 10.77.0.$host/24 dev eth0
-    ip -n h$host link set eth0 up
-    ip -n h$host link set lo up
-done
-printf '127.0.0.1 localhost\n10.77.0.1 h1\n10.77.0.2 h2\n' >/run/hosts
-mount --bind /run/hosts /etc/hosts
+/// Makes hosts h1 and h2, each with a cable to a bridge on which this machine is a third.
+const HOSTS: &str = include_str!("two_hosts.sh");
+
+/// Starts two processes on each. The cable of h2 is pulled when there is a file `cut`. MPI has to use the cables, and not the
+/// memory that the hosts share.
+const FOUR: &str = r#"
 (while ! [ -e cut ]; do sleep 0.1; done; ip link set cable2 down) &
-[ $# = 0 ] && exit
 UCX_TLS=tcp,self exec mpiexec.hydra -launcher rsh -launcher-exec ./agent -iface bridge -hosts h1:2,h2:2 -n 4 "$@"
 "#;
 
 /// What a launcher runs to start a command on a host, as `rsh` does.
-const AGENT: &str = r#"#!/bin/sh
-while [ "${1#-}" != "$1" ]; do case "$1" in -l) shift 2;; *) shift;; esac; done
-host=$1; shift
-exec nsenter --net=/run/netns/$host unshare --uts sh -c "hostname $host; $*"
-"#;
+const AGENT: &str = include_str!("rsh_agent.sh");
 
 /// `itera args…` by four processes on two hosts; `None` where this machine cannot have them. All end with the first.
 fn on_two_hosts(here: &Workplace, args: &[String]) -> Option<Command> {
@@ -59,17 +40,18 @@ fn on_two_hosts(here: &Workplace, args: &[String]) -> Option<Command> {
             "--kill-child",
             "--mount-proc",
         ]);
-        command.args(["sh", "-c", HOSTS, "sh"]).args(args).current_dir(here.path(".")).stdin(Stdio::null());
+        // the cables carry what they can
+        command.args(["sh", "-c", HOSTS, "sh", ""]).args(args).current_dir(here.path(".")).stdin(Stdio::null());
         command
     };
     fs::write(here.path("agent"), AGENT).expect("written");
     fs::set_permissions(here.path("agent"), fs::Permissions::from_mode(0o755)).expect("a file");
-    let tried = command(&[]).output();
+    let tried = command(&["true"]).output();
     if !tried.as_ref().is_ok_and(|tried| tried.status.success()) {
         skip(&format!("no namespaces with hosts of their own: {tried:?}"));
         return None;
     }
-    Some(command(&[&[env!("CARGO_BIN_EXE_itera")], &borrowed(args)[..]].concat()))
+    Some(command(&[&["sh", "-c", FOUR, "sh", env!("CARGO_BIN_EXE_itera")], &borrowed(args)[..]].concat()))
 }
 
 const CHANGES: [&str; 4] = ["train.grad_accum_steps=5", "train.batch_size=2", "model.dropout=0.1", "log.every_steps=1"];

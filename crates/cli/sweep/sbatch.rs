@@ -1,13 +1,6 @@
 //! `itera sweep sbatch`: a sweep → the script of an array of jobs, each of which is a worker
 
-use std::{
-    env,
-    ffi::OsStr,
-    fmt::Write as _,
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{env, ffi::OsStr, fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use itera_sweep::Plan;
@@ -15,7 +8,7 @@ use itera_sweep::Plan;
 use super::status;
 use crate::{
     args::{at_least_one, count},
-    sbatch::{MARK, SIGNAL_BEFORE_S, quoted, submit, time, write},
+    sbatch::{MARK, SIGNAL_BEFORE_S, deliver, quoted, time},
     signals::GO_ON_LATER,
     talk::say,
 };
@@ -66,19 +59,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     say!("sweep: {}", status::describe(&plan));
     let name = args.sweep.file_stem().unwrap_or(OsStr::new("sweep")).to_string_lossy().into_owned();
     let text = script(args, &name)?;
-    let output = args.output.clone().unwrap_or_else(|| format!("{name}.sbatch").into());
-    if output == Path::new("-") {
-        io::stdout().write_all(text.as_bytes())?;
-    } else {
-        write(&output, &text)?;
-    }
-    if args.submit {
-        return submit(&text);
-    }
-    if output != Path::new("-") {
-        say!("next: sbatch {}", output.display());
-    }
-    Ok(ExitCode::SUCCESS)
+    deliver(&name, &text, args.output.as_deref(), args.submit)
 }
 
 fn script(args: &Args, name: &str) -> Result<String> {
