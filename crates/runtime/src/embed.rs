@@ -7,8 +7,8 @@ use itera_vectors::normalize;
 use crate::{error::Result, model::Model, workspace::Workspace};
 
 impl Model {
-    /// The vector `[d]` of a text, of length 1: the mean of the normalised outputs of the last layer, or the first or last of them.
-    /// Memory does not grow with a text where no layer is attention.
+    /// The vector `[d]` of a text, of length 1: the mean of the normalised outputs of the last layer, or the first or last of
+    /// them. Memory does not grow with a text where no layer is attention.
     ///
     /// # Errors
     /// As [`Model::prefill`].
