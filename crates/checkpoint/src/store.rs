@@ -137,6 +137,8 @@ impl CheckpointStore {
             return Ok(path);
         };
         let local = local_dir.join(format!(".itera-{}-{}", process::id(), name(snapshot.step)));
+        // a killed process of this number may have left something
+        remove_checkpoint(&local)?;
         let copied = write(&local, snapshot).and_then(|()| publish_dir(&path, |dir| verify::copy(&local, dir)));
         let removed = remove_checkpoint(&local);
         copied?;

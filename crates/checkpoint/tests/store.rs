@@ -311,7 +311,12 @@ fn a_checkpoint_comes_by_way_of_another_disk_as_it_was_written_there() {
     let near = tempfile::tempdir().expect("a directory");
     let local = near.path().join("not/made/yet");
     let store = run.store().by_way_of(&local);
+    // what a process of this number left when it was killed
+    let left = local.join(format!(".itera-{}-step-000001/trainer", std::process::id()));
+    fs::create_dir_all(&left).expect("a directory");
+    fs::write(left.join("weights.safetensors"), "of another run").expect("written");
     let path = run.save_in(&store, 1, &"one").expect("saved");
+    assert!(!path.join("trainer/weights.safetensors").exists(), "what was left there before is no part of it");
     let files =
         ["model.safetensors", "config.json", "tokenizer.json", "trainer/optimizer.safetensors", "trainer/state.json"];
     for file in files {
