@@ -2,7 +2,12 @@
 //!
 //! Every message goes behind its length, so that its receiver makes room for it, or refuses it where room is given.
 
-use std::{ffi::c_int, process};
+use std::{
+    cell::Cell,
+    ffi::c_int,
+    process,
+    time::{Duration, Instant},
+};
 
 use crate::{
     beacon::Beacon,
@@ -33,6 +38,7 @@ pub struct World {
     part_bytes: usize,
     /// Tells of each call that all ranks make.
     beacon: Beacon,
+    waited: Cell<Duration>,
 }
 
 impl World {
@@ -60,7 +66,8 @@ impl World {
     }
 
     fn of(communicator: Box<dyn Communicator>) -> Self {
-        Self { communicator, library: None, part_bytes: PART_BYTES, beacon: Beacon::default() }
+        let waited = Cell::default();
+        Self { communicator, library: None, part_bytes: PART_BYTES, beacon: Beacon::default(), waited }
     }
 
     /// Cut messages into parts of at most `part_bytes`, at least 1; the same for all ranks.
@@ -97,13 +104,27 @@ impl World {
         &self.beacon
     }
 
+    /// How long this rank has waited since the last call for the others to come to what all do together: in barriers, and
+    /// for the lengths of all, which go before everything else of [`World::allgather`] and [`World::alltoall_into`].
+    pub fn take_waited(&self) -> Duration {
+        self.waited.take()
+    }
+
+    /// Do what ends no sooner than all ranks have come to it.
+    fn wait<T>(&self, until: impl FnOnce() -> T) -> T {
+        let since = Instant::now();
+        let done = until();
+        self.waited.update(|waited| waited + since.elapsed());
+        done
+    }
+
     /// Wait until all ranks are here.
     ///
     /// # Errors
     /// [`MpiError::Call`].
     pub fn barrier(&self) -> Result<(), MpiError> {
         let _here = self.beacon.collective();
-        self.communicator.barrier()
+        self.wait(|| self.communicator.barrier())
     }
 
     /// Send to one rank, which receives. May wait until it does.
@@ -214,7 +235,7 @@ impl World {
         let _here = self.beacon.collective();
         let size = self.size();
         let mut lengths = vec![0; LENGTH_BYTES * size];
-        self.communicator.allgather(&length_of(mine), &mut lengths)?;
+        self.wait(|| self.communicator.allgather(&length_of(mine), &mut lengths))?;
         let lengths: Vec<usize> = lengths.as_chunks().0.iter().map(|&length| length_in(length)).collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let mut all: Vec<Vec<u8>> = lengths.iter().map(|_| Vec::new()).collect();
@@ -259,7 +280,8 @@ impl World {
         let each = vec![LENGTH_BYTES; size];
         let parts = "8 bytes for each rank";
         let told = Parts::new(&told[..], &each).expect(parts);
-        self.communicator.alltoall(told, Parts::new(&mut lengths[..], &each).expect(parts))?;
+        let heard = Parts::new(&mut lengths[..], &each).expect(parts);
+        self.wait(|| self.communicator.alltoall(told, heard))?;
         for (from, (&found, &expected)) in lengths.as_chunks().0.iter().zip(into_lengths).enumerate() {
             let found = length_in(found);
             if found != expected {

@@ -104,11 +104,12 @@ impl<T: Task> Step<'_, T> {
         let first = own.start;
         let Passed { gradients, losses } = pass(self.task, model, self.share(own), first, ranks, &mut times);
         let mut clock = Clock::new();
+        ranks.take_waited();
         ranks.begin("the sum", self.step + 1);
         let told = Told { losses, norms: vec![], work: times.work() }.to_bytes();
         let Total { sum, told } = reduce(ranks, micro_batches, gradients, told, &weights(model))?;
         let told = Told::of_all(&told);
-        times.reduce = clock.lap();
+        times.add_joint(clock.lap(), ranks.take_waited());
         ranks.begin("the optimizer", self.step + 1);
         let grad_norm = gradient_norm(&sum) * share;
         let mut update = Update { losses: Told::sum_losses(&told).mean(share), grad_norm, times, slow: None };
@@ -141,9 +142,10 @@ impl<T: Task> Step<'_, T> {
             moves.push((sum, clip(train, norm, share)));
         }
         let mut clock = Clock::new();
+        ranks.take_waited();
         ranks.begin("the losses", self.step + 1);
         let told = Told::of_all(&ranks.gather(Told { losses, norms, work: times.work() }.to_bytes())?);
-        times.reduce = clock.lap();
+        times.add_joint(clock.lap(), ranks.take_waited());
         ranks.begin("the optimizer", self.step + 1);
         let losses = Told::sum_losses(&told).mean(1.0 / micro_batches as f64);
         let grad_norm = told.iter().flat_map(|told| &told.norms).sum::<f64>() / train.replicas as f64;
@@ -157,7 +159,7 @@ impl<T: Task> Step<'_, T> {
         if is_together(train, self.step + 1) {
             ranks.begin("the outer step", self.step + 1);
             replicas.outer_step(model, train, ranks)?;
-            update.times.reduce += clock.lap();
+            update.times.add_joint(clock.lap(), ranks.take_waited());
         }
         Ok((update, told))
     }

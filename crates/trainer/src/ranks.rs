@@ -1,6 +1,6 @@
 //! the processes of a run: which micro-batches each has, and what all of them know
 
-use std::{cell::Cell, ops::Range};
+use std::{cell::Cell, ops::Range, time::Duration};
 
 use itera_collective::{MpiError, World};
 
@@ -41,6 +41,11 @@ impl<'a> Ranks<'a> {
         if let Some(world) = self.world {
             world.beacon().begin(phase, step);
         }
+    }
+
+    /// How long this rank has waited since the last call for others to come to what all do together.
+    pub(crate) fn take_waited(&self) -> Duration {
+        self.world.map_or(Duration::ZERO, World::take_waited)
     }
 
     /// What `rank` has of so many micro-batches or replicas.

@@ -17,7 +17,7 @@ pub(crate) struct Update {
     pub slow: Option<Slow>,
 }
 
-/// Wall time of the phases of a step. A device that computes in the background is waited for in `reduce`, where the
+/// Wall time of the phases of a step. A device that computes in the background is waited for in `backward`, where the
 /// losses of the step are read from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepTimes {
@@ -25,9 +25,11 @@ pub struct StepTimes {
     pub data: Duration,
     /// The model and its losses.
     pub forward: Duration,
-    /// Gradients, and their sum over micro-batches.
+    /// Gradients, their sum over micro-batches, and reading the losses.
     pub backward: Duration,
-    /// Reading the losses and, among several processes, waiting for the others and joining the sums of all.
+    /// Among several processes, waiting for the others to come to what all do together.
+    pub wait: Duration,
+    /// Joining the sums of all processes, where there are several.
     pub reduce: Duration,
     /// The norm of the gradients, clipping, AdamW.
     pub optimizer: Duration,
@@ -41,9 +43,15 @@ impl StepTimes {
         [self.data, self.forward, self.backward]
     }
 
+    /// Count what ranks did together in `time`, of which this one has `waited`.
+    pub(crate) fn add_joint(&mut self, time: Duration, waited: Duration) {
+        self.wait += waited;
+        self.reduce += time.saturating_sub(waited);
+    }
+
     /// All phases together.
     pub fn total(&self) -> Duration {
-        self.data + self.forward + self.backward + self.reduce + self.optimizer + self.log
+        self.data + self.forward + self.backward + self.wait + self.reduce + self.optimizer + self.log
     }
 }
 
