@@ -2,6 +2,7 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)] // they panic where nobody reads: `talk::say!`, `writeln!`
 
 mod args;
+mod batch;
 mod bench;
 mod cluster;
 mod command;

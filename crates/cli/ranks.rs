@@ -49,7 +49,7 @@ struct Place {
 /// Do `work`, with the others that a launcher started; without, if none did. A rank that is silent, or is waited for, for as
 /// long as `watchdog` ends all.
 pub fn together(watchdog: Duration, work: impl FnOnce(Option<&Team<'_>>) -> Result<ExitCode>) -> Result<ExitCode> {
-    let Some(world) = World::join()? else { return work(None) };
+    let Some(world) = watchdog::join(watchdog)? else { return work(None) };
     talk::speak_as(world.rank());
     let mut ends_all = EndsAll { world: &world, watch: None };
     let done = Team::new(&world).and_then(|team| {

@@ -1,30 +1,21 @@
 //! `itera sbatch`: configuration, nodes, time → the script of a batch job of Slurm
 
 use std::{
-    env,
     ffi::OsStr,
     fmt::Write as _,
-    fs,
-    io::{self, Write as _},
-    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
 
-use anyhow::{Context, Result};
-use itera_files::write_atomic;
+use anyhow::Result;
 
 use crate::{
     args::{ConfigArgs, at_least_one},
-    hints::with_hint,
+    batch::{BatchArgs, Script, asking_again, line, this_program},
     setup,
     signals::GO_ON_LATER,
     talk::say,
 };
 
-/// What the first line of a script says behind its `#!`, by which it is known.
-pub const MARK: &str = "# Written by `itera ";
-/// Seconds before the end of a job's time at which Slurm sends a signal.
-pub const SIGNAL_BEFORE_S: u32 = 90;
 /// Seconds after which ranks are killed that are left when another has ended.
 const WAIT_S: u32 = 60;
 
@@ -45,22 +36,12 @@ pub struct Args {
     /// Processes a node, which share its cores.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one::<u32>)]
     ntasks_per_node: u32,
-    /// Limit of the job's time, as Slurm reads it: 30 (minutes), 4:00:00, 2-12:00:00.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    time: String,
     /// How `srun` starts processes for MPI, one of `srun --mpi=list`; without it what the cluster does, or pmix or pmi2 if
     /// that is nothing.
     #[arg(long, value_name = "TYPE")]
     mpi: Option<String>,
-    /// Where to write the script; - is standard output. Without it NAME.sbatch here, after the configuration.
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Hand the script to `sbatch`.
-    #[arg(long)]
-    submit: bool,
-    /// More options of `sbatch`.
-    #[arg(last = true, value_name = "OPTION")]
-    more: Vec<String>,
+    #[command(flatten)]
+    batch: BatchArgs,
 }
 
 /// What the cluster says of itself; nothing is known where there is no Slurm.
@@ -85,129 +66,57 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         );
     }
     let name = args.config.config.file_stem().unwrap_or(OsStr::new("itera")).to_string_lossy().into_owned();
-    let text = script(args, &name, &Cluster::here())?;
-    deliver(&name, &text, args.output.as_deref(), args.submit)
+    args.batch.deliver(&script(args, name, &Cluster::here())?)
 }
 
-/// Write the script `text` to `output`, or to a file named after `name`, and hand it in if it is to be submitted.
-pub fn deliver(name: &str, text: &str, output: Option<&Path>, is_submitted: bool) -> Result<ExitCode> {
-    let output = output.map_or_else(|| format!("{name}.sbatch").into(), Path::to_path_buf);
-    if output == Path::new("-") {
-        io::stdout().write_all(text.as_bytes())?;
-    } else {
-        write(&output, text)?;
-    }
-    if is_submitted {
-        return submit(text);
-    }
-    if output != Path::new("-") {
-        say!("next: sbatch {}", output.display());
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Replace a script that this command wrote, and nothing else.
-fn write(path: &Path, text: &str) -> Result<()> {
-    let is_ours =
-        |there: &[u8]| String::from_utf8_lossy(there).lines().nth(1).is_some_and(|line| line.starts_with(MARK));
-    if fs::read(path).is_ok_and(|there| !is_ours(&there)) {
-        return Err(with_hint(
-            format!("{} is there, and no script of this command", path.display()),
-            "choose another file with -o",
-        ));
-    }
-    write_atomic(path, text.as_bytes())?;
-    say!("wrote {}", path.display());
-    Ok(())
-}
-
-/// Slurm gets the text itself, which may be in no file.
-fn submit(text: &str) -> Result<ExitCode> {
-    let mut sbatch = Command::new("sbatch");
-    let mut sbatch = sbatch.stdin(Stdio::piped()).spawn().context("cannot start sbatch")?;
-    if let Some(mut stdin) = sbatch.stdin.take() {
-        stdin.write_all(text.as_bytes()).context("cannot hand the script to sbatch")?;
-    }
-    let status = sbatch.wait().context("cannot wait for sbatch")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn script(args: &Args, name: &str, cluster: &Cluster) -> Result<String> {
-    let Args { nodes, ntasks_per_node, time, more, .. } = args;
-    let here = env::current_dir().context("cannot tell the working directory")?;
-    let program = env::current_exe().context("cannot find this program")?;
-    let mpi = args.mpi.as_deref().or_else(|| cluster.mpi_to_ask_for());
-    let mut train = vec![program.to_string_lossy().into_owned(), "train".into(), "--config".into()];
+fn script(args: &Args, name: String, cluster: &Cluster) -> Result<Script<'static>> {
+    let Args { nodes, ntasks_per_node, .. } = args;
+    let mut train = vec![this_program()?, "train".into(), "--config".into()];
     train.push(args.config.config.to_string_lossy().into_owned());
     train.extend(args.config.overrides.iter().flat_map(|change| ["--set".to_owned(), change.clone()]));
     train.push("--resume".into());
-    let train: Vec<String> = train.iter().map(|word| quoted(word)).collect();
 
-    let mut text = format!(
+    let options = format!(
         "\
-#!/bin/bash
-{MARK}sbatch`: trains {config} in a job of Slurm, whose first lines are options of sbatch.
-#SBATCH --job-name={name}
-# Relative paths begin here.
-#SBATCH --chdir={here}
 #SBATCH --output={name}-%j.log
 #SBATCH --nodes={nodes}
 #SBATCH --ntasks-per-node={ntasks_per_node}
 # Whole nodes, whose cores the processes of a node share as threads.
 #SBATCH --exclusive
-#SBATCH --time={time}
-# A job that was preempted, or lost a node, is queued again.
-#SBATCH --requeue
-# What it said before is kept then.
-#SBATCH --open-mode=append
-# Save and stop before the time is over. The run knows its end by itself where Slurm tells it; a second word does no harm.
-#SBATCH --signal=USR1@{SIGNAL_BEFORE_S}
-",
-        config = args.config.config.display(),
-        here = here.display(),
+"
     );
-    for option in more {
-        let _ = writeln!(text, "#SBATCH {option}");
-    }
     let mut srun = vec!["srun".to_owned()];
+    let mpi = args.mpi.as_deref().or_else(|| cluster.mpi_to_ask_for());
     srun.extend(mpi.map(|mpi| format!("--mpi={mpi}")));
     srun.extend(["--cpu-bind=none", "--kill-on-bad-exit=0"].map(str::to_owned));
     srun.push(format!("--wait={WAIT_S}"));
-    let _ = write!(
-        text,
+    let mut body = format!(
         "
 # cpu-bind          a process uses all cores that are its share of the node, and not the first one
 # kill-on-bad-exit  processes end alike, by themselves; killed, they would not be queued again
 # wait              and one that cannot, since it hangs, is killed a minute later
 # resume            begins where an earlier start of the job has stopped, or anew
+#
+# The run ends with {GO_ON_LATER} when it is saved and wants to go on.
 "
     );
-    let command = format!("{} \\\n    {}", srun.join(" "), train.join(" "));
+    let command = format!("{} \\\n    {}", srun.join(" "), line(&train));
     if cluster.requeues == Some(false) {
-        let _ = write!(
-            text,
-            "\
-#
-# The run ends with {GO_ON_LATER} when it is saved and wants to go on. This cluster queues no job again for that (RequeueExit in
-# slurm.conf), so the script asks for it.
-{command}
-code=$?
-if [ $code = {GO_ON_LATER} ]; then scontrol requeue \"$SLURM_JOB_ID\"; fi
-exit $code
-"
-        );
+        body += "# This cluster queues no job again for that (RequeueExit in slurm.conf), so the script asks for it.\n";
+        body += &asking_again(&command, "$SLURM_JOB_ID");
     } else {
         let _ = write!(
-            text,
+            body,
             "\
-#
-# The run ends with {GO_ON_LATER} when it is saved and wants to go on. `exec` makes that the exit code of the job, at which Slurm
-# queues it again (RequeueExit={GO_ON_LATER} in slurm.conf), and lets signals to the script reach all processes at once.
+# `exec` makes that the exit code of the job, at which Slurm queues it again (RequeueExit={GO_ON_LATER} in slurm.conf), and lets
+# signals to the script reach all processes at once.
 exec {command}
 "
         );
     }
-    Ok(text)
+    let purpose =
+        format!("trains {} in a job of Slurm, whose first lines are options of sbatch.", args.config.config.display());
+    Ok(Script { command: "sbatch", purpose, name, options, body })
 }
 
 impl Cluster {
@@ -240,27 +149,6 @@ impl Cluster {
     }
 }
 
-/// A limit of time: digits and what stands between them.
-pub fn time(text: &str) -> Result<String, String> {
-    let is_time = text.starts_with(|first: char| first.is_ascii_digit())
-        && text.chars().all(|letter| letter.is_ascii_digit() || letter == ':' || letter == '-');
-    if is_time {
-        Ok(text.to_owned())
-    } else {
-        Err("expected minutes, or days-hours:minutes:seconds such as 4:00:00".into())
-    }
-}
-
-/// As one word of a shell.
-pub fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-=:,+@%".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,18 +165,5 @@ mod tests {
         assert_eq!((old.requeues, old.mpi_to_ask_for()), (Some(false), Some("pmi2")));
         let absent = of("", "");
         assert_eq!((absent.requeues, absent.mpi_to_ask_for()), (None, None));
-    }
-
-    #[test]
-    fn words_reach_the_program_as_they_are() {
-        assert_eq!(quoted("data.source=texts/a.txt"), "data.source=texts/a.txt");
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
-        assert_eq!(quoted(""), "''");
-    }
-
-    #[test]
-    fn a_time_is_one_that_slurm_reads() {
-        assert!(["30", "4:00:00", "2-12", "1-00:30:00"].iter().all(|text| time(text).is_ok()));
-        assert!(["", "4h", ":30", "30\n#SBATCH"].iter().all(|text| time(text).is_err()));
     }
 }

@@ -74,6 +74,23 @@ fn a_rank_that_stops_is_named_and_all_end() {
     }
 }
 
+/// The first process trains; the second one is another program, which knows nothing of MPI.
+#[test]
+fn a_rank_that_does_not_begin_is_waited_for_no_longer_than_the_watchdog_says() {
+    for mpi in MPIS {
+        let here = Workplace::new();
+        let Some(mut job) = mpi.job(1, env!("CARGO_BIN_EXE_itera")) else { continue };
+        job.args(endless(&here)).args([":", "-n", "1", "sleep", "600"]).current_dir(here.path("."));
+        let began = Instant::now();
+        let done = job.stdin(Stdio::null()).output().expect("it starts");
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(!done.status.success() && began.elapsed() < Duration::from_secs(60), "{}: {said}", mpi.name);
+        let accused = ["error: MPI has not joined rank 0 of 2, started by ", "with the others within 5s"];
+        assert!(accused.iter().all(|part| said.contains(part)), "{}: {said}", mpi.name);
+        assert!(here.processes().is_empty(), "{}: {:?}", mpi.name, here.processes());
+    }
+}
+
 /// Other launchers than `srun` may end all before anybody has said why. So may MPI itself, which aborts a process that is just
 /// about to read the memory of one that has died: then another rank dies.
 #[test]

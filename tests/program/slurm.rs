@@ -6,6 +6,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::Path,
     process::Stdio,
+    thread::sleep,
     time::{Duration, SystemTime},
 };
 
@@ -37,6 +38,11 @@ fn in_a_job() -> [(&'static str, String); 2] {
     let end = SystemTime::now() + Duration::from_secs(3600);
     let end = end.duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
     [("SLURM_JOB_ID", "7".into()), ("SLURM_JOB_END_TIME", end.as_secs().to_string())]
+}
+
+/// The job that `sbatch` has told of.
+fn submitted(told: &str) -> &str {
+    told.trim().strip_prefix("Submitted batch job ").unwrap_or_else(|| panic!("{told}"))
 }
 
 #[test]
@@ -142,18 +148,18 @@ fn a_script_that_this_program_wrote_trains_and_goes_on() {
 
     let args = here.train("run", &changes);
     let job = ["--ntasks-per-node", "3", "--time", "30", "--mpi", "pmi2"];
-    let write = |more: &[&str]| {
+    let write = |args: &[String], more: &[&str]| {
         let mut command = slurm.command(env!("CARGO_BIN_EXE_itera"));
         command.arg("sbatch").args(&args[1..]).args(job).args(more).current_dir(here.path("."));
         let output = command.output().expect("it starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    write(&[]);
+    write(&args, &[]);
     let script = fs::read_to_string(here.path("smoke.sbatch")).expect("a script");
     assert!(script.contains("\nexec srun --mpi=pmi2 "), "this Slurm queues again by exit code: {script}");
-    let told = write(&["--submit", "--", "--output=log"]);
-    let job = told.trim().strip_prefix("Submitted batch job ").unwrap_or_else(|| panic!("{told}"));
+    let told = write(&args, &["--submit", "--", "--output=log"]);
+    let job = submitted(&told);
 
     let log = || String::from_utf8_lossy(&fs::read(here.path("log")).unwrap_or_default()).into_owned();
     slurm.wait_for("third step", || log().contains("step 3/40"));
@@ -162,6 +168,29 @@ fn a_script_that_this_program_wrote_trains_and_goes_on() {
     slurm.wait_for_success(job);
     assert_eq!((slurm.restarts(job), log().matches("stopped by signal 15 after step ").count()), (1, 1), "{}", log());
     assert!(left(&here.path("run")) == left(&here.path("whole")), "{}", log());
+
+    // a cluster that queues nothing again by itself: the script asks, unless the job is cancelled
+    slurm.queue_none_again();
+    let args = here.train("asks", &changes);
+    let told = write(&args, &["--submit", "--", "--output=asks-log"]);
+    let job = submitted(&told);
+    let log = || String::from_utf8_lossy(&fs::read(here.path("asks-log")).unwrap_or_default()).into_owned();
+    slurm.wait_for("third step", || log().contains("step 3/40"));
+    slurm.ask("scancel", &["--signal=TERM", job]);
+    slurm.wait_for("requeue", || slurm.restarts(job) == 1);
+    let told = log().matches("\nstep ").count();
+    slurm.wait_for("step", || {
+        slurm.run_now(job);
+        log().matches("\nstep ").count() > told
+    });
+    slurm.ask("scancel", &[job]);
+    slurm.wait_for("second stop", || log().matches("stopped by signal 15 after step ").count() == 2);
+    slurm.wait_for_cancelled(job);
+    sleep(Duration::from_secs(2));
+    slurm.wait_for_cancelled(job);
+    assert_eq!(slurm.restarts(job), 1, "{}", log());
+    here.ok(&borrowed(&here.train("asks", &[&changes[..], &["--resume"]].concat())));
+    assert!(left(&here.path("asks")) == left(&here.path("whole")), "{}", log());
 
     fs::write(here.path("smoke.sbatch"), "#!/bin/sh\necho mine\n").expect("written");
     let refused =
@@ -185,7 +214,7 @@ fn the_tasks_of_an_array_share_the_trials_of_a_sweep() {
     let output = command.args(["--", "--output=log-%a"]).current_dir(here.path(".")).output().expect("it starts");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let job = told.trim().strip_prefix("Submitted batch job ").unwrap_or_else(|| panic!("{told}"));
+    let job = submitted(&told);
     let task = |number: usize| format!("{job}_{number}");
     let log = |number: usize| fs::read_to_string(here.path(&format!("log-{number}"))).unwrap_or_default();
 

@@ -84,6 +84,18 @@ impl Slurm {
         command
     }
 
+    /// Let jobs that end with 75 end.
+    ///
+    /// # Panics
+    /// If it does not take its configuration again.
+    #[track_caller]
+    pub fn queue_none_again(&self) {
+        let path = self.dir.join("slurm.conf");
+        let configuration = fs::read_to_string(&path).expect("there is one");
+        fs::write(path, configuration.replace("RequeueExit=75\n", "")).expect("written");
+        self.ask("scontrol", &["reconfigure"]);
+    }
+
     /// What a program of Slurm answers.
     ///
     /// # Panics
@@ -134,6 +146,15 @@ impl Slurm {
             sleep(Duration::from_secs(2));
             self.ask("scontrol", &["update", &format!("JobId={job}"), "StartTime=now"]);
         }
+    }
+
+    /// Wait until a job is cancelled for good.
+    ///
+    /// # Panics
+    /// As [`Slurm::wait_for`].
+    #[track_caller]
+    pub fn wait_for_cancelled(&self, job: &str) {
+        self.wait_for(&format!("end of job {job}"), || is_in(&self.about(job), "CANCELLED"));
     }
 
     /// Times that a job was queued again.
