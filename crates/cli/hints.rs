@@ -106,6 +106,7 @@ fn ptq(error: &PtqError) -> Option<String> {
         PtqError::Quantized { .. } => "take the directory that it was made of, in f32, f16 or bf16".into(),
         PtqError::Stacked { tensor, .. } => format!("keep it as it is with --skip '{}'", printable(tensor)),
         PtqError::NothingToPack { .. } => "--dry-run shows why each stays; --also packs a matrix all the same".into(),
+        PtqError::NoSearch => "leave --rounding out".into(),
         PtqError::NoScales => "leave --scales out, or --layout".into(),
         PtqError::Taken { .. } => "choose another name with -o, or move it away".into(),
         PtqError::NotFinite { tensor, .. } => {

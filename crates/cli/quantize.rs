@@ -11,7 +11,9 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use itera_checkpoint::{find_model, run_of};
 use itera_formats::printable;
-use itera_ptq::{Event, Fp8Scales, Layout, Method, Plan, PlannedTensor, PtqError, Selection, Stored, quantize};
+use itera_ptq::{
+    Event, Fp8Scales, Layout, Method, Plan, PlannedTensor, PtqError, Rounding, Selection, Stored, quantize,
+};
 
 use crate::{
     hints::with_hint,
@@ -29,6 +31,9 @@ pub struct Options {
     /// What shares a scale of fp8: a channel (a row; if not given), a block of 128 × 128, or the tensor.
     #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true)]
     scales: Option<ScalesName>,
+    /// How scales of nvfp4 are chosen: min_max (as llm-compressor, to the byte; if not given) or mse (the least squared error).
+    #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true)]
+    rounding: Option<RoundingName>,
     /// Keep tensors whose name or module matches: --skip '*.layers.0.*' (may be given again).
     #[arg(long, value_name = "PATTERN")]
     skip: Vec<String>,
@@ -41,6 +46,13 @@ pub struct Options {
 enum LayoutName {
     CompressedTensors,
     Modelopt,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum RoundingName {
+    MinMax,
+    Mse,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -62,6 +74,7 @@ impl Options {
         let given = [
             ("--layout", self.layout.is_some()),
             ("--scales", self.scales.is_some()),
+            ("--rounding", self.rounding.is_some()),
             ("--skip", !self.skip.is_empty()),
             ("--also", !self.also.is_empty()),
         ];
@@ -94,7 +107,12 @@ impl Options {
             Some(LayoutName::Modelopt) => Layout::ModelOpt,
             Some(LayoutName::CompressedTensors) | None => Layout::CompressedTensors,
         };
-        let mut plan = Plan::new(dir, method, layout, &Selection::new(&self.skip, &self.also)?)?;
+        let rounding = match self.rounding {
+            Some(RoundingName::Mse) => Rounding::Mse,
+            Some(RoundingName::MinMax) | None => Rounding::MinMax,
+        };
+        let plan = Plan::new(dir, method, layout, &Selection::new(&self.skip, &self.also)?)?;
+        let mut plan = plan.with_rounding(rounding)?;
         for pattern in plan.unused_patterns() {
             say!("warning: `{pattern}` matches no tensor");
         }

@@ -62,6 +62,9 @@ pub enum PtqError {
     /// ModelOpt has such scales only beside those of activations, which need text to be measured on.
     #[error("the layout of ModelOpt has a scale a channel, or those of nvfp4")]
     NoScales,
+    /// Scales of FP8 are not searched for.
+    #[error("scales are searched for in nvfp4 alone")]
+    NoSearch,
     /// There is something where the result is to be written.
     #[error("{} is there already", printable(path))]
     Taken {

@@ -24,7 +24,7 @@ mod write;
 
 pub use compare::{Block, Change, Compared, Comparison, TensorError, compare};
 pub use error::{PtqError, Result};
-pub use method::{Fp8Scales, Layout, Method};
+pub use method::{Fp8Scales, Layout, Method, Rounding};
 pub use plan::{Plan, PlannedTensor, Stored};
 pub use selection::{Kept, Selection};
 pub use write::{Event, quantize};

@@ -12,6 +12,16 @@ pub enum Method {
     Fp8(Fp8Scales),
 }
 
+/// How scales are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rounding {
+    /// The largest weight of a group becomes the largest code, as llm-compressor does it, to the byte.
+    #[default]
+    MinMax,
+    /// Of the scales near that one, the one with the least squared error; of NVFP4 alone, whose codes are few.
+    Mse,
+}
+
 /// How many weights share a scale in FP8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fp8Scales {

@@ -6,14 +6,14 @@ use std::io::{self, Seek, SeekFrom, Write};
 use itera_formats::SafetensorsReader;
 use itera_kernels::quant::{
     Kind,
-    apart::{NVFP4_GROUP, fp8_scale, nvfp4_factor, quantize_fp8, quantize_nvfp4},
+    apart::{NVFP4_GROUP, fp8_scale, nvfp4_factor, quantize_fp8, quantize_nvfp4, quantize_nvfp4_closest},
     quantize,
 };
 use rayon::prelude::*;
 
 use crate::{
     error::Result,
-    method::{BLOCK, Fp8Scales, Layout, Method},
+    method::{BLOCK, Fp8Scales, Layout, Method, Rounding},
     plan::Matrix,
     rows::{Buffers, Rows, largest},
 };
@@ -22,6 +22,7 @@ use crate::{
 pub(crate) struct Packer {
     method: Method,
     layout: Layout,
+    rounding: Rounding,
     input: Buffers,
     codes: Vec<u8>,
     scales: Vec<u8>,
@@ -40,8 +41,8 @@ impl<E: Into<crate::error::PtqError>> From<E> for Failed {
 }
 
 impl Packer {
-    pub(crate) fn new(method: Method, layout: Layout) -> Self {
-        Self { method, layout, input: Buffers::default(), codes: Vec::new(), scales: Vec::new() }
+    pub(crate) fn new(method: Method, layout: Layout, rounding: Rounding) -> Self {
+        Self { method, layout, rounding, input: Buffers::default(), codes: Vec::new(), scales: Vec::new() }
     }
 
     /// Whether scales depend on all of a matrix, so that it is read twice.
@@ -85,7 +86,7 @@ impl Packer {
             let numbers = rows.read(reader, piece, &mut self.input)?;
             let (codes, scales) = (&mut self.codes, &mut self.scales);
             match self.method {
-                Method::Nvfp4 => nvfp4(kind, numbers, factor, codes, scales),
+                Method::Nvfp4 => nvfp4(kind, self.rounding, numbers, factor, codes, scales),
                 Method::Fp8(Fp8Scales::Block) => fp8_blocks(kind, numbers, rows.cols, codes, scales),
                 Method::Fp8(Fp8Scales::Channel) => {
                     let stored = if self.layout == Layout::ModelOpt { Kind::F32 } else { kind };
@@ -135,13 +136,17 @@ fn bytes_of(kind: Kind, numbers: &[f32]) -> Vec<u8> {
     bytes
 }
 
-fn nvfp4(kind: Kind, numbers: &[f32], factor: f32, codes: &mut Vec<u8>, scales: &mut Vec<u8>) {
+fn nvfp4(kind: Kind, rounding: Rounding, numbers: &[f32], factor: f32, codes: &mut Vec<u8>, scales: &mut Vec<u8>) {
+    let quantize = match rounding {
+        Rounding::MinMax => quantize_nvfp4,
+        Rounding::Mse => quantize_nvfp4_closest,
+    };
     codes.resize(numbers.len() / 2, 0);
     scales.resize(numbers.len() / NVFP4_GROUP, 0);
     numbers
         .par_chunks(TASK)
         .zip(codes.par_chunks_mut(TASK / 2).zip(scales.par_chunks_mut(TASK / NVFP4_GROUP)))
-        .for_each(|(x, (codes, scales))| quantize_nvfp4(kind, x, factor, codes, scales));
+        .for_each(|(x, (codes, scales))| quantize(kind, x, factor, codes, scales));
 }
 
 fn fp8_channels(kind: Kind, stored: Kind, numbers: &[f32], cols: usize, codes: &mut Vec<u8>, scales: &mut Vec<u8>) {

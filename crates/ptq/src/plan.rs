@@ -10,7 +10,7 @@ use crate::{
     copy,
     error::{PtqError, Result},
     fused,
-    method::{Layout, Method},
+    method::{Layout, Method, Rounding},
     rows::{Rows, wide_kind},
     selection::{Kept, Selection},
     source::{MODELOPT_CONFIG, Source},
@@ -24,6 +24,7 @@ pub struct Plan {
     pub(crate) source: Source,
     pub(crate) method: Method,
     pub(crate) layout: Layout,
+    pub(crate) rounding: Rounding,
     pub(crate) shards: Vec<ShardPlan>,
     /// Modules whose weights stay, by their full names.
     pub(crate) kept: Vec<String>,
@@ -131,7 +132,19 @@ impl Plan {
         let others = copy::others(dir, |path| path.to_str().is_some_and(|path| ours.contains(path)))?;
         let kept = kept.into_iter().collect();
         drop(chosen);
-        Ok(Self { source, method, layout, shards, kept, others, tensors, unused })
+        let rounding = Rounding::default();
+        Ok(Self { source, method, layout, rounding, shards, kept, others, tensors, unused })
+    }
+
+    /// The same plan, scales chosen as `rounding` says.
+    ///
+    /// # Errors
+    /// [`PtqError::NoSearch`] if the method has no such choice.
+    pub fn with_rounding(self, rounding: Rounding) -> Result<Self> {
+        match (self.method, rounding) {
+            (Method::Fp8(_), Rounding::Mse) => Err(PtqError::NoSearch),
+            _ => Ok(Self { rounding, ..self }),
+        }
     }
 
     /// Every tensor, in the order of the files.

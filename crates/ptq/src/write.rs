@@ -86,7 +86,7 @@ impl Progress<'_> {
 
 impl<'p> Work<'p> {
     fn new(plan: &'p mut Plan, on_event: &'p mut dyn FnMut(Event) -> bool) -> Self {
-        let packer = Packer::new(plan.method, plan.layout);
+        let packer = Packer::new(plan.method, plan.layout, plan.rounding);
         let times = if packer.needs_largest() { 2 } else { 1 };
         let bytes_of = |matrix: &Matrix| (matrix.rows.rows * matrix.rows.cols * matrix.rows.kind.block_bytes()) as u64;
         let items = plan.shards.iter().flat_map(|shard| &shard.items);

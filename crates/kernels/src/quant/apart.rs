@@ -141,6 +141,78 @@ simd! {
     }
 }
 
+/// As [`quantize_nvfp4`], but of the E4M3 numbers from half the scale there to √2 times it, each group has the one under which
+/// Σ (x − number)² is least; that of [`quantize_nvfp4`] if none is better.
+///
+/// # Panics
+/// As [`quantize_nvfp4`].
+pub fn quantize_nvfp4_closest(kind: Kind, x: &[f32], factor: f32, codes: &mut [u8], scales: &mut [u8]) {
+    quantize_nvfp4(kind, x, factor, codes, scales);
+    closer_codes(x, factor, codes, scales);
+}
+
+/// E4M3 numbers below and above a scale that are tried: eight of them double it.
+const BELOW: u8 = 8;
+const ABOVE: u8 = 4;
+
+simd! {
+    fn closer_codes<S>(x: &[f32], factor: f32, codes: &mut [u8], scales: &mut [u8]) {
+        let groups = x.as_chunks::<NVFP4_GROUP>().0;
+        for ((x, codes), scale) in groups.iter().zip(codes.as_chunks_mut::<{ NVFP4_GROUP / 2 }>().0).zip(scales) {
+            let first = *scale;
+            let (mut best, mut least) = (first, squared_error(x, first, factor));
+            for candidate in first.saturating_sub(BELOW).max(1)..=(first + ABOVE).min(LARGEST_E4M3) {
+                let error = squared_error(x, candidate, factor);
+                if error < least {
+                    (best, least) = (candidate, error);
+                }
+            }
+            if best != first {
+                *scale = best;
+                let step = e4m3_value(best) / factor;
+                for (byte, pair) in codes.iter_mut().zip(x.as_chunks::<2>().0) {
+                    *byte = (e2m1(pair[0] / step) | e2m1(pair[1] / step) << 4) as u8;
+                }
+            }
+        }
+    }
+}
+
+/// The code of [`E4M3_MAX`].
+const LARGEST_E4M3: u8 = 0x7e;
+
+#[inline(always)]
+fn e4m3_value(code: u8) -> f32 {
+    let mut value = [0.0];
+    widen_e4m3(&[code], &mut value);
+    value[0]
+}
+
+/// Σ (x − number)² of a group whose scale is this code, the numbers not rounded to bf16.
+#[inline(always)]
+fn squared_error(x: &[f32; NVFP4_GROUP], scale: u8, factor: f32) -> f32 {
+    let step = e4m3_value(scale) / factor;
+    let mut errors = [0.0_f32; NVFP4_GROUP];
+    for (error, x) in errors.iter_mut().zip(x) {
+        let magnitude = (x / step).abs();
+        // the distance of 0, ½, 1, 1½ | 2, 3 | 4, 6 is ½, 1 or 2
+        let spacing = if magnitude < 1.75 {
+            0.5
+        } else if magnitude < 3.5 {
+            1.0
+        } else {
+            2.0
+        };
+        let nearest = ((magnitude / spacing).round_ties_even() * spacing).min(E2M1_MAX);
+        *error = (magnitude - nearest) * step;
+    }
+    let mut sum = 0.0;
+    for error in errors {
+        sum += error * error;
+    }
+    sum
+}
+
 /// The numbers that E4M3 codes with `scale` stand for: products, rounded to the kind of the scale.
 ///
 /// # Panics
@@ -255,6 +327,52 @@ mod tests {
         }
     }
 
+    fn error(x: &[f32], factor: f32, codes: &[u8], scales: &[u8]) -> f64 {
+        let mut steps = vec![0.0; scales.len()];
+        super::super::dequantize(Kind::F8E4M3, scales, &mut steps);
+        let numbers = x.iter().enumerate().map(|(i, x)| {
+            let nibble = codes[i / 2] >> (4 * (i % 2)) & 15;
+            f64::from(E2M1[usize::from(nibble)] * (steps[i / 16] / factor) - x)
+        });
+        numbers.map(|difference| difference * difference).sum()
+    }
+
+    #[test]
+    fn scales_that_are_searched_for_are_never_farther_and_the_best_of_all_near_ones() {
+        // bell-shaped, and groups of zeros, of one number, and of a number far below the others
+        let mut x: Vec<f32> = (0..1024).map(|i| ((i * 7919 % 1013) as f32 / 1013.0 - 0.5).powi(3)).collect();
+        x[..16].fill(0.0);
+        x[17..32].fill(0.0);
+        x[32..48].fill(1e-9);
+        for kind in [Kind::F32, Kind::Bf16, Kind::F16] {
+            let x: Vec<f32> = x.iter().map(|x| as_stored(kind, *x)).collect();
+            let factor = nvfp4_factor(kind, x.iter().fold(0.0, |most: f32, x| most.max(x.abs())));
+            let (mut codes, mut scales) = (vec![0; 512], vec![0; 64]);
+            quantize_nvfp4(kind, &x, factor, &mut codes, &mut scales);
+            let (mut closest, mut found) = (codes.clone(), scales.clone());
+            quantize_nvfp4_closest(kind, &x, factor, &mut closest, &mut found);
+            for group in 0..64 {
+                let (of, bytes) = (16 * group..16 * (group + 1), 8 * group..8 * (group + 1));
+                let before = error(&x[of.clone()], factor, &codes[bytes.clone()], &scales[group..=group]);
+                let after = error(&x[of.clone()], factor, &closest[bytes], &found[group..=group]);
+                assert!(after <= before, "{kind:?} {group}: {after} after {before}");
+                // no other scale nearby is better
+                for scale in scales[group].saturating_sub(BELOW).max(1)..=(scales[group] + ABOVE).min(LARGEST_E4M3) {
+                    let step = e4m3_value(scale) / factor;
+                    let nearest = |x: &f32| f64::from(E2M1[e2m1(x / step) as usize] * step - x).powi(2);
+                    let other: f64 = x[of.clone()].iter().map(nearest).sum();
+                    assert!(
+                        after <= other * (1.0 + 1e-5) + 1e-20,
+                        "{kind:?} {group}: {scale} has {other}, not {after}"
+                    );
+                }
+            }
+            let [before, after] =
+                [(&codes, &scales), (&closest, &found)].map(|(codes, scales)| error(&x, factor, codes, scales));
+            assert!(after < 0.95 * before, "{kind:?}: {after} after {before}");
+        }
+    }
+
     #[test]
     fn every_set_of_instructions_gives_the_same_bits() {
         let x: Vec<f32> = (0..272).map(|i| ((i * 7919) % 1013) as f32 * 1e-4 - 0.05).collect();
@@ -263,7 +381,7 @@ mod tests {
             let results = Level::available().into_iter().map(|level| {
                 with_level(level, 1, || {
                     let (mut codes, mut scales, mut wide) = (vec![0; 136], vec![0; 17], vec![0; 272]);
-                    quantize_nvfp4(kind, &x, 40_000.0, &mut codes, &mut scales);
+                    quantize_nvfp4_closest(kind, &x, 40_000.0, &mut codes, &mut scales);
                     quantize_fp8(kind, &x, fp8_scale(kind, 0.05), &mut wide);
                     (codes, scales, wide)
                 })

@@ -4,7 +4,10 @@ use std::fs;
 
 use itera_formats::{FormatError, read_safetensors, write_safetensors};
 use itera_kernels::quant::Kind;
-use itera_ptq::{Change, Compared, Comparison, Event, Fp8Scales, Layout, Method, PtqError, Result, compare};
+use itera_ptq::{
+    Change, Compared, Comparison, Event, Fp8Scales, Layout, Method, Plan, PtqError, Result, Rounding, Selection,
+    compare, quantize,
+};
 use itera_shape::TensorRef;
 
 use crate::support::{FP8, Model};
@@ -148,4 +151,24 @@ fn scales_that_do_not_fit_their_codes_are_refused_by_name() {
     );
     let stopped = compare(&model.source(), &model.source(), &mut |Event::Read { .. }| false);
     assert!(matches!(stopped, Err(PtqError::Stopped)));
+}
+
+#[test]
+fn scales_that_are_searched_for_lower_the_error_of_every_matrix_in_both_layouts() {
+    let model = Model::new(&[("a.weight", &[64, 256]), ("l.q_proj.weight", &[32, 64]), ("norm.weight", &[64])]);
+    for layout in [Layout::CompressedTensors, Layout::ModelOpt] {
+        let errors = [Rounding::MinMax, Rounding::Mse].map(|rounding| {
+            let plan = Plan::new(&model.source(), Method::Nvfp4, layout, &Selection::default()).expect("planned");
+            let mut plan = plan.with_rounding(rounding).expect("a method with a choice");
+            quantize(&mut plan, &model.out(), &mut |_| true).expect("written");
+            let found = compared(&model).expect("compared");
+            fs::remove_dir_all(model.out()).expect("removed");
+            ["a.weight", "l.q_proj.weight"].map(|name| relative(of(&found, name)))
+        });
+        for (min_max, mse) in errors[0].iter().zip(errors[1]) {
+            assert!(mse < 0.97 * min_max && mse > 0.5 * min_max, "{layout:?}: {mse} after {min_max}");
+        }
+    }
+    let plan = model.plan(FP8).expect("planned");
+    assert!(matches!(plan.with_rounding(Rounding::Mse), Err(PtqError::NoSearch)));
 }
