@@ -243,6 +243,10 @@ fn train(error: &TrainError) -> Option<String> {
         }
         TrainError::LongPrompt { .. } => "shorten it in eval.prompts, or raise model.max_seq_len".into(),
         TrainError::RunDir { .. } => "choose another place with --set run.dir=…".into(),
+        TrainError::Misfit { what, path, .. } if what == "tokenizer" => {
+            format!("set tokenizer.path to {}", path.join("tokenizer.json").display())
+        }
+        TrainError::Misfit { .. } => "set [model] to what `itera inspect` says of it".into(),
         TrainError::Foreign { .. } => {
             "resume with what made it (config.toml of the run), or start anew in another run.dir".into()
         }
@@ -350,6 +354,10 @@ fn data(error: &DataError) -> Option<String> {
         DataError::NothingHeldOut { .. } => {
             "name held-out text in data.valid_source, or set data.separator to the line that ends a document (\"\" parts at \
             blank lines, \"\\n\" at every line)"
+        }
+        DataError::TooFew { .. } => {
+            "use more text, raise data.valid_fraction, lower train.batch_size, or set data.separator to the line that ends a \
+             document"
         }
         DataError::TooShort { .. } => "use more text, raise data.valid_fraction, or lower train.seq_len",
         DataError::Vocabulary { tokens, .. } => return Some(format!("set model.vocab_size to at least {tokens}")),

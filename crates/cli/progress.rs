@@ -4,6 +4,7 @@ use std::{error::Error, io::IsTerminal, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use itera_checkpoint::CheckpointError;
+use itera_config::Objective;
 use itera_trainer::{Event, Slow};
 
 use crate::talk::{self, say};
@@ -13,18 +14,20 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     steps: u64,
     val_bpb: Option<f64>,
+    /// What validations are of.
+    objective: Objective,
     /// That of each rank, where there are several.
     hosts: Vec<String>,
 }
 
 impl Progress {
     pub fn new() -> Self {
-        Self { bar: None, steps: 0, val_bpb: None, hosts: vec![] }
+        Self { bar: None, steps: 0, val_bpb: None, objective: Objective::NextToken, hosts: vec![] }
     }
 
-    /// One that knows the host of each rank.
-    pub fn on(hosts: Vec<String>) -> Self {
-        Self { hosts, ..Self::new() }
+    /// One that knows what is learned, and the host of each rank.
+    pub fn of(objective: Objective, hosts: Vec<String>) -> Self {
+        Self { objective, hosts, ..Self::new() }
     }
 
     pub fn show(&mut self, event: Event<'_>) {
@@ -37,13 +40,13 @@ impl Progress {
                 ));
             }
             Event::Validated { step, score, best, samples } => {
-                self.val_bpb = Some(score.bits_per_byte());
-                self.line(&format!(
-                    "step {step}: validation {:.4} nats/token, {:.4} bits/byte{}",
-                    score.nats_per_token(),
-                    score.bits_per_byte(),
-                    if best { " (best so far)" } else { "" }
-                ));
+                let (nats, bpb) = (score.nats_per_token(), score.bits_per_byte());
+                let found = match self.objective {
+                    Objective::NextToken => format!("{nats:.4} nats/token, {bpb:.4} bits/byte"),
+                    Objective::Contrast => format!("{nats:.4} nats to find the other part of a document"),
+                };
+                self.val_bpb = Some(bpb).filter(|_| self.objective == Objective::NextToken);
+                self.line(&format!("step {step}: validation {found}{}", if best { " (best so far)" } else { "" }));
                 for sample in samples {
                     self.line(&format!("  > {}{}", sample.prompt, sample.text.trim_end()).replace('\n', "\n    "));
                 }

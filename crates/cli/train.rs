@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 use burn::tensor::Device;
-use itera_config::{Config, WeightDecay};
+use itera_config::{Config, Objective, WeightDecay};
 use itera_data::Dataset;
 use itera_trainer::{Job, Resume, RunEnd, StopFlag, TrainError, TrainingState, train};
 
@@ -145,7 +145,7 @@ fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
     if is_first {
         stop = with_end_of_job(stop, stop_before);
     }
-    let mut progress = Progress::on(team.map_or(vec![], Team::hosts));
+    let mut progress = Progress::of(config.train.objective, team.map_or(vec![], Team::hosts));
     let job = Job { resume, stop, world: team.map(Team::world), ..Job::new(&config, &data, &device) };
     let outcome = train(job, &mut |event| progress.show(event));
     progress.finish();
@@ -184,13 +184,24 @@ pub fn with_end_of_job(flag: StopFlag, before: Option<Duration>) -> StopFlag {
 fn tell_results(out: &mut impl Write, config: &Config, data: &Dataset, state: &TrainingState) -> io::Result<()> {
     let dir = Path::new(&config.run.dir);
     if let Some(best) = state.best {
-        writeln!(out, "best validation: {:.4} bits/byte at step {}", best.val_bpb, best.step)?;
+        match config.train.objective {
+            Objective::NextToken => {
+                writeln!(out, "best validation: {:.4} bits/byte at step {}", best.val_bpb, best.step)?;
+            }
+            Objective::Contrast => writeln!(out, "best validation: that of step {}", best.step)?,
+        }
     }
-    if let Some(floor) = data.summary.corpus.valid.floor_bpb {
+    if let Some(floor) = data.summary.corpus.valid.floor_bpb.filter(|_| config.train.objective == Objective::NextToken)
+    {
         writeln!(out, "floor of this corpus: {floor:.4} bits/byte (what its author spent)")?;
     }
     writeln!(out, "trained {} steps, {} tokens in {:.0} s", state.step, state.tokens, state.elapsed_s)?;
     let links = ["best", "last"].map(|link| dir.join(link));
     writeln!(out, "model: {}", links.iter().find(|link| link.is_dir()).map_or(dir, |link| link).display())?;
-    writeln!(out, "next:  itera generate {} --prompt \"Once upon a time\"", dir.display())
+    match config.train.objective {
+        Objective::NextToken => {
+            writeln!(out, "next:  itera generate {} --prompt \"Once upon a time\"", dir.display())
+        }
+        Objective::Contrast => writeln!(out, "next:  itera embed {} texts.txt -o vectors.npy", dir.display()),
+    }
 }

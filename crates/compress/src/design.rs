@@ -9,7 +9,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use itera_config::Config;
+use itera_config::{Config, Objective};
 use itera_data::{Dataset, Document};
 use itera_files::write_atomic;
 use itera_shape::ModelConfig;
@@ -140,6 +140,9 @@ impl Design {
     pub(crate) fn training_config(&self, recipe: &str, training: &Training, dir: &Path) -> Result<Config> {
         let config = training.applied_to(&self.config);
         let mut config = config.map_err(|error| CompressError::misfit(recipe, Misfit::Config(error.into())))?;
+        // what a teacher says is of the next token, and the weights are given
+        config.train.objective = Objective::NextToken;
+        config.train.init.clear();
         config.run.dir = dir.to_string_lossy().into_owned();
         // ten looks at the curve
         let every = (training.steps / 10).max(1);

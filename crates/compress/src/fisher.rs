@@ -81,7 +81,7 @@ fn for_each_gradient(
         session.proceed()?;
         let batch = sampler.batch(sequence, 1);
         let loss = losses(MicroBatch { model: &model, tokens: &batch, config: &config.train, dropout: None });
-        for (index, gradient) in model.gradients(loss.cross_entropy.backward()).into_iter().enumerate() {
+        for (index, gradient) in model.gradients(loss.nats.backward()).into_iter().enumerate() {
             each(index, &gradient);
         }
     }

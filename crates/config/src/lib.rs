@@ -25,4 +25,6 @@ mod train;
 pub use config::{Config, RunConfig};
 pub use data::{DataConfig, Separator, TokenizerAlphabet, TokenizerConfig, TokenizerKind, Windows};
 pub use error::{ConfigError, Fault, Problem};
-pub use train::{CheckpointConfig, EvalConfig, LogConfig, OptimizerKind, Schedule, TrainConfig, WeightDecay};
+pub use train::{
+    CheckpointConfig, EvalConfig, LogConfig, Objective, OptimizerKind, Schedule, TrainConfig, WeightDecay,
+};

@@ -9,7 +9,7 @@ use crate::{
     config::{Config, RunConfig},
     data::{DataConfig, Separator, TokenizerAlphabet, TokenizerConfig, TokenizerKind},
     error::{ConfigError, Problem},
-    train::{CheckpointConfig, EvalConfig, LogConfig, TrainConfig, WeightDecay},
+    train::{CheckpointConfig, EvalConfig, LogConfig, Objective, TrainConfig, WeightDecay},
 };
 
 /// Largest count of steps or tokens.
@@ -111,6 +111,7 @@ fn tokenizer(checks: &mut Checks, c: &Config) {
 }
 
 fn train(checks: &mut Checks, c: &TrainConfig, model: &ModelConfig) {
+    contrast(checks, c);
     checks.count("train.steps", c.steps, 1..=MAX_COUNT);
     checks.count("train.batch_size", c.batch_size, 1..=MAX_SIZE);
     checks.count("train.grad_accum_steps", c.grad_accum_steps, 1..=MAX_SIZE);
@@ -139,6 +140,21 @@ fn train(checks: &mut Checks, c: &TrainConfig, model: &ModelConfig) {
     checks.number("train.z_loss_coef", c.z_loss_coef, 0.0..);
     checks.count("train.max_skipped_steps", c.max_skipped_steps, 1..=MAX_COUNT);
     replicas(checks, c);
+}
+
+fn contrast(checks: &mut Checks, c: &TrainConfig) {
+    checks.number("train.contrast_temperature", c.contrast_temperature, POSITIVE);
+    if c.objective == Objective::NextToken {
+        return;
+    }
+    let (size, rule) =
+        (c.batch_size, "be even, and 4 or more, where train.objective is \"contrast\": a pair is two sequences");
+    let nearest = size.max(4).checked_next_multiple_of(2).map(|size| size.to_string());
+    checks.rule(size >= 4 && size.is_multiple_of(2), "train.batch_size", size, rule, nearest);
+    let rule = "be 2 or more where train.objective is \"contrast\"";
+    checks.rule(c.seq_len >= 2, "train.seq_len", c.seq_len, rule, Some("2".into()));
+    let rule = "be 0 where train.objective is \"contrast\"";
+    checks.rule(c.replace_inputs == 0.0, "train.replace_inputs", c.replace_inputs, rule, Some("0.0".into()));
 }
 
 fn replicas(checks: &mut Checks, c: &TrainConfig) {

@@ -13,6 +13,16 @@ pub enum Schedule {
     Wsd,
 }
 
+/// What is learned of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// To predict the next token.
+    NextToken,
+    /// To tell, by vectors of both, which parts of documents belong together (InfoNCE, arXiv 1807.03748).
+    Contrast,
+}
+
 /// What moves the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -88,6 +98,12 @@ impl<'de> Deserialize<'de> for WeightDecay {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
+    /// `next-token` or `contrast`.
+    pub objective: Objective,
+    /// By what `contrast` divides cosines (τ).
+    pub contrast_temperature: f64,
+    /// Model whose weights training begins with; empty for fresh ones.
+    pub init: String,
     /// Optimiser steps.
     pub steps: u64,
     /// Sequences a micro-batch (b).
@@ -151,6 +167,9 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
+            objective: Objective::NextToken,
+            contrast_temperature: 0.05,
+            init: String::new(),
             steps: 1000,
             batch_size: 16,
             seq_len: 256,

@@ -12,7 +12,7 @@
 
 use std::{fs, path::Path};
 
-use itera_config::{Config, TokenizerAlphabet, TokenizerConfig, TokenizerKind, Windows};
+use itera_config::{Config, Objective, TokenizerAlphabet, TokenizerConfig, TokenizerKind, Windows};
 use itera_files::{Sha256Digest, failed_to, write_atomic};
 use itera_tokenizer::{Alphabet, TokenId, Tokenizer};
 use rayon::prelude::*;
@@ -24,6 +24,7 @@ use crate::{
     document::Document,
     error::{Damage, DataError},
     hub::HubEnv,
+    pairs::Pairs,
     progress::{Progress, Watch},
     sampler::Sampler,
     shard::{Shard, ShardWriter},
@@ -199,6 +200,15 @@ impl Dataset {
         if tokens > vocab_size {
             return Err(DataError::Vocabulary { tokens, vocab_size });
         }
+        if config.train.objective == Objective::Contrast {
+            let needed = config.train.batch_size / 2;
+            for (split, pairs) in [("training", self.pairs(config)), ("validation", self.validation_pairs(config))] {
+                if pairs.len() < needed {
+                    return Err(DataError::TooFew { split, documents: pairs.len(), needed });
+                }
+            }
+            return Ok(());
+        }
         for (split, shard) in [("training", &self.train), ("validation", &self.valid)] {
             if shard.len() <= config.train.seq_len {
                 return Err(DataError::TooShort { split, tokens: shard.len(), needed: config.train.seq_len + 1 });
@@ -215,6 +225,16 @@ impl Dataset {
     pub fn sampler(&self, config: &Config) -> Sampler<'_> {
         let (eos, seq_len) = (self.tokenizer.eos(), config.train.seq_len);
         Sampler::new(&self.train, eos, config.data.windows, seq_len, config.run.seed)
+    }
+
+    /// The pairs that a run of `config` learns from.
+    pub fn pairs(&self, config: &Config) -> Pairs<'_> {
+        Pairs::new(&self.train, self.tokenizer.eos(), config.train.seq_len, Some(config.run.seed))
+    }
+
+    /// The pairs that such a run is validated on, always the same.
+    pub fn validation_pairs(&self, config: &Config) -> Pairs<'_> {
+        Pairs::new(&self.valid, self.tokenizer.eos(), config.train.seq_len, None)
     }
 
     /// The batches that a run of `config` is validated on, always the same: about `max_tokens` tokens from the start of the

@@ -179,6 +179,18 @@ pub enum DataError {
         /// Whether the separator stands within its lines.
         holds_separator: bool,
     },
+    /// A split that does not fill a batch of pairs.
+    #[error(
+        "the {split} split has {documents} documents of two tokens or more, but a batch of pairs needs {needed} (half of `train.batch_size`)"
+    )]
+    TooFew {
+        /// `training` or `validation`.
+        split: &'static str,
+        /// Documents there are.
+        documents: usize,
+        /// Documents needed.
+        needed: usize,
+    },
     /// A split that does not fill one sequence.
     #[error("the {split} split has {tokens} tokens, but one sequence needs {needed} (`train.seq_len` + 1)")]
     TooShort {

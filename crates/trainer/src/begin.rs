@@ -1,9 +1,12 @@
-//! checkpoint, given weights, or a seed → what a run begins with
+//! checkpoint, given weights, a model, or a seed → what a run begins with
 
 use std::path::Path;
 
-use itera_checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
+use itera_checkpoint::{Checkpoint, CheckpointError, CheckpointStore, find_model, read_model};
+use itera_config::Config;
 use itera_model::LanguageModel;
+use itera_shape::{ModelConfig, NamedTensor, TensorSpec};
+use itera_tokenizer::Tokenizer;
 
 use crate::{
     average::Average,
@@ -28,7 +31,8 @@ pub(crate) struct Beginning {
     pub passed_over: Option<CheckpointError>,
 }
 
-/// Read the checkpoint that `job` asks for; without one, begin with the weights that it gives or with fresh ones.
+/// Read the checkpoint that `job` asks for; without one, begin with the weights that it
+/// gives, with those of the model that is configured, or with fresh ones.
 pub(crate) fn begin(job: &Job<'_>, identity: &Identity, ranks: &Ranks<'_>) -> Result<Beginning, TrainError> {
     let store = CheckpointStore::new(Path::new(&job.config.run.dir));
     let config = &job.config.model;
@@ -63,6 +67,10 @@ pub(crate) fn begin(job: &Job<'_>, identity: &Identity, ranks: &Ranks<'_>) -> Re
     }
     let model = match job.initial {
         Some(initial) => LanguageModel::from_values(config, &device, initial.iter().map(|weight| weight.data.clone()))?,
+        None if !train.init.is_empty() => {
+            let initial = weights_of(Path::new(&train.init), job.config, &job.data.tokenizer)?;
+            LanguageModel::from_values(config, &device, initial.into_iter().map(|weight| weight.data))?
+        }
         None => LanguageModel::init(config, job.config.run.seed, &device),
     };
     let optimizer = match replicas {
@@ -71,6 +79,27 @@ pub(crate) fn begin(job: &Job<'_>, identity: &Identity, ranks: &Ranks<'_>) -> Re
     };
     let average = decay.map(|decay| Average::new(decay, &model));
     Ok(Beginning { model, optimizer, average, checkpoint: None, passed_over: None })
+}
+
+/// The weights of the model at `path`, in the order of the tensor table.
+fn weights_of(path: &Path, config: &Config, tokenizer: &Tokenizer) -> Result<Vec<NamedTensor>, TrainError> {
+    let model = read_model(path)?;
+    let misfit = |what: &str, there, here| TrainError::Misfit { path: path.into(), what: what.into(), there, here };
+    let [there, here] = [&model.config, &config.model].map(ModelConfig::tensors);
+    if let Some((there, here)) =
+        there.iter().zip(&here).find(|(there, here)| (&there.name, &there.shape) != (&here.name, &here.shape))
+    {
+        let in_words = |spec: &TensorSpec| format!("{} of {:?}", spec.name, spec.shape);
+        return Err(misfit("first other tensor", in_words(there), in_words(here)));
+    }
+    if there.len() != here.len() {
+        return Err(misfit("number of tensors", there.len().to_string(), here.len().to_string()));
+    }
+    let found = Tokenizer::load_dir(&find_model(path)?).map_err(CheckpointError::from)?.fingerprint();
+    if found != tokenizer.fingerprint() {
+        return Err(misfit("tokenizer", found, tokenizer.fingerprint()));
+    }
+    Ok(model.tensors)
 }
 
 /// Why the checkpoint at `path`, of `step`, cannot be gone on from.

@@ -52,6 +52,18 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
     },
+    /// The model that a run is to begin with is not the one that is configured.
+    #[error("{} cannot begin this run: its {what} is {there}, and {here} is configured", path.display())]
+    Misfit {
+        /// The model.
+        path: PathBuf,
+        /// In what it differs: a tensor, or the tokenizer.
+        what: String,
+        /// Of the model.
+        there: String,
+        /// Of the run.
+        here: String,
+    },
     /// A configured prompt does not fit the model's context.
     #[error("the prompt {prompt:?} has {n_tokens} tokens; the model's longest context is {max_seq_len}")]
     LongPrompt {

@@ -108,7 +108,7 @@ fn with_rates_of(config: &Config, other: &Config) -> Config {
 }
 
 /// The configuration with what changes no step that was made at its default: where the run lies, on what it computes, what
-/// is logged, sampled and kept, when it is validated and when it gives up. Corpus and tokenizer are known by their
+/// it began with, is logged, sampled and kept, when it is validated and when it gives up. Corpus and tokenizer are known by their
 /// contents, however they are spelled; into which sequences the text is cut is not among them. The tokens that are scored decide, for validations are compared.
 fn deciding(config: &Config) -> Config {
     let mut config = config.clone();
@@ -118,6 +118,8 @@ fn deciding(config: &Config) -> Config {
     let eval = EvalConfig::default();
     let every_steps = eval.every_steps.next_multiple_of(config.train.sync_every);
     config.eval = EvalConfig { every_steps, tokens: config.eval.tokens, ..eval };
+    // the checkpoint has what became of it
+    config.train.init.clear();
     config.train.max_skipped_steps = TrainConfig::default().max_skipped_steps;
     if config.train.replace_inputs == 0.0 {
         config.train.replace_inputs_until = TrainConfig::default().replace_inputs_until;

@@ -13,6 +13,7 @@ mod agree;
 mod average;
 mod begin;
 mod bench;
+mod contrast;
 mod error;
 mod identity;
 mod job;

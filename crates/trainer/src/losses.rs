@@ -6,13 +6,13 @@ use burn::tensor::Tensor;
 
 use crate::words::{Reader, Writer};
 
-/// The loss of a micro-batch and what it is made of. Only `cross_entropy` is a measure of the model.
+/// The loss of a micro-batch and what it is made of. Only `nats` is a measure of the model.
 #[derive(Clone, Debug)]
 pub struct LossParts {
     /// What is minimised.
     pub total: Tensor<1>,
-    /// Mean nats a token.
-    pub cross_entropy: Tensor<1>,
+    /// Mean nats a token; in contrast, a part of a document.
+    pub nats: Tensor<1>,
     /// Load-balancing loss before its coefficient; `None` without experts.
     pub load_balance: Option<Tensor<1>>,
     /// Router z-loss before its coefficient; `None` without experts.
@@ -26,7 +26,7 @@ impl LossParts {
     pub(crate) fn inner(self) -> Self {
         Self {
             total: self.total.inner(),
-            cross_entropy: self.cross_entropy.inner(),
+            nats: self.nats.inner(),
             load_balance: self.load_balance.map(Tensor::inner),
             z: self.z.map(Tensor::inner),
             tokens_per_expert: self.tokens_per_expert.into_iter().map(Tensor::inner).collect(),
@@ -34,7 +34,7 @@ impl LossParts {
     }
 
     fn tensors(&self) -> impl Iterator<Item = &Tensor<1>> {
-        let scalars = [Some(&self.total), Some(&self.cross_entropy), self.load_balance.as_ref(), self.z.as_ref()];
+        let scalars = [Some(&self.total), Some(&self.nats), self.load_balance.as_ref(), self.z.as_ref()];
         scalars.into_iter().flatten().chain(&self.tokens_per_expert)
     }
 }
@@ -44,7 +44,7 @@ impl LossParts {
 pub struct Losses {
     /// What was minimised.
     pub total: f64,
-    /// Cross-entropy in nats a token.
+    /// Nats a token; in contrast, a part of a document.
     pub nats: f64,
     /// Load-balancing loss; `None` without experts.
     pub load_balance: Option<f64>,

@@ -31,6 +31,16 @@ pub fn losses(batch: MicroBatch<'_>) -> LossParts {
 /// [`losses`] in which `text_loss` stands for the cross-entropy in what is minimised; it gets the model's hidden vectors
 /// [b, l, d], and the nats that each target costs `[b·l]`, and gives a mean `[1]`.
 pub fn losses_with(batch: MicroBatch<'_>, text_loss: &dyn Fn(Tensor<3>, Tensor<1>) -> Tensor<1>) -> LossParts {
+    let (model, tokens) = (batch.model, batch.tokens);
+    parts(batch, &|hidden| {
+        let nats = model.nats(hidden.clone(), ids(tokens, &tokens.targets, &hidden.device()));
+        let cross_entropy = nats.clone().mean();
+        [text_loss(hidden, nats), cross_entropy]
+    })
+}
+
+/// The parts of a loss; `text_loss` gives what hidden vectors [b, l, d] cost: what is minimised, and what is told `[1]`.
+pub(crate) fn parts(batch: MicroBatch<'_>, text_loss: &dyn Fn(Tensor<3>) -> [Tensor<1>; 2]) -> LossParts {
     with_precision(batch.config.precision, || {
         let MicroBatch { model, tokens, config, mut dropout } = batch;
         let device = model.device();
@@ -40,18 +50,16 @@ pub fn losses_with(batch: MicroBatch<'_>, text_loss: &dyn Fn(Tensor<3>, Tensor<1
         } else {
             model.forward(inputs, state, dropout.as_mut())
         };
-        let nats = model.nats(output.hidden.clone(), ids(tokens, &tokens.targets, &device));
-        let cross_entropy = nats.clone().mean();
         let (load_balance, z) =
             auxiliary_losses(&output.routings).map(|losses| (losses.load_balance, losses.z)).unzip();
-        let mut total = text_loss(output.hidden, nats);
+        let [mut total, nats] = text_loss(output.hidden);
         for (loss, coefficient) in [(&load_balance, config.load_balance_coef), (&z, config.z_loss_coef)] {
             if let Some(loss) = loss {
                 total = total + loss.clone().mul_scalar(coefficient);
             }
         }
         let tokens_per_expert = output.routings.iter().map(Routing::expert_counts).collect();
-        LossParts { total, cross_entropy, load_balance, z, tokens_per_expert }
+        LossParts { total, nats, load_balance, z, tokens_per_expert }
     })
 }
 

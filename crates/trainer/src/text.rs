@@ -1,24 +1,36 @@
 //! corpus, method → what a learner learns of text
 
 use burn::tensor::{Tensor, TensorData};
-use itera_config::Config;
-use itera_data::{Dataset, Sampler, TokenBatch};
+use itera_config::{Config, Objective};
+use itera_data::{Dataset, Pairs, Sampler, TokenBatch};
 use itera_model::{Dropout, LanguageModel, parameters::with_weights};
 
-use crate::{losses::LossParts, method::Method, objective::MicroBatch, replaced_inputs::ReplacedInputs, task::Task};
+use crate::{
+    contrast, losses::LossParts, method::Method, objective::MicroBatch, replaced_inputs::ReplacedInputs, task::Task,
+};
 
-/// Predicting the next token of a corpus.
+/// Predicting the next token of a corpus, or telling which parts of its documents belong together.
 pub(crate) struct Text<'a> {
     config: &'a Config,
     method: &'a dyn Method,
-    sampler: Sampler<'a>,
+    order: Order<'a>,
     replaced_inputs: Option<ReplacedInputs>,
+}
+
+/// Where micro-batches come from.
+enum Order<'a> {
+    Sequences(Sampler<'a>),
+    Pairs(Pairs<'a>),
 }
 
 impl<'a> Text<'a> {
     pub(crate) fn new(config: &'a Config, data: &'a Dataset, method: &'a dyn Method) -> Self {
         let replaced_inputs = ReplacedInputs::new(&config.train, config.run.seed, &data.tokenizer);
-        Self { config, method, sampler: data.sampler(config), replaced_inputs }
+        let order = match config.train.objective {
+            Objective::NextToken => Order::Sequences(data.sampler(config)),
+            Objective::Contrast => Order::Pairs(data.pairs(config)),
+        };
+        Self { config, method, order, replaced_inputs }
     }
 }
 
@@ -27,7 +39,11 @@ impl Task for Text<'_> {
     type Batch = TokenBatch;
 
     fn batch(&self, index: u64) -> TokenBatch {
-        let mut batch = self.sampler.batch(index, self.config.train.batch_size);
+        let batch_size = self.config.train.batch_size;
+        let mut batch = match &self.order {
+            Order::Sequences(sampler) => sampler.batch(index, batch_size),
+            Order::Pairs(pairs) => pairs.batch(index, batch_size),
+        };
         if let Some(replaced_inputs) = &self.replaced_inputs {
             replaced_inputs.apply(&mut batch, index);
         }
@@ -36,7 +52,11 @@ impl Task for Text<'_> {
 
     fn losses(&self, model: &LanguageModel, tokens: &TokenBatch, index: u64) -> LossParts {
         let dropout = Dropout::new(self.config.model.dropout, self.config.run.seed, index);
-        self.method.losses(MicroBatch { model, tokens, config: &self.config.train, dropout: Some(dropout) })
+        let batch = MicroBatch { model, tokens, config: &self.config.train, dropout: Some(dropout) };
+        match self.order {
+            Order::Sequences(_) => self.method.losses(batch),
+            Order::Pairs(_) => contrast::losses(batch),
+        }
     }
 
     fn computed(&self, model: &LanguageModel) -> Option<LanguageModel> {

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Instant};
 
 use itera_checkpoint::CheckpointStore;
-use itera_config::{Config, TrainConfig};
+use itera_config::{Config, Objective, TrainConfig};
 use itera_metrics::{StepRecord, resident_bytes};
 use itera_tokenizer::{TokenId, Tokenizer};
 
@@ -23,7 +23,7 @@ use crate::{
     stop::StopCause,
     text::Text,
     update::StepTimes,
-    validation::{validate, validate_together},
+    validation::{Part, validate, validate_together},
 };
 
 /// Train until the steps are done, validation stops improving, or someone asks to stop.
@@ -193,13 +193,22 @@ impl<'a> Run<'a> {
     fn validate(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Validation, TrainError> {
         let (config, data) = (self.job.config, self.job.data);
         let model = self.learner.valid();
-        let batches = data.validation_batches(config, config.eval.tokens);
+        let (ranks, step) = (&self.learner.ranks, self.progress.state.step);
         let token_bytes = |id| data.tokenizer.token_bytes(TokenId(id as u32));
-        let is_unknown = |position| data.valid.is_unknown(position);
-        let score =
-            validate_together(&self.learner.ranks, self.progress.state.step, &model, batches, token_bytes, is_unknown)?;
-        if self.recorder.is_some() {
-            let step = self.progress.state.step;
+        let TrainConfig { objective, batch_size, contrast_temperature, .. } = config.train;
+        let score = match objective {
+            Objective::NextToken => {
+                let batches = data.validation_batches(config, config.eval.tokens);
+                let is_unknown = |position| data.valid.is_unknown(position);
+                validate_together(ranks, step, batches, |batch| Part::of_text(&model, batch, token_bytes, is_unknown))?
+            }
+            Objective::Contrast => {
+                let pairs = data.validation_pairs(config);
+                let cost = |batch: &_| Part::of_pairs(&model, batch, contrast_temperature, token_bytes);
+                validate_together(ranks, step, pairs.batches(config.eval.tokens, batch_size), cost)?
+            }
+        };
+        if self.recorder.is_some() && objective == Objective::NextToken {
             self.learner.ranks.begin("the samples", step);
             self.progress.state.samples = samples(&model, step, config, &data.tokenizer).unwrap_or_else(|error| {
                 on_event(Event::NoSamples { step, error: &error });

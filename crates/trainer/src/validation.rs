@@ -5,6 +5,7 @@ use itera_model::LanguageModel;
 use itera_runtime::Score;
 
 use crate::{
+    contrast::info_nce,
     error::TrainError,
     objective::ids,
     ranks::Ranks,
@@ -21,22 +22,20 @@ pub fn validate(
     token_bytes: impl Fn(i32) -> usize,
     is_unknown: impl Fn(usize) -> bool,
 ) -> Score {
-    total(batches.into_iter().map(|batch| Part::of(model, &batch, &token_bytes, &is_unknown)))
+    total(batches.into_iter().map(|batch| Part::of_text(model, &batch, &token_bytes, &is_unknown)))
 }
 
-/// [`validate`] after `step` by all ranks, each of which scores some of `batches`: the same score, for all of them.
+/// The score of `batches` after `step` by all ranks, each of which says what some of them cost: the same score, for all.
 pub(crate) fn validate_together(
     ranks: &Ranks<'_>,
     step: u64,
-    model: &LanguageModel,
     batches: impl IntoIterator<Item = TokenBatch>,
-    token_bytes: impl Fn(i32) -> usize,
-    is_unknown: impl Fn(usize) -> bool,
+    cost: impl Fn(&TokenBatch) -> Part,
 ) -> Result<Score, TrainError> {
     let mut mine = Writer::default();
     for batch in batches.into_iter().skip(ranks.rank()).step_by(ranks.size()) {
         ranks.begin("validation", step);
-        Part::of(model, &batch, &token_bytes, &is_unknown).write(&mut mine);
+        cost(&batch).write(&mut mine);
     }
     ranks.begin("the sum of the validation", step);
     let all = ranks.gather(mine.0)?;
@@ -47,7 +46,7 @@ pub(crate) fn validate_together(
 }
 
 /// What a batch costs, without what unknown bytes cost beside their tokens.
-struct Part {
+pub(crate) struct Part {
     nats: f64,
     tokens: u64,
     bytes: u64,
@@ -55,7 +54,8 @@ struct Part {
 }
 
 impl Part {
-    fn of(
+    /// Of each token that counts.
+    pub(crate) fn of_text(
         model: &LanguageModel,
         batch: &TokenBatch,
         token_bytes: impl Fn(i32) -> usize,
@@ -77,6 +77,21 @@ impl Part {
             bytes: scored().map(|(&target, _)| token_bytes(target) as u64).sum(),
             unknown: positions.filter(|(_, position)| is_unknown(**position)).count() as u64,
         }
+    }
+
+    /// Of each part of the pairs of a batch to be found by the other one.
+    pub(crate) fn of_pairs(
+        model: &LanguageModel,
+        batch: &TokenBatch,
+        temperature: f64,
+        token_bytes: impl Fn(i32) -> usize,
+    ) -> Self {
+        let state = model.initial_state(batch.batch_size);
+        let output = model.forward(ids(batch, &batch.inputs, &model.device()), state, None);
+        let mean = f64::from(info_nce(output.hidden, batch, temperature).into_scalar::<f32>());
+        let scored = batch.targets.iter().filter(|target| **target != TokenBatch::UNSCORED);
+        let bytes = scored.map(|&target| token_bytes(target) as u64).sum();
+        Self { nats: mean * batch.batch_size as f64, tokens: batch.batch_size as u64, bytes, unknown: 0 }
     }
 
     fn write(&self, to: &mut Writer) {

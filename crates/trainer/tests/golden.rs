@@ -45,7 +45,7 @@ fn curve_of(case: &str) -> Vec<(&'static str, Vec<f32>, Vec<f32>)> {
         let batch = TokenBatch { inputs: cut(0, 1), targets: cut(1, 0), positions: vec![], batch_size, seq_len };
         let loss = losses(MicroBatch { model: &model, tokens: &batch, config: &train, dropout: None });
         let value = |t: Option<burn::tensor::Tensor<1>>| t.map_or(0.0, |t| t.into_scalar::<f32>());
-        let (ce, lb, z) = (value(Some(loss.cross_entropy)), value(loss.load_balance), value(loss.z));
+        let (ce, lb, z) = (value(Some(loss.nats)), value(loss.load_balance), value(loss.z));
         let gradients = gradients(&model, loss.total.backward());
         let norm = gradient_norm(&gradients);
         found.push([ce, lb, z, norm as f32]);

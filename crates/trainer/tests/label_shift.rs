@@ -54,7 +54,7 @@ fn a_model_that_knows_the_next_token_has_loss_zero_and_one_that_knows_another_ha
         let batch = sampler.batch(3, 4);
         let config = &TrainConfig::default();
         let input = MicroBatch { model: &model, tokens: &batch, config, dropout: None };
-        let training = losses(input).cross_entropy.into_scalar::<f32>();
+        let training = losses(input).nats.into_scalar::<f32>();
         let score = validate(&model, stream_batches(&shard, 0, 4, 33), |_| 1, |_| false);
         assert_eq!(score.tokens as usize, shard.len() - 1);
         if shift == 1 {

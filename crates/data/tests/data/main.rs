@@ -10,6 +10,7 @@ mod files;
 mod hub;
 #[cfg(feature = "hub")]
 mod hub_server;
+mod pairs;
 mod records;
 mod sampler;
 mod shard;

@@ -62,7 +62,7 @@ impl Task for Fit {
         let error = (y - x.clone().square()).square().mean().mul_scalar(scale);
         LossParts {
             total: error.clone(),
-            cross_entropy: error,
+            nats: error,
             load_balance: None,
             z: None,
             tokens_per_expert: vec![Tensor::ones([2], &self.device)],

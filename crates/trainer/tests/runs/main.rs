@@ -1,5 +1,6 @@
 //! Whole runs.
 
+mod contrast;
 mod directory;
 mod documents;
 mod ranks;
