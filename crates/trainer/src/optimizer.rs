@@ -119,6 +119,16 @@ impl Optimizer {
         self.table.iter().zip(&self.memory).flat_map(beside).flatten().collect()
     }
 
+    /// The mean of the gradients of each weight, in the order of the table.
+    pub(crate) fn means(&self) -> impl Iterator<Item = Tensor<1>> + '_ {
+        self.memory.iter().map(|memory| memory.first.clone())
+    }
+
+    /// Let it remember other means.
+    pub(crate) fn set_means(&mut self, means: &[Tensor<1>]) {
+        self.memory.iter_mut().zip(means).for_each(|(memory, mean)| memory.first = mean.clone());
+    }
+
     /// Update number `update` (from 1): move the weights of `module` by `gradient_scale · gradients`, which are in the
     /// order of the table.
     pub fn step<M: Module>(

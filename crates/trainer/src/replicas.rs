@@ -10,6 +10,9 @@
 //! θ = θ − η·(Δ + μ·u)          Nesterov's momentum, in the form of torch.optim.SGD
 //! ```
 //!
+//! With `sync_means` they also go on from the mean of what their optimizers remember as the mean gradient, as arXiv 1905.03817
+//! does for SGD with momentum: their steps then follow the gradients of all, and not those of their own alone.
+//!
 //! The configuration says how many replicas there are, and ranks share them: who moves which leaves no trace.
 
 use std::ops::Range;
@@ -102,11 +105,15 @@ impl<M: Module> Replicas<M> {
         let at = weights(model);
         let mut moved = PairwiseSum::from_leaf(ranks.share(ranks.rank(), train.replicas).start);
         for replica in &self.own {
-            let by = at.iter().zip(weights(&replica.model)).map(|(from, to)| from.clone() - to).collect();
-            moved.push(by, add_gradients);
+            let by = at.iter().zip(weights(&replica.model)).map(|(from, to)| from.clone() - to);
+            let means = replica.optimizer.means().filter(|_| train.sync_means);
+            moved.push(by.chain(means).collect(), add_gradients);
         }
-        let sum = reduce(ranks, train.replicas, moved, vec![], &at)?.sum;
-        drop(at);
+        let like = if train.sync_means { [&at[..], &at].concat() } else { at };
+        let mut sum = reduce(ranks, train.replicas, moved, vec![], &like)?.sum;
+        drop(like);
+        let means: Vec<Tensor<1>> =
+            sum.split_off(self.table.len()).into_iter().map(|sum| sum.mul_scalar(1.0 / train.replicas as f64)).collect();
         let (share, lr) = (1.0 / train.replicas as f64, train.outer_lr);
         let momentum = train.outer_momentum;
         let velocity = std::mem::take(&mut self.velocity).into_iter();
@@ -120,7 +127,10 @@ impl<M: Module> Replicas<M> {
             self.velocity = velocity;
             weights
         });
-        self.own.iter_mut().for_each(|replica| replica.model = model.clone());
+        for replica in &mut self.own {
+            replica.model = model.clone();
+            replica.optimizer.set_means(&means);
+        }
         Ok(())
     }
 
