@@ -112,8 +112,11 @@ impl<M: Module> Replicas<M> {
         let like = if train.sync_means { [&at[..], &at].concat() } else { at };
         let mut sum = reduce(ranks, train.replicas, moved, vec![], &like)?.sum;
         drop(like);
-        let means: Vec<Tensor<1>> =
-            sum.split_off(self.table.len()).into_iter().map(|sum| sum.mul_scalar(1.0 / train.replicas as f64)).collect();
+        let means: Vec<Tensor<1>> = sum
+            .split_off(self.table.len())
+            .into_iter()
+            .map(|sum| sum.mul_scalar(1.0 / train.replicas as f64))
+            .collect();
         let (share, lr) = (1.0 / train.replicas as f64, train.outer_lr);
         let momentum = train.outer_momentum;
         let velocity = std::mem::take(&mut self.velocity).into_iter();

@@ -59,10 +59,10 @@ pub fn intervals(metric: &str, axis: &str, cells: &[Interval]) -> Result<String>
     let (low, high) = numbers.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), x| (low.min(*x), high.max(*x)));
     if low > 0.0 && high >= DECADE * low {
         let x: LogCoord<f64> = (low / 1.3..high * 1.3).log_scale().into();
-        along(metric, axis, cells, x).map_err(failed)
+        along(metric, axis, cells, x, decade).map_err(failed)
     } else {
         let x: RangedCoordf64 = span(numbers.into_iter()).unwrap_or(0.0..1.0).into();
-        along(metric, axis, cells, x).map_err(failed)
+        along(metric, axis, cells, x, short).map_err(failed)
     }
 }
 
@@ -73,7 +73,20 @@ fn values(cells: &[Interval]) -> Range<f64> {
     span(values.chain(ends)).unwrap_or(0.0..1.0)
 }
 
-fn along<X>(metric: &str, axis: &str, cells: &[Interval], x: X) -> std::result::Result<String, Box<dyn Error>>
+/// What stands at a line of a logarithmic axis: where all nine of a decade are drawn, there is room for three.
+fn decade(x: f64) -> String {
+    let mantissa = x / DECADE.powf(x.log10().floor());
+    let is_written = [1.0, 2.0, 5.0, 10.0].iter().any(|written| (mantissa - written).abs() < 1e-6);
+    if is_written { short(x) } else { String::new() }
+}
+
+fn along<X>(
+    metric: &str,
+    axis: &str,
+    cells: &[Interval],
+    x: X,
+    label: fn(f64) -> String,
+) -> std::result::Result<String, Box<dyn Error>>
 where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
@@ -88,7 +101,7 @@ where
         axes.configure_mesh()
             .x_desc(axis)
             .y_desc(metric)
-            .x_label_formatter(&|x| short(*x))
+            .x_label_formatter(&|x| label(*x))
             .y_label_formatter(&|y| within(*y, height))
             .label_style(text.clone())
             .axis_desc_style(text)
@@ -172,6 +185,7 @@ mod tests {
             let svg = intervals("val_bpb", "train.lr", &cells).unwrap();
             assert_eq!(svg.matches("<circle").count(), 3 * cells.len(), "{svg}");
             assert!(svg.contains("val_bpb") && svg.contains("train.lr") && !svg.contains("NaN"), "{svg}");
+            assert!(!svg.contains("7.0e-3"), "labels of a decade lie on each other: {svg}");
         }
         let named: Vec<Interval> = ["0.001, muon", "a < b"].map(|name| cell(Place::Named(name.into()), 1.0)).into();
         let svg = intervals("val_bpb", "train.lr, train.optimizer", &named).unwrap();
