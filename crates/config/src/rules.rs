@@ -165,7 +165,7 @@ fn replicas(checks: &mut Checks, c: &TrainConfig) {
     let (is_apart, rule) = (c.replicas > 1, "be 1 where train.replicas is 1");
     checks.rule(is_apart || c.sync_every <= 1, "train.sync_every", c.sync_every, rule, Some("1".into()));
     let rule = "be false where train.replicas is 1";
-    checks.rule(is_apart || !c.sync_means, "train.sync_means", c.sync_means, rule, Some("false".into()));
+    checks.rule(is_apart || !c.sync_moments, "train.sync_moments", c.sync_moments, rule, Some("false".into()));
     meets(checks, "train.steps", c.steps, c.sync_every);
     checks.number("train.outer_lr", c.outer_lr, POSITIVE);
     checks.number("train.outer_momentum", c.outer_momentum, 0.0..1.0);

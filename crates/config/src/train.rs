@@ -146,8 +146,8 @@ pub struct TrainConfig {
     pub replicas: u64,
     /// Steps that replicas make before they meet; 1 without replicas.
     pub sync_every: u64,
-    /// Whether they meet in their means of gradients too.
-    pub sync_means: bool,
+    /// Whether they also go on from the means of what their optimizers remember.
+    pub sync_moments: bool,
     /// Learning rate of the step that the model takes when replicas meet.
     pub outer_lr: f64,
     /// Nesterov momentum of that step.
@@ -193,7 +193,7 @@ impl Default for TrainConfig {
             ema: 0.0,
             replicas: 1,
             sync_every: 1,
-            sync_means: false,
+            sync_moments: false,
             outer_lr: 0.7,
             outer_momentum: 0.9,
             grad_clip_norm: 1.0,

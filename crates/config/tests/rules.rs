@@ -90,7 +90,7 @@ const BROKEN: &[&[&str]] = &[
     &["train.replicas=2"],
     &["train.sync_every=0"],
     &["train.sync_every=2"],
-    &["train.sync_means=true"],
+    &["train.sync_moments=true"],
     &["train.grad_accum_steps=2", "train.replicas=2", "train.sync_every=3", "train.steps=1000"],
     &["train.grad_accum_steps=2", "train.replicas=2", "train.sync_every=3", "eval.every_steps=100"],
     &["train.grad_accum_steps=2", "train.replicas=2", "train.ema=0.9"],

@@ -16,7 +16,7 @@ use crate::{
     optimizer::{Optimizer, Remembered},
     pace::Pace,
     ranks::{Ranks, part_of},
-    reduce::{Total, reduce},
+    reduce::{Leaf, Total, reduce},
     replicas::{Replica, Replicas, is_together},
     schedule::Rates,
     task::{Clock, Passed, Share, Task, pass},
@@ -107,7 +107,7 @@ impl<T: Task> Step<'_, T> {
         ranks.take_waited();
         ranks.begin("the sum", self.step + 1);
         let told = Told { losses, norms: vec![], work: times.work() }.to_bytes();
-        let Total { sum, told } = reduce(ranks, micro_batches, gradients, told, &weights(model))?;
+        let Total { sum, told } = reduce(ranks, micro_batches, gradients, told, &Leaf::like(&weights(model)))?;
         let told = Told::of_all(&told);
         times.add_joint(clock.lap(), ranks.take_waited());
         ranks.begin("the optimizer", self.step + 1);

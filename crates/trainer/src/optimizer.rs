@@ -83,6 +83,11 @@ pub(crate) fn beside<E>(
     Ok(Tensor::from_data(TensorData::new(values, [len]), &device.clone().without_autodiff()))
 }
 
+/// Whether Muon moves the weight of `spec`, and not AdamW.
+fn by_muon(train: &TrainConfig, spec: &TensorSpec) -> bool {
+    train.optimizer == OptimizerKind::Muon && spec.role.is_hidden()
+}
+
 impl Optimizer {
     /// The optimizer that `train` names, which remembers zeros.
     pub fn new(train: &TrainConfig, table: &[TensorSpec], device: &Device) -> Self {
@@ -102,10 +107,9 @@ impl Optimizer {
         mut take: impl FnMut(&str, usize) -> Result<Vec<f32>, E>,
     ) -> Result<Self, E> {
         let mut tensor = |prefix: &str, spec: &TensorSpec| beside(spec, prefix, device, &mut take);
-        let by_muon = |spec: &TensorSpec| train.optimizer == OptimizerKind::Muon && spec.role.is_hidden();
         let memory = |spec: &TensorSpec| {
             let first = tensor("m.", spec)?;
-            Ok(Memory { first, second: (!by_muon(spec)).then(|| tensor("v.", spec)).transpose()? })
+            Ok(Memory { first, second: (!by_muon(train, spec)).then(|| tensor("v.", spec)).transpose()? })
         };
         Ok(Self { table: table.to_vec(), memory: table.iter().map(memory).collect::<Result<_, E>>()? })
     }
@@ -119,14 +123,21 @@ impl Optimizer {
         self.table.iter().zip(&self.memory).flat_map(beside).flatten().collect()
     }
 
-    /// The mean of the gradients of each weight, in the order of the table.
-    pub(crate) fn means(&self) -> impl Iterator<Item = Tensor<1>> + '_ {
-        self.memory.iter().map(|memory| memory.first.clone())
+    /// How long each of [`Self::moments`] is, of the optimizer that `train` names for the weights of a table.
+    pub(crate) fn moment_lengths(train: &TrainConfig, table: &[TensorSpec]) -> impl Iterator<Item = usize> {
+        let of = |spec: &TensorSpec| std::iter::repeat_n(spec.n_params(), if by_muon(train, spec) { 1 } else { 2 });
+        table.iter().flat_map(of)
     }
 
-    /// Let it remember other means.
-    pub(crate) fn set_means(&mut self, means: &[Tensor<1>]) {
-        self.memory.iter_mut().zip(means).for_each(|(memory, mean)| memory.first = mean.clone());
+    /// All that it remembers, each as long as a weight.
+    pub(crate) fn moments(&self) -> impl Iterator<Item = &Tensor<1>> {
+        self.memory.iter().flat_map(|memory| [Some(&memory.first), memory.second.as_ref()]).flatten()
+    }
+
+    /// Let it remember `moments`, in the order of [`Self::moments`].
+    pub(crate) fn set_moments(&mut self, moments: &[Tensor<1>]) {
+        let own = self.memory.iter_mut().flat_map(|memory| [Some(&mut memory.first), memory.second.as_mut()]).flatten();
+        own.zip(moments).for_each(|(own, moment)| *own = moment.clone());
     }
 
     /// Update number `update` (from 1): move the weights of `module` by `gradient_scale · gradients`, which are in the

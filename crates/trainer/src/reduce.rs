@@ -14,7 +14,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use itera_collective::World;
 use itera_ops::{HostValues, add_gradients, host_values};
 
@@ -33,21 +33,36 @@ pub(crate) struct Total {
     pub told: Vec<Vec<u8>>,
 }
 
+/// What each leaf is made of: tensors without autodiff.
+pub(crate) struct Leaf {
+    /// Of each tensor.
+    pub lengths: Vec<usize>,
+    device: Device,
+}
+
+impl Leaf {
+    /// As many tensors as `weights`, of their lengths, on their device.
+    pub(crate) fn like(weights: &[Tensor<1>]) -> Self {
+        let device = weights.first().map_or_else(Device::default, Tensor::device);
+        Self { lengths: weights.iter().map(|weight| weight.dims()[0]).collect(), device }
+    }
+}
+
 /// The total of the `leaves` that all ranks have, each as many as [`Ranks::share`] says, of which this one's add up to `mine`.
-/// It is the same bytes for each. A leaf is a list of tensors as long as `weights`, without autodiff, on their device. What
+/// It is the same bytes for each. A leaf is a list of tensors as `leaf` says. What
 /// each rank has to tell goes with it.
 pub(crate) fn reduce(
     ranks: &Ranks<'_>,
     leaves: u64,
     mine: PairwiseSum<Vec<Tensor<1>>>,
     told: Vec<u8>,
-    weights: &[Tensor<1>],
+    leaf: &Leaf,
 ) -> Result<Total, TrainError> {
     let Some(world) = ranks.world() else {
         let sum = mine.finish(add_gradients).expect("there is a leaf");
         return Ok(Total { sum, told: vec![told] });
     };
-    let elements = weights.iter().map(|weight| weight.dims()[0]).sum();
+    let elements = leaf.lengths.iter().sum();
     let slices = Slices { elements, ranks: ranks.size() };
     let mine: Vec<Vec<HostValues>> =
         mine.into_subtrees().map(|tensors| tensors.iter().map(host_values).collect()).collect();
@@ -66,11 +81,11 @@ pub(crate) fn reduce(
         told.push(rest.to_vec());
     }
     let mut rest = &all[..];
-    let of_weight = |weight: &Tensor<1>| {
-        let values = rest.split_off(..weight.dims()[0]).expect("the slices are all elements");
-        Tensor::from_data(TensorData::new(values.to_vec(), weight.dims()), &weight.device())
+    let tensor = |&len: &usize| {
+        let values = rest.split_off(..len).expect("the slices are all elements");
+        Tensor::from_data(TensorData::new(values.to_vec(), [len]), &leaf.device)
     };
-    Ok(Total { sum: weights.iter().map(of_weight).collect(), told })
+    Ok(Total { sum: leaf.lengths.iter().map(tensor).collect(), told })
 }
 
 /// This rank's slice of the total, from the subtree sums of this rank and how many leaves the subtrees of each rank have.

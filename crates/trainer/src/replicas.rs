@@ -10,8 +10,8 @@
 //! θ = θ − η·(Δ + μ·u)          Nesterov's momentum, in the form of torch.optim.SGD
 //! ```
 //!
-//! With `sync_means` they also go on from the mean of what their optimizers remember as the mean gradient, as arXiv 1905.03817
-//! does for SGD with momentum: their steps then follow the gradients of all, and not those of their own alone.
+//! With `sync_moments` they also go on from the means of all that their optimizers remember, as arXiv 1905.03817 does for SGD with
+//! momentum: their steps then follow the gradients of all, and not those of their own alone.
 //!
 //! The configuration says how many replicas there are, and ranks share them: who moves which leaves no trace.
 
@@ -32,7 +32,7 @@ use crate::{
     optimizer::{Optimizer, Remembered, beside},
     pairwise::PairwiseSum,
     ranks::Ranks,
-    reduce::reduce,
+    reduce::{Leaf, reduce},
     words,
 };
 
@@ -106,19 +106,17 @@ impl<M: Module> Replicas<M> {
         let mut moved = PairwiseSum::from_leaf(ranks.share(ranks.rank(), train.replicas).start);
         for replica in &self.own {
             let by = at.iter().zip(weights(&replica.model)).map(|(from, to)| from.clone() - to);
-            let means = replica.optimizer.means().filter(|_| train.sync_means);
-            moved.push(by.chain(means).collect(), add_gradients);
+            let moments = replica.optimizer.moments().filter(|_| train.sync_moments).cloned();
+            moved.push(by.chain(moments).collect(), add_gradients);
         }
-        let like = if train.sync_means { [&at[..], &at].concat() } else { at };
-        let mut sum = reduce(ranks, train.replicas, moved, vec![], &like)?.sum;
-        drop(like);
-        let means: Vec<Tensor<1>> = sum
-            .split_off(self.table.len())
-            .into_iter()
-            .map(|sum| sum.mul_scalar(1.0 / train.replicas as f64))
-            .collect();
+        let mut leaf = Leaf::like(&at);
+        leaf.lengths.extend(Optimizer::moment_lengths(train, &self.table).filter(|_| train.sync_moments));
+        let mut sum = reduce(ranks, train.replicas, moved, vec![], &leaf)?.sum;
+        let sums_of_moments = sum.split_off(at.len());
+        drop(at);
         let (share, lr) = (1.0 / train.replicas as f64, train.outer_lr);
         let momentum = train.outer_momentum;
+        let moments: Vec<Tensor<1>> = sums_of_moments.into_iter().map(|sum| sum.mul_scalar(share)).collect();
         let velocity = std::mem::take(&mut self.velocity).into_iter();
         update_weights(model, |weights| {
             let moved = weights.into_iter().zip(sum).zip(velocity).map(|((weight, sum), velocity)| {
@@ -132,7 +130,7 @@ impl<M: Module> Replicas<M> {
         });
         for replica in &mut self.own {
             replica.model = model.clone();
-            replica.optimizer.set_means(&means);
+            replica.optimizer.set_moments(&moments);
         }
         Ok(())
     }

@@ -33,7 +33,8 @@ fn total(world: Option<&World>, micro_batches: u64) -> (Vec<Vec<u32>>, Losses) {
     let mut sum = PairwiseSum::from_leaf(own.start);
     own.clone().for_each(|micro| sum.push(gradients(micro), add_gradients));
     let told = Told { losses: own.map(losses).collect(), ..Told::default() }.to_bytes();
-    let Total { sum, told } = reduce(&ranks, micro_batches, sum, told, &tensors(0, |x| x)).expect("a total");
+    let Total { sum, told } =
+        reduce(&ranks, micro_batches, sum, told, &Leaf::like(&tensors(0, |x| x))).expect("a total");
     let bits = |tensor: &Tensor<1>| host_values(tensor).iter().map(|x| x.to_bits()).collect();
     (sum.iter().map(bits).collect(), Told::sum_losses(&Told::of_all(&told)))
 }

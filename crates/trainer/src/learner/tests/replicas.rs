@@ -55,11 +55,11 @@ fn replicas_learn_apart_and_meet_by_the_equations() {
     meet_by_the_equations(true);
 }
 
-fn meet_by_the_equations(sync_means: bool) {
+fn meet_by_the_equations(sync_moments: bool) {
     const SYNC_EVERY: u64 = 3;
     // of three micro-batches, one replica has one and the other two
     let shares = [vec![0], vec![1, 2]];
-    let train = TrainConfig { sync_means, ..apart(2, 3, SYNC_EVERY) };
+    let train = TrainConfig { sync_moments, ..apart(2, 3, SYNC_EVERY) };
     let mut learner = replicated(&train, None);
     let mut model: Vec<f64> = values(&weights(&learner.model)).concat().into_iter().map(f64::from).collect();
     let mut velocity = vec![0.0; model.len()];
@@ -84,10 +84,12 @@ fn meet_by_the_equations(sync_means: bool) {
             *w -= 0.7 * (moved + 0.9 * *u);
         }
         replicas.iter_mut().for_each(|replica| replica.w.clone_from(&model));
-        if sync_means {
+        if sync_moments {
             let [a, b] = &mut replicas;
-            let mean: Vec<f64> = a.m.iter().zip(&b.m).map(|(a, b)| (a + b) / 2.0).collect();
-            (a.m, b.m) = (mean.clone(), mean);
+            for (a, b) in a.m.iter_mut().zip(&mut b.m).chain(a.v.iter_mut().zip(&mut b.v)) {
+                let mean = (*a + *b) / 2.0;
+                (*a, *b) = (mean, mean);
+            }
         }
         let expected: Vec<f32> = model.iter().map(|w| *w as f32).collect();
         assert_close(&format!("step {step}"), &values(&weights(&learner.model)).concat(), &expected, 1e-5);
@@ -113,7 +115,7 @@ fn left(world: Option<&World>, train: &TrainConfig, steps: u64, infinite: Option
 fn processes_that_share_replicas_learn_the_bytes_of_one_and_the_first_remembers_all() {
     // after 6 steps they have met, after 7 they are apart; micro-batch 13 is of step 2 and skips it for all
     for (replicas, steps, infinite) in [(2, 6, None), (3, 7, None), (4, 7, Some(13)), (5, 8, None)] {
-        let train = TrainConfig { sync_means: replicas > 3, ..apart(replicas, 5, 3) };
+        let train = TrainConfig { sync_moments: replicas > 3, ..apart(replicas, 5, 3) };
         let alone = left(None, &train, steps, infinite);
         let n_tensors = if steps == 6 { 4 } else { 6 } * replicas as usize + 2 + 2;
         assert_eq!(alone.len(), n_tensors, "moments, weights where apart, velocity, and the model");
