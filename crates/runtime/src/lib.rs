@@ -51,6 +51,7 @@ mod text;
 mod workspace;
 
 pub use batch::Batch;
+pub use embed::Embedding;
 pub use encoder::Encoder;
 pub use error::{Result, RuntimeError, StateError};
 pub use itera_formats::hf::Pooling;

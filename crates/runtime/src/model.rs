@@ -308,7 +308,7 @@ impl Model {
     }
 
     /// Most tokens of one text that go through the layers together.
-    pub(crate) fn ubatch_size(&self) -> usize {
+    pub fn ubatch_size(&self) -> usize {
         self.ubatch_size
     }
 

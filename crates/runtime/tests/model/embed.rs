@@ -1,7 +1,7 @@
 //! Vectors of texts, and how much likelier one is behind another.
 
 use itera_kernels::decode::nats;
-use itera_runtime::{Model, OpenOptions, Pooling, RuntimeError};
+use itera_runtime::{Embedding, Model, OpenOptions, Pooling, RuntimeError};
 use itera_tokenizer::{TokenId, Tokenizer};
 
 use crate::support::{configs, named, random_model};
@@ -40,6 +40,37 @@ fn a_vector_is_the_mean_or_the_end_of_what_prefixes_end_with() {
         assert!(!near(&vector(&model, &tokens, Pooling::Mean), &last), "{name}");
         let mut work = model.workspace();
         assert!(matches!(model.embed(&[], Pooling::Mean, &mut work), Err(RuntimeError::EmptyPrompt)), "{name}");
+    }
+}
+
+#[test]
+fn vectors_made_in_turns_have_the_bits_of_each_alone() {
+    for (name, config) in configs() {
+        let options = OpenOptions { ubatch_size: 8, ..OpenOptions::default() };
+        let model = random_model(&config, 3).with_options(&options);
+        for pooling in [Pooling::Mean, Pooling::First, Pooling::Last] {
+            let texts = [1, 7, 8, 15, 16, 45].map(tokens);
+            let mut work = model.workspace();
+            let begin = |text: &Vec<TokenId>| Embedding::new(&model, text.clone(), pooling).expect("it fits");
+            let mut under_way: Vec<Embedding<'_>> = texts.iter().map(begin).collect();
+            let mut vectors = vec![None; texts.len()];
+            let mut read = vec![0; texts.len()];
+            while vectors.iter().any(Option::is_none) {
+                for (index, embedding) in under_way.iter_mut().enumerate() {
+                    let len = embedding.next_len();
+                    assert!(len < 16, "{name}: {len} tokens at a step");
+                    read[index] += len;
+                    // one that is done says the same again
+                    vectors[index] = embedding.step(&mut work);
+                }
+            }
+            for ((text, vector), read) in texts.iter().zip(vectors).zip(read) {
+                assert_eq!(read, text.len(), "{name}");
+                assert_eq!(vector.as_ref(), Some(&self::vector(&model, text, pooling)), "{name} {pooling:?} {read}");
+            }
+        }
+        let foreign = vec![TokenId(config.vocab_size as u32)];
+        assert!(matches!(Embedding::new(&model, foreign, Pooling::Mean), Err(RuntimeError::Token { .. })), "{name}");
     }
 }
 
