@@ -1,6 +1,9 @@
 """OpenAI's own client against `itera serve`: python check_openai.py http://127.0.0.1:8000 MODEL (pip install openai)."""
 
+import base64
 import json
+import math
+import struct
 import sys
 
 from openai import BadRequestError, NotFoundError, OpenAI
@@ -58,6 +61,22 @@ except BadRequestError as refused:
     # a vocabulary without the letters of JSON
     assert refused.body["param"] == "response_format", refused.body
 
+# asked for as base64 by the client itself, and as numbers
+inputs = ["The dog", "Once upon a time there was a cat."]
+embedded = client.embeddings.create(model=model, input=inputs)
+vectors = [entry.embedding for entry in embedded.data]
+assert [entry.index for entry in embedded.data] == [0, 1] and (embedded.object, embedded.model) == ("list", model)
+assert embedded.usage.total_tokens == embedded.usage.prompt_tokens > 2
+assert all(abs(math.hypot(*vector) - 1) < 1e-6 for vector in vectors)
+f32 = lambda numbers: struct.pack(f"<{len(numbers)}f", *numbers)
+as_numbers = client.embeddings.create(model=model, input=inputs, encoding_format="float", user="somebody")
+assert [f32(entry.embedding) for entry in as_numbers.data] == [f32(vector) for vector in vectors]
+as_base64 = client.embeddings.create(model=model, input=inputs, encoding_format="base64")
+assert [base64.b64decode(entry.embedding) for entry in as_base64.data] == [f32(vector) for vector in vectors]
+few = client.embeddings.create(model=model, input=inputs[0], dimensions=5).data[0].embedding
+length = math.hypot(*vectors[0][:5])
+assert all(abs(x - y / length) < 1e-6 for x, y in zip(few, vectors[0][:5], strict=True)), few
+
 for wrong, error in [({"model": "none"}, NotFoundError), ({"temperature": -1}, BadRequestError)]:
     try:
         client.completions.create(**{**request, **wrong})
@@ -65,4 +84,10 @@ for wrong, error in [({"model": "none"}, NotFoundError), ({"temperature": -1}, B
         assert refused.body["param"] == next(iter(wrong)), refused.body
     else:
         raise AssertionError(f"{wrong} was answered")
+try:
+    client.embeddings.create(model=model, input=["The dog", ""])
+except BadRequestError as refused:
+    assert refused.body["param"] == "input", refused.body
+else:
+    raise AssertionError("an empty text was embedded")
 print(f"ok: {choice.text!r}, {told.message.content!r}")

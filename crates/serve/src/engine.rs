@@ -1,8 +1,8 @@
-//! The thread that writes all texts of one model.
+//! The thread that writes all texts of one model, and makes vectors of others.
 //!
 //! ```text
-//! ┌▶ begin what waits, as long as there is room ─▶ drop what nobody reads ─▶ a step ─▶ pieces to outboxes ─┐
-//! └────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+//! ┌▶ begin what waits, as long as there is room ─▶ drop what nobody reads ─▶ a piece of a text to embed ─┐
+//! └───────────────── pieces to outboxes ◀─ a step of all texts that are written ◀────────────────────────┘
 //! ```
 
 use std::{
@@ -17,15 +17,17 @@ use std::{
 
 use itera_runtime::{Batch, Model, Sampler, Text, sampling::LogitsProcessor};
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::oneshot;
 
 use crate::{
     cache::PrefixCache,
-    job::{Job, Logprobs},
+    job::{Job, Logprobs, VectorJob},
     loaded::Loaded,
     metrics::ModelMetrics,
     outbox::{Ended, Lost, Reader, Writer, outbox},
-    queue::{Limits, Next, Queue, Refused, Waiting},
+    queue::{Limits, Next, Queue, Refused, Task, Waiting},
     statistics::{Statistics, Times},
+    vectors::Vectors,
 };
 
 /// A step that takes longer is a fault: the engine is not ready.
@@ -34,7 +36,7 @@ const STUCK: Duration = Duration::from_secs(1);
 /// How much an engine does and holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
-    /// Texts that are written at once, one at least.
+    /// Texts that are under way at once, one at least.
     pub room: usize,
     /// Bytes of states that are kept for prompts that begin alike.
     pub cache_bytes: usize,
@@ -116,7 +118,7 @@ impl Engine {
         usize::try_from(self.running.get()).unwrap_or(0)
     }
 
-    /// Texts that are written at once.
+    /// Texts that are under way at once.
     pub fn room(&self) -> usize {
         self.room
     }
@@ -133,11 +135,23 @@ impl Engine {
         let arrived = Instant::now();
         let texts = jobs.into_iter().map(|job| {
             let (writer, reader) = outbox(wake.clone());
-            (Waiting { arrived, job, writer }, reader)
+            (Waiting { arrived, task: Task::Write { job: Box::new(job), writer } }, reader)
         });
         let (waiting, readers): (Vec<Waiting>, Vec<Reader>) = texts.unzip();
         self.queue.push(waiting)?;
         Ok(readers)
+    }
+
+    /// Have vectors made, all of them or none. To cancel one, drop its receiver, which gets none where the engine ends before.
+    pub fn embed(&self, jobs: Vec<VectorJob>) -> Result<Vec<oneshot::Receiver<Vec<f32>>>, Refused> {
+        let arrived = Instant::now();
+        let texts = jobs.into_iter().map(|job| {
+            let (reply, vector) = oneshot::channel();
+            (Waiting { arrived, task: Task::Embed { job, reply } }, vector)
+        });
+        let (waiting, vectors): (Vec<Waiting>, Vec<_>) = texts.unzip();
+        self.queue.push(waiting)?;
+        Ok(vectors)
     }
 
     /// Whether the engine runs, and ends its steps in time.
@@ -193,7 +207,7 @@ impl Drop for LastAct<'_> {
 
 impl<'m> Running<'m> {
     /// `None` where the job was not checked against the model; its reader then hears that the text is lost.
-    fn begin(loaded: &'m Loaded, cache: &mut PrefixCache, Waiting { arrived, job, writer }: Waiting) -> Option<Self> {
+    fn begin(loaded: &'m Loaded, cache: &mut PrefixCache, job: Job, writer: Writer, arrived: Instant) -> Option<Self> {
         let text = Text::of_tokens(&loaded.model, &loaded.tokenizer, &job.prompt).ok()?;
         let (mask, is_lost) = job.grammar.map(|grammar| grammar.begin()).unzip();
         let mask = mask.map(|mask| Box::new(mask) as Box<dyn LogitsProcessor>);
@@ -273,6 +287,7 @@ impl<'m> Running<'m> {
     fn end(mut self, metrics: &ModelMetrics) {
         self.times.ended = Some(Instant::now());
         let reason = self.text.finish_reason().filter(|_| !self.is_lost());
+        // counted before anybody hears of it
         metrics.ended(reason, self.times);
         if self.is_lost() {
             self.writer.lose(Lost::Grammar);
@@ -290,18 +305,33 @@ fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, size: Size, metrics: &Mode
     let mut batch = Batch::new(&loaded.model);
     let mut cache = PrefixCache::new(cache_bytes);
     let mut running: Vec<Running<'_>> = vec![];
+    let mut vectors = Vectors::new(&loaded.model);
     loop {
-        let can_go_on = running.iter().any(Running::can_go_on);
-        let Next::Work(begun) = queue.next(room - running.len(), can_go_on, running.is_empty()) else { return };
-        for waiting in begun {
-            metrics.prompt_tokens.inc_by(waiting.job.prompt.len() as u64);
-            let Some(mut text) = Running::begin(loaded, &mut cache, waiting) else { continue };
-            metrics.cached_tokens.inc_by(text.cached_tokens as u64);
-            // one whose whole prompt was cached has its first token
-            text.tell(Instant::now(), metrics);
-            running.push(text);
+        let under_way = running.len() + vectors.len();
+        let can_go_on = vectors.len() > 0 || running.iter().any(Running::can_go_on);
+        let Next::Work(begun) = queue.next(room - under_way, can_go_on, under_way == 0) else { return };
+        for Waiting { arrived, task } in begun {
+            metrics.prompt_tokens.inc_by(task.tokens() as u64);
+            match task {
+                Task::Embed { job, reply } => {
+                    if !vectors.begin(job, reply, arrived) {
+                        continue;
+                    }
+                }
+                Task::Write { job, writer } => {
+                    let begun = Running::begin(loaded, &mut cache, *job, writer, arrived);
+                    let Some(mut text) = begun else { continue };
+                    metrics.cached_tokens.inc_by(text.cached_tokens as u64);
+                    // one whose whole prompt was cached has its first token
+                    text.tell(Instant::now(), metrics);
+                    running.push(text);
+                }
+            }
+            metrics.running.inc();
         }
-        metrics.running.set(running.len() as i64);
+        pulse.begin();
+        vectors.step(metrics);
+        pulse.end();
         pulse.begin();
         if batch.step(running.iter_mut().filter(|text| text.can_go_on()).map(|text| &mut text.text)) {
             metrics.statistics.step();
@@ -311,9 +341,6 @@ fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, size: Size, metrics: &Mode
         running.iter_mut().for_each(|text| text.share(&loaded.model, &mut cache));
         metrics.cache_bytes.set(cache.size_bytes() as i64);
         running.iter_mut().for_each(|text| text.tell(now, metrics));
-        let over: Vec<Running<'_>> = running.extract_if(.., |text| text.is_over()).collect();
-        // counted before anybody hears of it
-        metrics.running.set(running.len() as i64);
-        over.into_iter().for_each(|text| text.end(metrics));
+        running.extract_if(.., |text| text.is_over()).for_each(|text| text.end(metrics));
     }
 }

@@ -1,4 +1,4 @@
-//! What an engine is asked for: one text.
+//! What an engine is asked for: one text, or the vector of one.
 
 use std::sync::Arc;
 
@@ -30,4 +30,13 @@ pub(crate) struct Job {
     pub grammar: Option<Arc<Grammar>>,
     /// Whether pieces are wanted before the text is done.
     pub is_streamed: bool,
+}
+
+/// One text to make a vector of. Nothing else decides its bits.
+#[derive(Clone, Debug)]
+pub(crate) struct VectorJob {
+    /// The text, bos included where there is one: some tokens of the model's vocabulary, which fit its context.
+    pub tokens: Vec<TokenId>,
+    /// Numbers to keep, one to all of them; the length is then 1 again.
+    pub dims: usize,
 }

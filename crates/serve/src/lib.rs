@@ -1,4 +1,4 @@
-//! A model as a service: requests in, texts out, each the text that the model gives to this request alone.
+//! A model as a service: requests in, texts or vectors out, each the one that the model gives to this request alone.
 //!
 //! ```text
 //! socket ─ HTTP ─▶ request ─ checked ─▶ jobs ─▶ Queue ─▶ engine, a thread a model ─┐
@@ -52,6 +52,7 @@ mod structured;
 mod template;
 mod tokens;
 mod v2;
+mod vectors;
 
 pub use address::Address;
 pub use error::{Result, ServeError};

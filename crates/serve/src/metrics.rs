@@ -196,6 +196,7 @@ impl ModelMetrics {
             Some(FinishReason::Length | FinishReason::Context) => 1,
             None => 2,
         };
+        self.running.dec();
         self.ended[index].inc();
         self.whole_text.observe(times.whole().as_secs_f64());
         self.statistics.ended(reason.is_some(), times);

@@ -4,7 +4,7 @@ use itera_tokenizer::{TokenId, Tokenizer};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
-use crate::loaded::Loaded;
+use crate::{loaded::Loaded, refusal::Refusal};
 
 /// One prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,13 @@ impl Prompt {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Tokens(tokens) => tokens.is_empty(),
+        }
+    }
+
     pub fn text(&self, tokenizer: &Tokenizer) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -42,7 +49,19 @@ impl Default for Prompts {
     }
 }
 
-const EXPECTED: &str =
+/// Refuse `tokens`, which came in `field`, if one is not of the model.
+pub(crate) fn check_tokens(field: &str, tokens: &[TokenId], loaded: &Loaded) -> Result<(), Refusal> {
+    let vocab_size = loaded.model.config().vocab_size;
+    match tokens.iter().find(|token| token.index() >= vocab_size) {
+        None => Ok(()),
+        Some(token) => {
+            Err(Refusal::field(field, format!("{field}: token {token} is outside the vocabulary of {vocab_size}")))
+        }
+    }
+}
+
+/// What prompts are.
+pub(crate) const EXPECTED: &str =
     "expected a text, a list of texts, a list of token ids, or a list of such lists, none of them empty";
 
 impl<'de> Deserialize<'de> for Prompts {

@@ -1,4 +1,4 @@
-//! Texts that wait for their engine, and what the engine waits for.
+//! Texts that wait for their engine, to be written or to become vectors, and what the engine waits for.
 //!
 //! A queue is bounded in texts and in tokens of their prompts; what does not fit is refused at once. Texts begin in the order
 //! in which they came. One whose reader leaves is dropped where it stands.
@@ -10,8 +10,12 @@ use std::{
 };
 
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::oneshot;
 
-use crate::{job::Job, outbox::Writer};
+use crate::{
+    job::{Job, VectorJob},
+    outbox::Writer,
+};
 
 /// Most that may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +34,36 @@ pub(crate) enum Refused {
     Ending,
 }
 
-/// A text that waits, or is written.
+/// A text that waits.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub arrived: Instant,
-    pub job: Job,
-    pub writer: Writer,
+    pub task: Task,
+}
+
+/// What is to be made of a text, and for whom.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Write { job: Box<Job>, writer: Writer },
+    Embed { job: VectorJob, reply: oneshot::Sender<Vec<f32>> },
+}
+
+impl Task {
+    /// Tokens of the prompt, or of the text that is to become a vector.
+    pub fn tokens(&self) -> usize {
+        match self {
+            Self::Write { job, .. } => job.prompt.len(),
+            Self::Embed { job, .. } => job.tokens.len(),
+        }
+    }
+
+    /// Whether nobody waits for it any more.
+    fn is_left(&self) -> bool {
+        match self {
+            Self::Write { writer, .. } => writer.is_left(),
+            Self::Embed { reply, .. } => reply.is_closed(),
+        }
+    }
 }
 
 /// What an engine is to do next.
@@ -87,7 +115,7 @@ impl Queue {
 
     /// Let all of `texts` wait, or none.
     pub fn push(&self, texts: Vec<Waiting>) -> Result<(), Refused> {
-        let tokens: usize = texts.iter().map(|text| text.job.prompt.len()).sum();
+        let tokens: usize = texts.iter().map(|text| text.task.tokens()).sum();
         let mut inner = self.lock();
         if inner.ending.is_some() {
             return Err(Refused::Ending);
@@ -122,7 +150,7 @@ impl Queue {
                 _ if begun > 0 || can_go_on || inner.is_news => {
                     inner.is_news = false;
                     let texts: Vec<Waiting> = inner.waiting.drain(..begun).collect();
-                    inner.tokens -= texts.iter().map(|text| text.job.prompt.len()).sum::<usize>();
+                    inner.tokens -= texts.iter().map(|text| text.task.tokens()).sum::<usize>();
                     self.length.set(inner.waiting.len() as i64);
                     return Next::Work(texts);
                 }
@@ -154,7 +182,7 @@ impl Queue {
 
 impl Inner {
     fn forget_those_left(&mut self) {
-        self.waiting.retain(|text| !text.writer.is_left());
-        self.tokens = self.waiting.iter().map(|text| text.job.prompt.len()).sum();
+        self.waiting.retain(|text| !text.task.is_left());
+        self.tokens = self.waiting.iter().map(|text| text.task.tokens()).sum();
     }
 }

@@ -210,6 +210,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*model}", get(openai::model))
         .route("/v1/completions", post(openai::completions))
         .route("/v1/chat/completions", post(openai::chat))
+        .route("/v1/embeddings", post(openai::embeddings))
         .route("/v1/feedback", post(openai::feedback))
         .route("/completion", post(llama::completion))
         .route("/completions", post(llama::completion))

@@ -17,6 +17,7 @@ use crate::{
     job::{Job, Logprobs},
     json::{Fields, Texts},
     loaded::Loaded,
+    prompt::check_tokens,
     refusal::Refusal,
     structured::take_structured,
 };
@@ -123,12 +124,8 @@ impl Settings {
 
     /// Most tokens after a prompt that the model can continue by as many.
     fn max_tokens_after(&self, prompt: &[TokenId], loaded: &Loaded) -> Result<usize, Refusal> {
-        let vocab_size = loaded.model.config().vocab_size;
         let name = self.words.prompt;
-        if let Some(token) = prompt.iter().find(|token| token.index() >= vocab_size) {
-            let problem = format!("{name}: token {token} is outside the vocabulary of {vocab_size}");
-            return Err(Refusal::field(name, problem));
-        }
+        check_tokens(name, prompt, loaded)?;
         let Some(context) = loaded.model.context_len() else { return Ok(self.max_tokens.unwrap_or(usize::MAX)) };
         let room = context.checked_sub(prompt.len());
         match (room, self.max_tokens) {

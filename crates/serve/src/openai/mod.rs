@@ -1,4 +1,4 @@
-//! OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions`.
+//! OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions`, `/v1/embeddings`.
 //!
 //! ```text
 //! completions: prompts ──────────────▶ tokens ─┐              ┌─ the whole answer
@@ -11,6 +11,7 @@ mod chat;
 mod choice;
 mod common;
 mod completions;
+mod embeddings;
 mod feedback;
 mod form;
 mod logprobs;
@@ -19,5 +20,6 @@ mod models;
 
 pub(crate) use chat::chat;
 pub(crate) use completions::completions;
+pub(crate) use embeddings::embeddings;
 pub(crate) use feedback::feedback;
 pub(crate) use models::{model, models};

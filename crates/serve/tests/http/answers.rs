@@ -54,7 +54,7 @@ fn a_prompt_that_begins_like_another_is_not_read_twice_and_answered_as_if_it_wer
 }
 
 /// What the runtime says to a request alone.
-fn alone(model: &Model, tokenizer: &Tokenizer, request: &Value) -> (String, &'static str) {
+pub fn alone(model: &Model, tokenizer: &Tokenizer, request: &Value) -> (String, &'static str) {
     let sampling = SamplingConfig {
         temperature: request["temperature"].as_f64().unwrap_or(1.0),
         top_p: request["top_p"].as_f64().unwrap_or(1.0),
@@ -74,7 +74,7 @@ fn alone(model: &Model, tokenizer: &Tokenizer, request: &Value) -> (String, &'st
 }
 
 /// Request number `number`: any prompt, long or short, sampled or not, stopped or not.
-fn request(number: u64) -> Value {
+pub fn request(number: u64) -> Value {
     let random = uniform(5, 0.0, 1.0, number);
     let words = "Once upon a time there was a little dog who wanted to play with the big red ball in the park .";
     let words: Vec<&str> = words.split(' ').collect();

@@ -58,6 +58,11 @@ fn requests() -> Vec<(&'static str, Value, &'static [u8])> {
         ("/v2/models/stories/infer", tensors, &[1, 0, 0, 0, b'a']),
         ("/v2/models/stories/generate", with(json!({"text_input": "a", "parameters": {"n": 2}})), &[]),
         ("/completion", with(json!({"prompt": "a", "n_probs": 2, "return_tokens": true})), &[]),
+        (
+            "/v1/embeddings",
+            json!({"input": ["a", [5, 6]], "encoding_format": "base64", "dimensions": 3, "user": "x"}),
+            &[],
+        ),
         ("/tokenize", json!({"content": "a<|endoftext|>b", "add_special": true}), &[]),
         ("/detokenize", json!({"tokens": [5, 6]}), &[]),
     ]

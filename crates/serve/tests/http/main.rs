@@ -2,6 +2,7 @@
 
 mod answers;
 mod chat;
+mod embeddings;
 mod hostile;
 mod llama;
 mod protocol;
