@@ -84,7 +84,7 @@ fn validation_looks_at_the_vectors_that_the_runtime_makes() {
     let config = config(&fixture, "run", &["train.lr=1e-2"]);
     fixture.run(&config, Resume::No).expect("it trains");
     let rows = itera_metrics::read_records(&fixture.dir.path().join("run/metrics.jsonl")).expect("rows");
-    let model = Model::open(&fixture.dir.path().join("run/last")).expect("a model");
+    let model = Model::open(fixture.dir.path().join("run/last")).expect("a model");
     let mut work = model.workspace();
     let data = itera_data::prepare(&config).expect("data");
     let (mut nats, mut parts) = (0.0, 0.0);
