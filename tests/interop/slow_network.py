@@ -3,7 +3,7 @@
     python slow_network.py ITERA TEXT        (mpiexec.hydra of MPICH; hosts as two_hosts.py makes them)
 
 The model has the shape of `tiny`; a step has two micro-batches of 1,024 tokens, one a process, which has one thread. The first
-25 of 100 steps are not counted. What the loss is like needs no network: it is that of one process with the same keys, which
+50 of 150 steps are not counted. What the loss is like needs no network: it is that of one process with the same keys, which
 are printed."""
 
 import json
@@ -24,8 +24,10 @@ launcher += ["-hosts", "h1:1,h2:1", "-n", "2"]
 
 
 def keys(apart):
-    keys = {"data.source": text, "train.batch_size": 2, "train.seq_len": 512, "train.grad_accum_steps": 2}
-    keys |= {"train.replicas": 2, "train.sync_every": 25} if apart else {}
+    keys = {"data.source": text, "train.optimizer": "muon", "train.batch_size": 2, "train.seq_len": 512, "train.grad_accum_steps": 2}
+    if apart:
+        keys |= {"train.replicas": 2, "train.sync_every": 50, "train.sync_moments": "true"}
+        keys |= {"train.outer_lr": 1.0, "train.outer_momentum": 0.0}
     return [part for key, value in keys.items() for part in ("--set", f"{key}={value}")]
 
 
@@ -33,7 +35,7 @@ seconds = {}
 for name, apart in [("sums", False), ("replicas", True)]:
     print(f"{name}: itera train --config {config} {shlex.join(keys(apart))}", flush=True)
     train = [itera, "train", "--config", str(config), *keys(apart), "--threads", "1"]
-    for change in (f"run.dir={name}", "data.cache_dir=cache", "train.steps=100", "log.every_steps=25", "eval.every_steps=100"):
+    for change in (f"run.dir={name}", "data.cache_dir=cache", "train.steps=150", "log.every_steps=50", "eval.every_steps=150"):
         train += ["--set", change]
     done = subprocess.run(
         two_hosts_of(launcher + train, "100mbit"), cwd=here, env={**os.environ, **BY_TCP}, capture_output=True, text=True
