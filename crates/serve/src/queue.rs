@@ -30,6 +30,8 @@ pub(crate) struct Limits {
 pub(crate) enum Refused {
     /// The queue is full.
     Full,
+    /// The texts have more tokens than the queue ever holds.
+    TooMany { tokens: usize, most: usize },
     /// The server is ending.
     Ending,
 }
@@ -116,6 +118,9 @@ impl Queue {
     /// Let all of `texts` wait, or none.
     pub fn push(&self, texts: Vec<Waiting>) -> Result<(), Refused> {
         let tokens: usize = texts.iter().map(|text| text.task.tokens()).sum();
+        if tokens > self.limits.tokens {
+            return Err(Refused::TooMany { tokens, most: self.limits.tokens });
+        }
         let mut inner = self.lock();
         if inner.ending.is_some() {
             return Err(Refused::Ending);

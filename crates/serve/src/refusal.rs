@@ -131,6 +131,9 @@ impl From<Refused> for Refusal {
                     ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", message)
                 }
             }
+            Refused::TooMany { tokens, most } => Self::bad(format!(
+                "all texts of the request together have {tokens} tokens, and this server takes in {most} of one request"
+            )),
             Refused::Ending => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "this server is shutting down")
             }

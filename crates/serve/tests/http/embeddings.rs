@@ -165,7 +165,7 @@ fn long_texts_hold_up_neither_a_stream_nor_a_short_one() {
     let is_answered = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let long = scope.spawn(|| {
-            let answer = ask(&server, PATH, &json!({"input": long_texts(50)}));
+            let answer = ask(&server, PATH, &json!({"input": long_texts(30)}));
             is_answered.store(true, Ordering::Relaxed);
             answer
         });
@@ -178,7 +178,7 @@ fn long_texts_hold_up_neither_a_stream_nor_a_short_one() {
         let (_, texts) = stream(&server, &request);
         assert!(!is_answered.load(Ordering::Relaxed), "a stream waited for long texts");
         let ids: Vec<TokenId> = serde_json::from_value(long_texts(1)[0].clone()).expect("ids");
-        assert_eq!(vectors(&long.join().expect("an answer")), vec![vector(&model, &ids); 50]);
+        assert_eq!(vectors(&long.join().expect("an answer")), vec![vector(&model, &ids); 30]);
         assert_eq!(stream(&server, &request).1, texts, "the text that it has alone");
     });
 }
@@ -250,5 +250,7 @@ fn what_cannot_be_made_a_vector_is_refused_by_name() {
     assert!(post(&server, PATH, r#"{"input": "a", "input": "a"}"#).1.contains("duplicate field `input`"));
     assert_eq!(get(&server, PATH).0, 405);
     // as long as may be, and as many
-    assert_eq!(vectors(&ask(&server, PATH, &json!({"input": vec![vec![5; 4096]; 10]}))).len(), 10);
+    for most in [vec![vec![5; 4096]], vec![vec![5]; 10]] {
+        assert_eq!(vectors(&ask(&server, PATH, &json!({"input": most}))).len(), most.len());
+    }
 }

@@ -194,6 +194,22 @@ fn what_the_queue_does_not_hold_is_refused_at_once() {
 }
 
 #[test]
+fn what_the_queue_never_holds_is_refused_for_good() {
+    let server = start(ServeOptions { queued_tokens: 3000, ..ServeOptions::default() });
+    let (half, all) = (vec![5; 1500], vec![5; 3000]);
+    for (path, request, is_refused) in [
+        ("/v1/completions", json!({"prompt": all, "max_tokens": 1}), false),
+        ("/v1/completions", json!({"prompt": half, "max_tokens": 1, "n": 3}), true),
+        ("/v1/embeddings", json!({"input": [half, half]}), false),
+        ("/v1/embeddings", json!({"input": [half, all]}), true),
+    ] {
+        let (status, body, retry) = post(&server, path, &request.to_string());
+        assert_eq!((status, retry), (if is_refused { 400 } else { 200 }, None), "{path}: {body}");
+        assert_eq!(body.contains("have 4500 tokens, and this server takes in 3000"), is_refused, "{path}: {body}");
+    }
+}
+
+#[test]
 fn what_is_said_of_answers_is_kept_once_each() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("journal");
