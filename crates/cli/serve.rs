@@ -1,19 +1,22 @@
 //! `itera serve`
 
 use std::{
+    io::{self, Write},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Error, Result};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use itera_checkpoint::{find_model, run_of};
 use itera_runtime::{Activations, OpenOptions};
-use itera_serve::{Address, FeedbackOptions, Loaded, ServeOptions, Server};
+use itera_serve::{Address, FeedbackOptions, Loaded, NewKey, Role, ServeOptions, Server};
 
 use crate::{
     args::{at_least_one, count},
+    failure,
     hints::with_hint,
     setup, signals,
     talk::say,
@@ -30,15 +33,19 @@ Examples:
   curl http://127.0.0.1:8000/v1/completions -d '{\"model\": \"quickstart\", \"prompt\": \"Once upon\", \"max_tokens\": 40}'
   curl http://127.0.0.1:8000/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Tell me a story\"}]}'
 
+  (umask 077; itera serve --new-key alice >> keys)      the key itself is shown once, on standard error
+  itera serve runs/quickstart --host 0.0.0.0 --keys keys
+  curl http://127.0.0.1:8000/v1/models -H \"Authorization: Bearer $KEY\"
+
 The bytes of an answer depend on the model and the request alone: not on other requests, threads or load. A request
 without a seed has seed 42, as `itera generate` has.
 
 SIGTERM and SIGINT (Ctrl-C) answer what was taken in, for --drain seconds at most, and exit with 0; a second one ends at
-once.")]
+once. SIGHUP reads --keys again.")]
 pub struct Args {
     /// Models: runs, checkpoints, Hugging Face directories of the family or GGUF files, each with the name that requests
     /// call it by, which is by default that of its run or file.
-    #[arg(required = true, value_name = "[NAME=]PATH")]
+    #[arg(required_unless_present = "new_key", value_name = "[NAME=]PATH")]
     pub models: Vec<String>,
     /// Address to listen at (may be given again); 127.0.0.1 if there is no --unix.
     #[arg(long, value_name = "IP")]
@@ -71,13 +78,25 @@ pub struct Args {
     /// Keep the texts of corrections too, not ratings alone.
     #[arg(long, requires = "feedback")]
     pub feedback_texts: bool,
+    /// Answer those alone who send a key of this file, which has a name, a role and the SHA-256 of a key a line.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// Make a key and serve nothing: print its line for --keys, and the key to standard error.
+    #[arg(long, value_name = "NAME", conflicts_with = "models")]
+    pub new_key: Option<String>,
+    /// What the new key is for: to ask models, or to read /metrics too.
+    #[arg(long, value_name = "ROLE", conflicts_with = "models", default_value_t = Role::Inference, value_parser = role())]
+    pub role: Role,
     /// Multiply 8- and 4-bit weights by exact activations instead of activations rounded to 8 bits; slower.
     #[arg(long)]
     pub exact: bool,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let mut stops = signals::Stops::new()?;
+    if let Some(name) = &args.new_key {
+        return new_key(name, args.role);
+    }
+    let mut stops = signals::Stops::new(args.keys.is_some())?;
     setup::threads_apart(args.threads)?;
     let options = OpenOptions { activations: args.exact.then_some(Activations::Exact), ..OpenOptions::default() };
     let open = |model: &String| {
@@ -99,6 +118,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             most_bytes: FEEDBACK_BYTES,
             with_texts: args.feedback_texts,
         }),
+        keys: args.keys.clone(),
         cache_bytes: args.cache.saturating_mul(1 << 20),
         ..ServeOptions::default()
     };
@@ -106,7 +126,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     for address in server.addresses() {
         say!("listening at {address}");
     }
-    stops.wait();
+    args.warn_of_readers();
+    stops.wait(|| match server.reload_keys() {
+        Ok(()) => {
+            say!("the keys are read again");
+            args.warn_of_readers();
+        }
+        Err(error) => failure::tell(&Error::from(error).context("the keys stay what they were")),
+    });
     say!("ending, when all is answered, in {} s at most", args.drain);
     stops.end_at_the_next();
     Ok(match server.drain(Duration::from_secs(args.drain)) {
@@ -129,6 +156,30 @@ impl Args {
         }
         addresses
     }
+
+    /// Say so if others than its owner and its group may read the file of keys.
+    fn warn_of_readers(&self) {
+        #[cfg(unix)]
+        if let Some(keys) = &self.keys
+            && keys
+                .metadata()
+                .is_ok_and(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o007 != 0)
+        {
+            say!("warning: others than its owner may read or write {}: chmod o= {0}", keys.display());
+        }
+    }
+}
+
+fn role() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(Role::ALL.map(Role::name)).try_map(|name| name.parse::<Role>())
+}
+
+/// Make a key: its line is a result, and the key itself is for eyes alone.
+fn new_key(name: &str, role: Role) -> Result<ExitCode> {
+    let NewKey { key, line } = NewKey::make(name, role)?;
+    writeln!(io::stdout(), "{line}")?;
+    say!("the key of {name}, which nothing keeps: {key}");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `name=path`, or a path alone, which may have an equals sign where something is there.

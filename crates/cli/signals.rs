@@ -75,30 +75,34 @@ impl Stopping {
     }
 }
 
-/// Waits for the signal that ends a server: SIGINT or SIGTERM.
+/// Waits for the signals of a server: SIGINT or SIGTERM, which end it, and SIGHUP, at which it reads its files again.
 #[cfg(all(unix, feature = "serve"))]
 pub struct Stops(signal_hook::iterator::Signals);
 
 #[cfg(all(unix, feature = "serve"))]
 impl Stops {
-    /// From now on these signals end nothing by themselves.
-    pub fn new() -> Result<Self> {
+    /// From now on these signals end nothing by themselves; SIGHUP is one of them if there are files to read again.
+    pub fn new(with_files: bool) -> Result<Self> {
         use anyhow::Context;
-        use signal_hook::consts::{SIGINT, SIGTERM};
-        Ok(Self(signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).context("cannot handle signals")?))
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        let hangup = with_files.then_some(SIGHUP);
+        let signals = [SIGINT, SIGTERM].into_iter().chain(hangup);
+        Ok(Self(signal_hook::iterator::Signals::new(signals).context("cannot handle signals")?))
     }
 
-    /// Wait for one.
-    pub fn wait(&mut self) {
-        self.0.forever().next();
+    /// Wait for one that ends the server, and `reload` at every other.
+    pub fn wait(&mut self, mut reload: impl FnMut()) {
+        while self.0.forever().next() == Some(signal_hook::consts::SIGHUP) {
+            reload();
+        }
     }
 
-    /// Let the next one end the process at once.
+    /// Let the next one that ends the server end the process at once.
     pub fn end_at_the_next(self) {
         use std::process;
         let mut signals = self.0;
         std::thread::spawn(move || {
-            if let Some(signal) = signals.forever().next() {
+            if let Some(signal) = signals.forever().find(|signal| *signal != signal_hook::consts::SIGHUP) {
                 process::exit(128 + signal);
             }
         });
@@ -111,11 +115,11 @@ pub struct Stops;
 
 #[cfg(all(not(unix), feature = "serve"))]
 impl Stops {
-    pub fn new() -> Result<Self> {
+    pub fn new(_with_files: bool) -> Result<Self> {
         Ok(Self)
     }
 
-    pub fn wait(&mut self) {
+    pub fn wait(&mut self, _reload: impl FnMut()) {
         loop {
             std::thread::park();
         }

@@ -1,4 +1,6 @@
-"""OpenAI's own client against `itera serve`: python check_openai.py http://127.0.0.1:8000 MODEL (pip install openai)."""
+"""OpenAI's own client against `itera serve`: python check_openai.py http://127.0.0.1:8000 MODEL [KEY] (pip install openai).
+
+The key is one of role `inference`, of a server with --keys."""
 
 import base64
 import json
@@ -6,10 +8,21 @@ import math
 import struct
 import sys
 
-from openai import BadRequestError, NotFoundError, OpenAI
+from openai import AuthenticationError, BadRequestError, NotFoundError, OpenAI, PermissionDeniedError
 
-url, model = sys.argv[1:3]
-client = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+url, model, *key = sys.argv[1:]
+client = OpenAI(base_url=f"{url}/v1", api_key=key[0] if key else "none", max_retries=0)
+if key:
+    try:
+        client.with_options(api_key="none").models.list()
+        raise SystemExit("answered without a key of the server")
+    except AuthenticationError as refused:
+        assert refused.code == "invalid_api_key", refused.body
+    try:
+        client.with_options(base_url=url).get("/metrics", cast_to=str)
+        raise SystemExit("an inference key read /metrics")
+    except PermissionDeniedError as refused:
+        assert refused.code == "missing_scope", refused.body
 
 # asked again, more tokens were cached
 counts = lambda usage: (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
 };
@@ -245,6 +246,58 @@ fn who_leaves_makes_room_and_what_never_ends_is_ended() {
     let (code, said) = server.end();
     assert_eq!(code, Some(1));
     assert!(said.contains("not all was answered in 1 s"), "{said}");
+}
+
+/// The key of the line that a new key adds to the file `keys` here.
+fn new_key(here: &Workplace, more: &[&str]) -> String {
+    let output = here.run(&[&["serve", "--new-key"], more].concat());
+    assert!(output.status.success(), "{output:?}");
+    let mut keys = fs::File::options().create(true).append(true).open(here.path("keys")).expect("opened");
+    keys.write_all(&output.stdout).expect("written");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    said.trim_end().rsplit_once(": ").expect("a key").1.to_owned()
+}
+
+#[test]
+fn keys_are_asked_for_and_read_again_at_sighup() {
+    let here = Workplace::new();
+    let (alice, ops) = (new_key(&here, &["alice"]), new_key(&here, &["ops", "--role", "admin"]));
+    let lines = fs::read_to_string(here.path("keys")).expect("written");
+    assert!(lines.starts_with("alice inference ") && lines.contains("\nops admin "), "{lines}");
+    assert!(!lines.contains(&alice) && !lines.contains(&ops), "no key is in the file");
+    let mode = |mode| fs::set_permissions(here.path("keys"), fs::Permissions::from_mode(mode)).expect("set");
+    mode(0o644);
+    let mut server = Running::start(&here, &[&checkpoint(), "--keys", "keys"]);
+    assert!(server.line().contains("warning: others than its owner may read or write keys"));
+    mode(0o600);
+    let status = |server: &Running, path: &str, key: &str| {
+        let mut socket = TcpStream::connect(&server.address).expect("it listens");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer");
+        write!(socket, "{head} {key}\r\n\r\n").expect("sent");
+        rest(socket)["HTTP/1.1 ".len()..][..3].to_owned()
+    };
+    let of_both = |server: &Running| [&alice, &ops].map(|key| status(server, "/metrics", key));
+    assert_eq!(of_both(&server), ["403", "200"]);
+    assert_eq!(status(&server, "/v1/models", "none"), "401");
+
+    fs::write(here.path("keys"), lines.replace("inference", "admin")).expect("written");
+    server.signal(Signal::HUP);
+    assert_eq!(server.line(), "the keys are read again\n");
+    assert_eq!(of_both(&server), ["200", "200"]);
+
+    fs::write(here.path("keys"), format!("{lines}{alice}\n")).expect("written");
+    server.signal(Signal::HUP);
+    let said = server.line();
+    assert!(said.contains("the keys stay what they were: keys, line 3: expected a name"), "{said}");
+    assert!(!said.contains(&alice), "a key that was put there is not told");
+    assert_eq!(of_both(&server), ["200", "200"]);
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().0, Some(0));
+
+    let error = here.fails(1, &["serve", &checkpoint(), "--port", "0", "--keys", "keys"]);
+    assert!(error.contains("hint: `itera serve --new-key NAME`"), "{error}");
+    here.fails(1, &["serve", "--new-key", "a name"]);
+    here.fails(2, &["serve", &checkpoint(), "--role", "admin"]);
 }
 
 #[test]

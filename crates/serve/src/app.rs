@@ -14,6 +14,7 @@ use crate::{
     engine::Engine,
     feedback::Feedback,
     json::{self, Fields},
+    keys::Keys,
     metrics::Metrics,
     refusal::Refusal,
 };
@@ -27,6 +28,7 @@ pub(crate) struct App {
     engines: Vec<Engine>,
     metrics: Metrics,
     feedback: Option<Feedback>,
+    keys: Option<Keys>,
     limits: RequestLimits,
 }
 
@@ -42,8 +44,19 @@ pub(crate) struct RequestLimits {
 }
 
 impl App {
-    pub fn new(engines: Vec<Engine>, metrics: Metrics, feedback: Option<Feedback>, limits: RequestLimits) -> Self {
-        Self { engines, metrics, feedback, limits }
+    pub fn new(
+        engines: Vec<Engine>,
+        metrics: Metrics,
+        feedback: Option<Feedback>,
+        keys: Option<Keys>,
+        limits: RequestLimits,
+    ) -> Self {
+        Self { engines, metrics, feedback, keys, limits }
+    }
+
+    /// The keys, one of which a request must have where there are any.
+    pub fn keys(&self) -> Option<&Keys> {
+        self.keys.as_ref()
     }
 
     /// What is said of answers, where that is kept.

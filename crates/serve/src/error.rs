@@ -1,11 +1,11 @@
 //! Why a server does not start.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use itera_files::FileError;
 use itera_runtime::RuntimeError;
 
-use crate::address::Address;
+use crate::{address::Address, keys::KeyProblem};
 
 /// An error of this crate. What is wrong with a request is no error of the server, but an answer to the request.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,28 @@ pub enum ServeError {
     /// There is no model.
     #[error("there is no model to serve")]
     NoModel,
+    /// A line of a file of keys is not one of a key.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong. The text of the line is not told: it may be a key.
+        problem: KeyProblem,
+    },
+    /// A file of keys has none, with which nobody could ask.
+    #[error("there is no key in {}", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A new key cannot be called so.
+    #[error(transparent)]
+    KeyName(KeyProblem),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random(#[source] io::Error),
     /// Nothing can listen at the address.
     #[error("cannot listen at {address}")]
     Bind {

@@ -30,8 +30,10 @@ mod error;
 mod events;
 mod feedback;
 mod grammar;
+mod guard;
 mod job;
 mod json;
+mod keys;
 mod likely;
 mod listen;
 mod llama;
@@ -56,5 +58,6 @@ mod vectors;
 
 pub use address::Address;
 pub use error::{Result, ServeError};
+pub use keys::{KeyProblem, NewKey, Role};
 pub use loaded::Loaded;
 pub use server::{FeedbackOptions, ServeOptions, Server};

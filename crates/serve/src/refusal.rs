@@ -4,7 +4,7 @@ use axum::{
     extract::Request,
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_LENGTH, RETRY_AFTER},
+        header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -15,6 +15,9 @@ use crate::{outbox::Lost, queue::Refused};
 
 /// Seconds after which a client may try again.
 const RETRY_SECONDS: u32 = 1;
+
+/// What OpenAI's API calls a key that it does not know.
+const UNKNOWN_KEY: &str = "invalid_api_key";
 
 /// Why a request is refused. As a response it is in the words of OpenAI's API, unless [`reword`] finds others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,24 @@ impl Refusal {
             prompt.saturating_add(more)
         );
         Self { code: Some("context_length_exceeded"), ..Self::field(field, message) }
+    }
+
+    /// The request has no key, and needs one.
+    pub fn no_key() -> Self {
+        let message = "this server asks for a key: Authorization: Bearer KEY";
+        Self { code: Some("missing_api_key"), ..Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", message) }
+    }
+
+    /// The request has a key that is none of the server's.
+    pub fn unknown_key() -> Self {
+        let message = "this server does not know the key";
+        Self { code: Some(UNKNOWN_KEY), ..Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", message) }
+    }
+
+    /// The request has a key of another role than it needs.
+    pub fn not_allowed(name: &str, needed: &str) -> Self {
+        let message = format!("the key {name:?} does not have the role {needed:?}");
+        Self { code: Some("missing_scope"), ..Self::new(StatusCode::FORBIDDEN, "invalid_request_error", message) }
     }
 
     /// No such model.
@@ -184,6 +205,8 @@ impl Refusal {
     pub fn to_json_with_status(&self) -> String {
         let kind = match (self.code, self.status) {
             (Some("context_length_exceeded"), _) => "exceed_context_size_error",
+            (_, StatusCode::UNAUTHORIZED) => "authentication_error",
+            (_, StatusCode::FORBIDDEN) => "permission_error",
             (_, StatusCode::NOT_FOUND) => "not_found_error",
             (_, StatusCode::SERVICE_UNAVAILABLE) => "unavailable_error",
             _ => "invalid_request_error",
@@ -195,6 +218,16 @@ impl Refusal {
     /// As JSON, the message alone.
     pub fn to_short_json(&self) -> String {
         serde_json::json!({"error": self.message}).to_string()
+    }
+
+    /// What a client is to prove, as RFC 6750 has it.
+    fn challenge(&self) -> Option<&'static str> {
+        match (self.status, self.code) {
+            (StatusCode::UNAUTHORIZED, Some(UNKNOWN_KEY)) => Some("Bearer realm=\"itera\", error=\"invalid_token\""),
+            (StatusCode::UNAUTHORIZED, _) => Some("Bearer realm=\"itera\""),
+            (StatusCode::FORBIDDEN, _) => Some("Bearer realm=\"itera\", error=\"insufficient_scope\""),
+            _ => None,
+        }
     }
 }
 
@@ -242,6 +275,9 @@ impl IntoResponse for Refusal {
         response.extensions_mut().insert(self.clone());
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        }
+        if let Some(challenge) = self.challenge() {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

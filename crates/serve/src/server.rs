@@ -22,6 +22,8 @@ use crate::{
     engine::{Engine, Size},
     error::{Result, ServeError},
     feedback::Feedback,
+    guard,
+    keys::Keys,
     listen::Listener,
     llama,
     loaded::Loaded,
@@ -57,6 +59,8 @@ pub struct ServeOptions {
     pub request_time: Duration,
     /// Where to keep what is said of answers; `None` takes nothing in.
     pub feedback: Option<FeedbackOptions>,
+    /// The file of the keys that requests must have; `None` answers everybody.
+    pub keys: Option<PathBuf>,
 }
 
 /// A journal of what is said of answers.
@@ -81,6 +85,7 @@ impl Default for ServeOptions {
             body_bytes: 4 << 20,
             request_time: Duration::from_secs(30),
             feedback: None,
+            keys: None,
         }
     }
 }
@@ -102,7 +107,8 @@ impl Server {
     /// Serve `models`, each by its name. The steps of all are spread over the rayon pool that the caller finds or makes.
     ///
     /// # Errors
-    /// If nothing can listen at the address, the journal of feedback cannot be opened, two models have one name, or there is none.
+    /// If nothing can listen at the address, the keys cannot be read, the journal of feedback cannot be opened, two models have
+    /// one name, or there is none.
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         if models.is_empty() {
             return Err(ServeError::NoModel);
@@ -112,6 +118,7 @@ impl Server {
                 return Err(ServeError::SameName { name: model.name.clone() });
             }
         }
+        let keys = options.keys.as_deref().map(Keys::read).transpose()?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).thread_name("web").enable_all().build().map_err(ServeError::Thread)?;
         let listeners = options.addresses.iter().map(|address| runtime.block_on(Listener::bind(address)));
@@ -135,7 +142,7 @@ impl Server {
             body_time: options.request_time,
             texts: options.queued_texts,
         };
-        let app = Arc::new(App::new(engines, metrics, feedback, limits));
+        let app = Arc::new(App::new(engines, metrics, feedback, keys, limits));
         let (ending, ended) = watch::channel(false);
         let serve = |listener: Listener| {
             runtime.spawn(listener.serve(router(app.clone()), options.request_time, ended.clone()))
@@ -152,6 +159,14 @@ impl Server {
     /// Whether every engine runs, and ends its steps in time.
     pub fn is_ready(&self) -> bool {
         self.app.is_ready()
+    }
+
+    /// Read the file of keys again, for the requests that come from now on.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not one of keys, or has none. The keys stay what they were then.
+    pub fn reload_keys(&self) -> Result<()> {
+        self.app.keys().map_or(Ok(()), Keys::reload)
     }
 
     /// Take in nothing more but what is on its way, answer what was taken in, and end; soon after `limit` at the latest.
@@ -221,6 +236,7 @@ fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(|request: Request| async move {
             Refusal::no_method(request.method().as_str(), request.uri().path())
         })
+        .layer(middleware::from_fn_with_state(app.clone(), guard::admit))
         .layer(middleware::from_fn(refusal::reword))
         .layer(middleware::from_fn_with_state(app.clone(), probes::count))
         .with_state(app)

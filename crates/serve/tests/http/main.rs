@@ -4,6 +4,7 @@ mod answers;
 mod chat;
 mod embeddings;
 mod hostile;
+mod keys;
 mod llama;
 mod protocol;
 mod structured;

@@ -1,0 +1,59 @@
+//! What a request may ask for, where keys are asked for.
+//!
+//! ```text
+//! request ─ its route ─▶ role that it needs ─┐
+//!    └──── Authorization ─▶ key ─▶ its role ─┴▶ answered, or 401 (no key of ours), or 403 (another role)
+//! ```
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, header::AUTHORIZATION},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    app::App,
+    keys::{Key, Keys, Role},
+    refusal::Refusal,
+};
+
+/// Let a request through that may ask for what it asks for. Nothing of its body was read.
+pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let needed = needed(request.extensions().get());
+    if let (Some(keys), Some(needed)) = (app.keys(), needed)
+        && let Err(refusal) = check(keys, request.headers(), needed)
+    {
+        return refusal.into_response();
+    }
+    next.run(request).await
+}
+
+/// The role without which there is no answer; `None` answers everybody. A path that is not served needs one too.
+fn needed(route: Option<&MatchedPath>) -> Option<Role> {
+    match route.map(MatchedPath::as_str) {
+        // the page has nothing of the server, and asks for a key itself
+        Some("/" | "/health" | "/v2/health/live" | "/v2/health/ready") => None,
+        Some("/v2/models/{model}/ready" | "/v2/models/{model}/versions/{version}/ready") => None,
+        Some("/metrics") => Some(Role::Admin),
+        _ => Some(Role::Inference),
+    }
+}
+
+/// The key of a request, if it has the role.
+fn check(keys: &Keys, headers: &HeaderMap, needed: Role) -> Result<Key, Refusal> {
+    let sent = bearer(headers).ok_or_else(Refusal::no_key)?;
+    let key = keys.find(sent).ok_or_else(Refusal::unknown_key)?;
+    if key.role >= needed { Ok(key) } else { Err(Refusal::not_allowed(&key.name, needed.name())) }
+}
+
+/// `Authorization: Bearer KEY`, if it is there once.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (Some(only), None) = (all.next(), all.next()) else { return None };
+    let (scheme, key) = only.as_bytes().split_at_checked("Bearer ".len())?;
+    let key = key.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"Bearer ") && !key.is_empty()).then_some(key)
+}
