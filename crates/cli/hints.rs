@@ -16,7 +16,7 @@ use itera_metrics::MetricsError;
 use itera_ptq::PtqError;
 use itera_runtime::RuntimeError;
 #[cfg(feature = "serve")]
-use itera_serve::{KeyProblem, ServeError};
+use itera_serve::ServeError;
 use itera_sweep::SweepError;
 use itera_tokenizer::TokenizerError;
 use itera_trainer::TrainError;
@@ -95,10 +95,7 @@ fn serve(error: &ServeError) -> Option<String> {
             }
             _ => None,
         },
-        ServeError::Key { problem: KeyProblem::Twice, .. } => Some("remove one of the lines".into()),
-        ServeError::Key { .. } | ServeError::NoKey { .. } => {
-            Some("`itera serve --new-key NAME` makes a key and its line".into())
-        }
+        ServeError::Key { .. } | ServeError::NoKey { .. } => Some("--new-key NAME makes a key and its line".into()),
         ServeError::SameName { .. } => Some("name one of them: NAME=PATH".into()),
         _ => None,
     }

@@ -295,7 +295,7 @@ fn keys_are_asked_for_and_read_again_at_sighup() {
     assert_eq!(server.end().0, Some(0));
 
     let error = here.fails(1, &["serve", &checkpoint(), "--port", "0", "--keys", "keys"]);
-    assert!(error.contains("hint: `itera serve --new-key NAME`"), "{error}");
+    assert!(error.contains("hint: --new-key NAME"), "{error}");
     here.fails(1, &["serve", "--new-key", "a name"]);
     here.fails(2, &["serve", &checkpoint(), "--role", "admin"]);
 }

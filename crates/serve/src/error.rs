@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use itera_files::FileError;
 use itera_runtime::RuntimeError;
 
-use crate::{address::Address, keys::KeyProblem};
+use crate::address::Address;
 
 /// An error of this crate. What is wrong with a request is no error of the server, but an answer to the request.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,27 @@ pub enum ServeError {
     /// The system gives no thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
+}
+
+/// What is wrong with a line of a file of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// It has more parts than three, or fewer.
+    #[error("expected a name, a role and a hash")]
+    Parts,
+    /// The name is empty, long, or has characters that a log should not have.
+    #[error("a name is 1 to 64 ASCII letters, digits and any of . _ @ -")]
+    Name,
+    /// There is no such role.
+    #[error("a role is inference or admin")]
+    Role,
+    /// The hash is none.
+    #[error("a hash is the SHA-256 of a key, 64 hexadecimal digits")]
+    Hash,
+    /// A line before it has the same hash.
+    #[error("the same key was there before")]
+    Twice,
 }
 
 /// What this crate's functions return.

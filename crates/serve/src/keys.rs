@@ -17,7 +17,7 @@ use std::{
 use itera_files::{Sha256Digest, failed_to};
 use subtle::ConstantTimeEq;
 
-use crate::error::{Result, ServeError};
+use crate::error::{KeyProblem, Result, ServeError};
 
 /// What a key is for. Each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,27 +53,6 @@ impl FromStr for Role {
     fn from_str(name: &str) -> Result<Self, KeyProblem> {
         Self::ALL.into_iter().find(|role| role.name() == name).ok_or(KeyProblem::Role)
     }
-}
-
-/// What is wrong with a line of a file of keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyProblem {
-    /// It has more parts than three, or fewer.
-    #[error("expected a name, a role and a hash")]
-    Parts,
-    /// The name is empty, long, or has characters that a log should not have.
-    #[error("a name is 1 to 64 ASCII letters, digits and any of . _ @ -")]
-    Name,
-    /// There is no such role.
-    #[error("a role is inference or admin")]
-    Role,
-    /// The hash is none.
-    #[error("a hash is the SHA-256 of a key, 64 hexadecimal digits")]
-    Hash,
-    /// A line before it has the same hash.
-    #[error("the same key was there before")]
-    Twice,
 }
 
 /// A key that was just made.

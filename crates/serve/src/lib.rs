@@ -57,7 +57,7 @@ mod v2;
 mod vectors;
 
 pub use address::Address;
-pub use error::{Result, ServeError};
-pub use keys::{KeyProblem, NewKey, Role};
+pub use error::{KeyProblem, Result, ServeError};
+pub use keys::{NewKey, Role};
 pub use loaded::Loaded;
 pub use server::{FeedbackOptions, ServeOptions, Server};
