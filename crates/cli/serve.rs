@@ -12,7 +12,7 @@ use anyhow::{Error, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use itera_checkpoint::{find_model, run_of};
 use itera_runtime::{Activations, OpenOptions};
-use itera_serve::{Address, FeedbackOptions, Loaded, NewKey, Role, ServeOptions, Server};
+use itera_serve::{Address, FeedbackOptions, Loaded, LogTarget, NewKey, Role, ServeOptions, Server};
 
 use crate::{
     args::{at_least_one, count},
@@ -37,11 +37,13 @@ Examples:
   itera serve runs/quickstart --host 0.0.0.0 --keys keys
   curl http://127.0.0.1:8000/v1/models -H \"Authorization: Bearer $KEY\"
 
+  itera serve runs/quickstart --access-log - | jq 'select(.status != 200)'
+
 The bytes of an answer depend on the model and the request alone: not on other requests, threads or load. A request
 without a seed has seed 42, as `itera generate` has.
 
 SIGTERM and SIGINT (Ctrl-C) answer what was taken in, for --drain seconds at most, and exit with 0; a second one ends at
-once. SIGHUP reads --keys again.")]
+once. SIGHUP reads --keys again, and opens --access-log anew.")]
 pub struct Args {
     /// Models: runs, checkpoints, Hugging Face directories of the family or GGUF files, each with the name that requests
     /// call it by, which is by default that of its run or file.
@@ -81,6 +83,9 @@ pub struct Args {
     /// Answer those alone who send a key of this file, which has a name, a role and the SHA-256 of a key a line.
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
+    /// Write a line of JSON for each request that has ended to this file, which SIGHUP opens anew; - is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub access_log: Option<PathBuf>,
     /// Make a key and serve nothing: print its line for --keys, and the key to standard error.
     #[arg(long, value_name = "NAME", conflicts_with = "models")]
     pub new_key: Option<String>,
@@ -96,7 +101,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(name) = &args.new_key {
         return new_key(name, args.role);
     }
-    let mut stops = signals::Stops::new(args.keys.is_some())?;
+    let mut stops = signals::Stops::new(args.keys.is_some() || matches!(args.log_target(), Some(LogTarget::File(_))))?;
     setup::threads_apart(args.threads)?;
     let options = OpenOptions { activations: args.exact.then_some(Activations::Exact), ..OpenOptions::default() };
     let open = |model: &String| {
@@ -119,6 +124,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             with_texts: args.feedback_texts,
         }),
         keys: args.keys.clone(),
+        access_log: args.log_target(),
         cache_bytes: args.cache.saturating_mul(1 << 20),
         ..ServeOptions::default()
     };
@@ -127,13 +133,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         say!("listening at {address}");
     }
     args.warn_of_readers();
-    stops.wait(|| match server.reload_keys() {
-        Ok(()) => {
-            say!("the keys are read again");
-            args.warn_of_readers();
-        }
-        Err(error) => failure::tell(&Error::from(error).context("the keys stay what they were")),
-    });
+    stops.wait(|| args.reload(&server));
     say!("ending, when all is answered, in {} s at most", args.drain);
     stops.end_at_the_next();
     Ok(match server.drain(Duration::from_secs(args.drain)) {
@@ -155,6 +155,25 @@ impl Args {
             addresses.push(tcp(&IpAddr::from([127, 0, 0, 1])));
         }
         addresses
+    }
+
+    fn log_target(&self) -> Option<LogTarget> {
+        let path = self.access_log.as_ref()?;
+        Some(if path.as_os_str() == "-" { LogTarget::Stdout } else { LogTarget::File(path.clone()) })
+    }
+
+    /// Open the access log again, and read the keys again.
+    fn reload(&self, server: &Server) {
+        if let Err(error) = server.reopen_access_log() {
+            failure::tell(&Error::from(error).context("the access log goes on where it was"));
+        }
+        if self.keys.is_some() {
+            match server.reload_keys() {
+                Ok(()) => say!("the keys are read again"),
+                Err(error) => failure::tell(&Error::from(error).context("the keys stay what they were")),
+            }
+            self.warn_of_readers();
+        }
     }
 
     /// Say so if others than its owner and its group may read the file of keys.

@@ -81,11 +81,11 @@ impl Drop for Running {
     }
 }
 
-/// The rest of what comes over a socket.
+/// The rest of what comes over a socket, which may begin within a character.
 fn rest(mut socket: TcpStream) -> String {
-    let mut response = String::new();
-    socket.read_to_string(&mut response).expect("UTF-8");
-    response
+    let mut response = vec![];
+    socket.read_to_end(&mut response).expect("it ends");
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 fn json_of(socket: TcpStream) -> Value {
@@ -267,7 +267,7 @@ fn keys_are_asked_for_and_read_again_at_sighup() {
     assert!(!lines.contains(&alice) && !lines.contains(&ops), "no key is in the file");
     let mode = |mode| fs::set_permissions(here.path("keys"), fs::Permissions::from_mode(mode)).expect("set");
     mode(0o644);
-    let mut server = Running::start(&here, &[&checkpoint(), "--keys", "keys"]);
+    let mut server = Running::start(&here, &[&checkpoint(), "--keys", "keys", "--access-log", "log"]);
     assert!(server.line().contains("warning: others than its owner may read or write keys"));
     mode(0o600);
     let status = |server: &Running, path: &str, key: &str| {
@@ -280,6 +280,7 @@ fn keys_are_asked_for_and_read_again_at_sighup() {
     assert_eq!(of_both(&server), ["403", "200"]);
     assert_eq!(status(&server, "/v1/models", "none"), "401");
 
+    fs::rename(here.path("log"), here.path("log.1")).expect("moved");
     fs::write(here.path("keys"), lines.replace("inference", "admin")).expect("written");
     server.signal(Signal::HUP);
     assert_eq!(server.line(), "the keys are read again\n");
@@ -293,6 +294,14 @@ fn keys_are_asked_for_and_read_again_at_sighup() {
     assert_eq!(of_both(&server), ["200", "200"]);
     server.signal(Signal::TERM);
     assert_eq!(server.end().0, Some(0));
+    // what was not written yet at the signal is in the new file
+    let [old, new] = ["log.1", "log"].map(|log| fs::read_to_string(here.path(log)).expect("there"));
+    let lines = [&*old, &*new].concat();
+    let told = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let told: Vec<String> = told.map(|line: Value| format!("{} {}", line["key"], line["status"])).collect();
+    let twice = "\"alice\" 200, \"ops\" 200, \"alice\" 200, \"ops\" 200";
+    assert_eq!(told.join(", "), format!("\"alice\" 403, \"ops\" 200, null 401, {twice}"));
+    assert!(new.lines().count() >= 4, "{new}");
 
     let error = here.fails(1, &["serve", &checkpoint(), "--port", "0", "--keys", "keys"]);
     assert!(error.contains("hint: --new-key NAME"), "{error}");

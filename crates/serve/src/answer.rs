@@ -23,12 +23,21 @@ pub(crate) struct Head {
 impl Head {
     /// A head with an id of its own, which begins with `prefix`.
     pub fn new(prefix: &str, object: &'static str, model: &str, fingerprint: &str) -> Self {
-        static ANSWERS: AtomicU64 = AtomicU64::new(0);
-        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let number = ANSWERS.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{prefix}-{created:x}-{:x}-{number:x}", std::process::id());
-        Self { id, object, created, model: model.into(), system_fingerprint: fingerprint.into() }
+        let id = unique(prefix);
+        Self { id, object, created: seconds(), model: model.into(), system_fingerprint: fingerprint.into() }
     }
+}
+
+/// An id that begins with `prefix`, and that no other has.
+pub(crate) fn unique(prefix: &str) -> String {
+    static IDS: AtomicU64 = AtomicU64::new(0);
+    let number = IDS.fetch_add(1, Ordering::Relaxed);
+    format!("{prefix}-{:x}-{:x}-{number:x}", seconds(), std::process::id())
+}
+
+/// Since 1970.
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The tokens of all texts of an answer.

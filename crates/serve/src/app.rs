@@ -10,6 +10,8 @@ use axum::{
 use tokio::task::block_in_place;
 
 use crate::{
+    access_log::AccessLog,
+    account::Account,
     compression::decompressed,
     engine::Engine,
     feedback::Feedback,
@@ -29,6 +31,7 @@ pub(crate) struct App {
     metrics: Metrics,
     feedback: Option<Feedback>,
     keys: Option<Keys>,
+    access_log: Option<AccessLog>,
     limits: RequestLimits,
 }
 
@@ -49,14 +52,20 @@ impl App {
         metrics: Metrics,
         feedback: Option<Feedback>,
         keys: Option<Keys>,
+        access_log: Option<AccessLog>,
         limits: RequestLimits,
     ) -> Self {
-        Self { engines, metrics, feedback, keys, limits }
+        Self { engines, metrics, feedback, keys, access_log, limits }
     }
 
     /// The keys, one of which a request must have where there are any.
     pub fn keys(&self) -> Option<&Keys> {
         self.keys.as_ref()
+    }
+
+    /// What tells of each request, where that is kept.
+    pub fn access_log(&self) -> Option<&AccessLog> {
+        self.access_log.as_ref()
     }
 
     /// What is said of answers, where that is kept.
@@ -79,6 +88,14 @@ impl App {
 
     /// The model that a request names; the only one where it names none.
     pub fn engine(&self, name: Option<&str>) -> Result<&Engine, Refusal> {
+        let engine = self.find(name)?;
+        if let Some(account) = Account::current() {
+            account.set_model(&engine.loaded().name);
+        }
+        Ok(engine)
+    }
+
+    fn find(&self, name: Option<&str>) -> Result<&Engine, Refusal> {
         let name = match (name, &self.engines[..]) {
             (Some(name), _) => name,
             (None, [only]) => return Ok(only),

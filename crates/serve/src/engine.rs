@@ -20,6 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 
 use crate::{
+    account::Account,
     cache::PrefixCache,
     job::{Job, Logprobs, VectorJob},
     loaded::Loaded,
@@ -66,6 +67,7 @@ struct Pulse {
 struct Running<'m> {
     text: Text<'m>,
     writer: Writer,
+    account: Option<Arc<Account>>,
     is_streamed: bool,
     /// Whether its grammar leaves no way to go on.
     is_lost: Option<Arc<AtomicBool>>,
@@ -133,9 +135,15 @@ impl Engine {
         let queue = self.queue.clone();
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || queue.nudge());
         let arrived = Instant::now();
+        let account = Account::current();
+        if let Some(account) = &account {
+            let firsts = jobs.iter().filter(|job| job.choice == 0);
+            account.set_prompt_tokens(firsts.map(|job| job.prompt.len()).sum());
+        }
         let texts = jobs.into_iter().map(|job| {
             let (writer, reader) = outbox(wake.clone());
-            (Waiting { arrived, task: Task::Write { job: Box::new(job), writer } }, reader)
+            let task = Task::Write { job: Box::new(job), writer };
+            (Waiting { arrived, task, account: account.clone() }, reader)
         });
         let (waiting, readers): (Vec<Waiting>, Vec<Reader>) = texts.unzip();
         self.queue.push(waiting)?;
@@ -145,9 +153,13 @@ impl Engine {
     /// Have vectors made, all of them or none. To cancel one, drop its receiver, which gets none where the engine ends before.
     pub fn embed(&self, jobs: Vec<VectorJob>) -> Result<Vec<oneshot::Receiver<Vec<f32>>>, Refused> {
         let arrived = Instant::now();
+        let account = Account::current();
+        if let Some(account) = &account {
+            account.set_prompt_tokens(jobs.iter().map(|job| job.tokens.len()).sum());
+        }
         let texts = jobs.into_iter().map(|job| {
             let (reply, vector) = oneshot::channel();
-            (Waiting { arrived, task: Task::Embed { job, reply } }, vector)
+            (Waiting { arrived, task: Task::Embed { job, reply }, account: account.clone() }, vector)
         });
         let (waiting, vectors): (Vec<Waiting>, Vec<_>) = texts.unzip();
         self.queue.push(waiting)?;
@@ -207,7 +219,14 @@ impl Drop for LastAct<'_> {
 
 impl<'m> Running<'m> {
     /// `None` where the job was not checked against the model; its reader then hears that the text is lost.
-    fn begin(loaded: &'m Loaded, cache: &mut PrefixCache, job: Job, writer: Writer, arrived: Instant) -> Option<Self> {
+    fn begin(
+        loaded: &'m Loaded,
+        cache: &mut PrefixCache,
+        job: Job,
+        writer: Writer,
+        arrived: Instant,
+        account: Option<Arc<Account>>,
+    ) -> Option<Self> {
         let text = Text::of_tokens(&loaded.model, &loaded.tokenizer, &job.prompt).ok()?;
         let (mask, is_lost) = job.grammar.map(|grammar| grammar.begin()).unzip();
         let mask = mask.map(|mask| Box::new(mask) as Box<dyn LogitsProcessor>);
@@ -225,10 +244,14 @@ impl<'m> Running<'m> {
                 text = text.going_on(state, logits).ok()?;
             }
         }
+        if let (Some(account), 0) = (&account, job.choice) {
+            account.add_cached_tokens(cached_tokens as u64);
+        }
         let times = Times { arrived, begun: Instant::now(), first_token: None, ended: None };
         Some(Self {
             text,
             writer,
+            account,
             is_streamed: job.is_streamed,
             is_lost,
             times,
@@ -276,6 +299,9 @@ impl<'m> Running<'m> {
                 _ => metrics.continued(now - self.last),
             }
             metrics.completion_tokens.inc();
+            if let Some(account) = &self.account {
+                account.add_completion_token();
+            }
             (self.counted, self.last) = (chosen, now);
         }
         if self.is_streamed {
@@ -310,7 +336,7 @@ fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, size: Size, metrics: &Mode
         let under_way = running.len() + vectors.len();
         let can_go_on = vectors.len() > 0 || running.iter().any(Running::can_go_on);
         let Next::Work(begun) = queue.next(room - under_way, can_go_on, under_way == 0) else { return };
-        for Waiting { arrived, task } in begun {
+        for Waiting { arrived, task, account } in begun {
             metrics.prompt_tokens.inc_by(task.tokens() as u64);
             match task {
                 Task::Embed { job, reply } => {
@@ -319,7 +345,7 @@ fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, size: Size, metrics: &Mode
                     }
                 }
                 Task::Write { job, writer } => {
-                    let begun = Running::begin(loaded, &mut cache, *job, writer, arrived);
+                    let begun = Running::begin(loaded, &mut cache, *job, writer, arrived, account);
                     let Some(mut text) = begun else { continue };
                     metrics.cached_tokens.inc_by(text.cached_tokens as u64);
                     // one whose whole prompt was cached has its first token

@@ -15,8 +15,9 @@ use axum::{
 };
 
 use crate::{
+    account::Account,
     app::App,
-    keys::{Key, Keys, Role},
+    keys::{Keys, Role},
     refusal::Refusal,
 };
 
@@ -42,11 +43,14 @@ fn needed(route: Option<&MatchedPath>) -> Option<Role> {
     }
 }
 
-/// The key of a request, if it has the role.
-fn check(keys: &Keys, headers: &HeaderMap, needed: Role) -> Result<Key, Refusal> {
+/// Hold the key of a request to the role that it needs.
+fn check(keys: &Keys, headers: &HeaderMap, needed: Role) -> Result<(), Refusal> {
     let sent = bearer(headers).ok_or_else(Refusal::no_key)?;
     let key = keys.find(sent).ok_or_else(Refusal::unknown_key)?;
-    if key.role >= needed { Ok(key) } else { Err(Refusal::not_allowed(&key.name, needed.name())) }
+    if let Some(account) = Account::current() {
+        account.set_key(&key.name);
+    }
+    if key.role >= needed { Ok(()) } else { Err(Refusal::not_allowed(&key.name, needed.name())) }
 }
 
 /// `Authorization: Bearer KEY`, if it is there once.

@@ -20,6 +20,8 @@
 //! # Ok::<(), itera_serve::ServeError>(())
 //! ```
 
+mod access_log;
+mod account;
 mod address;
 mod answer;
 mod app;
@@ -55,7 +57,9 @@ mod template;
 mod tokens;
 mod v2;
 mod vectors;
+mod visit;
 
+pub use access_log::LogTarget;
 pub use address::Address;
 pub use error::{KeyProblem, Result, ServeError};
 pub use keys::{NewKey, Role};

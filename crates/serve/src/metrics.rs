@@ -46,6 +46,7 @@ struct OfStatus {
 pub(crate) struct Metrics {
     registry: Registry,
     responses: Family<OfStatus, Counter>,
+    lines_lost: Counter,
     families: Families,
 }
 
@@ -103,6 +104,8 @@ impl Metrics {
         let responses = Family::default();
         let mut registry = Registry::default();
         registry.register("itera_http_responses", "Responses, by status", responses.clone());
+        let lines_lost = Counter::default();
+        registry.register("itera_access_log_lost", "Lines that the access log does not have", lines_lost.clone());
         let all = &families;
         let to = &mut registry;
         both(to, ["itera_texts_running", "vllm:num_requests_running"], "Texts under way", &all.running);
@@ -129,7 +132,7 @@ impl Metrics {
             }
         }
         registry.register_with_unit("itera_cache", "States that are kept", Unit::Bytes, families.cache_bytes.clone());
-        Self { registry, responses, families }
+        Self { registry, responses, lines_lost, families }
     }
 
     /// Those of the model that requests call `name`.
@@ -163,6 +166,11 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// Counts what is missing in the access log.
+    pub fn lines_lost(&self) -> Counter {
+        self.lines_lost.clone()
     }
 
     /// A request has its response.

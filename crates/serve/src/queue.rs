@@ -1,11 +1,12 @@
 //! Texts that wait for their engine, to be written or to become vectors, and what the engine waits for.
 //!
-//! A queue is bounded in texts and in tokens of their prompts; what does not fit is refused at once. Texts begin in the order
-//! in which they came. One whose reader leaves is dropped where it stands.
+//! A queue is bounded in texts and in tokens of their prompts; what does not fit is refused at once. Texts of one key begin in
+//! the order in which they came, and keys take turns: however many texts one of them has, another waits for one of these.
+//! A text whose reader leaves is dropped where it stands.
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -13,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 
 use crate::{
+    account::Account,
     job::{Job, VectorJob},
     outbox::Writer,
 };
@@ -41,6 +43,15 @@ pub(crate) enum Refused {
 pub(crate) struct Waiting {
     pub arrived: Instant,
     pub task: Task,
+    /// Of the request that asks for it, where one is kept.
+    pub account: Option<Arc<Account>>,
+}
+
+impl Waiting {
+    /// Whose it is.
+    fn key(&self) -> Option<&str> {
+        self.account.as_ref()?.key()
+    }
 }
 
 /// What is to be made of a text, and for whom.
@@ -68,6 +79,13 @@ impl Task {
     }
 }
 
+/// A text where it stands: behind all of an earlier turn, and those of its own that came before it.
+#[derive(Debug)]
+struct Place {
+    turn: u64,
+    text: Waiting,
+}
+
 /// What an engine is to do next.
 #[derive(Debug)]
 pub(crate) enum Next {
@@ -88,7 +106,9 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct Inner {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Place>,
+    /// That of the text that was begun last.
+    turn: u64,
     /// Of their prompts.
     tokens: usize,
     /// Something changed that the engine does not know yet.
@@ -129,7 +149,7 @@ impl Queue {
         if inner.waiting.len() + texts.len() > self.limits.texts || inner.tokens + tokens > self.limits.tokens {
             return Err(Refused::Full);
         }
-        inner.waiting.extend(texts);
+        inner.place(texts);
         inner.tokens += tokens;
         self.length.set(inner.waiting.len() as i64);
         drop(inner);
@@ -154,7 +174,9 @@ impl Queue {
                 Some(Ending::Drain) if is_idle && inner.waiting.is_empty() => return Next::End,
                 _ if begun > 0 || can_go_on || inner.is_news => {
                     inner.is_news = false;
-                    let texts: Vec<Waiting> = inner.waiting.drain(..begun).collect();
+                    let last = begun.checked_sub(1).and_then(|last| inner.waiting.get(last));
+                    inner.turn = last.map_or(inner.turn, |place| place.turn);
+                    let texts: Vec<Waiting> = inner.waiting.drain(..begun).map(|place| place.text).collect();
                     inner.tokens -= texts.iter().map(|text| text.task.tokens()).sum::<usize>();
                     self.length.set(inner.waiting.len() as i64);
                     return Next::Work(texts);
@@ -186,8 +208,18 @@ impl Queue {
 }
 
 impl Inner {
+    /// Let texts of one key wait, each a turn behind the one before it.
+    fn place(&mut self, texts: Vec<Waiting>) {
+        let key = texts.first().and_then(Waiting::key);
+        let last = self.waiting.iter().rev().find(|place| place.text.key() == key);
+        let first = last.map_or(self.turn, |place| place.turn) + 1;
+        self.waiting.extend((first..).zip(texts).map(|(turn, text)| Place { turn, text }));
+        // those of one turn stay in their order
+        self.waiting.make_contiguous().sort_by_key(|place| place.turn);
+    }
+
     fn forget_those_left(&mut self) {
-        self.waiting.retain(|text| !text.task.is_left());
-        self.tokens = self.waiting.iter().map(|text| text.task.tokens()).sum();
+        self.waiting.retain(|place| !place.text.task.is_left());
+        self.tokens = self.waiting.iter().map(|place| place.text.task.tokens()).sum();
     }
 }

@@ -17,6 +17,7 @@ use axum::{
 use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
+    access_log::{AccessLog, LogTarget},
     address::Address,
     app::{App, RequestLimits},
     engine::{Engine, Size},
@@ -31,7 +32,7 @@ use crate::{
     openai, page, probes,
     queue::Limits,
     refusal::{self, Refusal},
-    tokens, v2,
+    tokens, v2, visit,
 };
 
 /// How long requests that are on their way when the server is to end are still taken in.
@@ -61,6 +62,8 @@ pub struct ServeOptions {
     pub feedback: Option<FeedbackOptions>,
     /// The file of the keys that requests must have; `None` answers everybody.
     pub keys: Option<PathBuf>,
+    /// Where to write a line for each request; `None` writes none.
+    pub access_log: Option<LogTarget>,
 }
 
 /// A journal of what is said of answers.
@@ -86,6 +89,7 @@ impl Default for ServeOptions {
             request_time: Duration::from_secs(30),
             feedback: None,
             keys: None,
+            access_log: None,
         }
     }
 }
@@ -107,7 +111,7 @@ impl Server {
     /// Serve `models`, each by its name. The steps of all are spread over the rayon pool that the caller finds or makes.
     ///
     /// # Errors
-    /// If nothing can listen at the address, the keys cannot be read, the journal of feedback cannot be opened, two models have
+    /// If nothing can listen at the address, the keys cannot be read, the journal of feedback or the access log cannot be opened, two models have
     /// one name, or there is none.
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         if models.is_empty() {
@@ -127,6 +131,8 @@ impl Server {
         let limits = Limits { texts: options.queued_texts, tokens: options.queued_tokens };
         let size = Size { room: options.texts.max(1), cache_bytes: options.cache_bytes };
         let metrics = Metrics::new();
+        let access_log = options.access_log.as_ref();
+        let access_log = access_log.map(|target| AccessLog::open(target, metrics.lines_lost())).transpose()?;
         let (mut engines, mut handles) = (vec![], vec![]);
         for model in models {
             let of_model = metrics.of_model(model.name());
@@ -142,7 +148,7 @@ impl Server {
             body_time: options.request_time,
             texts: options.queued_texts,
         };
-        let app = Arc::new(App::new(engines, metrics, feedback, keys, limits));
+        let app = Arc::new(App::new(engines, metrics, feedback, keys, access_log, limits));
         let (ending, ended) = watch::channel(false);
         let serve = |listener: Listener| {
             runtime.spawn(listener.serve(router(app.clone()), options.request_time, ended.clone()))
@@ -167,6 +173,14 @@ impl Server {
     /// If it cannot be read, is not one of keys, or has none. The keys stay what they were then.
     pub fn reload_keys(&self) -> Result<()> {
         self.app.keys().map_or(Ok(()), Keys::reload)
+    }
+
+    /// Open the file of the access log again, as after the one that is open got another name.
+    ///
+    /// # Errors
+    /// If it cannot be opened. The log goes on in the one that is open then.
+    pub fn reopen_access_log(&self) -> Result<()> {
+        self.app.access_log().map_or(Ok(()), AccessLog::reopen)
     }
 
     /// Take in nothing more but what is on its way, answer what was taken in, and end; soon after `limit` at the latest.
@@ -201,7 +215,11 @@ impl Server {
             let _ = engine.join();
         }
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // requests that are left end here, and so do their lines in the log
+            runtime.shutdown_timeout(LAST_WORDS);
+        }
+        if let Some(log) = self.app.access_log() {
+            log.close();
         }
     }
 }
@@ -239,5 +257,6 @@ fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), guard::admit))
         .layer(middleware::from_fn(refusal::reword))
         .layer(middleware::from_fn_with_state(app.clone(), probes::count))
+        .layer(middleware::from_fn_with_state(app.clone(), visit::record))
         .with_state(app)
 }

@@ -1,12 +1,17 @@
 //! Who is answered, where keys are asked for.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+};
 
 use itera_runtime::OpenOptions;
 use itera_serve::{KeyProblem, Loaded, NewKey, Role, ServeError, ServeOptions, Server};
 use serde_json::{Value, json};
 
-use crate::support::{checkpoint, get, start};
+use crate::support::{checkpoint, get, start, tcp};
 
 fn with_keys(path: &Path) -> ServeOptions {
     ServeOptions { keys: Some(path.into()), ..ServeOptions::default() }
@@ -41,7 +46,7 @@ const OPEN: [Asked<'static>; 6] = [
 ];
 
 /// What needs one, served or not.
-const CLOSED: [Asked<'static>; 24] = [
+const CLOSED: [Asked<'static>; 25] = [
     ("GET", "/metrics"),
     ("GET", "/version"),
     ("POST", "/tokenize"),
@@ -51,6 +56,7 @@ const CLOSED: [Asked<'static>; 24] = [
     ("GET", "/v1/models/stories"),
     ("POST", "/v1/completions"),
     ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/embeddings"),
     ("POST", "/v1/feedback"),
     ("POST", "/completion"),
     ("POST", "/completions"),
@@ -157,6 +163,38 @@ fn keys_are_read_again_and_stay_where_that_fails() {
     assert!(matches!(server.reload_keys(), Err(ServeError::File(_))));
     assert_eq!(statuses(), [401, 200]);
     assert_eq!(get(&start(ServeOptions::default()), "/metrics").0, 200, "unless keys are asked for");
+}
+
+#[test]
+fn a_key_with_many_texts_does_not_hold_up_another() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("keys");
+    let keys = [new_key("alice", Role::Inference), new_key("bob", Role::Admin)];
+    fs::write(&path, format!("{}\n{}", keys[0].line, keys[1].line)).expect("written");
+    let server = start(ServeOptions { texts: 1, ..with_keys(&path) });
+    let [alice, bob] = keys.map(|key| format!("Bearer {}", key.key));
+    let send = |key: &str, request: Value| {
+        let mut socket = TcpStream::connect(tcp(&server)).expect("it listens");
+        let (body, head) = (request.to_string(), "POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close");
+        write!(socket, "{head}\r\nAuthorization: {key}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("sent");
+        socket
+    };
+    let many = json!({"prompt": "The dog", "max_tokens": 1000, "ignore_eos": true, "stream": true, "n": 100});
+    let mut under_way = send(&alice, many.clone());
+    under_way.read_exact(&mut [0; 400]).expect("it begins");
+    let more = send(&alice, many);
+    // two texts, each behind one of the other key at most
+    let mut answer = String::new();
+    let mut asked = send(&bob, json!({"prompt": "The dog", "max_tokens": 1, "n": 2}));
+    asked.read_to_string(&mut answer).expect("UTF-8");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let metrics = ask(&server, ("GET", "/metrics"), &[&bob]).2;
+    let waiting = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("itera_texts_waiting{model=\"stories\",model_name=\"stories\"} "));
+    let waiting: usize = waiting.and_then(|count| count.parse().ok()).expect("a count");
+    assert!(waiting > 150, "all but a few of 200 still wait, not {waiting}");
+    drop((under_way, more));
 }
 
 #[test]

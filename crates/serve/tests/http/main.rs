@@ -1,5 +1,6 @@
 //! A server, asked by HTTP clients.
 
+mod access_log;
 mod answers;
 mod chat;
 mod embeddings;
