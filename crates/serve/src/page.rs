@@ -1,16 +1,38 @@
 //! `GET /`: a page to play with, one file, which asks the server as any other client does.
 
+use std::sync::LazyLock;
+
 use axum::{
     http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
     response::{Html, IntoResponse},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
+use itera_files::Sha256Digest;
+
+const PAGE: &str = include_str!("page.html");
 
 /// Nothing but this file and this server: a text that a model writes is never more than text.
-const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let [script, style] = ["script", "style"].map(source_of);
+    format!(
+        "default-src 'none'; connect-src 'self'; script-src {script}; style-src {style}; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'"
+    )
+});
+
+/// The element of this name that the page has, and no other, by the hash of what is in it (Content Security Policy Level 3,
+/// hash-source).
+fn source_of(element: &str) -> String {
+    let (_, from) = PAGE.split_once(&format!("<{element}>")).expect("the page has one");
+    let (text, _) = from.split_once(&format!("</{element}>")).expect("and it ends");
+    format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256Digest::of(text.as_bytes()).as_bytes()))
+}
 
 pub(crate) async fn page() -> impl IntoResponse {
-    let headers =
-        [(CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "no-referrer"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (headers, Html(include_str!("page.html")))
+    let headers = [
+        (CONTENT_SECURITY_POLICY, POLICY.as_str()),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, Html(PAGE))
 }

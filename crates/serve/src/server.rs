@@ -111,8 +111,8 @@ impl Server {
     /// Serve `models`, each by its name. The steps of all are spread over the rayon pool that the caller finds or makes.
     ///
     /// # Errors
-    /// If nothing can listen at the address, the keys cannot be read, the journal of feedback or the access log cannot be opened, two models have
-    /// one name, or there is none.
+    /// If nothing can listen at the address, the keys cannot be read, the journal of feedback or the access log cannot be
+    /// opened, two models have one name, or there is none.
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         if models.is_empty() {
             return Err(ServeError::NoModel);

@@ -31,8 +31,8 @@ pub(crate) struct Beginning {
     pub passed_over: Option<CheckpointError>,
 }
 
-/// Read the checkpoint that `job` asks for; without one, begin with the weights that it
-/// gives, with those of the model that is configured, or with fresh ones.
+/// Read the checkpoint that `job` asks for; without one, begin with the weights that it gives, with those of
+/// the model that is configured, or with fresh ones.
 pub(crate) fn begin(job: &Job<'_>, identity: &Identity, ranks: &Ranks<'_>) -> Result<Beginning, TrainError> {
     let store = CheckpointStore::new(Path::new(&job.config.run.dir));
     let config = &job.config.model;

@@ -108,8 +108,9 @@ fn with_rates_of(config: &Config, other: &Config) -> Config {
 }
 
 /// The configuration with what changes no step that was made at its default: where the run lies, on what it computes, what
-/// it began with, is logged, sampled and kept, when it is validated and when it gives up. Corpus and tokenizer are known by their
-/// contents, however they are spelled; into which sequences the text is cut is not among them. The tokens that are scored decide, for validations are compared.
+/// it began with, is logged, sampled and kept, when it is validated and when it gives up. Corpus and tokenizer are known by
+/// their contents, however they are spelled; into which sequences the text is cut is not among them. The tokens that are scored
+/// decide, for validations are compared.
 fn deciding(config: &Config) -> Config {
     let mut config = config.clone();
     config.run = RunConfig { seed: config.run.seed, ..RunConfig::default() };

@@ -49,8 +49,8 @@ impl Leaf {
 }
 
 /// The total of the `leaves` that all ranks have, each as many as [`Ranks::share`] says, of which this one's add up to `mine`.
-/// It is the same bytes for each. A leaf is a list of tensors as `leaf` says. What
-/// each rank has to tell goes with it.
+/// It is the same bytes for each. A leaf is a list of tensors as `leaf` says. What each rank has to tell goes with
+/// it.
 pub(crate) fn reduce(
     ranks: &Ranks<'_>,
     leaves: u64,
