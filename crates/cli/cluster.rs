@@ -1,19 +1,24 @@
-//! `itera doctor --cluster`: environment → MPI → ranks on hosts → latency and rate between them
+//! `itera doctor --cluster`: environment → MPI → ranks on hosts → latency and rate between them, and how their clocks differ
 
 use std::{
     io::{self, Write},
-    time::Instant,
+    process::ExitCode,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Result;
 use itera_collective::{Launch, Library, MpiError, World};
 use serde::Serialize;
 
+use crate::ranks::{Team, together};
+
 /// Messages of which the latency is the mean.
 const SHORT_MESSAGES: usize = 200;
 /// Messages of which the rate is the mean.
 const LONG_MESSAGES: usize = 4;
 const LONG_BYTES: usize = 16 << 20;
+/// Exchanges of the time of day, of which the fastest tells how clocks differ.
+const CLOCK_READINGS: usize = 64;
 
 /// What joins the processes of the job, and how fast. Hosts and links are empty where this process is none of several.
 #[derive(Serialize)]
@@ -26,6 +31,8 @@ struct Findings {
     mpi_problem: Option<String>,
     hosts: Vec<Host>,
     links: Vec<Link>,
+    /// Of each host but that of rank 0, in their order.
+    clocks: Vec<Clock>,
 }
 
 #[derive(Serialize)]
@@ -53,25 +60,37 @@ struct Link {
     gb_per_s: f64,
 }
 
+/// The time of day on a host, against that on the host of rank 0.
+#[derive(Serialize)]
+struct Clock {
+    host: String,
+    /// More than 0 where it is later there.
+    ahead_us: f64,
+    /// The truth is no further from that than this, whatever the way a message takes.
+    within_us: f64,
+}
+
 /// Print what joins the processes of this job; under a launcher its rank 0 does so, for all.
 ///
 /// # Errors
 /// If this is a job and has no MPI that joins it.
-pub fn run(json: bool) -> Result<()> {
-    let findings = match World::join()? {
-        Some(world) => {
-            let is_first = world.rank() == 0;
-            let findings = of_a_job(world)?;
-            if !is_first {
-                return Ok(());
-            }
-            findings
+pub fn run(watchdog: Duration, json: bool) -> Result<ExitCode> {
+    together(watchdog, |team| {
+        let findings = match team {
+            Some(team) => of_a_job(team.world())?,
+            None => alone(),
+        };
+        if team.is_none_or(Team::is_first) {
+            print(&findings, json)?;
         }
-        None => alone(),
-    };
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn print(findings: &Findings, json: bool) -> Result<()> {
     let mut out = io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(findings)?)?;
         return Ok(());
     }
     writeln!(out, "launcher    {}", findings.launcher.as_deref().unwrap_or("none: this process was started alone"))?;
@@ -89,6 +108,15 @@ pub fn run(json: bool) -> Result<()> {
         let place = if hosts[0] == hosts[1] { format!("within {}", hosts[0]) } else { hosts.join(" and ") };
         writeln!(out, "link        {a} and {b}, {place}: {latency_us:.1} µs, {gb_per_s:.2} GB/s")?;
     }
+    for Clock { host, ahead_us, within_us } in &findings.clocks {
+        let (way, first) = (if *ahead_us < 0.0 { "behind" } else { "ahead of" }, &findings.hosts[0].name);
+        writeln!(
+            out,
+            "clock       {host} is {} {way} {first}, give or take {}",
+            told(ahead_us.abs()),
+            told(*within_us)
+        )?;
+    }
     Ok(())
 }
 
@@ -99,11 +127,12 @@ fn alone() -> Findings {
         Err(error) => (None, Some(error.to_string())),
     };
     let itera_version = env!("CARGO_PKG_VERSION");
-    Findings { itera_version, launcher: None, mpi, mpi_problem, hosts: Vec::new(), links: Vec::new() }
+    Findings { itera_version, launcher: None, mpi, mpi_problem, hosts: vec![], links: vec![], clocks: vec![] }
 }
 
 /// The same for all ranks.
-fn of_a_job(world: World) -> Result<Findings, MpiError> {
+fn of_a_job(world: &World) -> Result<Findings, MpiError> {
+    world.beacon().begin_long("the measurement");
     let mut hosts: Vec<Host> = Vec::new();
     for (rank, name) in world.allgather(world.host()?.as_bytes())?.into_iter().enumerate() {
         let name = String::from_utf8_lossy(&name).into_owned();
@@ -116,22 +145,22 @@ fn of_a_job(world: World) -> Result<Findings, MpiError> {
     for (at, host) in hosts.iter().enumerate() {
         // the first two of a host stand for all of it, and the first for it among hosts
         if let [a, b, ..] = host.ranks[..] {
-            links.push(Link::measure(&world, [a, b], [host, host])?);
+            links.push(Link::measure(world, [a, b], [host, host])?);
         }
         for other in &hosts[at + 1..] {
-            links.push(Link::measure(&world, [host.ranks[0], other.ranks[0]], [host, other])?);
+            links.push(Link::measure(world, [host.ranks[0], other.ranks[0]], [host, other])?);
         }
     }
-    let findings = Findings {
+    let clocks = hosts[1..].iter().map(|host| Clock::compare(world, host, now_us)).collect::<Result<_, _>>()?;
+    Ok(Findings {
         itera_version: env!("CARGO_PKG_VERSION"),
         launcher: Launch::of_this_process().map(|launch| launch.launcher.to_string()),
         mpi: world.library().map(Mpi::of),
         mpi_problem: None,
         hosts,
         links,
-    };
-    world.finalize()?;
-    Ok(findings)
+        clocks,
+    })
 }
 
 impl Mpi {
@@ -161,10 +190,88 @@ impl Link {
     }
 }
 
+impl Clock {
+    /// All ranks call this; the first of the host and rank 0 compare.
+    ///
+    /// Of two messages at once, each with the time at which it was sent, one arrives too late by its way and the difference of
+    /// clocks, the other by its way less that difference: half of what they differ by is the difference of clocks, and is wrong
+    /// by no more than half of what both ways take together (RFC 5905, section 8).
+    fn compare(world: &World, host: &Host, now_us: impl Fn() -> f64) -> Result<Self, MpiError> {
+        world.barrier()?;
+        let ends = [0, host.ranks[0]];
+        let (mut ahead_us, mut within_us) = (0.0, f64::INFINITY);
+        if let Some(side) = ends.iter().position(|rank| *rank == world.rank()) {
+            let peer = ends[1 - side];
+            let exchange = |mine: f64| {
+                let mut of_peer = [0; size_of::<f64>()];
+                world.sendrecv_into(peer, &mine.to_le_bytes(), peer, &mut of_peer)?;
+                Ok::<_, MpiError>(f64::from_le_bytes(of_peer))
+            };
+            for _ in 0..CLOCK_READINGS {
+                let late_here = -exchange(now_us())? + now_us();
+                let late_there = exchange(late_here)?;
+                if late_here + late_there < 2.0 * within_us {
+                    (ahead_us, within_us) = ((late_there - late_here) / 2.0, (late_here + late_there) / 2.0);
+                }
+            }
+        }
+        let mut bytes = [ahead_us, within_us].map(f64::to_le_bytes);
+        world.bcast_into(0, bytes.as_flattened_mut())?;
+        let [ahead_us, within_us] = bytes.map(f64::from_le_bytes);
+        Ok(Self { host: host.name.clone(), ahead_us, within_us })
+    }
+}
+
+/// The time of day, from 1970.
+fn now_us() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_nanos() as f64 / 1e3)
+}
+
+/// `12.3 µs`, `4.1 ms`, `2.0 s`
+fn told(us: f64) -> String {
+    match us {
+        ..1e3 => format!("{us:.1} µs"),
+        ..1e6 => format!("{:.1} ms", us / 1e3),
+        _ => format!("{:.1} s", us / 1e6),
+    }
+}
+
 /// Seconds of one of `times` calls, behind one that is not counted.
 fn mean_seconds(times: usize, mut call: impl FnMut() -> Result<(), MpiError>) -> Result<f64, MpiError> {
     call()?;
     let began = Instant::now();
     (0..times).try_for_each(|_| call())?;
     Ok(began.elapsed().as_secs_f64() / times as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_ahead_is_seen_from_all_ranks() {
+        for ahead in [0.0, 5e6, -3e3] {
+            let ranks = World::of_threads(3).into_iter().map(|world| {
+                thread::spawn(move || {
+                    let host = Host { name: "other".into(), ranks: vec![1, 2] };
+                    let now = || now_us() + if world.rank() == 1 { ahead } else { 0.0 };
+                    Clock::compare(&world, &host, now).expect("a world")
+                })
+            });
+            for rank in ranks.collect::<Vec<_>>() {
+                let Clock { ahead_us, within_us, .. } = rank.join().expect("no panic");
+                assert!(
+                    within_us.is_finite() && (ahead_us - ahead).abs() <= within_us + 1.0,
+                    "{ahead_us} ± {within_us}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn times_have_a_unit_that_fits() {
+        assert_eq!([0.4, 999.0, 4100.0, 2e6].map(told), ["0.4 µs", "999.0 µs", "4.1 ms", "2.0 s"]);
+    }
 }

@@ -15,7 +15,7 @@ use itera_ops::device::count;
 use serde::Serialize;
 use sysinfo::System;
 
-use crate::cluster;
+use crate::{args::WatchArgs, cluster};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -28,9 +28,12 @@ Cores, memory and disk are what this process may use, with the limit that holds.
 machine. --cluster starts no MPI but under the launcher of one, such as mpirun or srun; it uses the library that
 ITERA_MPI_LIB names, or else looks for one.")]
 pub struct Args {
-    /// Show the MPI of this machine instead and, in a job of several processes, hosts, latency and rate between them.
+    /// Show the MPI of this machine instead and, in a job of several processes, hosts, latency and rate between them,
+    /// and how far their clocks are apart.
     #[arg(long)]
     cluster: bool,
+    #[command(flatten)]
+    watch: WatchArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -75,8 +78,7 @@ const DEVICES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
 
 pub fn run(args: Args) -> Result<ExitCode> {
     if args.cluster {
-        cluster::run(args.json)?;
-        return Ok(ExitCode::SUCCESS);
+        return cluster::run(args.watch.watchdog, args.json);
     }
     let findings = examine()?;
     let mut out = io::stdout().lock();

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
@@ -54,6 +54,8 @@ pub struct Embedder {
     maker: Maker,
     /// Numbers of a vector that are kept.
     pub dims: usize,
+    /// The file or directory that it is made of.
+    pub path: PathBuf,
     d: usize,
 }
 
@@ -65,7 +67,7 @@ enum Maker {
 impl Embedder {
     /// Opens the model that `path` means, on threads as `run` says.
     pub fn open(path: &Path, args: &EmbedArgs, run: &RunArgs) -> Result<Self> {
-        let (maker, d) = if is_encoder(path) {
+        let (maker, path, d) = if is_encoder(path) {
             setup::threads(run.threads)?;
             let encoder = Encoder::open(path).with_context(|| format!("cannot open {}", path.display()))?;
             let encoder = match args.pool {
@@ -73,14 +75,16 @@ impl Embedder {
                 None => encoder,
             };
             let d = encoder.config().d_model;
-            (Maker::Encoder(Box::new(encoder)), d)
+            (Maker::Encoder(Box::new(encoder)), path.to_owned(), d)
         } else {
             let opened = opened::open(&find_model(path)?, run)?;
-            let (d, work) = (opened.model.config().d_model, Box::new(opened.model.workspace()));
-            (Maker::Own { opened: Box::new(opened), pooling: args.pool.map_or(Pooling::Mean, Pool::into), work }, d)
+            let (d, work, path) =
+                (opened.model.config().d_model, Box::new(opened.model.workspace()), opened.path.clone());
+            let pooling = args.pool.map_or(Pooling::Mean, Pool::into);
+            (Maker::Own { opened: Box::new(opened), pooling, work }, path, d)
         };
         match args.dims.unwrap_or(d) {
-            dims if (1..=d).contains(&dims) => Ok(Self { maker, dims, d }),
+            dims if (1..=d).contains(&dims) => Ok(Self { maker, dims, path, d }),
             dims => Err(with_hint(format!("a vector of {dims} numbers is none of this model"), format!("it has {d}"))),
         }
     }

@@ -2,21 +2,26 @@
 
 use std::{
     io::{self, Write},
+    ops::ControlFlow,
     path::PathBuf,
     process::ExitCode,
     time::Instant,
 };
 
 use anyhow::Result;
-use itera_runtime::{Evaluation, Windows};
+use itera_runtime::{DocumentScore, Evaluation, Score, Windows};
 use serde::Serialize;
 
 use crate::{
+    args::WatchArgs,
     documents::{DataArgs, Documents, Found, Split},
     embedder::EmbedArgs,
     hints::with_hint,
     opened::{self, RunArgs},
-    output, similarity,
+    output,
+    ranks::{Team, together},
+    shares::share_out,
+    similarity,
 };
 
 #[derive(Debug, clap::Args)]
@@ -29,6 +34,7 @@ Examples:
   itera eval quickstart-q8.gguf --data stories.txt --ubatch-size 1    by the arithmetic of `itera generate`
   itera eval all-MiniLM-L6-v2 --pairs sts-test.tsv    Spearman of cosines and scores, by vectors
   itera eval runs/quickstart --retrieval halves.tsv   recall at 10 in f32, int8 and bits, of all and fewer dimensions
+  itera launch -n 4 -- eval runs/tiny              by several processes, with the same result; or by srun, mpiexec …
 
 Each document is scored in full and on its own: every token, and the end of the document, after all of the document that
 comes before it. A document that is longer than the model's context is scored in windows as long as the context, each
@@ -60,6 +66,8 @@ pub struct Args {
     pub json: bool,
     #[command(flatten)]
     pub run: RunArgs,
+    #[command(flatten)]
+    pub watch: WatchArgs,
 }
 
 #[derive(Serialize)]
@@ -73,29 +81,72 @@ struct Findings {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    if let Some(pairs) = &args.pairs {
-        return similarity::pairs(&args.path, pairs, &args.embed, &args.run, args.json);
-    }
-    if let Some(pairs) = &args.retrieval {
-        return similarity::retrieval(&args.path, pairs, &args.embed, &args.run, args.json);
-    }
-    if args.embed.pool.is_some() || args.embed.dims.is_some() {
+    if args.pairs.is_none() && args.retrieval.is_none() && (args.embed.pool.is_some() || args.embed.dims.is_some()) {
         return Err(with_hint(
             "--pool and --dims are of vectors",
             "say what they are scored on with --pairs or --retrieval",
         ));
     }
-    let opened = opened::open(&args.path, &args.run)?;
-    let documents = Documents::load(&args.data, args.split, &opened.path)?;
-    let texts = documents.texts();
+    together(args.watch.watchdog, |team| run_in(args, team))
+}
 
-    let bar = indicatif::ProgressBar::new(texts.len() as u64); // hidden unless standard error is a terminal
+fn run_in(mut args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
+    if let Some(team) = team {
+        let files = args.pairs.iter().chain(&args.retrieval).filter_map(|file| file.to_str());
+        if files.chain(args.data.data.iter().map(String::as_str)).any(|source| source == "-") {
+            return Err(with_hint("standard input is that of one process", "name a file that all hosts see"));
+        }
+        if args.run.threads == 0 {
+            args.run.threads = team.threads();
+        }
+    }
+    if let Some(pairs) = &args.pairs {
+        return similarity::pairs(&args.path, pairs, &args.embed, &args.run, team, args.json);
+    }
+    if let Some(pairs) = &args.retrieval {
+        return similarity::retrieval(&args.path, pairs, &args.embed, &args.run, team, args.json);
+    }
+    documents(&args, team)
+}
+
+fn documents(args: &Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
+    let opened = opened::open(&args.path, &args.run)?;
+    // sources of a hub leave a cache behind
+    let documents = Team::in_turns(team, || Documents::load(&args.data, args.split, &opened.path))?;
+
     let started = Instant::now();
-    let evaluation = opened.model.score_documents(&opened.tokenizer, &texts, &|| bar.inc(1))?;
-    bar.finish_and_clear();
+    let scores = share_out(team, &opened.path, &args.run, &documents.texts(), SCORE_BYTES, |texts| {
+        let bar = indicatif::ProgressBar::new(texts.len() as u64); // hidden unless standard error is a terminal
+        let on_done = || {
+            bar.inc(1);
+            ControlFlow::Continue(())
+        };
+        let scores = opened.model.score_each(&opened.tokenizer, texts, &on_done)?.expect("nothing breaks it off");
+        bar.finish_and_clear();
+        Ok(scores.iter().flat_map(to_bytes).collect())
+    })?;
+    let scores: Vec<DocumentScore> = scores.as_chunks().0.iter().map(from_bytes).collect();
+    let evaluation = opened.model.evaluation(&scores);
     let tokens_per_s = evaluation.score.tokens as f64 / started.elapsed().as_secs_f64();
     let findings = Findings { model: opened.name(), evaluation, data: documents.found, tokens_per_s };
-    output::show(&findings, args.json, Findings::print)
+    output::show_once(team, &findings, args.json, Findings::print)
+}
+
+/// A score as ranks tell it: nats, tokens, bytes, unknown bytes, and 1 for one in windows.
+const SCORE_BYTES: usize = 5 * size_of::<u64>();
+
+fn to_bytes(DocumentScore { score, in_windows }: &DocumentScore) -> [u8; SCORE_BYTES] {
+    let Score { nats, tokens, bytes, unknown_bytes } = *score;
+    let words = [nats.to_bits(), tokens, bytes, unknown_bytes, (*in_windows).into()];
+    let mut all = [0; SCORE_BYTES];
+    all.as_chunks_mut().0.iter_mut().zip(words).for_each(|(to, word)| *to = word.to_le_bytes());
+    all
+}
+
+fn from_bytes(all: &[u8; SCORE_BYTES]) -> DocumentScore {
+    let word = |at: usize| u64::from_le_bytes(all.as_chunks().0[at]);
+    let score = Score { nats: f64::from_bits(word(0)), tokens: word(1), bytes: word(2), unknown_bytes: word(3) };
+    DocumentScore { score, in_windows: word(4) != 0 }
 }
 
 impl Findings {

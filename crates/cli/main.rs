@@ -35,6 +35,7 @@ mod sbatch;
 #[cfg(feature = "serve")]
 mod serve;
 mod setup;
+mod shares;
 mod signals;
 mod similarity;
 mod slurm;

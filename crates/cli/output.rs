@@ -8,6 +8,8 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::ranks::Team;
+
 /// Print a result, and be done.
 pub fn show<T: Serialize>(
     result: &T,
@@ -21,6 +23,19 @@ pub fn show<T: Serialize>(
         print(result, &mut out)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Print a result that all ranks of a team have, by the first of them.
+pub fn show_once<T: Serialize>(
+    team: Option<&Team<'_>>,
+    result: &T,
+    as_json: bool,
+    print: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
+) -> Result<ExitCode> {
+    match team.is_none_or(Team::is_first) {
+        true => show(result, as_json, print),
+        false => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// A result as a line of JSON.

@@ -22,6 +22,8 @@ use crate::{
     embedder::{EmbedArgs, Embedder, Pairs},
     opened::RunArgs,
     output,
+    ranks::Team,
+    shares::share_out,
 };
 
 /// How well cosines agree with scores that people gave.
@@ -61,21 +63,38 @@ struct Row {
 
 const NEAREST: usize = 10;
 
-/// Vectors of the first and of the second texts of pairs, [n, d] each, and how many were made a second.
-fn vectors(embedder: &mut Embedder, pairs: &Pairs) -> Result<(Vec<f32>, Vec<f32>, f64)> {
-    let bar = ProgressBar::new(2 * pairs.first.len() as u64);
+/// Vectors of some texts and of others, [n, d] each, and how many were made a second. Ranks share them out.
+fn vectors(
+    embedder: &mut Embedder,
+    run: &RunArgs,
+    team: Option<&Team<'_>>,
+    [first, second]: [&[String]; 2],
+) -> Result<(Vec<f32>, Vec<f32>, f64)> {
     let began = Instant::now();
-    let all = embedder.embed(&[&pairs.first[..], &pairs.second[..]].concat(), &bar)?;
-    let per_s = 2.0 * pairs.first.len() as f64 / began.elapsed().as_secs_f64();
-    bar.finish_and_clear();
-    let (first, second) = all.split_at(all.len() / 2);
-    Ok((first.to_vec(), second.to_vec(), per_s))
+    let (path, dims, texts) = (embedder.path.clone(), embedder.dims, [first, second].concat());
+    let all = share_out(team, &path, run, &texts, dims * size_of::<f32>(), |texts| {
+        let bar = ProgressBar::new(texts.len() as u64);
+        let vectors = embedder.embed(texts, &bar)?;
+        bar.finish_and_clear();
+        Ok(vectors.iter().flat_map(|number| number.to_le_bytes()).collect())
+    })?;
+    let per_s = texts.len() as f64 / began.elapsed().as_secs_f64();
+    let mut first_vectors: Vec<f32> = all.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let second_vectors = first_vectors.split_off(first.len() * dims);
+    Ok((first_vectors, second_vectors, per_s))
 }
 
-pub fn pairs(model: &Path, file: &Path, args: &EmbedArgs, run: &RunArgs, json: bool) -> Result<ExitCode> {
+pub fn pairs(
+    model: &Path,
+    file: &Path,
+    args: &EmbedArgs,
+    run: &RunArgs,
+    team: Option<&Team<'_>>,
+    json: bool,
+) -> Result<ExitCode> {
     let pairs = Pairs::read(file, true)?;
     let mut embedder = Embedder::open(model, args, run)?;
-    let (first, second, texts_per_s) = vectors(&mut embedder, &pairs)?;
+    let (first, second, texts_per_s) = vectors(&mut embedder, run, team, [&pairs.first, &pairs.second])?;
     let dims = embedder.dims;
     let each = first.chunks_exact(dims).zip(second.chunks_exact(dims));
     let cosines: Vec<f64> = each.map(|(first, second)| cosine(first, second)).collect();
@@ -87,7 +106,7 @@ pub fn pairs(model: &Path, file: &Path, args: &EmbedArgs, run: &RunArgs, json: b
         pearson: pearson(&cosines, &pairs.scores),
         texts_per_s,
     };
-    output::show(&found, json, Agreement::print)
+    output::show_once(team, &found, json, Agreement::print)
 }
 
 impl Agreement {
@@ -102,8 +121,15 @@ impl Agreement {
     }
 }
 
-pub fn retrieval(model: &Path, file: &Path, args: &EmbedArgs, run: &RunArgs, json: bool) -> Result<ExitCode> {
-    let mut pairs = Pairs::read(file, false)?;
+pub fn retrieval(
+    model: &Path,
+    file: &Path,
+    args: &EmbedArgs,
+    run: &RunArgs,
+    team: Option<&Team<'_>>,
+    json: bool,
+) -> Result<ExitCode> {
+    let pairs = Pairs::read(file, false)?;
     // a text that is the answer of several queries is one text
     let mut places: HashMap<String, usize> = HashMap::new();
     let answers: Vec<usize> = pairs
@@ -125,10 +151,7 @@ pub fn retrieval(model: &Path, file: &Path, args: &EmbedArgs, run: &RunArgs, jso
         .collect();
     let mut embedder = Embedder::open(model, args, run)?;
     let d = embedder.dims;
-    let bar = ProgressBar::new((pairs.first.len() + texts.len()) as u64);
-    let queries = embedder.embed(&std::mem::take(&mut pairs.first), &bar)?;
-    let vectors = embedder.embed(&texts, &bar)?;
-    bar.finish_and_clear();
+    let (queries, vectors, _) = vectors(&mut embedder, run, team, [&pairs.first, &texts])?;
 
     let exact = Index::new(Storage::F32, &prefixes(&vectors, d, d), d);
     let whole = prefixes(&queries, d, d);
@@ -158,7 +181,7 @@ pub fn retrieval(model: &Path, file: &Path, args: &EmbedArgs, run: &RunArgs, jso
         }
     }
     let found = Retrieval { model: model.display().to_string(), queries: answers.len(), texts: texts.len(), rows };
-    output::show(&found, json, Retrieval::print)
+    output::show_once(team, &found, json, Retrieval::print)
 }
 
 impl Retrieval {

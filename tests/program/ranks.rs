@@ -1,6 +1,8 @@
 //! Several processes train what one trains, under each MPI that this machine has.
 
 use std::{
+    ffi::OsStr,
+    fs,
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Output, Stdio},
@@ -30,7 +32,7 @@ const CHANGES: [&str; 10] = [
 const SHORT: [&str; 4] = ["--set", "train.steps=6", "--set", "checkpoint.every_steps=2"];
 
 /// `itera args…` by `size` processes.
-fn job(here: &Workplace, mpi: &Mpi, size: usize, args: &[String]) -> Option<Command> {
+fn job(here: &Workplace, mpi: &Mpi, size: usize, args: &[impl AsRef<OsStr>]) -> Option<Command> {
     let mut command = mpi.job(size, env!("CARGO_BIN_EXE_itera"))?;
     command.args(args).current_dir(here.path(".")).stdin(Stdio::null());
     Some(command)
@@ -116,6 +118,46 @@ fn replicas_are_shared_by_any_number_of_processes_and_resume_where_they_are_apar
         let mut rest = job(&here, &mpi, 5 - size, &run(&name, &["--resume", &apart])).expect("it was there");
         lines(&rest.output().expect("it starts"), 0);
         assert_eq!(left(&here.path(&name)), expected, "{} processes of {} go on", 5 - size, mpi.name);
+    }
+}
+
+/// What `eval` finds, whoever scores what.
+fn found(output: &Output) -> serde_json::Value {
+    let (out, _) = lines(output, 0);
+    let mut found: serde_json::Value = serde_json::from_str(&out).expect("one rank prints one JSON object");
+    let times = ["tokens_per_s", "texts_per_s"];
+    found.as_object_mut().expect("an object").retain(|key, _| !times.contains(&&key[..]));
+    found
+}
+
+#[test]
+fn any_number_of_processes_scores_what_one_does() {
+    let here = Workplace::new();
+    here.ok(&borrowed(&here.train("run", &[&SHORT[..], &set(&["model.max_seq_len=1000"])].concat())));
+    // the last of them is longer than the context
+    let texts: Vec<String> = (1..8_usize).map(|n| "A dog and a cat saw the sun. ".repeat(n * n)).collect();
+    fs::write(here.path("texts.txt"), texts.join("\n<|endoftext|>\n")).expect("written");
+    let pairs = (1..6).map(|n| format!("{n}\tA dog ran {n} times\t{}\n", "A dog ran. ".repeat(n)));
+    fs::write(here.path("pairs.tsv"), pairs.collect::<String>()).expect("written");
+    let ways = [&[][..], &["--data", "texts.txt"], &["--pairs", "pairs.tsv"]];
+    let ways = ways.map(|way| [&["eval", "run", "--json"][..], way].concat());
+    let alone = ways.each_ref().map(|way| found(&here.command(way).output().expect("it starts")));
+    assert!(!alone[1]["windows"].is_null(), "{}", alone[1]);
+    for (mpi, size) in MPIS.into_iter().flat_map(|mpi| [2, 3, 8].map(|size| (mpi, size))) {
+        for (way, alone) in ways.iter().zip(&alone) {
+            let Some(mut job) = job(&here, &mpi, size, way) else { continue };
+            assert_eq!(found(&job.output().expect("it starts")), *alone, "{size} processes of {}", mpi.name);
+        }
+    }
+    fs::write(here.path("other.txt"), "A dog").expect("written");
+    for mpi in MPIS {
+        let Some(mut job) = mpi.job(3, "sh") else { continue };
+        let other =
+            "case ${PMI_RANK:-$OMPI_COMM_WORLD_RANK} in 2) set -- \"$@\" --data other.txt;; esac; exec \"$0\" \"$@\"";
+        job.args(["-c", other, env!("CARGO_BIN_EXE_itera")]).args(&ways[1]).current_dir(here.path("."));
+        let (out, err) = lines(&job.output().expect("it starts"), 1);
+        assert!(out.is_empty() && err.contains("error: rank 2 has another list of texts than rank 0: 7 of "), "{err}");
+        assert!(err.contains("hint: name files that are the same on all hosts"), "{err}");
     }
 }
 

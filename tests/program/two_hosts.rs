@@ -75,6 +75,20 @@ fn two_hosts_train_the_bytes_of_one_process() {
 }
 
 #[test]
+fn doctor_compares_the_clocks_of_hosts() {
+    let here = Workplace::new();
+    let args = ["doctor", "--cluster", "--json"].map(str::to_owned);
+    let Some(mut job) = on_two_hosts(&here, &args) else { return };
+    let done = job.output().expect("it starts");
+    let found: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{done:?}"));
+    assert_eq!((&found["hosts"][0]["name"], &found["hosts"][1]["name"]), (&"h1".into(), &"h2".into()), "{found}");
+    let [clock] = &found["clocks"].as_array().expect("clocks")[..] else { panic!("{found}") };
+    // both hosts are this machine
+    let [ahead, within] = ["ahead_us", "within_us"].map(|key| clock[key].as_f64().expect("a number"));
+    assert!(clock["host"] == "h2" && ahead.abs() <= within + 1.0 && within < 1e6, "{found}");
+}
+
+#[test]
 fn a_host_that_is_cut_off_is_named_and_all_ranks_end() {
     let here = Workplace::new();
     let changes = set(&[&CHANGES[..], &["train.steps=1000000"]].concat());

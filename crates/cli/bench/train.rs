@@ -132,10 +132,7 @@ fn run_in(args: &BenchTrain, team: Option<&Team<'_>>) -> Result<ExitCode> {
     let (warmup, steps) = times.split_at(args.warmup as usize);
     let name = args.config.config.display().to_string();
     let findings = Findings::of(name, &config, ranks, peak_gflops, warmup, steps);
-    if !team.is_none_or(Team::is_first) {
-        return Ok(ExitCode::SUCCESS);
-    }
-    output::show(&findings, args.json, Findings::print)
+    output::show_once(team, &findings, args.json, Findings::print)
 }
 
 impl Findings {

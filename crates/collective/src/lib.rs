@@ -17,6 +17,7 @@
 //! too, without MPI: [`World::of_threads`].
 
 mod abi;
+mod agree;
 mod beacon;
 mod communicator;
 mod error;
@@ -30,6 +31,7 @@ mod watch;
 mod world;
 
 pub use abi::Abi;
+pub use agree::Difference;
 pub use beacon::Beacon;
 pub use error::{MpiError, Refusal, Tried};
 pub use launch::{Launch, Launcher};

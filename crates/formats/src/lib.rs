@@ -15,6 +15,7 @@
 mod error;
 mod finite;
 pub mod gguf;
+mod hashes;
 mod header;
 pub mod hf;
 mod lfs;
@@ -27,6 +28,7 @@ mod stream;
 mod tensors;
 
 pub use error::{FormatError, LlamaCppLimit, Result};
+pub use hashes::file_hashes;
 pub use itera_kernels::quant::Kind;
 pub use listing::{ListedTensor, Listing, MetadataValue, NumberType};
 pub use model_file::{ModelFile, RotaryPairs, TokenizerSource};

@@ -60,7 +60,7 @@ pub use logprobs::TokenLogprob;
 pub use measure::{StepCost, Timing};
 pub use model::{Model, OpenOptions};
 pub use sampling::{Sampler, SamplingConfig};
-pub use score::{Evaluation, Score, Windows};
+pub use score::{DocumentScore, Evaluation, Score, Windows};
 pub use state::State;
 pub use text::{Completion, FinishReason, Text, Usage};
 pub use workspace::Workspace;

@@ -90,6 +90,15 @@ impl Serialize for Score {
     }
 }
 
+/// The score of one document.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DocumentScore {
+    /// Of all of its tokens.
+    pub score: Score,
+    /// Whether it is longer than the model's context, and was scored in windows.
+    pub in_windows: bool,
+}
+
 /// The score of documents.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
@@ -147,6 +156,20 @@ impl Model {
         documents: &[&str],
         on_done: &(dyn Fn() -> ControlFlow<()> + Sync),
     ) -> Result<Option<Evaluation>> {
+        let scores = self.score_each(tokenizer, documents, on_done)?;
+        Ok(scores.map(|scores| self.evaluation(&scores)))
+    }
+
+    /// The score of each document, until `on_done` breaks it off: `None` then, soon after.
+    ///
+    /// # Errors
+    /// If the tokenizer is another model's.
+    pub fn score_each(
+        &self,
+        tokenizer: &Tokenizer,
+        documents: &[&str],
+        on_done: &(dyn Fn() -> ControlFlow<()> + Sync),
+    ) -> Result<Option<Vec<DocumentScore>>> {
         let scores = documents.par_iter().map_init(
             || (self.new_state(), self.workspace()),
             |(state, work), document| {
@@ -154,28 +177,30 @@ impl Model {
                 on_done().is_continue().then_some(score)
             },
         );
-        let Some(scores) = scores.collect::<Option<Result<Vec<(Score, bool)>>>>() else { return Ok(None) };
-        let scores = scores?;
+        scores.collect::<Option<_>>().transpose()
+    }
+
+    /// What scores of documents by this model are together, whoever scored which. Sums are made in the order of documents.
+    pub fn evaluation(&self, scores: &[DocumentScore]) -> Evaluation {
         let mut score = Score::default();
-        scores.iter().for_each(|(one, _)| score += *one);
-        let windows = self.context_len().zip(scores.iter().position(|(_, is_long)| *is_long));
+        scores.iter().for_each(|one| score += one.score);
+        let windows = self.context_len().zip(scores.iter().position(|one| one.in_windows));
         let windows = windows.map(|(tokens, first)| Windows {
-            documents: scores.iter().filter(|(_, is_long)| *is_long).count(),
+            documents: scores.iter().filter(|one| one.in_windows).count(),
             first,
             tokens,
             stride: stride(tokens),
         });
-        Ok(Some(Evaluation { documents: documents.len(), score, windows }))
+        Evaluation { documents: scores.len(), score, windows }
     }
 
-    /// The score of a document, and whether it is longer than the context.
     fn score_document(
         &self,
         tokenizer: &Tokenizer,
         document: &str,
         state: &mut State,
         work: &mut Workspace,
-    ) -> Result<(Score, bool)> {
+    ) -> Result<DocumentScore> {
         let (bos, eos) = (tokenizer.bos(), tokenizer.eos());
         let ids: Vec<TokenId> = [bos].into_iter().chain(tokenizer.encode(document)).chain([eos]).collect();
         let (inputs, targets) = (&ids[..ids.len() - 1], &ids[1..]);
@@ -203,7 +228,7 @@ impl Model {
                 // the last target is the eos of the document, which may be the same token
                 let text = &targets[..targets.len() - 1];
                 score.add_unknown(text.iter().filter(|id| Some(**id) == tokenizer.unknown()).count() as u64);
-                return Ok((score, end > context));
+                return Ok(DocumentScore { score, in_windows: end > context });
             }
             (start, scored) = (start + stride(context), end);
         }

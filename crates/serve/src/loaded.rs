@@ -1,13 +1,9 @@
 //! A model that is served: its name, weights, tokenizer, template of chats and fingerprint.
 
-use std::{
-    ffi::OsStr,
-    fs::{self, File},
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::{path::Path, sync::OnceLock};
 
-use itera_files::{Sha256Digest, failed_to};
+use itera_files::Sha256Digest;
+use itera_formats::file_hashes;
 use itera_runtime::{Model, OpenOptions, RuntimeError};
 use itera_tokenizer::{TokenId, Tokenizer};
 
@@ -61,28 +57,9 @@ impl Loaded {
     }
 }
 
-/// Of a directory the files that a model is read from.
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.into()]);
-    }
-    let read = failed_to("read", path);
-    let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(read)?;
-    let is_meant = |path: &PathBuf| {
-        let ending = path.extension().and_then(OsStr::to_str);
-        ending.is_some_and(|ending| ["json", "safetensors", "jinja"].contains(&ending))
-    };
-    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(is_meant).collect();
-    files.sort();
-    Ok(files)
-}
-
 fn fingerprint(path: &Path, options: &OpenOptions) -> Result<String> {
     let mut parts = vec![format!("{} {options:?}", env!("CARGO_PKG_VERSION"))];
-    for file in files(path)? {
-        let hash = File::open(&file).and_then(Sha256Digest::of_reader).map_err(failed_to("read", &file))?;
-        parts.push(format!("{} {}", file.file_name().unwrap_or_default().display(), hash.0));
-    }
+    parts.extend(file_hashes(path).map_err(RuntimeError::from)?);
     let hash = Sha256Digest::of_parts(parts.iter().map(String::as_bytes));
     Ok(format!("itera-{}", &hash.to_string()[..16]))
 }

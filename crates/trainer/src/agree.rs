@@ -1,5 +1,6 @@
 //! program, configuration, data, weights of each rank → that all have the same
 
+use itera_collective::Difference;
 use itera_config::{CheckpointConfig, Config, DataConfig, RunConfig};
 use itera_files::Sha256Digest;
 use itera_model::parameters::weights;
@@ -30,31 +31,17 @@ pub(crate) fn agree(
     identity: &Identity,
     beginning: &Beginning,
 ) -> Result<(), TrainError> {
-    if ranks.world().is_none() {
-        return Ok(());
-    }
+    let Some(world) = ranks.world() else { return Ok(()) };
     let [tokenizer, corpus, method] = identity.contents();
     let step = beginning.checkpoint.as_ref().map_or(0, |state| state.step).to_string();
-    let mine = [program(), shared(config).to_toml(), tokenizer, corpus, method, step, fingerprint(beginning)];
-    let all = ranks.gather(mine.join(SEPARATOR).into_bytes())?;
-    let all: Vec<String> = all.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
-    let first: Vec<&str> = all[0].split(SEPARATOR).collect();
-    for (rank, text) in all.iter().enumerate() {
-        for ((at, here), there) in text.split(SEPARATOR).enumerate().zip(&first) {
-            if here != *there {
-                let difference = match at {
-                    CONFIGURATION => changed_lines(there, here),
-                    _ => format!("{there} → {here}"),
-                };
-                return Err(TrainError::RankDiffers { rank, what: WHAT[at], difference });
-            }
-        }
-    }
-    Ok(())
+    let facts = [program(), shared(config).to_toml(), tokenizer, corpus, method, step, fingerprint(beginning)];
+    let Some(Difference { rank, fact, first, here }) = world.first_difference(&facts)? else { return Ok(()) };
+    let difference = match fact {
+        CONFIGURATION => changed_lines(&first, &here),
+        _ => format!("{first} → {here}"),
+    };
+    Err(TrainError::RankDiffers { rank, what: WHAT[fact], difference })
 }
-
-/// Which no text has that is compared.
-const SEPARATOR: &str = "\0";
 
 /// Version, and size as the mark of a build: bytes of a run are promised for one program.
 fn program() -> String {
