@@ -6,8 +6,12 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::outbox::Ended;
+use crate::{
+    openapi::schema::{Properties, count, exactly, one_of, text},
+    outbox::Ended,
+};
 
 /// The head of an answer in OpenAI's words.
 #[derive(Clone, Debug, Serialize)]
@@ -25,6 +29,17 @@ impl Head {
     pub fn new(prefix: &str, object: &'static str, model: &str, fingerprint: &str) -> Self {
         let id = unique(prefix);
         Self { id, object, created: seconds(), model: model.into(), system_fingerprint: fingerprint.into() }
+    }
+
+    /// Its fields.
+    pub fn properties(object: &str) -> Properties {
+        vec![
+            ("id", text()),
+            ("object", one_of(&[object])),
+            ("created", count()),
+            ("model", text()),
+            ("system_fingerprint", text()),
+        ]
     }
 }
 
@@ -56,6 +71,15 @@ struct PromptTokens {
 }
 
 impl Usage {
+    pub fn schema() -> Value {
+        exactly(vec![
+            ("prompt_tokens", count()),
+            ("completion_tokens", count()),
+            ("total_tokens", count()),
+            ("prompt_tokens_details", exactly(vec![("cached_tokens", count())])),
+        ])
+    }
+
     /// Count a text; a prompt that several texts continue counts once.
     pub fn add(&mut self, text: &Ended, is_first_of_prompt: bool) {
         if is_first_of_prompt {

@@ -28,6 +28,9 @@ use crate::{
     refusal::Refusal,
 };
 
+/// The media type of events.
+pub(crate) const EVENTS: &str = "text/event-stream";
+
 /// What a surface says of texts under way: the data of events.
 pub(crate) trait Teller: Send + Unpin + 'static {
     /// Text number `index` has a piece more: `text` of its `tokens`, which are listed where they were asked for, and with the
@@ -52,7 +55,7 @@ struct Events<T> {
 /// The response that tells of all texts, as they are written.
 pub(crate) fn events(readers: Vec<Reader>, teller: impl Teller) -> Response {
     let body = Events { readers: readers.into_iter().map(Some).collect(), teller, is_over: false };
-    ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")], Body::new(body)).into_response()
+    ([(CONTENT_TYPE, EVENTS), (CACHE_CONTROL, "no-cache")], Body::new(body)).into_response()
 }
 
 fn event(out: &mut String, data: &str) {

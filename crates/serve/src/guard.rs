@@ -23,7 +23,8 @@ use crate::{
 
 /// Let a request through that may ask for what it asks for. Nothing of its body was read.
 pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let needed = needed(request.extensions().get());
+    let route = request.extensions().get().map(MatchedPath::as_str);
+    let needed = route.map_or(Some(Role::Inference), needed);
     if let (Some(keys), Some(needed)) = (app.keys(), needed)
         && let Err(refusal) = check(keys, request.headers(), needed)
     {
@@ -32,13 +33,13 @@ pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: N
     next.run(request).await
 }
 
-/// The role without which there is no answer; `None` answers everybody. A path that is not served needs one too.
-fn needed(route: Option<&MatchedPath>) -> Option<Role> {
-    match route.map(MatchedPath::as_str) {
-        // the page has nothing of the server, and asks for a key itself
-        Some("/" | "/health" | "/v2/health/live" | "/v2/health/ready") => None,
-        Some("/v2/models/{model}/ready" | "/v2/models/{model}/versions/{version}/ready") => None,
-        Some("/metrics") => Some(Role::Admin),
+/// The role without which a route has no answer; `None` answers everybody. A path that is not served needs a role too.
+pub(crate) fn needed(route: &str) -> Option<Role> {
+    match route {
+        // the page and the document have nothing of this server; the page asks for a key itself
+        "/" | "/openapi.json" | "/health" | "/v2/health/live" | "/v2/health/ready" => None,
+        "/v2/models/{model}/ready" | "/v2/models/{model}/versions/{version}/ready" => None,
+        "/metrics" => Some(Role::Admin),
         _ => Some(Role::Inference),
     }
 }

@@ -62,11 +62,6 @@ impl Fields {
         fields.into_iter().try_for_each(|(name, value)| self.add(&name, value))
     }
 
-    /// Whether nobody has taken a field that is there.
-    pub fn has(&self, name: &str) -> bool {
-        self.left.contains_key(name)
-    }
-
     /// The value of a field; absent and null are the same.
     pub fn take<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<Option<T>, Refusal> {
         self.known.push(name);

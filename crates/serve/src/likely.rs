@@ -3,8 +3,13 @@
 use itera_runtime::TokenLogprob;
 use itera_tokenizer::{TokenId, Tokenizer};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::{loaded::Loaded, specials::spelling};
+use crate::{
+    loaded::Loaded,
+    openapi::schema::{Properties, any_number, count, exactly, integer, list, or_null, text},
+    specials::spelling,
+};
 
 /// A token of a text.
 #[derive(Debug, Serialize)]
@@ -26,6 +31,18 @@ struct Likely {
 }
 
 impl Token {
+    pub fn schema() -> Value {
+        let likely = || -> Properties {
+            vec![
+                ("id", count()),
+                ("token", text()),
+                ("logprob", or_null(any_number())),
+                ("bytes", list(integer(0..=u8::MAX))),
+            ]
+        };
+        exactly([likely(), vec![("top_logprobs", list(exactly(likely())))]].concat())
+    }
+
     pub fn new(loaded: &Loaded, token: &TokenLogprob) -> Self {
         let tokenizer = &loaded.tokenizer;
         let likely =

@@ -9,6 +9,8 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use itera_files::Sha256Digest;
 
+use crate::openapi::{Operation, Routes};
+
 const PAGE: &str = include_str!("page.html");
 
 /// Nothing but this file and this server: a text that a model writes is never more than text.
@@ -28,7 +30,12 @@ fn source_of(element: &str) -> String {
     format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256Digest::of(text.as_bytes()).as_bytes()))
 }
 
-pub(crate) async fn page() -> impl IntoResponse {
+/// The route of the page.
+pub(crate) fn routes(routes: Routes) -> Routes {
+    routes.get("/", page, Operation::new("A page to play with").answers_text("text/html"))
+}
+
+async fn page() -> impl IntoResponse {
     let headers = [
         (CONTENT_SECURITY_POLICY, POLICY.as_str()),
         (REFERRER_POLICY, "no-referrer"),

@@ -4,7 +4,11 @@ use itera_tokenizer::{TokenId, Tokenizer};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
-use crate::{loaded::Loaded, refusal::Refusal};
+use crate::{
+    loaded::Loaded,
+    openapi::schema::{any_of, integer, some, text},
+    refusal::Refusal,
+};
 
 /// One prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +67,12 @@ pub(crate) fn check_tokens(field: &str, tokens: &[TokenId], loaded: &Loaded) -> 
 /// What prompts are.
 pub(crate) const EXPECTED: &str =
     "expected a text, a list of texts, a list of token ids, or a list of such lists, none of them empty";
+
+/// What [`Prompts`] are read from.
+pub(crate) fn schema() -> Value {
+    let tokens = || some(integer(0..=u32::MAX));
+    any_of([text(), tokens(), some(any_of([text(), tokens()]))])
+}
 
 impl<'de> Deserialize<'de> for Prompts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -10,8 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::{outbox::Lost, queue::Refused};
+use crate::{
+    openapi::schema::{count, exactly, or_null, text},
+    outbox::Lost,
+    queue::Refused,
+};
 
 /// Seconds after which a client may try again.
 const RETRY_SECONDS: u32 = 1;
@@ -211,13 +216,13 @@ impl Refusal {
             (_, StatusCode::SERVICE_UNAVAILABLE) => "unavailable_error",
             _ => "invalid_request_error",
         };
-        let error = serde_json::json!({"code": self.status.as_u16(), "message": self.message, "type": kind});
-        serde_json::json!({"error": error}).to_string()
+        let error = json!({"code": self.status.as_u16(), "message": self.message, "type": kind});
+        json!({"error": error}).to_string()
     }
 
     /// As JSON, the message alone.
     pub fn to_short_json(&self) -> String {
-        serde_json::json!({"error": self.message}).to_string()
+        json!({"error": self.message}).to_string()
     }
 
     /// What a client is to prove, as RFC 6750 has it.
@@ -250,6 +255,31 @@ impl Dialect {
             _ => Self::OpenAi,
         }
     }
+}
+
+/// What a refusal with this status is at `path`, as the document tells it, and a name for that.
+pub(crate) fn response(path: &str, status: StatusCode) -> (String, Value) {
+    let dialect = Dialect::of(path);
+    let error = match dialect {
+        Dialect::OpenAi => {
+            exactly(vec![("message", text()), ("type", text()), ("param", or_null(text())), ("code", or_null(text()))])
+        }
+        Dialect::Inference => text(),
+        Dialect::LlamaCpp => exactly(vec![("code", count()), ("message", text()), ("type", text())]),
+    };
+    let mut response = json!({
+        "description": status.canonical_reason(),
+        "content": {"application/json": {"schema": exactly(vec![("error", error)])}},
+    });
+    let header = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Some(("WWW-Authenticate", text())),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Some(("Retry-After", count())),
+        _ => None,
+    };
+    if let Some((name, schema)) = header {
+        response["headers"][name] = json!({"required": true, "schema": schema});
+    }
+    (format!("{dialect:?}{}", status.as_u16()), response)
 }
 
 /// Tell a refusal in the words of the surface that was asked.

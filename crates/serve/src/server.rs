@@ -8,12 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    extract::Request,
-    middleware,
-    routing::{get, post},
-};
+use axum::{Router, extract::Request, middleware};
 use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
@@ -26,13 +21,13 @@ use crate::{
     guard,
     keys::Keys,
     listen::Listener,
-    llama,
     loaded::Loaded,
     metrics::Metrics,
-    openai, page, probes,
+    probes,
     queue::Limits,
     refusal::{self, Refusal},
-    tokens, v2, visit,
+    routes::routes,
+    visit,
 };
 
 /// How long requests that are on their way when the server is to end are still taken in.
@@ -231,25 +226,8 @@ impl Drop for Server {
 }
 
 fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/", get(page::page))
-        .route("/metrics", get(probes::metrics))
-        .route("/health", get(probes::health))
-        .route("/version", get(probes::version))
-        .route("/tokenize", post(tokens::tokenize))
-        .route("/detokenize", post(tokens::detokenize))
-        .route("/tokenizer_info", get(tokens::tokenizer_info))
-        .route("/v1/models", get(openai::models))
-        .route("/v1/models/{*model}", get(openai::model))
-        .route("/v1/completions", post(openai::completions))
-        .route("/v1/chat/completions", post(openai::chat))
-        .route("/v1/embeddings", post(openai::embeddings))
-        .route("/v1/feedback", post(openai::feedback))
-        .route("/completion", post(llama::completion))
-        .route("/completions", post(llama::completion))
-        .route("/props", get(llama::props))
-        .route("/slots", get(llama::slots))
-        .merge(v2::router())
+    routes()
+        .into_router()
         .fallback(|request: Request| async move { Refusal::no_route(request.uri().path()) })
         .method_not_allowed_fallback(|request: Request| async move {
             Refusal::no_method(request.method().as_str(), request.uri().path())

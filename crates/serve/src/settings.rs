@@ -4,11 +4,11 @@
 //! fields ─ take ─▶ Settings ─ jobs, with prompts ─▶ Job, n for each prompt
 //! ```
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use itera_runtime::SamplingConfig;
 use itera_tokenizer::TokenId;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     app::at_leisure,
@@ -17,16 +17,23 @@ use crate::{
     job::{Job, Logprobs},
     json::{Fields, Texts},
     loaded::Loaded,
+    openapi::schema::{Properties, any_of, boolean, integer, list, number, only, or, or_null},
     prompt::check_tokens,
     refusal::Refusal,
-    structured::take_structured,
+    structured::{self, take_structured},
 };
 
 /// Texts that stop a text.
 const STOPS: usize = 64;
 
 /// Most likely tokens that are told of in the place of each.
-const TOP_LOGPROBS: u32 = 20;
+pub(crate) const TOP_LOGPROBS: u32 = 20;
+
+const TEMPERATURES: RangeInclusive<f64> = 0.0..=1000.0;
+const TOP_PS: RangeInclusive<f64> = 1e-9..=1.0;
+const MIN_PS: RangeInclusive<f64> = 0.0..=1.0;
+const PENALTIES: RangeInclusive<f64> = 0.01..=100.0;
+const BIASES: RangeInclusive<f64> = -100.0..=100.0;
 
 /// What surfaces call otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +79,30 @@ impl Settings {
             settings.keep_to("structured_outputs", wanted, loaded)?;
         }
         Ok(settings)
+    }
+
+    /// What [`Self::take`] reads.
+    pub fn properties(words: Words) -> Properties {
+        let off = SamplingConfig { temperature: words.temperature, ..SamplingConfig::default() };
+        let stop = json!({"type": "string", "minLength": 1});
+        let stops = json!({"type": "array", "items": stop, "maxItems": STOPS});
+        let bias = any_of([number(BIASES), only(&[json!(false)])]);
+        let pair = json!({"type": "array", "prefixItems": [integer(0..=u32::MAX), bias], "minItems": 2, "maxItems": 2});
+        let by_id =
+            json!({"type": "object", "propertyNames": {"pattern": "^[0-9]{1,10}$"}, "additionalProperties": bias});
+        vec![
+            ("ignore_eos", or(boolean(), false)),
+            ("temperature", or(number(TEMPERATURES), off.temperature)),
+            ("top_k", or(integer(0..=u32::MAX), off.top_k)),
+            ("top_p", or(number(TOP_PS), off.top_p)),
+            ("min_p", or(number(MIN_PS), off.min_p)),
+            (words.repetition_penalty, or(number(PENALTIES), off.repetition_penalty)),
+            ("logit_bias", or_null(any_of([by_id, list(pair)]))),
+            ("seed", or(integer(0..=u64::MAX), off.seed)),
+            ("stop", or_null(any_of([stop, stops]))),
+            ("n", or(integer(1..=u32::MAX), 1)),
+            ("structured_outputs", structured::schema()),
+        ]
     }
 
     /// Hold each text to what the field `name` wants it to be.
@@ -139,22 +170,23 @@ impl Settings {
 fn sampling(fields: &mut Fields, loaded: &Loaded, words: Words, ignores_eos: bool) -> Result<SamplingConfig, Refusal> {
     let off = SamplingConfig { temperature: words.temperature, ..SamplingConfig::default() };
     Ok(SamplingConfig {
-        temperature: within(fields, "temperature", off.temperature, 0.0, 1000.0)?,
+        temperature: within(fields, "temperature", off.temperature, TEMPERATURES)?,
         top_k: fields.take::<u32>("top_k")?.map_or(off.top_k, |k| k as usize),
-        top_p: within(fields, "top_p", off.top_p, 1e-9, 1.0)?,
-        min_p: within(fields, "min_p", off.min_p, 0.0, 1.0)?,
-        repetition_penalty: within(fields, words.repetition_penalty, off.repetition_penalty, 0.01, 100.0)?,
+        top_p: within(fields, "top_p", off.top_p, TOP_PS)?,
+        min_p: within(fields, "min_p", off.min_p, MIN_PS)?,
+        repetition_penalty: within(fields, words.repetition_penalty, off.repetition_penalty, PENALTIES)?,
         logit_bias: logit_bias(fields, loaded, ignores_eos)?,
         seed: fields.take("seed")?.unwrap_or(off.seed),
     })
 }
 
-fn within(fields: &mut Fields, name: &'static str, default: f64, least: f64, most: f64) -> Result<f64, Refusal> {
+fn within(fields: &mut Fields, name: &'static str, default: f64, range: RangeInclusive<f64>) -> Result<f64, Refusal> {
     let value = fields.take(name)?.unwrap_or(default);
-    match (least..=most).contains(&value) {
-        true => Ok(value),
-        false => Err(Refusal::field(name, format!("{name}: expected {least} to {most}, not {value}"))),
+    if range.contains(&value) {
+        return Ok(value);
     }
+    let (least, most) = range.into_inner();
+    Err(Refusal::field(name, format!("{name}: expected {least} to {most}, not {value}")))
 }
 
 /// Biases of tokens; where it ignores eos, such that the text does not end of itself.
@@ -168,7 +200,7 @@ fn logit_bias(fields: &mut Fields, loaded: &Loaded, ignores_eos: bool) -> Result
         let bias = match bias {
             Value::Bool(false) => f32::NEG_INFINITY,
             bias => {
-                let bias = bias.as_f64().filter(|bias| (-100.0..=100.0).contains(bias));
+                let bias = bias.as_f64().filter(|bias| BIASES.contains(bias));
                 bias.ok_or_else(|| problem("a bias from -100 to 100, or false"))? as f32
             }
         };
@@ -187,7 +219,10 @@ fn biases(value: Option<Value>) -> Result<Vec<(String, Option<u32>, Value)>, Ref
     let problem = || Refusal::field("logit_bias", "logit_bias: expected an object, or a list of pairs");
     match value {
         None => Ok(vec![]),
-        Some(Value::Object(map)) => Ok(map.into_iter().map(|(id, bias)| (id.clone(), id.parse().ok(), bias)).collect()),
+        Some(Value::Object(map)) => {
+            let number = |id: &str| id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok()).flatten();
+            Ok(map.into_iter().map(|(id, bias)| (id.clone(), number(&id), bias)).collect())
+        }
         Some(Value::Array(pairs)) => {
             let pair = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
                 Some([id, bias]) => {

@@ -2,7 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{grammar::Wanted, json::Fields, refusal::Refusal};
+use crate::{
+    grammar::Wanted,
+    json::Fields,
+    openapi::schema::{boolean, object, or, or_null, text},
+    refusal::Refusal,
+};
 
 /// Texts that one may choose from.
 const CHOICES: usize = 1024;
@@ -20,7 +25,7 @@ pub(crate) fn take_structured(fields: &mut Fields) -> Result<Option<Wanted>, Ref
         let choice: Option<Vec<String>> = of.take("choice")?;
         let is_object = of.take("json_object")?.unwrap_or(false);
         let all = [
-            of.take("json")?.map(schema).transpose()?,
+            of.take("json")?.map(wanted_schema).transpose()?,
             is_object.then(any_object),
             of.take("regex")?.map(Wanted::Regex),
             choice.map(|texts| one_of(&texts)).transpose()?,
@@ -36,8 +41,19 @@ pub(crate) fn take_structured(fields: &mut Fields) -> Result<Option<Wanted>, Ref
     read(Fields::of(object)).map_err(|refusal: Refusal| refusal.within(NAME))
 }
 
+/// What `structured_outputs` is read from.
+pub(crate) fn schema() -> Value {
+    or_null(object(vec![
+        ("choice", json!({"type": ["array", "null"], "items": text(), "minItems": 1, "maxItems": CHOICES})),
+        ("json_object", or(boolean(), false)),
+        ("json", json!({"type": ["object", "boolean", "string", "null"]})),
+        ("regex", or_null(text())),
+        ("grammar", or_null(text())),
+    ]))
+}
+
 /// A schema, or the text of one.
-fn schema(value: Value) -> Result<Wanted, Refusal> {
+fn wanted_schema(value: Value) -> Result<Wanted, Refusal> {
     match value {
         Value::String(text) => serde_json::from_str(&text)
             .map(Wanted::Schema)

@@ -16,13 +16,52 @@ use crate::{
     app::App,
     engine::Engine,
     json,
+    openapi::{
+        Operation, Routes,
+        schema::{boolean, count, exactly, integer, list, object, one_of, or, or_null, text, with_required},
+    },
     refusal::Refusal,
     specials::{self, spelling},
 };
 
+/// The routes of this file.
+pub(crate) fn routes(routes: Routes) -> Routes {
+    let asked = object(vec![
+        ("model", or_null(text())),
+        ("prompt", or_null(text())),
+        ("content", or_null(text())),
+        ("add_special_tokens", or(boolean(), true)),
+        ("add_special", or(boolean(), false)),
+        ("parse_special", or(boolean(), true)),
+    ]);
+    let tokens = vec![("tokens", list(count())), ("count", count()), ("max_model_len", or_null(count()))];
+    let tokenize = Operation::new("Turn a text into tokens").takes("TokenizeRequest", asked).answers(exactly(tokens));
+    let asked = vec![("model", or_null(text())), ("tokens", list(integer(0..=u32::MAX)))];
+    let detokenize = Operation::new("Turn tokens into a text")
+        .takes("DetokenizeRequest", with_required(asked, &["tokens"]))
+        .answers(exactly(vec![("prompt", text()), ("content", text())]));
+    let info = Which::asks(Operation::new("Tell of a tokenizer")).answers(exactly(vec![
+        ("tokenizer_class", one_of(&[CLASS])),
+        ("vocab_size", count()),
+        ("bos_token", text()),
+        ("eos_token", text()),
+        ("pad_token", text()),
+        ("model_max_length", or_null(count())),
+        ("chat_template", or_null(text())),
+    ]));
+    routes.post("/tokenize", self::tokenize, tokenize).post("/detokenize", self::detokenize, detokenize).get(
+        "/tokenizer_info",
+        tokenizer_info,
+        info,
+    )
+}
+
+/// What `transformers` calls a tokenizer as ours are.
+const CLASS: &str = "PreTrainedTokenizerFast";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Text {
+struct Text {
     model: Option<String>,
     prompt: Option<String>,
     content: Option<String>,
@@ -39,7 +78,7 @@ struct Tokens {
     max_model_len: Option<usize>,
 }
 
-pub(crate) async fn tokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<impl Serialize>, Refusal> {
+async fn tokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<impl Serialize>, Refusal> {
     let request: Text = json::parse(&app.body(asked).await?)?;
     let loaded = app.engine(request.model.as_deref())?.loaded();
     let (text, with_bos) = match (&request.prompt, &request.content) {
@@ -59,7 +98,7 @@ pub(crate) async fn tokenize(State(app): State<Arc<App>>, asked: Request) -> Res
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Ids {
+struct Ids {
     model: Option<String>,
     tokens: Vec<TokenId>,
 }
@@ -72,7 +111,7 @@ struct Detokenized {
     content: String,
 }
 
-pub(crate) async fn detokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<impl Serialize>, Refusal> {
+async fn detokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<impl Serialize>, Refusal> {
     let request: Ids = json::parse(&app.body(asked).await?)?;
     let loaded = app.engine(request.model.as_deref())?.loaded();
     let vocab_size = loaded.tokenizer.vocab_size();
@@ -90,6 +129,11 @@ pub(crate) struct Which {
 }
 
 impl Which {
+    /// The same, of the model that the query names.
+    pub fn asks(operation: Operation) -> Operation {
+        operation.asks("model", "The name of the model; must be there where there are several")
+    }
+
     /// The engine of the model that the query names.
     pub fn engine(query: Result<Query<Self>, QueryRejection>, app: &App) -> Result<&Engine, Refusal> {
         let Query(Self { model }) = query.map_err(|problem| Refusal::bad(problem.body_text()))?;
@@ -109,7 +153,7 @@ struct Info {
     chat_template: Option<String>,
 }
 
-pub(crate) async fn tokenizer_info(
+async fn tokenizer_info(
     State(app): State<Arc<App>>,
     query: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<impl Serialize>, Refusal> {
@@ -117,7 +161,7 @@ pub(crate) async fn tokenizer_info(
     let tokenizer = &loaded.tokenizer;
     let name = |id: TokenId| spelling(tokenizer, id).to_owned();
     Ok(Json(Info {
-        tokenizer_class: "PreTrainedTokenizerFast",
+        tokenizer_class: CLASS,
         vocab_size: tokenizer.vocab_size(),
         bos_token: name(tokenizer.bos()),
         eos_token: name(tokenizer.eos()),

@@ -15,14 +15,21 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     engine::Engine,
-    events::{Teller, events},
+    events::{EVENTS, Teller, events},
     job::Job,
     json::Fields,
     likely::Token,
     llama::settings,
     loaded::Loaded,
+    openapi::{
+        Operation,
+        schema::{
+            any_number, any_of, boolean, count, exactly, integer, list, object, one_of, only, or, or_null, some, text,
+            with_required,
+        },
+    },
     outbox::Ended,
-    prompt::Prompts,
+    prompt::{self, Prompts},
     refusal::Refusal,
     settings::Settings,
 };
@@ -56,6 +63,53 @@ struct Piece<'a> {
     completion_probabilities: Option<Vec<Token>>,
     #[serde(flatten)]
     at_end: Option<Value>,
+}
+
+/// What is taken and answered.
+pub(super) fn operation() -> Operation {
+    let own =
+        vec![("model", or_null(text())), ("prompt", or(prompt::schema(), "")), ("return_tokens", or(boolean(), false))];
+    let request = object([own, settings::properties()].concat());
+    let settings = [
+        settings::told_properties(),
+        vec![("stop", list(text())), ("n_predict", integer(-1..=i64::MAX)), ("stream", boolean())],
+    ];
+    let timings = [
+        "prompt_ms",
+        "prompt_per_token_ms",
+        "prompt_per_second",
+        "predicted_ms",
+        "predicted_per_token_ms",
+        "predicted_per_second",
+    ];
+    let timings = timings.map(|name| (name, any_number())).to_vec();
+    let counts = ["cache_n", "prompt_n", "predicted_n"].map(|name| (name, count())).to_vec();
+    let mut answer = vec![
+        ("index", count()),
+        ("content", text()),
+        ("tokens", list(count())),
+        ("stop", boolean()),
+        ("model", text()),
+        ("system_fingerprint", text()),
+        ("prompt", text()),
+        ("generation_settings", exactly(settings.concat())),
+        ("stop_type", one_of(&["eos", "word", "limit", "none"])),
+        ("stopping_word", text()),
+        ("truncated", only(&[json!(false)])),
+        ("has_new_line", boolean()),
+        ("tokens_predicted", count()),
+        ("tokens_evaluated", count()),
+        ("tokens_cached", count()),
+        ("timings", exactly([counts, timings].concat())),
+    ];
+    let always: Vec<&str> = answer.iter().map(|(name, _)| *name).collect();
+    answer.push(("completion_probabilities", list(Token::schema())));
+    let answer = with_required(answer, &always);
+    Operation::new("Continue prompts; several prompts have a list of answers")
+        .takes("LlamaCppCompletionRequest", request)
+        .answers(any_of([answer.clone(), some(answer)]))
+        .answers_other(EVENTS)
+        .computed()
 }
 
 /// Continue prompts.

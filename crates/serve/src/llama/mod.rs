@@ -4,5 +4,13 @@ mod completion;
 mod props;
 mod settings;
 
-pub(crate) use completion::completion;
-pub(crate) use props::{props, slots};
+use crate::openapi::Routes;
+
+/// The routes of this surface.
+pub(crate) fn routes(routes: Routes) -> Routes {
+    routes
+        .post("/completion", completion::completion, completion::operation())
+        .post("/completions", completion::completion, completion::operation())
+        .get("/props", props::props, props::props_operation())
+        .get("/slots", props::slots, props::slots_operation())
+}

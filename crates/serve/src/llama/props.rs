@@ -8,7 +8,47 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::{app::App, llama::settings, refusal::Refusal, specials::spelling, tokens::Which};
+use crate::{
+    app::App,
+    llama::settings,
+    openapi::{
+        Operation,
+        schema::{boolean, count, exactly, list, only, or_null, text},
+    },
+    refusal::Refusal,
+    specials::spelling,
+    tokens::Which,
+};
+
+/// What [`props`] answers.
+pub(super) fn props_operation() -> Operation {
+    let (no, params) = (|| only(&[json!(false)]), exactly(settings::told_properties()));
+    Which::asks(Operation::new("Tell of a model, and how it is asked unless it is told otherwise")).answers(exactly(
+        vec![
+            ("default_generation_settings", exactly(vec![("n_ctx", or_null(count())), ("params", params)])),
+            ("total_slots", count()),
+            ("model_alias", text()),
+            ("model_path", text()),
+            ("modalities", exactly(vec![("vision", no()), ("audio", no())])),
+            ("chat_template", text()),
+            ("bos_token", text()),
+            ("eos_token", text()),
+            ("build_info", text()),
+            ("system_fingerprint", text()),
+        ],
+    ))
+}
+
+/// What [`slots`] answers.
+pub(super) fn slots_operation() -> Operation {
+    let slot = vec![
+        ("id", count()),
+        ("n_ctx", or_null(count())),
+        ("speculative", only(&[json!(false)])),
+        ("is_processing", boolean()),
+    ];
+    Which::asks(Operation::new("Tell how many texts are written")).answers(list(exactly(slot)))
+}
 
 /// What a model is, and how it is asked if it is not told otherwise.
 pub(crate) async fn props(

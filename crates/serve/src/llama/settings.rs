@@ -9,12 +9,34 @@ use crate::{
     grammar::Wanted,
     json::Fields,
     loaded::Loaded,
+    openapi::schema::{Properties, any_number, any_of, boolean, count, integer, only, or, or_null},
     refusal::Refusal,
-    settings::{Settings, Words},
+    settings::{Settings, TOP_LOGPROBS, Words},
 };
 
 /// What llama.cpp calls otherwise. The defaults are those of `itera generate`, not llama.cpp's.
 const WORDS: Words = Words { prompt: "prompt", repetition_penalty: "repeat_penalty", temperature: 0.8 };
+
+/// What [`take`] reads.
+pub(super) fn properties() -> Properties {
+    let mut common = Settings::properties(WORDS);
+    common.retain(|(name, _)| !["n", "seed"].contains(name));
+    let seed = any_of([integer(0..=u64::MAX), only(&[json!(-1)])]);
+    let own = vec![
+        ("n", or_null(only(&[json!(1)]))),
+        ("seed", or(seed, SamplingConfig::default().seed)),
+        ("stream", or(boolean(), false)),
+        ("n_predict", or(integer(-1..=i64::MAX), -1)),
+        ("max_tokens", or_null(integer(-1..=i64::MAX))),
+        ("n_probs", or(integer(0..=TOP_LOGPROBS), 0)),
+        ("json_schema", json!({"type": ["object", "boolean", "null"]})),
+        ("cache_prompt", or_null(boolean())),
+        // -1 alone beside a penalty
+        ("repeat_last_n", json!({})),
+    ];
+    let not_built = not_built().into_iter().map(|(name, nothing)| (name, or_null(only(&nothing)))).collect();
+    [common, own, not_built].concat()
+}
 
 /// Take all fields but those of the prompt and of the answer.
 pub(super) fn take(fields: &mut Fields, loaded: &Loaded) -> Result<Settings, Refusal> {
@@ -39,10 +61,15 @@ pub(super) fn take(fields: &mut Fields, loaded: &Loaded) -> Result<Settings, Ref
 
 /// `n_predict`, once `max_tokens`: -1, and nothing, is up to the end of the context.
 fn max_tokens(fields: &mut Fields) -> Result<Option<usize>, Refusal> {
-    let name = if fields.has("n_predict") { "n_predict" } else { "max_tokens" };
-    match fields.take::<i64>(name)? {
-        None | Some(-1) => Ok(None),
-        Some(most) => usize::try_from(most).map(Some).map_err(|_| {
+    let (name, most) = match (fields.take::<i64>("n_predict")?, fields.take::<i64>("max_tokens")?) {
+        (Some(_), Some(_)) => return Err(Refusal::field("max_tokens", "max_tokens: n_predict is there too")),
+        (Some(most), None) => ("n_predict", most),
+        (None, Some(most)) => ("max_tokens", most),
+        (None, None) => return Ok(None),
+    };
+    match most {
+        -1 => Ok(None),
+        most => usize::try_from(most).map(Some).map_err(|_| {
             Refusal::field(name, format!("{name}: expected a number of tokens, or -1 for as many as there is room for"))
         }),
     }
@@ -51,39 +78,41 @@ fn max_tokens(fields: &mut Fields) -> Result<Option<usize>, Refusal> {
 /// Take what changes no answer, and what is not built, of which only the values that ask for nothing.
 fn take_idle(fields: &mut Fields, has_penalty: bool) -> Result<(), Refusal> {
     fields.take::<bool>("cache_prompt")?;
-    let (zero, one) = (&[json!(0), json!(0.0)][..], &[json!(1), json!(1.0)][..]);
     // tokens that the penalty looks back on: all
     let all = [json!(-1)];
     let last = fields.take::<Value>("repeat_last_n")?.filter(|last| has_penalty && !all.contains(last));
     if last.is_some() {
         return Err(Refusal::field("repeat_last_n", "repeat_last_n: expected -1: the penalty is for all tokens"));
     }
-    for (name, nothing) in [
-        ("id_slot", &[json!(-1)][..]),
-        ("n_keep", zero),
-        ("n_indent", zero),
-        ("min_keep", zero),
-        ("t_max_predict_ms", &[json!(0), json!(-1)]),
-        ("typical_p", one),
-        ("top_n_sigma", &[json!(-1), json!(-1.0)]),
-        ("xtc_probability", zero),
-        ("dynatemp_range", zero),
-        ("presence_penalty", zero),
-        ("frequency_penalty", zero),
-        ("dry_multiplier", zero),
-        ("mirostat", zero),
-        ("grammar", &[json!("")]),
-        ("lora", &[json!([])]),
-        ("samplers", &[]),
-        ("image_data", &[json!([])]),
-        ("response_fields", &[json!([])]),
-        ("timings_per_token", &[json!(false)]),
-        ("return_progress", &[json!(false)]),
-        ("post_sampling_probs", &[json!(false)]),
-    ] {
-        fields.only(name, nothing)?;
-    }
-    Ok(())
+    not_built().into_iter().try_for_each(|(name, nothing)| fields.only(name, &nothing))
+}
+
+/// What is not built, and the values that ask for nothing.
+fn not_built() -> [(&'static str, Vec<Value>); 21] {
+    let zero = || vec![json!(0), json!(0.0)];
+    [
+        ("id_slot", vec![json!(-1)]),
+        ("n_keep", zero()),
+        ("n_indent", zero()),
+        ("min_keep", zero()),
+        ("t_max_predict_ms", vec![json!(0), json!(-1)]),
+        ("typical_p", vec![json!(1), json!(1.0)]),
+        ("top_n_sigma", vec![json!(-1), json!(-1.0)]),
+        ("xtc_probability", zero()),
+        ("dynatemp_range", zero()),
+        ("presence_penalty", zero()),
+        ("frequency_penalty", zero()),
+        ("dry_multiplier", zero()),
+        ("mirostat", zero()),
+        ("grammar", vec![json!("")]),
+        ("lora", vec![json!([])]),
+        ("samplers", vec![]),
+        ("image_data", vec![json!([])]),
+        ("response_fields", vec![json!([])]),
+        ("timings_per_token", vec![json!(false)]),
+        ("return_progress", vec![json!(false)]),
+        ("post_sampling_probs", vec![json!(false)]),
+    ]
 }
 
 /// The settings of a text, as llama.cpp tells them.
@@ -97,6 +126,19 @@ pub(super) fn told(sampling: &SamplingConfig) -> Value {
         "repeat_last_n": -1,
         "repeat_penalty": sampling.repetition_penalty,
     })
+}
+
+/// What [`told`] tells.
+pub(super) fn told_properties() -> Properties {
+    vec![
+        ("seed", count()),
+        ("temperature", any_number()),
+        ("top_k", count()),
+        ("top_p", any_number()),
+        ("min_p", any_number()),
+        ("repeat_last_n", only(&[json!(-1)])),
+        ("repeat_penalty", any_number()),
+    ]
 }
 
 /// Those of a request that has none.

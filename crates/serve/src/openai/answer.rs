@@ -6,15 +6,20 @@ use axum::{
 };
 use itera_runtime::TokenLogprob;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     answer::{Head, Usage},
     app::App,
     engine::Engine,
-    events::{Teller, events},
+    events::{EVENTS, Teller, events},
     job::Job,
     json::Fields,
     openai::{choice::Choice, form::Form, logprobs::Lister},
+    openapi::{
+        Operation,
+        schema::{Properties, boolean, exactly, list, object, or, or_null},
+    },
     outbox::{Ended, Reader},
     refusal::Refusal,
     settings::Settings,
@@ -45,6 +50,12 @@ struct StreamOptions {
 }
 
 impl Stream {
+    /// What [`Self::take`] reads.
+    pub fn properties() -> Properties {
+        let options = object(vec![("include_usage", or(boolean(), false))]);
+        vec![("stream", or(boolean(), false)), ("stream_options", or_null(options))]
+    }
+
     /// Take `stream` and `stream_options`.
     pub fn take(fields: &mut Fields, settings: &mut Settings) -> Result<Self, Refusal> {
         settings.is_streamed = fields.take("stream")?.unwrap_or(false);
@@ -62,6 +73,13 @@ struct Answer {
     head: Head,
     choices: Vec<Choice>,
     usage: Usage,
+}
+
+/// An operation that takes `request` and answers texts, whole or as they are written.
+pub(super) fn operation(summary: &'static str, form: Form, name: &'static str, request: Value) -> Operation {
+    let rest = vec![("choices", list(Choice::schema(form))), ("usage", Usage::schema())];
+    let answer = exactly([Head::properties(form.object(false)), rest].concat());
+    Operation::new(summary).takes(name, request).answers(answer).answers_other(EVENTS).computed()
 }
 
 impl Asked<'_> {

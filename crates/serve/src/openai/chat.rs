@@ -13,12 +13,13 @@ use crate::{
     json::Fields,
     openai::{
         answer::{Asked, Stream},
-        common::{WORDS, take_format, take_idle},
+        common::{self, WORDS, take_format, take_idle},
         form::Form,
-        message::message,
+        message::{self, message},
     },
+    openapi::schema::{Properties, boolean, integer, only, or, or_null, some, text, with_required},
     refusal::Refusal,
-    settings::{Settings, Words},
+    settings::{Settings, TOP_LOGPROBS, Words},
     template::Chat,
 };
 
@@ -28,9 +29,35 @@ const MAX_TOKENS: usize = 4096;
 /// Variables that every template has, which a request does not set.
 const OWN: [&str; 5] = ["messages", "add_generation_prompt", "bos_token", "eos_token", "pad_token"];
 
+/// Fields that change no answer.
+const IDLE: [&str; 2] = ["safety_identifier", "prompt_cache_key"];
+
 /// Say what the assistant says.
-pub(crate) async fn chat(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+pub(super) async fn chat(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     app.read(request, |fields| asked(&app, fields)).await?.answer(&app).await
+}
+
+/// What [`asked`] reads.
+pub(super) fn schema() -> Value {
+    let variables = json!({
+        "type": ["object", "null"],
+        "propertyNames": {"not": {"enum": OWN}},
+        "additionalProperties": {"type": ["string", "number", "boolean"]},
+    });
+    let own = vec![
+        ("model", or_null(text())),
+        ("messages", some(message::schema())),
+        ("add_generation_prompt", or(boolean(), true)),
+        ("chat_template_kwargs", variables),
+        ("max_completion_tokens", or_null(integer(0..=u32::MAX))),
+        ("max_tokens", or_null(integer(0..=u32::MAX))),
+        ("logprobs", or(boolean(), false)),
+        ("top_logprobs", or(integer(0..=TOP_LOGPROBS), 0)),
+    ];
+    let idle: Properties = IDLE.into_iter().map(|name| (name, or_null(text()))).collect();
+    let not_built = not_built().into_iter().map(|(name, nothing)| (name, or_null(only(&nothing)))).collect();
+    let common = [Settings::properties(WORDS), Stream::properties(), common::properties()].concat();
+    with_required([own, common, idle, not_built].concat(), &["messages"])
 }
 
 fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
@@ -95,25 +122,28 @@ fn take_logprobs(fields: &mut Fields, settings: &mut Settings) -> Result<(), Ref
 }
 
 fn refuse_what_is_not_built(fields: &mut Fields) -> Result<(), Refusal> {
-    fields.take::<String>("safety_identifier")?;
-    fields.take::<String>("prompt_cache_key")?;
-    for (name, nothing) in [
-        ("tools", &[json!([])][..]),
-        ("tool_choice", &[json!("none"), json!("auto")]),
-        ("parallel_tool_calls", &[json!(true), json!(false)]),
-        ("functions", &[json!([])]),
-        ("function_call", &[json!("none"), json!("auto")]),
-        ("modalities", &[json!(["text"])]),
-        ("store", &[json!(false)]),
-        ("metadata", &[json!({})]),
-        ("service_tier", &[json!("auto"), json!("default")]),
-        ("audio", &[]),
-        ("prediction", &[]),
-        ("reasoning_effort", &[json!("none")]),
-        ("verbosity", &[json!("medium")]),
-        ("web_search_options", &[]),
-    ] {
-        fields.only(name, nothing)?;
+    for name in IDLE {
+        fields.take::<String>(name)?;
     }
-    Ok(())
+    not_built().into_iter().try_for_each(|(name, nothing)| fields.only(name, &nothing))
+}
+
+/// What is not built, and the values that ask for nothing.
+fn not_built() -> [(&'static str, Vec<Value>); 14] {
+    [
+        ("tools", vec![json!([])]),
+        ("tool_choice", vec![json!("none"), json!("auto")]),
+        ("parallel_tool_calls", vec![json!(true), json!(false)]),
+        ("functions", vec![json!([])]),
+        ("function_call", vec![json!("none"), json!("auto")]),
+        ("modalities", vec![json!(["text"])]),
+        ("store", vec![json!(false)]),
+        ("metadata", vec![json!({})]),
+        ("service_tier", vec![json!("auto"), json!("default")]),
+        ("audio", vec![]),
+        ("prediction", vec![]),
+        ("reasoning_effort", vec![json!("none")]),
+        ("verbosity", vec![json!("medium")]),
+        ("web_search_options", vec![]),
+    ]
 }

@@ -2,8 +2,12 @@
 
 use itera_runtime::FinishReason;
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::openai::{form::Form, logprobs::LogprobList};
+use crate::{
+    openai::{form::Form, logprobs::LogprobList},
+    openapi::schema::{count, exactly, one_of, or_null, text},
+};
 
 /// One of the texts that a request asked for, or a piece of it.
 #[derive(Serialize)]
@@ -33,6 +37,20 @@ struct Message {
 }
 
 impl Choice {
+    /// What a whole text is told as.
+    pub fn schema(form: Form) -> Value {
+        let said = match form {
+            Form::Completion => ("text", text()),
+            Form::Chat => ("message", exactly(vec![("role", one_of(&["assistant"])), ("content", text())])),
+        };
+        exactly(vec![
+            ("index", count()),
+            said,
+            ("logprobs", or_null(LogprobList::schema(form))),
+            ("finish_reason", or_null(one_of(&["stop", "length"]))),
+        ])
+    }
+
     /// All of text number `index`.
     pub fn whole(
         form: Form,

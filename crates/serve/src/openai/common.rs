@@ -6,6 +6,7 @@ use crate::{
     grammar::Wanted,
     json::Fields,
     loaded::Loaded,
+    openapi::schema::{Properties, boolean, object, one_of, only, or_null, text, with_required},
     refusal::Refusal,
     settings::{Settings, Words},
     structured::any_object,
@@ -14,11 +15,30 @@ use crate::{
 /// What OpenAI's API and vLLM call what all surfaces have.
 pub(super) const WORDS: Words = Words { prompt: "prompt", repetition_penalty: "repetition_penalty", temperature: 1.0 };
 
+/// What is not built, and the values that ask for nothing.
+const PENALTIES: [&str; 2] = ["presence_penalty", "frequency_penalty"];
+
+/// What [`take_format`] and [`take_idle`] read.
+pub(super) fn properties() -> Properties {
+    let text = || or_null(text());
+    let schema = json!({"type": ["object", "boolean", "null"]});
+    let strict = or_null(boolean());
+    let named = object(vec![("name", text()), ("description", text()), ("strict", strict), ("schema", schema)]);
+    let kinds = one_of(&["text", "json_object", "json_schema"]);
+    let format = with_required(vec![("type", kinds), ("json_schema", or_null(named))], &["type"]);
+    let penalties = PENALTIES.map(|penalty| (penalty, or_null(only(&nothing()))));
+    [("response_format", or_null(format)), ("user", text())].into_iter().chain(penalties).collect()
+}
+
+fn nothing() -> [Value; 2] {
+    [json!(0), json!(0.0)]
+}
+
 /// Take the fields that change no answer: who asks, and what is not built, of which only the values that ask for nothing.
 pub(super) fn take_idle(fields: &mut Fields) -> Result<(), Refusal> {
     fields.take::<String>("user")?;
-    for penalty in ["presence_penalty", "frequency_penalty"] {
-        fields.only(penalty, &[json!(0), json!(0.0)])?;
+    for penalty in PENALTIES {
+        fields.only(penalty, &nothing())?;
     }
     Ok(())
 }

@@ -6,27 +6,43 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     app::App,
     json::Fields,
     openai::{
         answer::{Asked, Stream},
-        common::{WORDS, take_format, take_idle},
+        common::{self, WORDS, take_format, take_idle},
         form::Form,
     },
-    prompt::{Prompt, Prompts},
+    openapi::schema::{boolean, integer, object, only, or, or_null, text},
+    prompt::{self, Prompt, Prompts},
     refusal::Refusal,
-    settings::Settings,
+    settings::{Settings, TOP_LOGPROBS},
 };
 
 /// Most tokens of a text that does not say how many.
 const MAX_TOKENS: usize = 16;
 
 /// Continue prompts.
-pub(crate) async fn completions(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+pub(super) async fn completions(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     app.read(request, |fields| asked(&app, fields)).await?.answer(&app).await
+}
+
+/// What [`asked`] reads.
+pub(super) fn schema() -> Value {
+    let own = vec![
+        ("model", or_null(text())),
+        ("prompt", or(prompt::schema(), "")),
+        ("max_tokens", or(integer(0..=u32::MAX), MAX_TOKENS)),
+        ("echo", or(boolean(), false)),
+        ("logprobs", or_null(integer(0..=TOP_LOGPROBS))),
+        ("suffix", or_null(only(&[json!("")]))),
+        // that of `n`
+        ("best_of", or_null(integer(1..=u32::MAX))),
+    ];
+    object([own, Settings::properties(WORDS), Stream::properties(), common::properties()].concat())
 }
 
 fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {

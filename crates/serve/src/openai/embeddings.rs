@@ -10,6 +10,7 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use itera_tokenizer::TokenId;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{
     app::{App, at_leisure},
@@ -17,6 +18,10 @@ use crate::{
     job::VectorJob,
     json::Fields,
     loaded::Loaded,
+    openapi::{
+        Operation,
+        schema::{any_number, any_of, count, exactly, integer, list, one_of, or, or_null, some, text, with_required},
+    },
     outbox::Lost,
     prompt::{EXPECTED, Prompt, Prompts, check_tokens},
     refusal::Refusal,
@@ -69,8 +74,32 @@ struct Usage {
     total_tokens: usize,
 }
 
+/// What is taken and answered.
+pub(super) fn operation() -> Operation {
+    let (one, tokens) = (json!({"type": "string", "minLength": 1}), some(integer(0..=u32::MAX)));
+    let request = vec![
+        ("model", or_null(text())),
+        ("input", any_of([one.clone(), tokens.clone(), some(any_of([one, tokens]))])),
+        ("encoding_format", or(one_of(&["float", "base64"]), "float")),
+        ("dimensions", or_null(integer(1..=u32::MAX))),
+        ("user", or_null(text())),
+    ];
+    let embedding = any_of([list(any_number()), text()]);
+    let embedding = exactly(vec![("object", one_of(&["embedding"])), ("index", count()), ("embedding", embedding)]);
+    let answer = exactly(vec![
+        ("object", one_of(&["list"])),
+        ("data", list(embedding)),
+        ("model", text()),
+        ("usage", exactly(vec![("prompt_tokens", count()), ("total_tokens", count())])),
+    ]);
+    Operation::new("Make vectors of texts")
+        .takes("EmbeddingsRequest", with_required(request, &["input"]))
+        .answers(answer)
+        .computed()
+}
+
 /// Make vectors of texts.
-pub(crate) async fn embeddings(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     let Asked { engine, jobs, encoding } = app.read(request, |fields| asked(&app, fields)).await?;
     let tokens = jobs.iter().map(|job| job.tokens.len()).sum();
     let mut vectors = vec![];

@@ -1,10 +1,11 @@
 //! `POST /v1/feedback`: what is said of an answer.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use axum::{
     Json,
     extract::{Request, State},
+    http::StatusCode,
 };
 use serde_json::{Value, json};
 
@@ -12,11 +13,31 @@ use crate::{
     app::{App, at_leisure},
     feedback::{Feedback, Said},
     json::Fields,
+    openapi::{
+        Operation,
+        schema::{count, exactly, integer, number, one_of, or, or_null, text, with_required},
+    },
     refusal::Refusal,
 };
 
+const RATINGS: RangeInclusive<f64> = -1.0..=1.0;
+
+/// What is taken and answered.
+pub(super) fn operation() -> Operation {
+    let said = vec![
+        ("id", text()),
+        ("choice", or(integer(0..=usize::MAX), 0)),
+        ("rating", or_null(number(RATINGS))),
+        ("correction", or_null(text())),
+    ];
+    Operation::new("Say how good a text of an answer was, or what it should have been")
+        .takes("FeedbackRequest", with_required(said, &["id"]))
+        .answers(exactly(vec![("object", one_of(&["feedback"])), ("id", text()), ("choice", count())]))
+        .refuses(&[StatusCode::CONFLICT, StatusCode::INSUFFICIENT_STORAGE])
+}
+
 /// Write down a rating of an answer, or what it should have been.
-pub(crate) async fn feedback(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Refusal> {
+pub(super) async fn feedback(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Refusal> {
     let kept = app.feedback().ok_or_else(|| Refusal::no_route("/v1/feedback"))?;
     let said = app.read(request, |fields| said(kept, fields)).await?;
     at_leisure(usize::MAX, || kept.keep(&said))?;
@@ -31,7 +52,7 @@ fn said(kept: &Feedback, mut fields: Fields) -> Result<Said, Refusal> {
         correction: fields.take("correction")?,
     };
     fields.done()?;
-    if said.rating.is_some_and(|rating| !(-1.0..=1.0).contains(&rating)) {
+    if said.rating.is_some_and(|rating| !RATINGS.contains(&rating)) {
         return Err(Refusal::field("rating", "rating: expected -1 to 1"));
     }
     match (&said.rating, &said.correction) {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use itera_runtime::TokenLogprob;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     likely::{Token, name},
     loaded::Loaded,
     openai::form::Form,
+    openapi::schema::{any_number, count, exactly, list, or_null, text},
 };
 
 /// The tokens of a text, or of a piece of it.
@@ -18,6 +19,20 @@ use crate::{
 pub(super) enum LogprobList {
     Completion(Lists),
     Chat { content: Vec<Token> },
+}
+
+impl LogprobList {
+    pub fn schema(form: Form) -> Value {
+        match form {
+            Form::Completion => exactly(vec![
+                ("tokens", list(text())),
+                ("token_logprobs", list(or_null(any_number()))),
+                ("top_logprobs", list(json!({"type": ["object", "null"], "additionalProperties": any_number()}))),
+                ("text_offset", list(count())),
+            ]),
+            Form::Chat => exactly(vec![("content", list(Token::schema()))]),
+        }
+    }
 }
 
 /// Lists with one element a token.

@@ -2,7 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{json::Fields, refusal::Refusal};
+use crate::{
+    json::Fields,
+    openapi::schema::{any_of, exactly, list, one_of, only, or_null, text as any_text, with_required},
+    refusal::Refusal,
+};
 
 /// Those who say something.
 const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
@@ -15,15 +19,26 @@ pub(super) fn message(path: &str, mut fields: Fields) -> Result<Map<String, Valu
             return Err(Refusal::field("role", format!("role: expected one of {}, not {role:?}", ROLES.join(", "))));
         }
         let content = text(fields.take("content")?)?;
-        for (name, nothing) in
-            [("name", json!("")), ("tool_calls", json!([])), ("refusal", json!("")), ("audio", json!({}))]
-        {
+        for (name, nothing) in not_built() {
             fields.only(name, &[nothing])?;
         }
         fields.done()?;
         Ok([("role".into(), role.into()), ("content".into(), content.into())].into_iter().collect())
     };
     read_at(path, read)
+}
+
+/// What is not built, and the value that asks for nothing.
+fn not_built() -> [(&'static str, Value); 4] {
+    [("name", json!("")), ("tool_calls", json!([])), ("refusal", json!("")), ("audio", json!({}))]
+}
+
+/// What [`message`] reads.
+pub(super) fn schema() -> Value {
+    let part = exactly(vec![("type", one_of(&["text"])), ("text", any_text())]);
+    let own = [("role", one_of(&ROLES)), ("content", any_of([any_text(), list(part)]))];
+    let not_built = not_built().map(|(name, nothing)| (name, or_null(only(&[nothing]))));
+    with_required([own.to_vec(), not_built.to_vec()].concat(), &["role", "content"])
 }
 
 /// What `read` reads, whose fields are those of `path`.

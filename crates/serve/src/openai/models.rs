@@ -4,11 +4,17 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
 };
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::{app::App, engine::Engine, refusal::Refusal};
+use crate::{
+    app::App,
+    engine::Engine,
+    openapi::schema::{count, exactly, list, one_of, or_null, text},
+    refusal::Refusal,
+};
 
 #[derive(Serialize)]
 struct List {
@@ -35,13 +41,30 @@ impl Model {
     }
 }
 
-pub(crate) async fn models(State(app): State<Arc<App>>) -> Json<impl Serialize> {
+/// What [`model`] answers.
+pub(super) fn schema() -> Value {
+    exactly(vec![
+        ("id", text()),
+        ("object", one_of(&["model"])),
+        ("created", count()),
+        ("owned_by", text()),
+        ("max_model_len", or_null(count())),
+    ])
+}
+
+/// What [`models`] answers.
+pub(super) fn list_schema() -> Value {
+    exactly(vec![("object", one_of(&["list"])), ("data", list(schema()))])
+}
+
+pub(super) async fn models(State(app): State<Arc<App>>) -> Json<impl Serialize> {
     Json(List { object: "list", data: app.engines().iter().map(Model::of).collect() })
 }
 
-pub(crate) async fn model(
+pub(super) async fn model(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<impl Serialize>, Refusal> {
+    let Path(name) = name.map_err(|problem| Refusal::bad(problem.body_text()))?;
     Ok(Json(Model::of(app.engine(Some(&name))?)))
 }

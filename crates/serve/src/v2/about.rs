@@ -13,17 +13,116 @@ use crate::{
     app::App,
     engine::Engine,
     json::{Fields, parse},
+    openapi::{
+        Operation,
+        schema::{boolean, count, exactly, integer, list, object, one_of, or, text},
+    },
     refusal::Refusal,
     statistics::Told,
     v2::{
         input::INPUTS,
         output::OUTPUTS,
+        tensor::Datatype,
         which::{VERSION, Which},
     },
 };
 
 /// What is spoken beside the protocol itself, as Triton calls it.
 const EXTENSIONS: [&str; 5] = ["binary_tensor_data", "generate", "model_configuration", "parameters", "statistics"];
+
+/// What [`server`] answers.
+pub(super) fn server_operation() -> Operation {
+    let answer = vec![("name", text()), ("version", text()), ("extensions", list(one_of(&EXTENSIONS)))];
+    Operation::new("Tell of the server").answers(exactly(answer))
+}
+
+/// What [`live`] answers.
+pub(super) fn live_operation() -> Operation {
+    Operation::new("Tell that the process answers").answers(exactly(vec![("live", boolean())]))
+}
+
+/// What [`ready`] answers.
+pub(super) fn ready_operation() -> Operation {
+    let answer = exactly(vec![("ready", boolean())]);
+    Operation::new("Tell whether every engine makes progress or has nothing to do")
+        .answers(answer.clone())
+        .answers_with(StatusCode::SERVICE_UNAVAILABLE, answer)
+}
+
+/// What [`model_ready`] answers.
+pub(super) fn model_ready_operation() -> Operation {
+    let answer = exactly(vec![("name", text()), ("ready", boolean())]);
+    Operation::new("Tell whether the engine of a model makes progress or has nothing to do")
+        .answers(answer.clone())
+        .answers_with(StatusCode::SERVICE_UNAVAILABLE, answer)
+}
+
+/// What [`model`] answers.
+pub(super) fn model_operation() -> Operation {
+    let datatype = json!({"enum": Datatype::ALL});
+    let tensor = exactly(vec![("name", text()), ("datatype", datatype), ("shape", list(integer(-1..=i64::MAX)))]);
+    Operation::new("Tell of the tensors of a model").answers(exactly(vec![
+        ("name", text()),
+        ("versions", list(one_of(&[VERSION]))),
+        ("platform", text()),
+        ("inputs", list(tensor.clone())),
+        ("outputs", list(tensor)),
+    ]))
+}
+
+/// What [`config`] answers.
+pub(super) fn config_operation() -> Operation {
+    let tensor = || vec![("name", text()), ("data_type", text()), ("dims", list(integer(-1..=i64::MAX)))];
+    Operation::new("Tell of a model as Triton configures one").answers(exactly(vec![
+        ("name", text()),
+        ("platform", text()),
+        ("backend", text()),
+        ("version_policy", json!({"type": "object"})),
+        ("max_batch_size", count()),
+        ("input", list(exactly([tensor(), vec![("optional", boolean())]].concat()))),
+        ("output", list(exactly(tensor()))),
+        ("model_transaction_policy", exactly(vec![("decoupled", boolean())])),
+    ]))
+}
+
+/// What [`statistics`] and [`all_statistics`] answer.
+pub(super) fn statistics_operation() -> Operation {
+    let told = || exactly(vec![("count", count()), ("ns", count())]);
+    let parts = [
+        "success",
+        "fail",
+        "cancel",
+        "queue",
+        "compute_input",
+        "compute_infer",
+        "compute_output",
+        "cache_hit",
+        "cache_miss",
+    ];
+    let parts = parts.map(|name| (name, told())).to_vec();
+    let of_model = exactly(vec![
+        ("name", text()),
+        ("version", text()),
+        ("last_inference", count()),
+        ("inference_count", count()),
+        ("execution_count", count()),
+        ("inference_stats", exactly(parts)),
+        ("batch_stats", list(json!({}))),
+        ("memory_usage", list(json!({}))),
+        ("response_stats", object(vec![])),
+    ]);
+    Operation::new("Tell what was done").answers(exactly(vec![("model_stats", list(of_model))]))
+}
+
+/// What [`index`] takes and answers.
+pub(super) fn index_operation() -> Operation {
+    let state = one_of(&["READY", "UNAVAILABLE"]);
+    let entry = exactly(vec![("name", text()), ("version", text()), ("state", state), ("reason", text())]);
+    Operation::new("List the models")
+        .takes("RepositoryIndexRequest", object(vec![("ready", or(boolean(), false))]))
+        .or_nothing()
+        .answers(list(entry))
+}
 
 pub(super) async fn server() -> Json<Value> {
     Json(json!({"name": "itera", "version": env!("CARGO_PKG_VERSION"), "extensions": EXTENSIONS}))

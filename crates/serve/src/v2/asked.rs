@@ -7,6 +7,7 @@ use crate::{
     engine::Engine,
     job::Job,
     json::{Fields, Texts, parse},
+    openapi::schema::{Properties, any_of, boolean, integer, only, or, or_null, some, text},
     refusal::Refusal,
     settings::{Settings, Words},
     v2::output::{Output, Written, outputs},
@@ -28,7 +29,27 @@ pub(super) struct Asked<'a> {
     pub echoes: Vec<String>,
 }
 
+/// What is not built, and the values that ask for nothing.
+const PENALTIES: [&str; 2] = ["presence_penalty", "frequency_penalty"];
+
+fn nothing() -> [Value; 2] {
+    [json!(0), json!(0.0)]
+}
+
 impl<'a> Asked<'a> {
+    /// What [`Self::take`] reads. Of `text_input` there is one somewhere.
+    pub fn properties(is_streamed: bool) -> Properties {
+        let own = vec![
+            ("text_input", any_of([text(), some(text())])),
+            ("sampling_parameters", json!({"type": ["object", "string", "null"]})),
+            ("stream", or_null(only(&[json!(is_streamed)]))),
+            ("max_tokens", or(integer(0..=u32::MAX), MAX_TOKENS)),
+            ("exclude_input_in_output", or(boolean(), true)),
+        ];
+        let penalties = PENALTIES.map(|penalty| (penalty, or_null(only(&nothing())))).to_vec();
+        [own, Settings::properties(WORDS), penalties].concat()
+    }
+
     /// Take the fields of a text, and no others, from those that are left.
     pub fn take(
         app: &App,
@@ -50,8 +71,8 @@ impl<'a> Asked<'a> {
         settings.is_streamed = is_streamed;
         settings.max_tokens = Some(fields.take::<u32>("max_tokens")?.map_or(MAX_TOKENS, |most| most as usize));
         let is_echoed = !fields.take("exclude_input_in_output")?.unwrap_or(true);
-        for penalty in ["presence_penalty", "frequency_penalty"] {
-            fields.only(penalty, &[json!(0), json!(0.0)])?;
+        for penalty in PENALTIES {
+            fields.only(penalty, &nothing())?;
         }
         fields.done()?;
         let tokens = prompts.iter().map(|prompt| loaded.tokens(prompt)).collect();

@@ -12,8 +12,12 @@ use serde_json::{Map, Value};
 
 use crate::{
     app::App,
-    events::{Teller, events},
+    events::{EVENTS, Teller, events},
     json::Fields,
+    openapi::{
+        Operation,
+        schema::{any_of, count, list, object, one_of, or_null, text, with_required},
+    },
     outbox::Ended,
     refusal::Refusal,
     v2::{
@@ -22,6 +26,39 @@ use crate::{
         which::{VERSION, Which},
     },
 };
+
+/// What [`generate`] takes and answers.
+pub(super) fn operation() -> Operation {
+    let one_or_more = |schema: Value| any_of([schema.clone(), list(schema)]);
+    let answer = vec![
+        ("id", text()),
+        ("model_name", text()),
+        ("model_version", text()),
+        ("text_output", one_or_more(text())),
+        ("finish_reason", one_or_more(one_of(&["stop", "length", ""]))),
+        ("num_input_tokens", one_or_more(count())),
+        ("num_output_tokens", one_or_more(count())),
+    ];
+    let always: Vec<&str> = answer.iter().map(|(name, _)| *name).filter(|name| *name != "id").collect();
+    Operation::new("Continue prompts")
+        .takes("GenerateRequest", request(false))
+        .answers(with_required(answer, &always))
+        .computed()
+}
+
+/// What [`generate_stream`] takes and answers.
+pub(super) fn stream_operation() -> Operation {
+    Operation::new("Continue a prompt, and tell the text as it is written")
+        .takes("GenerateStreamRequest", request(true))
+        .answers_other(EVENTS)
+        .computed()
+}
+
+/// What [`asked`] reads.
+fn request(is_streamed: bool) -> Value {
+    let fields = || Asked::properties(is_streamed);
+    object([vec![("id", or_null(text())), ("parameters", or_null(object(fields())))], fields()].concat())
+}
 
 pub(super) async fn generate(
     State(app): State<Arc<App>>,

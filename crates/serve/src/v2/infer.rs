@@ -19,10 +19,17 @@ use serde_json::{Map, Value, json};
 use crate::{
     app::{App, at_leisure},
     json::{Fields, parse},
+    openapi::{
+        BYTES, Operation,
+        schema::{
+            any_of, boolean, count, exactly, integer, list, object, one_of, only, or, or_null, some, text,
+            with_required,
+        },
+    },
     refusal::Refusal,
     v2::{
         asked::{Asked, written},
-        input::{Tensor, take_tensors},
+        input::{INPUTS, Tensor, take_tensors},
         output::{OUTPUTS, Output},
         tensor::Datatype,
         which::{VERSION, Which},
@@ -37,8 +44,7 @@ const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-conten
 #[serde(deny_unknown_fields)]
 struct Wanted {
     name: String,
-    #[serde(default)]
-    parameters: Form,
+    parameters: Option<Form>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -74,6 +80,59 @@ struct Told {
 enum Data {
     Data(Value),
     Parameters(Value),
+}
+
+/// What is not built.
+const NOT_BUILT: [&str; 5] = ["sequence_id", "sequence_start", "sequence_end", "priority", "timeout"];
+
+/// The values of it that ask for nothing.
+fn nothing() -> [Value; 3] {
+    [json!(0), json!(""), json!(false)]
+}
+
+/// What is taken and answered.
+pub(super) fn operation() -> Operation {
+    let datatype = || json!({"enum": Datatype::ALL});
+    let input = with_required(
+        vec![
+            ("name", one_of(&INPUTS.map(|input| input.name))),
+            ("shape", some(integer(0..=u64::MAX))),
+            ("datatype", datatype()),
+            ("parameters", or_null(object(vec![("binary_data_size", or_null(integer(0..=usize::MAX)))]))),
+            ("data", json!({"type": ["array", "null"]})),
+        ],
+        &["name", "shape", "datatype"],
+    );
+    let output_name = || one_of(&OUTPUTS.map(|(name, _)| name));
+    let form = object(vec![("binary_data", or_null(boolean()))]);
+    let output = with_required(vec![("name", output_name()), ("parameters", or_null(form))], &["name"]);
+    let not_built = NOT_BUILT.map(|name| (name, or_null(only(&nothing())))).to_vec();
+    let own = vec![("binary_data_output", or(boolean(), false))];
+    let request = object(vec![
+        ("id", or_null(text())),
+        ("inputs", or_null(list(input))),
+        ("outputs", or_null(list(output))),
+        ("parameters", or_null(object([own, not_built, Asked::properties(false)].concat()))),
+        ("model_name", or_null(text())),
+        ("model_version", or_null(one_of(&[VERSION, ""]))),
+    ]);
+    let told = with_required(
+        vec![
+            ("name", output_name()),
+            ("datatype", datatype()),
+            ("shape", list(count())),
+            ("data", list(any_of([text(), count()]))),
+            ("parameters", exactly(vec![("binary_data_size", count())])),
+        ],
+        &["name", "datatype", "shape"],
+    );
+    let answer = vec![("model_name", text()), ("model_version", text()), ("id", text()), ("outputs", list(told))];
+    Operation::new("Continue the prompts in tensors")
+        .takes("InferRequest", request)
+        .or_bytes(JSON_LENGTH.as_str(), "Bytes of JSON that the body begins with, where bytes of tensors follow")
+        .answers(with_required(answer, &["model_name", "model_version", "outputs"]))
+        .answers_other(BYTES)
+        .computed()
 }
 
 pub(super) async fn infer(State(app): State<Arc<App>>, which: Which, request: Request) -> Result<Response, Refusal> {
@@ -114,9 +173,8 @@ fn read<'a>(
     request.done()?;
     let mut fields = Fields::of(parameters);
     let all_binary = fields.take("binary_data_output")?.unwrap_or(false);
-    let nothing = [json!(0), json!(""), json!(false)];
-    for name in ["sequence_id", "sequence_start", "sequence_end", "priority", "timeout"] {
-        fields.only(name, &nothing)?;
+    for name in NOT_BUILT {
+        fields.only(name, &nothing())?;
     }
     take_tensors(&mut fields, tensors, bytes)?;
     Ok((Asked::take(app, engine, id, fields, false)?, which_outputs(wanted, all_binary)?))
@@ -134,7 +192,7 @@ fn which_outputs(wanted: Option<Vec<Wanted>>, all_binary: bool) -> Result<Output
         if outputs.iter().any(|(other, _)| other == known) {
             return Err(problem("wanted twice"));
         }
-        outputs.push((known, parameters.binary_data.unwrap_or(all_binary)));
+        outputs.push((known, parameters.unwrap_or_default().binary_data.unwrap_or(all_binary)));
     }
     Ok(outputs)
 }
@@ -158,10 +216,7 @@ fn answer(model: &str, id: Option<String>, all: &[Output], wanted: &Outputs) -> 
         return Ok(Json(answer).into_response());
     }
     let mut body = serde_json::to_vec(&answer).expect("strings and numbers are JSON");
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
-        (JSON_LENGTH, HeaderValue::from(body.len())),
-    ];
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static(BYTES)), (JSON_LENGTH, HeaderValue::from(body.len()))];
     body.extend(bytes);
     Ok((headers, body).into_response())
 }

@@ -16,34 +16,27 @@ mod output;
 mod tensor;
 mod which;
 
-use std::sync::Arc;
-
-use axum::{
-    Router,
-    routing::{get, post},
-};
-
-use crate::app::App;
+use crate::openapi::Routes;
 
 /// The routes of this surface.
-pub(crate) fn router() -> Router<Arc<App>> {
-    let mut router = Router::new()
-        .route("/v2", get(about::server))
-        .route("/v2/", get(about::server))
-        .route("/v2/health/live", get(about::live))
-        .route("/v2/health/ready", get(about::ready))
-        .route("/v2/models/stats", get(about::all_statistics))
-        .route("/v2/repository/index", post(about::index));
+pub(crate) fn routes(mut routes: Routes) -> Routes {
+    routes = routes
+        .get("/v2", about::server, about::server_operation())
+        .get("/v2/", about::server, about::server_operation())
+        .get("/v2/health/live", about::live, about::live_operation())
+        .get("/v2/health/ready", about::ready, about::ready_operation())
+        .get("/v2/models/stats", about::all_statistics, about::statistics_operation())
+        .post("/v2/repository/index", about::index, about::index_operation());
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         let at = |path: &str| format!("{model}{path}");
-        router = router
-            .route(model, get(about::model))
-            .route(&at("/ready"), get(about::model_ready))
-            .route(&at("/config"), get(about::config))
-            .route(&at("/stats"), get(about::statistics))
-            .route(&at("/infer"), post(infer::infer))
-            .route(&at("/generate"), post(generate::generate))
-            .route(&at("/generate_stream"), post(generate::generate_stream));
+        routes = routes
+            .get(model, about::model, about::model_operation())
+            .get(&at("/ready"), about::model_ready, about::model_ready_operation())
+            .get(&at("/config"), about::config, about::config_operation())
+            .get(&at("/stats"), about::statistics, about::statistics_operation())
+            .post(&at("/infer"), infer::infer, infer::operation())
+            .post(&at("/generate"), generate::generate, generate::operation())
+            .post(&at("/generate_stream"), generate::generate_stream, generate::stream_operation());
     }
-    router
+    routes
 }

@@ -23,6 +23,22 @@ pub(super) enum Datatype {
 }
 
 impl Datatype {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Bool,
+        Self::Uint8,
+        Self::Uint16,
+        Self::Uint32,
+        Self::Uint64,
+        Self::Int8,
+        Self::Int16,
+        Self::Int32,
+        Self::Int64,
+        Self::Fp32,
+        Self::Fp64,
+        Self::Bytes,
+    ];
+
     /// As Triton's configurations call it.
     pub fn in_config(self) -> &'static str {
         match self {

@@ -27,7 +27,7 @@ const BITS: [&str; 16] = [
 ];
 
 /// Requests that are answered: a path, JSON, and the bytes after it.
-fn requests() -> Vec<(&'static str, Value, &'static [u8])> {
+pub fn requests() -> Vec<(&'static str, Value, &'static [u8])> {
     let sampling =
         json!({"max_tokens": 3, "seed": 4, "temperature": 0.5, "top_p": 0.9, "stop": ["a"], "logit_bias": {"5": 1}});
     let with = |more: Value| {

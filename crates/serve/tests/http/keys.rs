@@ -36,8 +36,9 @@ fn ask(server: &Server, (method, path): Asked<'_>, authorization: &[&str]) -> (u
 }
 
 /// What needs no key.
-const OPEN: [Asked<'static>; 6] = [
+const OPEN: [Asked<'static>; 7] = [
     ("GET", "/"),
+    ("GET", "/openapi.json"),
     ("GET", "/health"),
     ("GET", "/v2/health/live"),
     ("GET", "/v2/health/ready"),

@@ -152,6 +152,7 @@ fn what_cannot_be_answered_is_refused_by_name() {
     let stops = vec!["a"; 65];
     refused(&json!({"model": "stories", "stop": stops}).to_string(), 400, Some("stop"), "at most 64");
     refused(r#"{"model": "stories", "logit_bias": {"520000": 1}}"#, 400, Some("logit_bias.520000"), "token");
+    refused(r#"{"model": "stories", "logit_bias": {"+5": 1}}"#, 400, Some("logit_bias.+5"), "token");
     refused(r#"{"model": "stories", "logit_bias": {"5": 1, "5": 1}}"#, 400, Some("logit_bias"), "duplicate");
     refused(r#"{"model": "stories", "n": 1, "n": 1}"#, 400, None, "duplicate field `n`");
     refused(r#"{"model": "stories", "max_new_tokens": 1}"#, 400, Some("max_new_tokens"), "unknown field");

@@ -107,7 +107,7 @@ fn tensors_json_and_events_give_the_text_of_a_completion() {
     assert_eq!((json!(told_sizes), found), (json!(sizes), expected_bytes.concat()));
 
     // one output as bytes, one not
-    let outputs = json!([{"name": "finish_reason", "parameters": {"binary_data": true}}, {"name": "text_output"}]);
+    let outputs = json!([{"name": "finish_reason", "parameters": {"binary_data": true}}, {"name": "text_output", "parameters": null}]);
     let (request, bytes) = binary(&inputs, json!({"parameters": {"seed": 9}, "outputs": outputs}));
     let (_, told, found) = infer(&server, &request, &bytes, &request.to_string().len().to_string());
     assert_eq!((&told["outputs"][1]["data"][0], found), (text, text_bytes(reason.as_str().expect("a word"))));
