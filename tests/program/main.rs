@@ -3,6 +3,7 @@
 mod alphabet;
 mod bad_input;
 mod bench;
+mod browser;
 mod compress;
 mod context;
 mod deploy;

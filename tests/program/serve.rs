@@ -6,14 +6,17 @@ use std::{
     net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, ChildStderr, Stdio},
 };
 
 use itera_testkit::skip;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Workplace, borrowed};
+use crate::{
+    browser::Browser,
+    support::{Workplace, borrowed},
+};
 
 /// A server that is killed when it is dropped.
 struct Running {
@@ -156,45 +159,59 @@ fn it_says_what_generate_says() {
 
 #[test]
 fn a_browser_shows_what_generate_says() {
-    let browsers = ["chromium", "chromium-browser", "google-chrome"];
-    let version =
-        |browser: &&&str| Command::new(browser).arg("--version").output().is_ok_and(|output| output.status.success());
-    let Some(browser) = browsers.iter().find(version) else { return skip("no Chromium") };
     let here = Workplace::new();
+    let Some(mut browser) = Browser::start(&here.path("profile")) else { return skip("no Chromium") };
     let model = checkpoint();
     let line =
         here.ok(&["generate", &model, "-p", "The dog", "-n", "30", "--seed", "5", "--temperature", "0.9", "--json"]);
     let expected: Value = serde_json::from_str(&line).expect("JSON");
+    let text = format!("The dog{}", expected["text"].as_str().expect("a text"));
     let server = Running::start(&here, &[&model]);
     // with and without a background for each token
     for shade in ["0", "1"] {
         let query = format!("prompt=The%20dog&max_tokens=30&seed=5&temperature=0.9&shade={shade}");
-        let url = format!("http://{}/?{query}", server.address);
-        let profile = format!("--user-data-dir={}", here.path("profile").display());
-        let mut command = Command::new(browser);
-        command.args([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--virtual-time-budget=20000",
-            "--dump-dom",
-            &profile,
-            &url,
-        ]);
-        let mut panes = || {
-            let page = String::from_utf8(command.output().expect("it starts").stdout).expect("UTF-8");
-            let panes = page.split_once("id=\"panes\"").expect("a page").1;
-            panes.split_once("<script>").expect("its end").0.to_owned()
-        };
-        // its virtual time runs on while a text is streamed, and on a busy machine it may be over before the text is
-        let is_whole = |panes: &String| panes.contains("to the first token");
-        let panes = (0..4).map(|_| panes()).find(is_whole).unwrap_or_else(panes);
-        let shown: String = panes.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
-        let text = expected["text"].as_str().expect("a text").replace('&', "&amp;");
-        assert!(shown.contains(&format!("The dog{text}")), "{text:?} is not in {shown}");
-        assert!(shown.contains("30 tokens") && shown.contains("to the first token"), "{shown}");
-        assert_eq!(panes.matches("background").count() > 20, shade == "1", "{panes}");
+        browser.open(&format!("http://{}/?{query}", server.address));
+        browser.wait_for("/30 tokens.*to the first token/.test(document.querySelector('.numbers')?.textContent)");
+        assert_eq!(browser.value("document.querySelector('.text').textContent"), json!(text));
+        let shaded = browser.value("document.querySelectorAll('.text [style*=background]').length");
+        assert_eq!(shaded.as_u64() > Some(20), shade == "1", "{shaded}");
+        assert_eq!(browser.value("document.querySelectorAll('.thumbs').length"), 0, "nothing is kept");
     }
+}
+
+#[test]
+fn a_browser_says_once_of_each_answer_how_good_it_is() {
+    let here = Workplace::new();
+    let Some(mut browser) = Browser::start(&here.path("profile")) else { return skip("no Chromium") };
+    let model = checkpoint();
+    let server = Running::start(&here, &[&model, &format!("other={model}"), "--feedback", "said.jsonl"]);
+    browser.open(&format!("http://{}/?prompt=The%20dog&max_tokens=3&other=other", server.address));
+    browser.wait_for("document.querySelectorAll('.thumbs').length === 2");
+    let said = || {
+        let lines = fs::read_to_string(here.path("said.jsonl")).expect("a journal");
+        let lines = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        lines.map(|line: Value| (line["id"].clone(), line["rating"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(said(), []);
+    let pressed = |count: usize| format!("document.querySelectorAll('.thumbs [aria-pressed=true]').length === {count}");
+    // by keys, while the prompt has the focus: of the first answer, then of the second
+    assert_eq!(browser.value("document.activeElement.id"), "prompt");
+    browser.press_with_alt("ArrowDown", 40);
+    browser.wait_for(&pressed(1));
+    browser.value("document.querySelectorAll('.thumbs')[1].querySelector('[aria-label=Good]').click()");
+    browser.wait_for(&pressed(2));
+    browser.press_with_alt("ArrowUp", 38);
+    assert_eq!(browser.value("document.querySelectorAll('.thumbs button:disabled').length"), 4, "all is said");
+    let [(one, bad), (other, good)] = &said()[..] else { panic!("{:?}", said()) };
+    assert_eq!((bad, good), (&json!(-1.0), &json!(1.0)));
+    assert_ne!(one, other);
+
+    // an answer that the server has forgotten: the reason is shown, and it may be said again
+    drop(server);
+    browser.value("document.querySelector('.thumbs button').disabled = false");
+    browser.press_with_alt("ArrowUp", 38);
+    browser.wait_for("document.querySelectorAll('.thumbs .error').length === 1");
+    assert_eq!(browser.value("document.querySelector('.thumbs button').disabled"), false);
 }
 
 #[test]
