@@ -12,6 +12,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use crate::keys::Key;
+
 tokio::task_local! {
     static ACCOUNT: Arc<Account>;
 }
@@ -19,7 +21,7 @@ tokio::task_local! {
 /// Filled while a request is answered.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    key: OnceLock<Arc<str>>,
+    key: OnceLock<Key>,
     model: OnceLock<String>,
     tokens: OnceLock<Tokens>,
 }
@@ -46,9 +48,14 @@ impl Account {
         ACCOUNT.scope(self, answer)
     }
 
-    /// Whose key came with the request.
-    pub fn set_key(&self, name: &Arc<str>) {
-        let _ = self.key.set(name.clone());
+    /// The key that came with the request.
+    pub fn set_key(&self, key: Key) {
+        let _ = self.key.set(key);
+    }
+
+    /// The key that came with the request that this task answers, where one was needed.
+    pub fn key_now() -> Option<Key> {
+        Self::current()?.key.get().cloned()
     }
 
     /// The model that was asked, by the name that the server has for it.
@@ -77,7 +84,7 @@ impl Account {
     }
 
     pub fn key(&self) -> Option<&str> {
-        self.key.get().map(|name| &**name)
+        self.key.get().map(|key| &*key.name)
     }
 
     pub fn model(&self) -> Option<&str> {

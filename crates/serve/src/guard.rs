@@ -49,7 +49,7 @@ fn check(keys: &Keys, headers: &HeaderMap, needed: Role) -> Result<(), Refusal> 
     let sent = bearer(headers).ok_or_else(Refusal::no_key)?;
     let key = keys.find(sent).ok_or_else(Refusal::unknown_key)?;
     if let Some(account) = Account::current() {
-        account.set_key(&key.name);
+        account.set_key(key.clone());
     }
     if key.role >= needed { Ok(()) } else { Err(Refusal::not_allowed(&key.name, needed.name())) }
 }

@@ -91,7 +91,7 @@ impl Asked<'_> {
         let object = form.object(settings.is_streamed);
         let head = Head::new(form.prefix(), object, &loaded.name, &loaded.fingerprint);
         if let Some(feedback) = app.feedback() {
-            feedback.answered(&head, readers.len());
+            feedback.answered(&head.id, loaded, readers.len());
         }
         let lister = || settings.logprobs.map(|_| Lister::new(engine.shared(), form));
         let mut texts = echoes.into_iter().map(|echo| Text { echo: Some(echo), lister: lister() });

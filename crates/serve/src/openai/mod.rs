@@ -12,13 +12,13 @@ mod choice;
 mod common;
 mod completions;
 mod embeddings;
-mod feedback;
 mod form;
 mod logprobs;
 mod message;
 mod models;
 
 use crate::{
+    feedback,
     openai::form::Form,
     openapi::{Operation, Routes},
 };

@@ -16,7 +16,7 @@ mod output;
 mod tensor;
 mod which;
 
-use crate::openapi::Routes;
+use crate::{feedback, openapi::Routes};
 
 /// The routes of this surface.
 pub(crate) fn routes(mut routes: Routes) -> Routes {
@@ -26,7 +26,8 @@ pub(crate) fn routes(mut routes: Routes) -> Routes {
         .get("/v2/health/live", about::live, about::live_operation())
         .get("/v2/health/ready", about::ready, about::ready_operation())
         .get("/v2/models/stats", about::all_statistics, about::statistics_operation())
-        .post("/v2/repository/index", about::index, about::index_operation());
+        .post("/v2/repository/index", about::index, about::index_operation())
+        .post("/v2/feedback", feedback::feedback, feedback::operation());
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         let at = |path: &str| format!("{model}{path}");
         routes = routes

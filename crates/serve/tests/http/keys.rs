@@ -47,7 +47,7 @@ const OPEN: [Asked<'static>; 7] = [
 ];
 
 /// What needs one, served or not.
-const CLOSED: [Asked<'static>; 25] = [
+const CLOSED: [Asked<'static>; 26] = [
     ("GET", "/metrics"),
     ("GET", "/version"),
     ("POST", "/tokenize"),
@@ -66,6 +66,7 @@ const CLOSED: [Asked<'static>; 25] = [
     ("GET", "/v2"),
     ("GET", "/v2/models/stats"),
     ("POST", "/v2/repository/index"),
+    ("POST", "/v2/feedback"),
     ("GET", "/v2/models/stories"),
     ("GET", "/v2/models/stories/config"),
     ("POST", "/v2/models/stories/infer"),

@@ -4,6 +4,7 @@ mod access_log;
 mod answers;
 mod chat;
 mod embeddings;
+mod feedback;
 mod hostile;
 mod keys;
 mod llama;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use itera_runtime::{Model, OpenOptions};
-use itera_serve::{Address, FeedbackOptions, Loaded, ServeOptions, Server};
+use itera_serve::{Address, Loaded, ServeOptions, Server};
 use itera_tokenizer::TokenId;
 use serde_json::{Value, json};
 
@@ -208,57 +208,4 @@ fn what_the_queue_never_holds_is_refused_for_good() {
         assert_eq!((status, retry), (if is_refused { 400 } else { 200 }, None), "{path}: {body}");
         assert_eq!(body.contains("have 4500 tokens, and this server takes in 3000"), is_refused, "{path}: {body}");
     }
-}
-
-#[test]
-fn what_is_said_of_answers_is_kept_once_each() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("journal");
-    // what a crash has left of a line
-    std::fs::write(&path, "{\"time\":1}\n{\"ti").expect("written");
-    let options = |texts: bool| ServeOptions {
-        feedback: Some(FeedbackOptions { path: path.clone(), most_bytes: 500, with_texts: texts }),
-        ..ServeOptions::default()
-    };
-    let server = start(options(false));
-    let id =
-        |server: &Server| answer(server, &json!({"max_tokens": 1, "n": 2}))["id"].as_str().expect("an id").to_owned();
-    let (one, other) = (id(&server), id(&server));
-    let say = |server: &Server, said: Value| post(server, "/v1/feedback", &said.to_string()).0;
-    assert_eq!(say(&server, json!({"id": one, "rating": 1})), 200);
-    assert_eq!(say(&server, json!({"id": one, "choice": 1, "rating": -0.5})), 200);
-    assert_eq!(say(&server, json!({"id": one, "rating": 1})), 409, "it was said");
-    assert_eq!(say(&server, json!({"id": "cmpl-0-0-0", "rating": 1})), 404);
-    for wrong in [
-        json!({"id": other}),
-        json!({"rating": 1}),
-        json!({"id": other, "rating": 2}),
-        json!({"id": other, "rating": "up"}),
-        json!({"id": other, "choice": 2, "rating": 1}),
-        json!({"id": other, "choice": -1, "rating": 1}),
-        json!({"id": other, "correction": "The dog."}),
-        json!({"id": other, "rating": 1, "comment": "x"}),
-    ] {
-        assert_eq!(say(&server, wrong.clone()), 400, "{wrong}");
-    }
-    assert_eq!(post(&server, "/v1/feedback", &format!("{{\"id\": \"{other}\", \"rating\": NaN}}")).0, 400);
-    let text = std::fs::read_to_string(&path).expect("there");
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!((lines.len(), lines[..2].to_vec()), (4, vec!["{\"time\":1}", "{\"ti"]));
-    let entry: Value = serde_json::from_str(lines[3]).expect("JSON");
-    assert_eq!(
-        (&entry["id"], &entry["choice"], &entry["rating"], &entry["model"]),
-        (&json!(one), &json!(1), &json!(-0.5), &json!("stories"))
-    );
-    assert!(entry["system_fingerprint"].as_str().is_some_and(|text| text.starts_with("itera-")));
-    drop(server);
-
-    let server = start(options(true));
-    assert_eq!(say(&server, json!({"id": one, "rating": 1})), 404, "another server's");
-    let id = id(&server);
-    assert_eq!(say(&server, json!({"id": id, "correction": "The dog.\n"})), 200);
-    assert!(std::fs::read_to_string(&path).expect("there").ends_with("\"correction\":\"The dog.\\n\"}\n"));
-    assert_eq!(say(&server, json!({"id": id, "choice": 1, "correction": "x".repeat(300)})), 507, "the journal is full");
-    assert!(std::fs::metadata(&path).expect("there").len() <= 500);
-    assert_eq!(post(&start(ServeOptions::default()), "/v1/feedback", "{}").0, 404, "unless it is kept");
 }

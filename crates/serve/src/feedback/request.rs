@@ -1,4 +1,4 @@
-//! `POST /v1/feedback`: what is said of an answer.
+//! `POST /v1/feedback`, `POST /v2/feedback`: what is said of an answer.
 
 use std::{ops::RangeInclusive, sync::Arc};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{App, at_leisure},
-    feedback::{Feedback, Said},
+    feedback::kept::{Feedback, Said},
     json::Fields,
     openapi::{
         Operation,
@@ -23,7 +23,7 @@ use crate::{
 const RATINGS: RangeInclusive<f64> = -1.0..=1.0;
 
 /// What is taken and answered.
-pub(super) fn operation() -> Operation {
+pub(crate) fn operation() -> Operation {
     let said = vec![
         ("id", text()),
         ("choice", or(integer(0..=usize::MAX), 0)),
@@ -37,8 +37,8 @@ pub(super) fn operation() -> Operation {
 }
 
 /// Write down a rating of an answer, or what it should have been.
-pub(super) async fn feedback(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Refusal> {
-    let kept = app.feedback().ok_or_else(|| Refusal::no_route("/v1/feedback"))?;
+pub(crate) async fn feedback(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Refusal> {
+    let kept = app.feedback().ok_or_else(|| Refusal::no_route(request.uri().path()))?;
     let said = app.read(request, |fields| said(kept, fields)).await?;
     at_leisure(usize::MAX, || kept.keep(&said))?;
     Ok(Json(json!({"object": "feedback", "id": said.id, "choice": said.choice})))
