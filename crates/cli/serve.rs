@@ -71,6 +71,9 @@ pub struct Args {
     /// MiB of states that a model keeps for prompts that begin alike; 0 keeps none. Answers do not depend on it.
     #[arg(long, value_name = "MIB", default_value_t = ServeOptions::default().cache_bytes >> 20, value_parser = count::<usize>)]
     pub cache: usize,
+    /// Seconds after which a sequence of requests is forgotten that gets no further one.
+    #[arg(long, value_name = "SECONDS", default_value_t = ServeOptions::default().sequence_idle.as_secs(), value_parser = at_least_one::<u64>)]
+    pub sequence_idle: u64,
     /// Seconds in which open requests are answered after SIGTERM.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = count::<u64>)]
     pub drain: u64,
@@ -126,6 +129,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         keys: args.keys.clone(),
         access_log: args.log_target(),
         cache_bytes: args.cache.saturating_mul(1 << 20),
+        sequence_idle: Duration::from_secs(args.sequence_idle),
         ..ServeOptions::default()
     };
     let server = Server::start(models, &options)?;

@@ -1,6 +1,6 @@
 //! What every handler sees: the models, and the limits of a request.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Bytes, to_bytes},
@@ -19,6 +19,7 @@ use crate::{
     keys::Keys,
     metrics::Metrics,
     refusal::Refusal,
+    sequences::Sequences,
 };
 
 /// Bytes of a body that take longer to read and to turn into tokens than a step of an engine.
@@ -33,6 +34,7 @@ pub(crate) struct App {
     keys: Option<Keys>,
     access_log: Option<AccessLog>,
     limits: RequestLimits,
+    sequences: Arc<Sequences>,
 }
 
 /// How much a request may be.
@@ -44,6 +46,8 @@ pub(crate) struct RequestLimits {
     pub body_time: Duration,
     /// Texts that it may ask for.
     pub texts: usize,
+    /// How long a sequence may wait for its next request.
+    pub sequence_idle: Duration,
 }
 
 impl App {
@@ -55,7 +59,8 @@ impl App {
         access_log: Option<AccessLog>,
         limits: RequestLimits,
     ) -> Self {
-        Self { engines, metrics, feedback, keys, access_log, limits }
+        let sequences = Arc::new(Sequences::new(limits.sequence_idle, limits.texts));
+        Self { engines, metrics, feedback, keys, access_log, limits, sequences }
     }
 
     /// The keys, one of which a request must have where there are any.
@@ -71,6 +76,11 @@ impl App {
     /// What is said of answers, where that is kept.
     pub fn feedback(&self) -> Option<&Feedback> {
         self.feedback.as_ref()
+    }
+
+    /// Texts that are asked for piece by piece.
+    pub fn sequences(&self) -> &Arc<Sequences> {
+        &self.sequences
     }
 
     pub fn metrics(&self) -> &Metrics {

@@ -50,6 +50,7 @@ mod prompt;
 mod queue;
 mod refusal;
 mod routes;
+mod sequences;
 mod server;
 mod settings;
 mod specials;

@@ -53,6 +53,8 @@ pub struct ServeOptions {
     pub body_bytes: usize,
     /// Time in which the head of a request must arrive, and then its body.
     pub request_time: Duration,
+    /// How long a sequence waits for its next request before it is forgotten.
+    pub sequence_idle: Duration,
     /// Where to keep what is said of answers; `None` takes nothing in.
     pub feedback: Option<FeedbackOptions>,
     /// The file of the keys that requests must have; `None` answers everybody.
@@ -82,6 +84,7 @@ impl Default for ServeOptions {
             cache_bytes: 256 << 20,
             body_bytes: 4 << 20,
             request_time: Duration::from_secs(30),
+            sequence_idle: Duration::from_secs(600),
             feedback: None,
             keys: None,
             access_log: None,
@@ -142,6 +145,7 @@ impl Server {
             body_bytes: options.body_bytes,
             body_time: options.request_time,
             texts: options.queued_texts,
+            sequence_idle: options.sequence_idle,
         };
         let app = Arc::new(App::new(engines, metrics, feedback, keys, access_log, limits));
         let (ending, ended) = watch::channel(false);

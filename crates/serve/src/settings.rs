@@ -129,13 +129,17 @@ impl Settings {
         Ok(())
     }
 
+    /// Whether the texts for so many prompts are at most `most`, and one at least.
+    pub fn check_texts(&self, prompts: usize, most: usize) -> Result<(), Refusal> {
+        if self.choices > 0 && prompts.saturating_mul(self.choices) <= most {
+            return Ok(());
+        }
+        Err(Refusal::field("n", format!("n: expected 1 to {most} texts in all, n for each of {prompts} prompts")))
+    }
+
     /// The texts to write, [`Self::choices`] for each of `prompts`, at most `most_texts` in all.
     pub fn jobs(&self, engine: &Engine, prompts: Vec<Vec<TokenId>>, most_texts: usize) -> Result<Vec<Job>, Refusal> {
-        if self.choices == 0 || prompts.len().saturating_mul(self.choices) > most_texts {
-            let message =
-                format!("n: expected 1 to {most_texts} texts in all, n for each of {} prompts", prompts.len());
-            return Err(Refusal::field("n", message));
-        }
+        self.check_texts(prompts.len(), most_texts)?;
         let mut jobs = vec![];
         for prompt in prompts {
             let max_tokens = self.max_tokens_after(&prompt, engine.loaded())?;

@@ -28,7 +28,15 @@ use crate::{
 };
 
 /// What is spoken beside the protocol itself, as Triton calls it.
-const EXTENSIONS: [&str; 5] = ["binary_tensor_data", "generate", "model_configuration", "parameters", "statistics"];
+const EXTENSIONS: [&str; 7] = [
+    "binary_tensor_data",
+    "generate",
+    "model_configuration",
+    "parameters",
+    "sequence",
+    "sequence(string_id)",
+    "statistics",
+];
 
 /// What [`server`] answers.
 pub(super) fn server_operation() -> Operation {

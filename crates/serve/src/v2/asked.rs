@@ -1,16 +1,22 @@
 //! The texts that a request asks for, whether by tensors or by JSON.
 
+use itera_tokenizer::TokenId;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    app::App,
+    answer::unique,
+    app::{App, at_leisure},
     engine::Engine,
-    job::Job,
     json::{Fields, Texts, parse},
     openapi::schema::{Properties, any_of, boolean, integer, only, or, or_null, some, text},
+    outbox::Reader,
     refusal::Refusal,
+    sequences::Part,
     settings::{Settings, Words},
-    v2::output::{Output, Written, outputs},
+    v2::{
+        output::{Output, Written, outputs},
+        sequence::{self, UnderWay},
+    },
 };
 
 /// What this surface calls what all surfaces have.
@@ -19,14 +25,23 @@ const WORDS: Words = Words { prompt: "text_input", repetition_penalty: "repetiti
 /// Most tokens of a text that does not say how many.
 const MAX_TOKENS: usize = 16;
 
-/// Texts to write, all checked.
+/// Texts that are asked for.
 pub(super) struct Asked<'a> {
     pub engine: &'a Engine,
-    /// Which the answer is to have too.
+    /// Which the answer is to have too; where something may be said of it, it has one in any case.
     pub id: Option<String>,
-    pub jobs: Vec<Job>,
+    settings: Settings,
+    /// Their tokens; of a part of a sequence that is not the first, without bos.
+    prompts: Vec<Vec<TokenId>>,
     /// What each text begins with: its prompt, where that is asked for too.
     pub echoes: Vec<String>,
+    part: Option<Part>,
+}
+
+/// Texts that an engine writes.
+pub(super) struct Begun {
+    pub readers: Vec<Reader>,
+    pub sequence: Option<UnderWay>,
 }
 
 /// What is not built, and the values that ask for nothing.
@@ -47,7 +62,7 @@ impl<'a> Asked<'a> {
             ("exclude_input_in_output", or(boolean(), true)),
         ];
         let penalties = PENALTIES.map(|penalty| (penalty, or_null(only(&nothing())))).to_vec();
-        [own, Settings::properties(WORDS), penalties].concat()
+        [own, sequence::properties(), Settings::properties(WORDS), penalties].concat()
     }
 
     /// Take the fields of a text, and no others, from those that are left.
@@ -74,23 +89,66 @@ impl<'a> Asked<'a> {
         for penalty in PENALTIES {
             fields.only(penalty, &nothing())?;
         }
+        let part = sequence::take(&mut fields)?;
         fields.done()?;
-        let tokens = prompts.iter().map(|prompt| loaded.tokens(prompt)).collect();
-        let jobs = settings.jobs(engine, tokens, app.texts())?;
+        if part.is_some() && (prompts.len(), settings.choices) != (1, 1) {
+            return Err(problem("sequence_id", "a request of a sequence has one text"));
+        }
+        settings.check_texts(prompts.len(), app.texts())?;
+        let id = match app.feedback() {
+            None => id,
+            Some(_) => id.filter(|id| !id.is_empty()).or_else(|| Some(unique("infer"))),
+        };
+        let goes_on = part.as_ref().is_some_and(|part| !part.is_start);
+        let tokens = |prompt: &String| match goes_on {
+            true => loaded.tokenizer.encode(prompt),
+            false => loaded.tokens(prompt),
+        };
+        let tokens = prompts.iter().map(tokens).collect();
         let echo = |prompt: String| if is_echoed { prompt } else { String::new() };
         let echoes = prompts.into_iter().flat_map(|prompt| vec![echo(prompt); settings.choices]).collect();
-        Ok(Self { engine, id, jobs, echoes })
+        Ok(Self { engine, id, settings, prompts: tokens, echoes, part })
     }
-}
 
-/// The outputs for all of `jobs`, each text after its echo, once they have ended.
-pub(super) async fn written(engine: &Engine, jobs: Vec<Job>, echoes: Vec<String>) -> Result<Vec<Output>, Refusal> {
-    let mut texts = vec![];
-    for (reader, echo) in engine.submit(jobs)?.into_iter().zip(echoes) {
-        let (ended, _) = reader.whole().await?;
-        texts.push(Written::new(echo, &ended));
+    /// Have the texts written, once it is the turn of the request.
+    pub async fn begin(&mut self, app: &App) -> Result<Begun, Refusal> {
+        let (engine, mut prompts) = (self.engine, std::mem::take(&mut self.prompts));
+        let mut sequence = None;
+        if let Some(part) = self.part.take() {
+            let loaded = engine.loaded();
+            let turn = app.sequences().turn(loaded, part.clone()).await;
+            let turn = turn.map_err(|why| sequence::refused(why, &part, &loaded.name))?;
+            let prompt = [turn.before(), &prompts.concat()].concat();
+            prompts = vec![prompt.clone()];
+            sequence = Some(UnderWay { turn, prompt });
+        }
+        let len = prompts.iter().map(Vec::len).sum();
+        let jobs = at_leisure(len, || self.settings.jobs(engine, prompts, app.texts()))?;
+        let readers = engine.submit(jobs)?;
+        Ok(Begun { readers, sequence })
     }
-    Ok(outputs(texts))
+
+    /// The outputs for all texts, each after its echo, once they have ended; of which something may be said then.
+    pub async fn outputs(mut self, app: &App) -> Result<Vec<Output>, Refusal> {
+        let Begun { readers, mut sequence } = self.begin(app).await?;
+        let mut texts = vec![];
+        for (reader, echo) in readers.into_iter().zip(std::mem::take(&mut self.echoes)) {
+            let (ended, _) = reader.whole().await?;
+            texts.push(Written::new(echo, &ended));
+            if let Some(sequence) = sequence.take() {
+                sequence.end(&ended);
+            }
+        }
+        self.answered(app, texts.len());
+        Ok(outputs(texts))
+    }
+
+    /// There is an answer of so many texts, of which something may be said.
+    pub fn answered(&self, app: &App, choices: usize) {
+        if let (Some(feedback), Some(id)) = (app.feedback(), &self.id) {
+            feedback.answered(id, self.engine.loaded(), choices);
+        }
+    }
 }
 
 fn problem(name: &str, what: &str) -> Refusal {

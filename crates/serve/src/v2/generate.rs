@@ -21,8 +21,9 @@ use crate::{
     outbox::Ended,
     refusal::Refusal,
     v2::{
-        asked::{Asked, written},
+        asked::{Asked, Begun},
         output::{Written, as_fields, outputs},
+        sequence::UnderWay,
         which::{VERSION, Which},
     },
 };
@@ -67,7 +68,7 @@ pub(super) async fn generate(
 ) -> Result<Json<Map<String, Value>>, Refusal> {
     let asked = app.read(request, |fields| asked(&app, &which, fields, false)).await?;
     let mut answer = head(&asked);
-    answer.extend(as_fields(&written(asked.engine, asked.jobs, asked.echoes).await?));
+    answer.extend(as_fields(&asked.outputs(&app).await?));
     Ok(Json(answer))
 }
 
@@ -76,12 +77,14 @@ pub(super) async fn generate_stream(
     which: Which,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let asked = app.read(request, |fields| asked(&app, &which, fields, true)).await?;
-    if asked.jobs.len() != 1 {
+    let mut asked = app.read(request, |fields| asked(&app, &which, fields, true)).await?;
+    if asked.echoes.len() != 1 {
         return Err(Refusal::field("n", "n: a stream has one text"));
     }
+    let Begun { readers, sequence } = asked.begin(&app).await?;
+    asked.answered(&app, readers.len());
     let (head, echo) = (head(&asked), asked.echoes.concat());
-    Ok(events(asked.engine.submit(asked.jobs)?, Told { head, echo }))
+    Ok(events(readers, Told { head, echo, sequence }))
 }
 
 /// The fields of a text may lie in `parameters` too.
@@ -106,12 +109,17 @@ struct Told {
     head: Map<String, Value>,
     /// What was not told yet of what the text begins with.
     echo: String,
+    /// What it is a part of, as long as it has not ended.
+    sequence: Option<UnderWay>,
 }
 
 impl Teller for Told {
     fn piece(&mut self, _: usize, text: String, _: &[TokenLogprob], end: Option<&Ended>) -> String {
         let mut event = self.head.clone();
         if let Some(ended) = end {
+            if let Some(sequence) = self.sequence.take() {
+                sequence.end(ended);
+            }
             event.extend(as_fields(&outputs(vec![Written::new(String::new(), ended)])));
         }
         let text = std::mem::take(&mut self.echo) + &text;

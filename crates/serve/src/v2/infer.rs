@@ -28,7 +28,7 @@ use crate::{
     },
     refusal::Refusal,
     v2::{
-        asked::{Asked, written},
+        asked::Asked,
         input::{INPUTS, Tensor, take_tensors},
         output::{OUTPUTS, Output},
         tensor::Datatype,
@@ -83,7 +83,7 @@ enum Data {
 }
 
 /// What is not built.
-const NOT_BUILT: [&str; 5] = ["sequence_id", "sequence_start", "sequence_end", "priority", "timeout"];
+const NOT_BUILT: [&str; 2] = ["priority", "timeout"];
 
 /// The values of it that ask for nothing.
 fn nothing() -> [Value; 3] {
@@ -139,8 +139,8 @@ pub(super) async fn infer(State(app): State<Arc<App>>, which: Which, request: Re
     let json_len = json_length(request.headers())?;
     let body = app.body(request).await?;
     let (asked, wanted) = at_leisure(body.len(), || read(&app, &which, &body, json_len))?;
-    let Asked { engine, id, jobs, echoes } = asked;
-    let outputs = written(engine, jobs, echoes).await?;
+    let (engine, id) = (asked.engine, asked.id.clone());
+    let outputs = asked.outputs(&app).await?;
     answer(&engine.loaded().name, id, &outputs, &wanted)
 }
 

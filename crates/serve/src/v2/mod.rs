@@ -13,6 +13,7 @@ mod generate;
 mod infer;
 mod input;
 mod output;
+mod sequence;
 mod tensor;
 mod which;
 

@@ -11,6 +11,7 @@ mod llama;
 mod openapi;
 mod protocol;
 mod schema;
+mod sequences;
 mod structured;
 mod support;
 mod v2;

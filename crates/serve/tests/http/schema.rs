@@ -32,6 +32,9 @@ pub fn is_valid(document: &Value, schema: &Value, value: &Value) -> bool {
         "minLength" => {
             value.as_str().is_none_or(|text| text.chars().count() as u64 >= expected.as_u64().expect("a count"))
         }
+        "maxLength" => {
+            value.as_str().is_none_or(|text| text.chars().count() as u64 <= expected.as_u64().expect("a count"))
+        }
         "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= expected.as_u64().expect("a count")),
         "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= expected.as_u64().expect("a count")),
         "items" => all(value.as_array(), expected),

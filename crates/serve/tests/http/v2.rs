@@ -244,10 +244,7 @@ fn tensors_that_lie_are_refused() {
     refused(with(json!({"outputs": [{"name": "text_output", "parameters": {"classification": 3}}]})), "classification");
     refused(with(json!({"parameters": {"temperature": -1}})), "temperature: expected 0 to 1000");
     refused(with(json!({"parameters": {"text_input": "b"}})), "duplicate field `text_input`");
-    refused(
-        with(json!({"parameters": {"sequence_id": 5, "sequence_start": true}})),
-        "sequence_id: this server does not do that",
-    );
+    refused(with(json!({"parameters": {"priority": 1}})), "priority: this server does not do that");
     refused(with(json!({"parameters": {"stream": true}})), "stream: this server does not do that");
     refused(with(json!({"parameters": {"sampling_parameters": "{\"a\": 1}"}})), "unknown field `a`");
     refused(with(json!({"parameters": {"sampling_parameters": "{"}})), "sampling_parameters: the body is not JSON");
