@@ -1,16 +1,19 @@
 //! What a text may be: JSON by a schema, or what a regular expression or a grammar says.
 //!
 //! ```text
-//! schema, regex, choice, Lark ─ compiled, within limits ─▶ Grammar ─ one a text ─▶ Mask: which tokens may come next
+//! schema, regex, choice, Lark, GBNF ─ compiled, within limits ─▶ Grammar ─ one a text ─▶ Mask: which tokens may come next
 //! ```
 //!
 //! A text keeps to its grammar to the byte, or is no answer: what cannot be compiled is refused before anything is written,
 //! and a text whose grammar takes more work than a step may is lost. One that is cut by its length, or by a stop text, is a
 //! beginning. Which tokens may come next is a function of those that came, and so the text is one of the request.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, ScopedJoinHandle},
 };
 
 use itera_runtime::sampling::LogitsProcessor;
@@ -22,10 +25,14 @@ use llguidance::{
 };
 use serde_json::{Value, json};
 
-use crate::specials::spelling;
+use crate::{gbnf::to_lark, specials::spelling};
 
 /// Bytes of a grammar that are read.
 const LONGEST: usize = 64 << 10;
+
+/// Of the thread that compiles: `llguidance` goes down from a rule to those that it names, and a grammar may be a chain of as many
+/// rules as fit in it. Memory is what is used of it.
+const STACK_BYTES: usize = 512 << 20;
 
 /// What stands between the parts of JSON: so little that a text does not go on for ever without saying anything.
 const WHITESPACE: &str = " ?";
@@ -38,6 +45,8 @@ pub(crate) enum Wanted {
     Regex(String),
     /// A grammar in the language of Lark, as `llguidance` reads it.
     Lark(String),
+    /// A grammar in llama.cpp's language.
+    Gbnf(String),
 }
 
 /// Makes grammars for the vocabulary of one model.
@@ -86,26 +95,32 @@ impl Grammars {
     /// # Errors
     /// Says what is wrong with it, or how it is more than this server does.
     pub fn compile(&self, wanted: Wanted) -> Result<Grammar, String> {
-        let (grammar, len) = match wanted {
-            Wanted::Schema(schema) => {
-                let len = schema.to_string().len();
-                (TopLevelGrammar::from_json_schema(with_whitespace(schema)), len)
-            }
-            Wanted::Regex(regex) => (TopLevelGrammar::from_regex(&regex), regex.len()),
-            Wanted::Lark(text) if text.contains("temperature=") => {
-                return Err("a rule that sets a temperature, which is that of the request".into());
-            }
-            Wanted::Lark(text) => {
-                let len = text.len();
-                (TopLevelGrammar::from_lark(text), len)
-            }
+        let len = match &wanted {
+            Wanted::Schema(schema) => schema.to_string().len(),
+            Wanted::Regex(text) | Wanted::Lark(text) | Wanted::Gbnf(text) => text.len(),
         };
         if len > LONGEST {
             return Err(format!("longer than {LONGEST} bytes"));
         }
-        let mut matcher = Matcher::new(self.0.create_parser(grammar));
-        matcher.compute_mask_or_eos().map_err(|problem| what(&problem.to_string()))?;
-        Ok(Grammar(Mutex::new(matcher)))
+        let grammar = match wanted {
+            Wanted::Schema(schema) => TopLevelGrammar::from_json_schema(with_whitespace(schema)),
+            Wanted::Regex(regex) => TopLevelGrammar::from_regex(&regex),
+            Wanted::Lark(text) if text.contains("temperature=") => {
+                return Err("a rule that sets a temperature, which is that of the request".into());
+            }
+            Wanted::Lark(text) => TopLevelGrammar::from_lark(text),
+            Wanted::Gbnf(text) => TopLevelGrammar::from_lark(to_lark(&text)?),
+        };
+        let compile = || {
+            let mut matcher = Matcher::new(self.0.create_parser(grammar));
+            matcher.compute_mask_or_eos().map_err(|problem| what(&problem.to_string()))?;
+            Ok(Grammar(Mutex::new(matcher)))
+        };
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name("grammar".into()).stack_size(STACK_BYTES);
+            let compiled = thread.spawn_scoped(scope, compile).map(ScopedJoinHandle::join);
+            compiled.ok().and_then(Result::ok).unwrap_or_else(|| Err("more than this server does".into()))
+        })
     }
 }
 
@@ -226,6 +241,35 @@ mod tests {
                 "{text}"
             );
             assert_eq!(random(&grammar, seed), Some((text, false)), "again");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_rules_may_be_as_long_as_a_grammar() {
+        let chain = |rule: &dyn Fn(usize) -> String| {
+            let mut chain = String::new();
+            for number in 0.. {
+                let rule = rule(number);
+                if chain.len() + rule.len() + 20 > LONGEST {
+                    return (chain, number);
+                }
+                chain += &rule;
+            }
+            unreachable!("it is full at some time")
+        };
+        let (rules, last) = chain(&|n| format!("r{n:x}:r{:x}\n", n + 1));
+        let (terminals, last_terminal) = chain(&|n| format!("R{n:X}:R{:X}\n", n + 1));
+        let (gbnf, last_gbnf) = chain(&|n| format!("{n:x}::={:x}\n", n + 1));
+        let (schemas, last_schema) = chain(&|n| format!("\"{n:x}\":{{\"$ref\":\"#/$defs/{:x}\"}},", n + 1));
+        let schema = format!("{{\"$ref\":\"#/$defs/0\",\"$defs\":{{{schemas}\"{last_schema:x}\":{{}}}}}}");
+        for wanted in [
+            Wanted::Lark(format!("start:r0\n{rules}r{last:x}:\"a\"")),
+            Wanted::Lark(format!("start:R0\n{terminals}R{last_terminal:X}:\"a\"")),
+            Wanted::Gbnf(format!("root::=0\n{gbnf}{last_gbnf:x}::=\"a\"")),
+            Wanted::Schema(serde_json::from_str(&schema).expect("JSON")),
+        ] {
+            // whether or not it is too much, the server is there
+            let _ = compile(wanted);
         }
     }
 

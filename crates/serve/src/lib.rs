@@ -31,6 +31,7 @@ mod engine;
 mod error;
 mod events;
 mod feedback;
+mod gbnf;
 mod grammar;
 mod guard;
 mod job;

@@ -109,7 +109,7 @@ impl Settings {
     pub fn keep_to(&mut self, name: &'static str, wanted: Wanted, loaded: &Loaded) -> Result<(), Refusal> {
         let problem = |what: &str| Refusal::field(name, format!("{name}: {what}"));
         if self.grammar.is_some() {
-            return Err(problem("structured_outputs is there too"));
+            return Err(problem("another field says too what the text is to be"));
         }
         if self.ignores_eos {
             return Err(problem("what has an end cannot be had with ignore_eos"));

@@ -9,7 +9,7 @@ use crate::{
     grammar::Wanted,
     json::Fields,
     loaded::Loaded,
-    openapi::schema::{Properties, any_number, any_of, boolean, count, integer, only, or, or_null},
+    openapi::schema::{Properties, any_number, any_of, boolean, count, integer, only, or, or_null, text},
     refusal::Refusal,
     settings::{Settings, TOP_LOGPROBS, Words},
 };
@@ -30,6 +30,7 @@ pub(super) fn properties() -> Properties {
         ("max_tokens", or_null(integer(-1..=i64::MAX))),
         ("n_probs", or(integer(0..=TOP_LOGPROBS), 0)),
         ("json_schema", json!({"type": ["object", "boolean", "null"]})),
+        ("grammar", or(text(), "")),
         ("cache_prompt", or_null(boolean())),
         // -1 alone beside a penalty
         ("repeat_last_n", json!({})),
@@ -54,6 +55,9 @@ pub(super) fn take(fields: &mut Fields, loaded: &Loaded) -> Result<Settings, Ref
     }
     if let Some(schema) = fields.take("json_schema")? {
         settings.keep_to("json_schema", Wanted::Schema(schema), loaded)?;
+    }
+    if let Some(grammar) = fields.take::<String>("grammar")?.filter(|grammar| !grammar.is_empty()) {
+        settings.keep_to("grammar", Wanted::Gbnf(grammar), loaded)?;
     }
     take_idle(fields, settings.sampling.repetition_penalty != 1.0)?;
     Ok(settings)
@@ -88,7 +92,7 @@ fn take_idle(fields: &mut Fields, has_penalty: bool) -> Result<(), Refusal> {
 }
 
 /// What is not built, and the values that ask for nothing.
-fn not_built() -> [(&'static str, Vec<Value>); 21] {
+fn not_built() -> [(&'static str, Vec<Value>); 20] {
     let zero = || vec![json!(0), json!(0.0)];
     [
         ("id_slot", vec![json!(-1)]),
@@ -104,7 +108,6 @@ fn not_built() -> [(&'static str, Vec<Value>); 21] {
         ("frequency_penalty", zero()),
         ("dry_multiplier", zero()),
         ("mirostat", zero()),
-        ("grammar", vec![json!("")]),
         ("lora", vec![json!([])]),
         ("samplers", vec![]),
         ("image_data", vec![json!([])]),

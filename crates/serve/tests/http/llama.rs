@@ -170,7 +170,8 @@ fn what_is_not_done_is_refused_by_name_with_its_status() {
         ("top_k", json!(-1)),
         ("repeat_penalty", json!(0)),
         ("n_probs", json!(21)),
-        ("grammar", json!("root ::= \"a\"")),
+        ("grammar", json!("root ::= \"a\"\nb ::= c")),
+        ("grammar", json!(["root"])),
         ("json_schema", json!({"type": "nonsense"})),
         ("samplers", json!(["top_k"])),
         ("mirostat", json!(2)),
@@ -201,4 +202,44 @@ fn what_is_not_done_is_refused_by_name_with_its_status() {
         "/completion",
         &json!({"prompt": "a", "n_predict": 1, "repeat_last_n": 64, "typical_p": 1.0, "mirostat": 0, "frequency_penalty": 0.0, "grammar": "", "t_max_predict_ms": 0}),
     );
+}
+
+#[test]
+fn a_grammar_of_llama_cpp_holds_each_text_to_it() {
+    let server = start(ServeOptions::default());
+    let grammar = "root ::= item{2,3} # and nothing else\nitem ::= [T] [a-h]+ \".\" \" \"?";
+    let is_of = |text: &str| {
+        let items: Vec<&str> = text.trim_end_matches(' ').split_terminator('.').collect();
+        let is_item = |(index, item): (usize, &&str)| {
+            let item = if index > 0 { item.strip_prefix(' ').unwrap_or(item) } else { item };
+            let letters = item.strip_prefix('T').unwrap_or_default();
+            !letters.is_empty() && letters.bytes().all(|byte| (b'a'..=b'h').contains(&byte))
+        };
+        let is_ended = text.ends_with('.') || text.ends_with(". ");
+        is_ended && (2..=3).contains(&items.len()) && items.iter().enumerate().all(is_item)
+    };
+    assert!(is_of("Ta. Tabe.") && is_of("Ta.Ta.Te. ") && !is_of("Ta.") && !is_of("Ta.  Ta.") && !is_of("Ta.Ta"));
+    for seed in 0..20 {
+        let mut request =
+            json!({"prompt": "The dog", "grammar": grammar, "seed": seed, "n_predict": 400, "temperature": 3});
+        let whole = ask(&server, "/completion", &request);
+        let text = whole["content"].as_str().expect("a text");
+        assert!(is_of(text) && whole["stop_type"] == "eos", "{whole}");
+        request["stream"] = true.into();
+        let (_, events, _) = post(&server, "/completion", &request.to_string());
+        let streamed: String =
+            data(&events).iter().map(|event| event["content"].as_str().expect("a text").to_owned()).collect();
+        assert_eq!(streamed, text);
+    }
+    for (more, said) in [
+        (json!({"grammar": "root ::= \"a\"\nb ::= c"}), "grammar: line 2: there is no rule \"c\""),
+        (json!({"grammar": "root ::= [^\\x00-\\U0010FFFF]"}), "grammar: "),
+        (json!({"grammar": grammar, "json_schema": {}}), "another field says too what the text is to be"),
+        (json!({"grammar": grammar, "ignore_eos": true}), "cannot be had with ignore_eos"),
+    ] {
+        let mut request = json!({"prompt": "a"});
+        request.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let (status, body, _) = post(&server, "/completion", &request.to_string());
+        assert!(status == 400 && body.contains(&said.replace('"', "\\\"")), "{said}: {body}");
+    }
 }

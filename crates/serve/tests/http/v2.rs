@@ -249,6 +249,7 @@ fn tensors_that_lie_are_refused() {
     refused(with(json!({"parameters": {"sampling_parameters": "{\"a\": 1}"}})), "unknown field `a`");
     refused(with(json!({"parameters": {"sampling_parameters": "{"}})), "sampling_parameters: the body is not JSON");
     refused(with(json!({"parameters": {"max_tokens": 5000}})), "longest context is 4096");
+    refused(with(json!({"parameters": {"n": u32::MAX}})), "n: expected 1 to 1024 texts in all");
     refused(with(json!({"model": "x"})), "unknown field `model`");
     refused(with(json!({"model_name": "x"})), "model_name: this server does not do that");
 
