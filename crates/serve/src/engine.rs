@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::{
     account::Account,
     cache::PrefixCache,
-    job::{Job, Logprobs, VectorJob},
+    job::{Fork, Job, Logprobs, VectorJob},
     loaded::Loaded,
     metrics::ModelMetrics,
     outbox::{Ended, Lost, Reader, Writer, outbox},
@@ -68,6 +68,8 @@ struct Running<'m> {
     text: Text<'m>,
     writer: Writer,
     account: Option<Arc<Account>>,
+    /// What others wait for until it has read its prompt.
+    fork: Option<Fork>,
     is_streamed: bool,
     /// Whether its grammar leaves no way to go on.
     is_lost: Option<Arc<AtomicBool>>,
@@ -239,7 +241,12 @@ impl<'m> Running<'m> {
         let must_read_all = job.logprobs.is_some_and(|logprobs| logprobs.of_prompt);
         if !must_read_all {
             text = text.with_prompt_logits();
-            if let Some((state, logits)) = cache.find(&loaded.model, &job.prompt) {
+            let read = job.fork.as_ref().and_then(|fork| fork.get().cloned());
+            let read = read.map(|(state, logits)| (state, Some(logits)));
+            if let Some((state, logits)) = read.or_else(|| cache.find(&loaded.model, &job.prompt)) {
+                if let (Some(fork), Some(logits)) = (&job.fork, &logits) {
+                    fork.get_or_init(|| (state.clone(), logits.clone()));
+                }
                 cached_tokens = state.position();
                 text = text.going_on(state, logits).ok()?;
             }
@@ -252,6 +259,7 @@ impl<'m> Running<'m> {
             text,
             writer,
             account,
+            fork: job.fork,
             is_streamed: job.is_streamed,
             is_lost,
             times,
@@ -263,13 +271,26 @@ impl<'m> Running<'m> {
 
     /// Keep the state for others, where they may go on from it.
     fn share(&mut self, model: &Model, cache: &mut PrefixCache) {
-        let logits = self.text.take_prompt_logits();
+        // those of a prompt that was not read here came with a state that has gone on since
+        let is_whole = self.text.seen() == self.text.prompt().len();
+        let logits = self.text.take_prompt_logits().filter(|_| is_whole);
+        if let Some(logits) = &logits
+            && let Some(fork) = self.fork.take()
+        {
+            fork.get_or_init(|| (self.text.state().clone(), logits.clone()));
+        }
         let (seen, prompt) = (self.text.seen(), self.text.prompt());
         if logits.is_some() {
             cache.keep(prompt, self.text.state(), logits);
         } else if seen < prompt.len() && model.cuts(prompt.len()).any(|cut| cut == seen) {
             cache.keep(&prompt[..seen], self.text.state(), None);
         }
+    }
+
+    /// Whether it reads what `job` may go on from when it is read.
+    fn reads_for(&self, job: &Job) -> bool {
+        let (Some(own), Some(other)) = (&self.fork, &job.fork) else { return false };
+        Arc::ptr_eq(own, other) && other.get().is_none() && !self.is_over()
     }
 
     /// Whether a step would do something for it that somebody waits for.
@@ -332,17 +353,24 @@ fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, size: Size, metrics: &Mode
     let mut cache = PrefixCache::new(cache_bytes);
     let mut running: Vec<Running<'_>> = vec![];
     let mut vectors = Vectors::new(&loaded.model);
+    // texts whose prompts another is reading
+    let mut behind: Vec<Waiting> = vec![];
     loop {
-        let under_way = running.len() + vectors.len();
-        let can_go_on = vectors.len() > 0 || running.iter().any(Running::can_go_on);
+        behind.retain(|text| !text.task.is_left());
+        let under_way = running.len() + vectors.len() + behind.len();
+        let can_go_on = vectors.len() + behind.len() > 0 || running.iter().any(Running::can_go_on);
         let Next::Work(begun) = queue.next(room - under_way, can_go_on, under_way == 0) else { return };
-        for Waiting { arrived, task, account } in begun {
-            metrics.prompt_tokens.inc_by(task.tokens() as u64);
+        metrics.prompt_tokens.inc_by(begun.iter().map(|text| text.task.tokens() as u64).sum());
+        for Waiting { arrived, task, account } in std::mem::take(&mut behind).into_iter().chain(begun) {
             match task {
                 Task::Embed { job, reply } => {
                     if !vectors.begin(job, reply, arrived) {
                         continue;
                     }
+                }
+                Task::Write { job, writer } if running.iter().any(|text| text.reads_for(&job)) => {
+                    behind.push(Waiting { arrived, task: Task::Write { job, writer }, account });
+                    continue;
                 }
                 Task::Write { job, writer } => {
                     let begun = Running::begin(loaded, &mut cache, *job, writer, arrived, account);

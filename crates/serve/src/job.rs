@@ -1,8 +1,8 @@
 //! What an engine is asked for: one text, or the vector of one.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use itera_runtime::SamplingConfig;
+use itera_runtime::{SamplingConfig, State};
 use itera_tokenizer::TokenId;
 
 use crate::grammar::Grammar;
@@ -15,6 +15,9 @@ pub(crate) struct Logprobs {
     pub of_prompt: bool,
 }
 
+/// Where several texts for one prompt part: what the first of them has read, and the others need not.
+pub(crate) type Fork = Arc<OnceLock<(State, Vec<f32>)>>;
+
 /// One text to write. Nothing else decides its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -23,6 +26,8 @@ pub(crate) struct Job {
     pub sampling: SamplingConfig,
     /// Which of several texts for one prompt, from 0.
     pub choice: u64,
+    /// Where it and others for its prompt part, if there are others.
+    pub fork: Option<Fork>,
     pub stops: Vec<String>,
     pub max_tokens: usize,
     pub logprobs: Option<Logprobs>,

@@ -71,7 +71,7 @@ impl Task {
     }
 
     /// Whether nobody waits for it any more.
-    fn is_left(&self) -> bool {
+    pub fn is_left(&self) -> bool {
         match self {
             Self::Write { writer, .. } => writer.is_left(),
             Self::Embed { reply, .. } => reply.is_closed(),

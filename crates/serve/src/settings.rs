@@ -14,7 +14,7 @@ use crate::{
     app::at_leisure,
     engine::Engine,
     grammar::{Grammar, Wanted},
-    job::{Job, Logprobs},
+    job::{Fork, Job, Logprobs},
     json::{Fields, Texts},
     loaded::Loaded,
     openapi::schema::{Properties, any_of, boolean, integer, list, number, only, or, or_null},
@@ -143,10 +143,14 @@ impl Settings {
         let mut jobs = vec![];
         for prompt in prompts {
             let max_tokens = self.max_tokens_after(&prompt, engine.loaded())?;
+            // who tells of the prompt's tokens reads them all
+            let parts = self.choices > 1 && !self.logprobs.is_some_and(|logprobs| logprobs.of_prompt);
+            let fork = parts.then(Fork::default);
             jobs.extend((0..self.choices).map(|choice| Job {
                 prompt: prompt.clone(),
                 sampling: self.sampling.clone(),
                 choice: choice as u64,
+                fork: fork.clone(),
                 stops: self.stops.clone(),
                 max_tokens,
                 logprobs: self.logprobs,

@@ -11,7 +11,7 @@ use itera_testkit::uniform;
 use itera_tokenizer::{TokenId, Tokenizer};
 use serde_json::{Value, json};
 
-use crate::support::{answer, checkpoint, send, start, stream};
+use crate::support::{answer, checkpoint, get, send, start, stream};
 
 #[test]
 fn a_prompt_that_begins_like_another_is_not_read_twice_and_answered_as_if_it_were() {
@@ -222,5 +222,46 @@ fn tokens_of_prompt_and_text_have_the_probabilities_that_the_score_adds_up() {
     for key in ["tokens", "token_logprobs", "text_offset"] {
         let lists = events.iter().map(|event| event["choices"][0]["logprobs"][key].as_array().expect("a list").clone());
         assert_eq!(Value::from(lists.collect::<Vec<_>>().concat()), list[key], "{key}");
+    }
+}
+
+#[test]
+fn texts_for_one_prompt_read_it_once_also_without_a_cache() {
+    let prompt = "Once upon a time there was a little dog. ".repeat(30);
+    for (texts, cache_bytes) in [(64, 0), (3, 0), (1, 0), (64, 1 << 30)] {
+        let server = start(ServeOptions { texts, cache_bytes, ..ServeOptions::default() });
+        let count = |name: &str| {
+            let metrics = get(&server, "/metrics").1;
+            let line = metrics.lines().find(|line| line.starts_with(name)).expect("a metric").to_owned();
+            line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u64>().ok()).expect("a count")
+        };
+        let read = || count("itera_prompt_tokens_total{") - count("itera_cached_tokens_total{");
+        let request = json!({"prompt": prompt, "max_tokens": 20, "n": 9, "stop": ["dog"], "seed": 3});
+        let answered = answer(&server, &request);
+        assert_eq!(answered["usage"]["prompt_tokens"].as_u64(), Some(read()), "{texts}, {cache_bytes}");
+        assert_eq!(answered["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+        // who tells how likely the prompt was reads all of it, for each text
+        let mut alone = request.clone();
+        (alone["echo"], alone["logprobs"]) = (true.into(), 0.into());
+        let before = read();
+        let alone = answer(&server, &alone);
+        assert_eq!(read(), 10 * before);
+        let texts = |answer: &Value, from: usize| -> Vec<String> {
+            let choices = answer["choices"].as_array().expect("choices");
+            choices.iter().map(|choice| choice["text"].as_str().expect("a text")[from..].to_owned()).collect()
+        };
+        assert_eq!(texts(&answered, 0), texts(&alone, prompt.len()));
+        assert_eq!(
+            stream(&server, &{
+                let mut streamed = request;
+                streamed["stream"] = true.into();
+                streamed
+            })
+            .1,
+            texts(&answered, 0)
+        );
+        // none that goes on
+        let none = json!({"prompt": prompt, "max_tokens": 0, "n": 9});
+        assert_eq!(texts(&answer(&server, &none), 0), [""; 9]);
     }
 }
