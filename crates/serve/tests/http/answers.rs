@@ -2,11 +2,12 @@
 
 use std::{
     io::{BufRead, BufReader},
+    thread,
     time::Duration,
 };
 
 use itera_runtime::{FinishReason, Model, Sampler, SamplingConfig, Text};
-use itera_serve::ServeOptions;
+use itera_serve::{ServeOptions, Server};
 use itera_testkit::uniform;
 use itera_tokenizer::{TokenId, Tokenizer};
 use serde_json::{Value, json};
@@ -264,4 +265,29 @@ fn texts_for_one_prompt_read_it_once_also_without_a_cache() {
         let none = json!({"prompt": prompt, "max_tokens": 0, "n": 9});
         assert_eq!(texts(&answer(&server, &none), 0), [""; 9]);
     }
+}
+
+#[test]
+fn a_state_that_went_on_is_not_kept_as_that_of_its_prompt() {
+    let bytes = |server: &Server| {
+        let metrics = get(server, "/metrics").1;
+        let line = metrics.lines().find(|line| line.starts_with("itera_cache_bytes{")).expect("a metric").to_owned();
+        line.rsplit_once(' ').and_then(|(_, count)| count.parse::<usize>().ok()).expect("a count")
+    };
+    let request = |number: usize| json!({"prompt": [1, 236, number + 239], "max_tokens": 3, "ignore_eos": true});
+    let server = start(ServeOptions::default());
+    let expected: Vec<Value> = (0..3).map(|number| answer(&server, &request(number))["choices"].take()).collect();
+    // room for one prompt and a half, so that each that is read drives out another, which may be under way
+    let server = start(ServeOptions { cache_bytes: bytes(&server) / 2, ..ServeOptions::default() });
+    let (server, expected) = (&server, &expected);
+    thread::scope(|scope| {
+        for client in 0..8 {
+            scope.spawn(move || {
+                for step in 0..200 {
+                    let number = (client * 7 + step * (client + 1)) % 3;
+                    assert_eq!(answer(server, &request(number))["choices"], expected[number]);
+                }
+            });
+        }
+    });
 }
