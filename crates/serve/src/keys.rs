@@ -148,7 +148,11 @@ impl Keys {
 }
 
 fn known(path: &Path) -> Result<Vec<Key>> {
-    let text = std::fs::read_to_string(path).map_err(failed_to("read", path))?;
+    parse(path, &std::fs::read_to_string(path).map_err(failed_to("read", path))?)
+}
+
+/// The keys in a file that reads `text`.
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Vec<Key>> {
     let mut known: Vec<Key> = vec![];
     for (index, line) in text.lines().enumerate() {
         if matches!(line.trim_start().chars().next(), None | Some('#')) {

@@ -34,6 +34,8 @@ mod feedback;
 mod gbnf;
 mod grammar;
 mod guard;
+#[doc(hidden)]
+pub mod in_process;
 mod job;
 mod json;
 mod keys;

@@ -161,6 +161,11 @@ impl Server {
         &self.addresses
     }
 
+    /// What its handlers see.
+    pub(crate) fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
     /// Whether every engine runs, and ends its steps in time.
     pub fn is_ready(&self) -> bool {
         self.app.is_ready()
@@ -229,7 +234,8 @@ impl Drop for Server {
     }
 }
 
-fn router(app: Arc<App>) -> Router {
+/// All routes, and what is done with every request.
+pub(crate) fn router(app: Arc<App>) -> Router {
     routes()
         .into_router()
         .fallback(|request: Request| async move { Refusal::no_route(request.uri().path()) })

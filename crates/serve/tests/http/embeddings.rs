@@ -8,7 +8,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use itera_runtime::{Model, Pooling};
-use itera_serve::{ServeOptions, Server};
+use itera_serve::ServeOptions;
 use itera_testkit::uniform;
 use itera_tokenizer::{TokenId, Tokenizer};
 use itera_vectors::prefixes;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     answers::{alone, request},
-    support::{ask, checkpoint, get, post, send_to, start, stream},
+    support::{ask, checkpoint, counted, get, post, send_to, start, stream, wait_until},
 };
 
 const PATH: &str = "/v1/embeddings";
@@ -50,26 +50,6 @@ fn vectors(answer: &Value) -> Vec<Vec<f32>> {
         }
     };
     answer["data"].as_array().expect("vectors").iter().enumerate().map(vector).collect()
-}
-
-/// What is counted under `name`, of the only model.
-#[track_caller]
-fn counted(server: &Server, name: &str, label: &str) -> u64 {
-    let text = get(server, "/metrics").1;
-    let name = format!("{name}{{model=\"stories\",model_name=\"stories\"{label}}} ");
-    let found = text.lines().find_map(|line| line.strip_prefix(&name));
-    found.unwrap_or_else(|| panic!("{name} in {text}")).parse().expect("a count")
-}
-
-#[track_caller]
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let is_so = (0..3000).any(|_| {
-        is_so() || {
-            std::thread::sleep(Duration::from_millis(10));
-            false
-        }
-    });
-    assert!(is_so, "{what}, not in half a minute");
 }
 
 /// Texts of 2000 tokens each, as ids: some fifteen pieces.

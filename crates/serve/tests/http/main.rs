@@ -2,6 +2,7 @@
 
 mod access_log;
 mod answers;
+mod attacks;
 mod chat;
 mod embeddings;
 mod feedback;

@@ -4,6 +4,7 @@ use std::{
     io::Write,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use itera_fixtures::noise;
@@ -134,4 +135,24 @@ pub fn send_to(server: &Server, path: &str, request: &Value) -> TcpStream {
     let len = body.len();
     write!(socket, "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n{body}").expect("sent");
     socket
+}
+
+/// What is counted under `name`, of the only model.
+#[track_caller]
+pub fn counted(server: &Server, name: &str, label: &str) -> u64 {
+    let text = get(server, "/metrics").1;
+    let name = format!("{name}{{model=\"stories\",model_name=\"stories\"{label}}} ");
+    let found = text.lines().find_map(|line| line.strip_prefix(&name));
+    found.unwrap_or_else(|| panic!("{name} in {text}")).parse().expect("a count")
+}
+
+#[track_caller]
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let is_so = (0..3000).any(|_| {
+        is_so() || {
+            std::thread::sleep(Duration::from_millis(10));
+            false
+        }
+    });
+    assert!(is_so, "{what}, not in half a minute");
 }
