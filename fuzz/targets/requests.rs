@@ -10,7 +10,7 @@ use itera_serve::{FeedbackOptions, Loaded, ServeOptions, in_process::InProcess};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
     "/v1/completions",
     "/v1/chat/completions",
     "/v1/embeddings",
@@ -22,6 +22,7 @@ const PATHS: [&str; 11] = [
     "/v2/repository/index",
     "/tokenize",
     "/detokenize",
+    "/v2/feedback",
 ];
 
 /// Those that need no engine.
