@@ -37,6 +37,8 @@ Examples:
   itera serve runs/quickstart --host 0.0.0.0 --keys keys
   curl http://127.0.0.1:8000/v1/models -H \"Authorization: Bearer $KEY\"
 
+  itera serve --repository models/ --memory 256 --cache 16     as many at once as fit in 256 MiB
+
   itera serve runs/quickstart --access-log - | jq 'select(.status != 200)'
 
 The bytes of an answer depend on the model and the request alone: not on other requests, threads or load. A request
@@ -47,8 +49,18 @@ once. SIGHUP reads --keys again, and opens --access-log anew.")]
 pub struct Args {
     /// Models: runs, checkpoints, Hugging Face directories of the family or GGUF files, each with the name that requests
     /// call it by, which is by default that of its run or file.
-    #[arg(required_unless_present = "new_key", value_name = "[NAME=]PATH")]
+    #[arg(required_unless_present_any = ["new_key", "repository"], value_name = "[NAME=]PATH")]
     pub models: Vec<String>,
+    /// A directory of more models, loaded when they are asked for: NAME.gguf, NAME/ or, with versions, NAME/1/, NAME/2/ …
+    #[arg(long, value_name = "DIR")]
+    pub repository: Option<PathBuf>,
+    /// MiB that models may take together, with their states and caches: those that were not asked for for longest and have
+    /// nothing to do make room for others.
+    #[arg(long, value_name = "MIB", value_parser = at_least_one::<usize>)]
+    pub memory: Option<usize>,
+    /// Let requests load models, also anew, and put them away (/v2/repository/models/NAME/load and /unload).
+    #[arg(long)]
+    pub allow_load: bool,
     /// Address to listen at (may be given again); 127.0.0.1 if there is no --unix.
     #[arg(long, value_name = "IP")]
     pub host: Vec<IpAddr>,
@@ -130,6 +142,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
         access_log: args.log_target(),
         cache_bytes: args.cache.saturating_mul(1 << 20),
         sequence_idle: Duration::from_secs(args.sequence_idle),
+        repository: args.repository.clone(),
+        open: options,
+        memory: args.memory.map(|mib| mib.saturating_mul(1 << 20)),
+        may_load: args.allow_load,
         ..ServeOptions::default()
     };
     let server = Server::start(models, &options)?;

@@ -20,5 +20,5 @@ pub use atomic_dir::{STAGING_ENDINGS, publish, publish_dir, remove, sync_dir};
 pub use atomic_file::{write_atomic, write_atomic_with, write_new};
 pub use error::{FileError, failed_to};
 pub use lfs::is_lfs_pointer;
-pub use mapped::MappedFile;
+pub use mapped::{MappedFile, OpenFile};
 pub use sha256::Sha256Digest;

@@ -24,6 +24,9 @@ enum Contents {
     Read(Vec<u8>),
 }
 
+/// [`MappedFile::open`] or [`MappedFile::read`].
+pub type OpenFile = fn(&Path) -> Result<MappedFile, FileError>;
+
 impl MappedFile {
     /// Open a file for reading.
     ///
@@ -35,6 +38,18 @@ impl MappedFile {
         if let Ok(map) = map(&file) {
             return Ok(Self { contents: Contents::Mapped(map) });
         }
+        Self::all_of(&mut file, path)
+    }
+
+    /// Read a file into memory, whatever becomes of it later.
+    ///
+    /// # Errors
+    /// [`FileError`] if the file cannot be read.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        Self::all_of(&mut File::open(path).map_err(failed_to("read", path))?, path)
+    }
+
+    fn all_of(file: &mut File, path: &Path) -> Result<Self, FileError> {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed_to("read", path))?;
         Ok(Self { contents: Contents::Read(bytes) })
@@ -77,6 +92,16 @@ mod tests {
         write_atomic(&path, b"").expect("written");
         assert_eq!(mapped.bytes(), b"old");
         assert_eq!(MappedFile::open(&path).expect("mapped").bytes(), b"");
+    }
+
+    #[test]
+    fn what_was_read_outlives_a_change_in_place() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        std::fs::write(&path, b"old").expect("written");
+        let read = MappedFile::read(&path).expect("read");
+        std::fs::write(&path, b"").expect("written");
+        assert_eq!(read.bytes(), b"old");
     }
 
     #[test]

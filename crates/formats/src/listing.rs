@@ -131,7 +131,7 @@ impl Listing {
 
     fn of_dir(dir: &Path) -> Result<Self> {
         let config = hf::read_config_json(&dir.join(hf::CONFIG))?;
-        let shards = hf::open_weights(dir)?;
+        let shards = hf::open_weights(dir, MappedFile::open)?;
         let entries = config.as_object().into_iter().flatten();
         Ok(Self {
             format: "Hugging Face".to_owned(),

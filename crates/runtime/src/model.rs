@@ -41,7 +41,7 @@ self_cell!(
     }
 );
 
-/// A model, its weights packed in the mapped file. Shared between threads by reference.
+/// A model, its weights packed as its file has them. Shared between threads by reference.
 pub struct Model {
     opened: Opened,
     shape: Arc<StateShape>,
@@ -71,6 +71,14 @@ impl OpenOptions {
     /// If the file cannot be read, is damaged, or is not a model of the family.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Model> {
         Ok(Model::open(path)?.with_options(self))
+    }
+
+    /// Open a model directory, or a GGUF file, with its files read into memory: what becomes of them later changes nothing.
+    ///
+    /// # Errors
+    /// As [`OpenOptions::open`].
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<Model> {
+        Ok(Model::new(ModelFile::read(path.as_ref())?)?.with_options(self))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     json::{self, Fields},
     keys::Keys,
     metrics::Metrics,
+    models::Models,
     refusal::Refusal,
     sequences::Sequences,
 };
@@ -28,8 +29,8 @@ const LONG: usize = 16 << 10;
 /// The models that are served, and what a request may ask for.
 #[derive(Debug)]
 pub(crate) struct App {
-    engines: Vec<Engine>,
-    metrics: Metrics,
+    models: Models,
+    metrics: Arc<Metrics>,
     feedback: Option<Feedback>,
     keys: Option<Keys>,
     access_log: Option<AccessLog>,
@@ -48,19 +49,21 @@ pub(crate) struct RequestLimits {
     pub texts: usize,
     /// How long a sequence may wait for its next request.
     pub sequence_idle: Duration,
+    /// Whether requests may have models loaded and put away.
+    pub may_load: bool,
 }
 
 impl App {
     pub fn new(
-        engines: Vec<Engine>,
-        metrics: Metrics,
+        models: Models,
+        metrics: Arc<Metrics>,
         feedback: Option<Feedback>,
         keys: Option<Keys>,
         access_log: Option<AccessLog>,
         limits: RequestLimits,
     ) -> Self {
         let sequences = Arc::new(Sequences::new(limits.sequence_idle, limits.texts));
-        Self { engines, metrics, feedback, keys, access_log, limits, sequences }
+        Self { models, metrics, feedback, keys, access_log, limits, sequences }
     }
 
     /// The keys, one of which a request must have where there are any.
@@ -87,8 +90,14 @@ impl App {
         &self.metrics
     }
 
-    pub fn engines(&self) -> &[Engine] {
-        &self.engines
+    /// All models.
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// Whether requests may have models loaded and put away.
+    pub fn may_load(&self) -> bool {
+        self.limits.may_load
     }
 
     /// Texts that one request may ask for.
@@ -97,30 +106,22 @@ impl App {
     }
 
     /// The model that a request names; the only one where it names none.
-    pub fn engine(&self, name: Option<&str>) -> Result<&Engine, Refusal> {
-        let engine = self.find(name)?;
+    pub fn engine(&self, name: Option<&str>) -> Result<Arc<Engine>, Refusal> {
+        self.engine_of(name, None)
+    }
+
+    /// The same, of a version where one is named.
+    pub fn engine_of(&self, name: Option<&str>, version: Option<u64>) -> Result<Arc<Engine>, Refusal> {
+        let engine = self.models.engine(name, version).map_err(|missing| Refusal::missing(name, missing))?;
         if let Some(account) = Account::current() {
             account.set_model(&engine.loaded().name);
         }
         Ok(engine)
     }
 
-    fn find(&self, name: Option<&str>) -> Result<&Engine, Refusal> {
-        let name = match (name, &self.engines[..]) {
-            (Some(name), _) => name,
-            (None, [only]) => return Ok(only),
-            (None, _) => return Err(Refusal::field("model", "model: expected the name of one of several models")),
-        };
-        let found = self.engines.iter().find(|engine| engine.loaded().name == name);
-        found.ok_or_else(|| {
-            let names: Vec<&str> = self.engines.iter().map(|engine| engine.loaded().name.as_str()).collect();
-            Refusal::no_model(name, &names)
-        })
-    }
-
     /// Whether every engine runs, and ends its steps in time.
     pub fn is_ready(&self) -> bool {
-        self.engines.iter().all(Engine::is_ready)
+        self.models.engines().iter().all(|engine| engine.is_ready())
     }
 
     /// What `read` makes of the fields of a request.

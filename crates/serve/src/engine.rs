@@ -8,7 +8,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
@@ -43,7 +43,16 @@ pub(crate) struct Size {
     pub cache_bytes: usize,
 }
 
-/// A model, and the thread that runs it.
+impl Size {
+    /// Bytes that an engine of `model` takes at most, beside the model itself.
+    pub fn bytes(self, model: &Model) -> usize {
+        let mut state = model.new_state();
+        state.reserve(model.context_len().unwrap_or(0));
+        self.cache_bytes + self.room * state.size_bytes()
+    }
+}
+
+/// A model, and the thread that runs it. Dropped, it takes in nothing more, and the thread ends with its last text.
 #[derive(Debug)]
 pub(crate) struct Engine {
     loaded: Arc<Loaded>,
@@ -173,14 +182,22 @@ impl Engine {
         self.pulse.is_steady()
     }
 
-    /// Take in nothing more; the thread ends with the last text.
-    pub fn drain(&self) {
-        self.queue.drain();
+    /// What waits for it, as long as the engine or somebody who reads one of its texts is there.
+    pub fn queue(&self) -> Weak<Queue> {
+        Arc::downgrade(&self.queue)
     }
 
-    /// End the thread after its step, whatever is left.
-    pub fn abort(&self) {
-        self.queue.abort();
+    /// Whether nobody holds it but who calls this, and nobody reads a text of it.
+    pub fn is_unused(this: &Arc<Self>) -> bool {
+        // that of the engine, and that of its thread
+        Arc::strong_count(this) == 1 && Arc::strong_count(&this.queue) == 2
+    }
+}
+
+impl Drop for Engine {
+    /// Nobody can ask for more; the thread ends with the last text.
+    fn drop(&mut self) {
+        self.queue.drain();
     }
 }
 

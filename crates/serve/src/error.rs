@@ -17,11 +17,37 @@ pub enum ServeError {
     /// A file of the model cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Files of the model were written while they were read.
+    #[error("{} changed while it was read", path.display())]
+    Changing {
+        /// The file or directory.
+        path: PathBuf,
+    },
     /// Two models have one name, by which requests ask for them.
     #[error("two models are called `{name}`")]
     SameName {
         /// The name.
         name: String,
+    },
+    /// The models together are to take more than they may.
+    #[error("the model `{name}` takes {bytes} bytes, others hold {held}, and {most} there are")]
+    NoRoom {
+        /// The first that has no room.
+        name: String,
+        /// Bytes that it takes at most.
+        bytes: usize,
+        /// Bytes that others hold.
+        held: usize,
+        /// Bytes that all may take.
+        most: usize,
+    },
+    /// The engine of a model does not start.
+    #[error("the engine of `{name}` does not start: {problem}")]
+    Engine {
+        /// The model.
+        name: String,
+        /// Why.
+        problem: String,
     },
     /// There is no model.
     #[error("there is no model to serve")]

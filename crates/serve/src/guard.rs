@@ -39,7 +39,7 @@ pub(crate) fn needed(route: &str) -> Option<Role> {
         // the page and the document have nothing of this server; the page asks for a key itself
         "/" | "/openapi.json" | "/health" | "/v2/health/live" | "/v2/health/ready" => None,
         "/v2/models/{model}/ready" | "/v2/models/{model}/versions/{version}/ready" => None,
-        "/metrics" => Some(Role::Admin),
+        "/metrics" | "/v2/repository/models/{model}/load" | "/v2/repository/models/{model}/unload" => Some(Role::Admin),
         _ => Some(Role::Inference),
     }
 }

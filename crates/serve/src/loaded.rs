@@ -1,13 +1,22 @@
 //! A model that is served: its name, weights, tokenizer, template of chats and fingerprint.
 
-use std::{path::Path, sync::OnceLock};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use itera_files::Sha256Digest;
 use itera_formats::file_hashes;
 use itera_runtime::{Model, OpenOptions, RuntimeError};
 use itera_tokenizer::{TokenId, Tokenizer};
 
-use crate::{error::Result, grammar::Grammars, template::ChatTemplate};
+use crate::{
+    budget::Held,
+    error::{Result, ServeError},
+    grammar::Grammars,
+    repository::ONLY,
+    template::ChatTemplate,
+};
 
 /// A model, and all that an answer by it depends on but the request.
 #[derive(Debug)]
@@ -19,20 +28,41 @@ pub struct Loaded {
     /// Made when the first grammar is.
     grammars: OnceLock<Option<Grammars>>,
     pub(crate) fingerprint: String,
+    /// Its file or directory.
+    pub(crate) path: PathBuf,
+    /// Of several that have its name.
+    pub(crate) version: u64,
+    /// What it takes of the budget, given back after everything else.
+    pub(crate) held: Option<Held>,
 }
 
 impl Loaded {
-    /// Open the model file or directory at `path`, to be asked for as `name`. Its weights are finite.
+    /// Read the model file or directory at `path`, to be asked for as `name`. Its weights are finite. What becomes of its files
+    /// later changes nothing.
     ///
     /// # Errors
-    /// If a file cannot be read, or they are not a model with its tokenizer.
+    /// If a file cannot be read or changes meanwhile, or they are not a model with its tokenizer.
     pub fn open(name: &str, path: &Path, options: &OpenOptions) -> Result<Self> {
-        let model = options.open(path)?;
+        let before = fingerprint(path, options)?;
+        let model = options.read(path)?;
         let tokenizer = model.tokenizer()?;
         model.file().check_finite().map_err(RuntimeError::from)?;
         let template = ChatTemplate::new(model.file().chat_template().map_err(RuntimeError::from)?);
         let fingerprint = fingerprint(path, options)?;
-        Ok(Self { name: name.into(), model, tokenizer, template, grammars: OnceLock::new(), fingerprint })
+        if fingerprint != before {
+            return Err(ServeError::Changing { path: path.into() });
+        }
+        Ok(Self {
+            name: name.into(),
+            model,
+            tokenizer,
+            template,
+            grammars: OnceLock::new(),
+            fingerprint,
+            path: path.into(),
+            version: ONLY,
+            held: None,
+        })
     }
 
     /// The tokens of a text that begins a document: bos, and its own.

@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     responses: Family<OfStatus, Counter>,
     lines_lost: Counter,
+    memory: Gauge,
     families: Families,
 }
 
@@ -106,6 +107,9 @@ impl Metrics {
         registry.register("itera_http_responses", "Responses, by status", responses.clone());
         let lines_lost = Counter::default();
         registry.register("itera_access_log_lost", "Lines that the access log does not have", lines_lost.clone());
+        let memory = Gauge::default();
+        let help = "What models hold of the memory that they may take";
+        registry.register_with_unit("itera_memory_held", help, Unit::Bytes, memory.clone());
         let all = &families;
         let to = &mut registry;
         both(to, ["itera_texts_running", "vllm:num_requests_running"], "Texts under way", &all.running);
@@ -132,7 +136,7 @@ impl Metrics {
             }
         }
         registry.register_with_unit("itera_cache", "States that are kept", Unit::Bytes, families.cache_bytes.clone());
-        Self { registry, responses, lines_lost, families }
+        Self { registry, responses, lines_lost, memory, families }
     }
 
     /// Those of the model that requests call `name`.
@@ -166,6 +170,11 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// Tells what models hold of the memory that they may take.
+    pub fn memory(&self) -> Gauge {
+        self.memory.clone()
     }
 
     /// Counts what is missing in the access log.

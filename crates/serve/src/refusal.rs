@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    catalog::Missing,
     openapi::schema::{count, exactly, or_null, text},
     outbox::Lost,
     queue::Refused,
@@ -84,20 +85,33 @@ impl Refusal {
         Self { code: Some("missing_scope"), ..Self::new(StatusCode::FORBIDDEN, "invalid_request_error", message) }
     }
 
-    /// No such model.
-    pub fn no_model(name: &str, there: &[&str]) -> Self {
-        let message = format!("there is no model {name:?}; there is {}", there.join(", "));
-        let kind = "invalid_request_error";
-        let param = Some("model".into());
-        Self { code: Some("model_not_found"), param, ..Self::new(StatusCode::NOT_FOUND, kind, message) }
+    /// No engine is behind `name`.
+    pub fn missing(name: Option<&str>, missing: Missing) -> Self {
+        let name = name.unwrap_or_default();
+        let none = |param: &str, message: String| Self {
+            code: Some("model_not_found"),
+            param: Some(param.into()),
+            ..Self::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
+        };
+        match missing {
+            Missing::Unnamed => Self::field("model", "model: expected the name of one of several models"),
+            Missing::Name(there) => none("model", format!("there is no model {name:?}; there is {}", there.join(", "))),
+            Missing::Version(there) => {
+                let there: Vec<String> = there.iter().map(u64::to_string).collect();
+                none("version", format!("model {name:?} has no such version; there is {}", there.join(", ")))
+            }
+            Missing::Away => none("model", format!("model {name:?} is not loaded")),
+            Missing::Unloadable(why) => {
+                let message = format!("model {name:?} cannot be loaded: {why}");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+            }
+        }
     }
 
-    /// The model has no such version.
-    pub fn no_version(name: &str, version: &str, there: &str) -> Self {
-        let message = format!("model {name:?} has no version {version:?}; there is {there}");
-        let param = Some("version".into());
-        let kind = "invalid_request_error";
-        Self { code: Some("model_not_found"), param, ..Self::new(StatusCode::NOT_FOUND, kind, message) }
+    /// Models come and go by the server's own choice alone.
+    pub fn may_not_load() -> Self {
+        let message = "this server loads and unloads no model by request";
+        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
     }
 
     /// No such answer, or none that is remembered.

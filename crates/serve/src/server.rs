@@ -1,21 +1,16 @@
 //! The server: sockets, routes, engines, and their end.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use axum::{Router, extract::Request, middleware};
+use itera_runtime::OpenOptions;
 use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
     access_log::{AccessLog, LogTarget},
     address::Address,
     app::{App, RequestLimits},
-    engine::{Engine, Size},
+    engine::Size,
     error::{Result, ServeError},
     feedback::Feedback,
     guard,
@@ -23,6 +18,7 @@ use crate::{
     listen::Listener,
     loaded::Loaded,
     metrics::Metrics,
+    models::{Means, Models},
     probes,
     queue::Limits,
     refusal::{self, Refusal},
@@ -49,6 +45,14 @@ pub struct ServeOptions {
     pub queued_tokens: usize,
     /// Bytes of states that a model keeps for prompts that begin alike; 0 keeps none.
     pub cache_bytes: usize,
+    /// A directory of more models, which are loaded when they are asked for.
+    pub repository: Option<PathBuf>,
+    /// How models are opened that are loaded later.
+    pub open: OpenOptions,
+    /// Bytes that models may take together, with states and caches; `None` for any number.
+    pub memory: Option<usize>,
+    /// Whether requests may have models loaded and put away.
+    pub may_load: bool,
     /// Bytes that are read of a request's body.
     pub body_bytes: usize,
     /// Time in which the head of a request must arrive, and then its body.
@@ -82,6 +86,10 @@ impl Default for ServeOptions {
             queued_texts: 1024,
             queued_tokens: 1 << 20,
             cache_bytes: 256 << 20,
+            repository: None,
+            open: OpenOptions::default(),
+            memory: None,
+            may_load: false,
             body_bytes: 4 << 20,
             request_time: Duration::from_secs(30),
             sequence_idle: Duration::from_secs(600),
@@ -97,7 +105,6 @@ impl Default for ServeOptions {
 pub struct Server {
     addresses: Vec<Address>,
     app: Arc<App>,
-    engines: Vec<JoinHandle<()>>,
     /// Whether to end.
     ending: watch::Sender<bool>,
     web: Vec<tokio::task::JoinHandle<()>>,
@@ -110,16 +117,8 @@ impl Server {
     ///
     /// # Errors
     /// If nothing can listen at the address, the keys cannot be read, the journal of feedback or the access log cannot be
-    /// opened, two models have one name, or there is none.
+    /// opened, the repository cannot be read, two models have one name, there is none, or they take more than they may.
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
-        if models.is_empty() {
-            return Err(ServeError::NoModel);
-        }
-        for (index, model) in models.iter().enumerate() {
-            if models[..index].iter().any(|other| other.name == model.name) {
-                return Err(ServeError::SameName { name: model.name.clone() });
-            }
-        }
         let keys = options.keys.as_deref().map(Keys::read).transpose()?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).thread_name("web").enable_all().build().map_err(ServeError::Thread)?;
@@ -128,17 +127,11 @@ impl Server {
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
         let limits = Limits { texts: options.queued_texts, tokens: options.queued_tokens };
         let size = Size { room: options.texts.max(1), cache_bytes: options.cache_bytes };
-        let metrics = Metrics::new();
+        let metrics = Arc::new(Metrics::new());
         let access_log = options.access_log.as_ref();
         let access_log = access_log.map(|target| AccessLog::open(target, metrics.lines_lost())).transpose()?;
-        let (mut engines, mut handles) = (vec![], vec![]);
-        for model in models {
-            let of_model = metrics.of_model(model.name());
-            let started = Engine::start(Arc::new(model), size, limits, of_model);
-            let (engine, handle) = started.map_err(ServeError::Thread)?;
-            engines.push(engine);
-            handles.push(handle);
-        }
+        let means = Means { options: options.open.clone(), size, limits, memory: options.memory };
+        let models = Models::start(models, options.repository.as_deref(), means, metrics.clone())?;
         let feedback = options.feedback.as_ref();
         let feedback = feedback.map(|kept| Feedback::open(&kept.path, kept.most_bytes, kept.with_texts)).transpose()?;
         let limits = RequestLimits {
@@ -146,14 +139,15 @@ impl Server {
             body_time: options.request_time,
             texts: options.queued_texts,
             sequence_idle: options.sequence_idle,
+            may_load: options.may_load,
         };
-        let app = Arc::new(App::new(engines, metrics, feedback, keys, access_log, limits));
+        let app = Arc::new(App::new(models, metrics, feedback, keys, access_log, limits));
         let (ending, ended) = watch::channel(false);
         let serve = |listener: Listener| {
             runtime.spawn(listener.serve(router(app.clone()), options.request_time, ended.clone()))
         };
         let web = listeners.into_iter().map(serve).collect();
-        Ok(Self { addresses, app, engines: handles, ending, web, runtime: Some(runtime) })
+        Ok(Self { addresses, app, ending, web, runtime: Some(runtime) })
     }
 
     /// Where it listens.
@@ -191,7 +185,7 @@ impl Server {
     /// Returns whether all was answered.
     pub fn drain(mut self, limit: Duration) -> bool {
         thread::sleep(ON_THEIR_WAY.min(limit));
-        self.app.engines().iter().for_each(Engine::drain);
+        self.app.models().drain();
         let _ = self.ending.send(true);
         let Some(runtime) = &self.runtime else { return false };
         let mut ends_in = |limit| {
@@ -205,7 +199,7 @@ impl Server {
         };
         let all_is_answered = ends_in(limit);
         if !all_is_answered {
-            self.app.engines().iter().for_each(Engine::abort);
+            self.app.models().abort();
             ends_in(LAST_WORDS);
         }
         self.end();
@@ -213,11 +207,8 @@ impl Server {
     }
 
     fn end(&mut self) {
-        self.app.engines().iter().for_each(Engine::abort);
-        for engine in self.engines.drain(..) {
-            // a panic was printed where it happened
-            let _ = engine.join();
-        }
+        self.app.models().abort();
+        self.app.models().join();
         if let Some(runtime) = self.runtime.take() {
             // requests that are left end here, and so do their lines in the log
             runtime.shutdown_timeout(LAST_WORDS);

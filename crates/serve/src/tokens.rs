@@ -80,7 +80,8 @@ struct Tokens {
 
 async fn tokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<impl Serialize>, Refusal> {
     let request: Text = json::parse(&app.body(asked).await?)?;
-    let loaded = app.engine(request.model.as_deref())?.loaded();
+    let engine = app.engine(request.model.as_deref())?;
+    let loaded = engine.loaded();
     let (text, with_bos) = match (&request.prompt, &request.content) {
         (Some(prompt), None) => (prompt, request.add_special_tokens.unwrap_or(true)),
         (None, Some(content)) => (content, request.add_special.unwrap_or(false)),
@@ -113,7 +114,8 @@ struct Detokenized {
 
 async fn detokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<impl Serialize>, Refusal> {
     let request: Ids = json::parse(&app.body(asked).await?)?;
-    let loaded = app.engine(request.model.as_deref())?.loaded();
+    let engine = app.engine(request.model.as_deref())?;
+    let loaded = engine.loaded();
     let vocab_size = loaded.tokenizer.vocab_size();
     if let Some(token) = request.tokens.iter().find(|token| token.index() >= vocab_size) {
         return Err(Refusal::field("tokens", format!("tokens: {token} is outside the vocabulary of {vocab_size}")));
@@ -135,7 +137,7 @@ impl Which {
     }
 
     /// The engine of the model that the query names.
-    pub fn engine(query: Result<Query<Self>, QueryRejection>, app: &App) -> Result<&Engine, Refusal> {
+    pub fn engine(query: Result<Query<Self>, QueryRejection>, app: &App) -> Result<Arc<Engine>, Refusal> {
         let Query(Self { model }) = query.map_err(|problem| Refusal::bad(problem.body_text()))?;
         app.engine(model.as_deref())
     }
@@ -157,7 +159,8 @@ async fn tokenizer_info(
     State(app): State<Arc<App>>,
     query: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<impl Serialize>, Refusal> {
-    let loaded = Which::engine(query, &app)?.loaded();
+    let engine = Which::engine(query, &app)?;
+    let loaded = engine.loaded();
     let tokenizer = &loaded.tokenizer;
     let name = |id: TokenId| spelling(tokenizer, id).to_owned();
     Ok(Json(Info {

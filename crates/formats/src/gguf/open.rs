@@ -10,12 +10,12 @@ use crate::{
     error::{FormatError, Result},
     model_file::{Bytes, Layout, ModelFile, Opened, Weights},
 };
-use itera_files::MappedFile;
+use itera_files::OpenFile;
 
 impl ModelFile {
     /// Opens a GGUF file, ours or one that llama.cpp's converter or quantiser made.
-    pub(crate) fn open_gguf(path: &Path) -> Result<Self> {
-        Self::of_gguf(path, Bytes::Mapped(MappedFile::open(path)?))
+    pub(crate) fn open_gguf(path: &Path, open: OpenFile) -> Result<Self> {
+        Self::of_gguf(path, Bytes::Mapped(open(path)?))
     }
 
     /// Opens the contents of a GGUF file.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use itera_files::failed_to;
+use itera_files::{MappedFile, failed_to};
 use itera_kernels::quant::{Kind, dequantize};
 use itera_shape::{ModelConfig, NamedTensor, SpecialIds, TensorRef, TensorSpec};
 use serde_json::Value;
@@ -75,7 +75,7 @@ pub fn write_model_dir(
 /// exactly those, in name and shape, that it demands, or if a number is not finite.
 pub fn read_model_dir(dir: &Path) -> Result<HfModel> {
     let Described { config, special_ids, .. } = read_described(dir)?;
-    let shards = open_weights(dir)?;
+    let shards = open_weights(dir, MappedFile::open)?;
     let numbers = |(spec, stored): (TensorSpec, Stored)| {
         let mut data = vec![0.0; spec.n_params()];
         dequantize(stored.kind, stored.bytes(&shards), &mut data);

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use itera_files::OpenFile;
+
 use super::model_dir::{Described, read_described, stored_in_order};
 use super::shards::open_weights;
 use crate::{
@@ -11,9 +13,9 @@ use crate::{
 
 impl ModelFile {
     /// Opens a model directory, ours or one that others wrote.
-    pub(crate) fn open_dir(dir: &Path) -> Result<Self> {
+    pub(crate) fn open_dir(dir: &Path, open: OpenFile) -> Result<Self> {
         let Described { config, special_ids, more_eos } = read_described(dir)?;
-        let shards = open_weights(dir)?;
+        let shards = open_weights(dir, open)?;
         let tensors = stored_in_order(&config, &shards)?;
         let mut weights = Weights::default();
         for (spec, tensor) in config.tensors().iter().zip(tensors) {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use itera_files::MappedFile;
+use itera_files::{MappedFile, OpenFile};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::json::{in_file, read_json};
@@ -51,7 +51,7 @@ impl WeightFile {
     }
 }
 
-/// A file of weights, mapped.
+/// A file of weights, mapped or in memory.
 #[derive(Debug)]
 pub(crate) struct Shard {
     about: WeightFile,
@@ -59,10 +59,6 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    fn open(about: WeightFile) -> Result<Self> {
-        Ok(Self { file: MappedFile::open(&about.path)?, about })
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.about.path
     }
@@ -88,9 +84,10 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The files of weights of a directory, mapped.
-pub(crate) fn open_weights(dir: &Path) -> Result<Vec<Shard>> {
-    weight_files(dir)?.into_iter().map(Shard::open).collect()
+/// The files of weights of a directory, each opened by `open`.
+pub(crate) fn open_weights(dir: &Path, open: OpenFile) -> Result<Vec<Shard>> {
+    let shard = |about: WeightFile| Ok(Shard { file: open(&about.path)?, about });
+    weight_files(dir)?.into_iter().map(shard).collect()
 }
 
 /// The files of weights of a directory: `model.safetensors`, or those that `model.safetensors.index.json` names, which lie

@@ -15,7 +15,7 @@ mod weights;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use itera_files::{MappedFile, failed_to};
+use itera_files::{MappedFile, OpenFile, failed_to};
 use itera_kernels::quant::{Kind, QuantMatrix};
 use itera_shape::{ModelConfig, SpecialIds, TensorRef};
 
@@ -122,7 +122,20 @@ impl ModelFile {
     /// configuration exactly, or if a vector holds a number that is not finite. Matrices are not checked for that here, but
     /// by [`check_finite`](Self::check_finite).
     pub fn open(path: &Path) -> Result<Self> {
-        if path.is_dir() { Self::open_dir(path) } else { Self::open_gguf(path) }
+        Self::open_by(path, MappedFile::open)
+    }
+
+    /// As [`open`](Self::open), with the files read into memory: what becomes of them later changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::open_by(path, MappedFile::read)
+    }
+
+    fn open_by(path: &Path, open: OpenFile) -> Result<Self> {
+        if path.is_dir() { Self::open_dir(path, open) } else { Self::open_gguf(path, open) }
     }
 
     /// A model of tensors by the names of [`ModelConfig::tensors`], which are copied. It has no tokenizer.

@@ -35,8 +35,8 @@ use crate::{
 };
 
 /// Texts to write, one a prompt, all checked.
-struct Asked<'a> {
-    engine: &'a Engine,
+struct Asked {
+    engine: Arc<Engine>,
     jobs: Vec<Job>,
     teller: Told,
 }
@@ -134,7 +134,7 @@ pub(crate) async fn completion(State(app): State<Arc<App>>, request: Request) ->
     })
 }
 
-fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
+fn asked(app: &App, mut fields: Fields) -> Result<Asked, Refusal> {
     let engine = app.engine(fields.take::<String>("model")?.as_deref())?;
     let loaded = engine.shared();
     let mut settings = settings::take(&mut fields, &loaded)?;
@@ -147,7 +147,7 @@ fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
         settings.with_logprobs("return_tokens", 0, false)?;
     }
     let tokens = prompts.iter().map(|prompt| prompt.tokens(&loaded)).collect();
-    let jobs = settings.jobs(engine, tokens, app.texts())?;
+    let jobs = settings.jobs(&engine, tokens, app.texts())?;
     let prompts = prompts.iter().map(|prompt| prompt.text(&loaded.tokenizer)).collect();
     Ok(Asked { engine, jobs, teller: Told { loaded, settings, prompts, with_tokens, with_probabilities } })
 }

@@ -1,5 +1,7 @@
 //! Texts as an answer of OpenAI's API, whole or as they are written.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     response::{IntoResponse, Response},
@@ -26,8 +28,8 @@ use crate::{
 };
 
 /// What a request asks for, all checked.
-pub(super) struct Asked<'a> {
-    pub engine: &'a Engine,
+pub(super) struct Asked {
+    pub engine: Arc<Engine>,
     pub form: Form,
     pub settings: Settings,
     pub stream: Stream,
@@ -82,7 +84,7 @@ pub(super) fn operation(summary: &'static str, form: Form, name: &'static str, r
     Operation::new(summary).takes(name, request).answers(answer).answers_other(EVENTS).computed()
 }
 
-impl Asked<'_> {
+impl Asked {
     /// Have the texts written.
     pub async fn answer(self, app: &App) -> Result<Response, Refusal> {
         let Self { engine, form, settings, stream, jobs, echoes } = self;

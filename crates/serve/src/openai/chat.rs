@@ -60,7 +60,7 @@ pub(super) fn schema() -> Value {
     with_required([own, common, idle, not_built].concat(), &["messages"])
 }
 
-fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
+fn asked(app: &App, mut fields: Fields) -> Result<Asked, Refusal> {
     let engine = app.engine(fields.take::<String>("model")?.as_deref())?;
     let loaded = engine.loaded();
     let mut settings = Settings::take(&mut fields, loaded, Words { prompt: "messages", ..WORDS })?;
@@ -78,7 +78,7 @@ fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
     if tokens.is_empty() {
         return Err(Refusal::field("messages", "messages: nothing to go on from"));
     }
-    let jobs = settings.jobs(engine, vec![tokens], app.texts())?;
+    let jobs = settings.jobs(&engine, vec![tokens], app.texts())?;
     let echoes = vec![String::new(); jobs.len()];
     Ok(Asked { engine, form: Form::Chat, settings, stream, jobs, echoes })
 }

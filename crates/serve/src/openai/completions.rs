@@ -45,7 +45,7 @@ pub(super) fn schema() -> Value {
     object([own, Settings::properties(WORDS), Stream::properties(), common::properties()].concat())
 }
 
-fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
+fn asked(app: &App, mut fields: Fields) -> Result<Asked, Refusal> {
     let engine = app.engine(fields.take::<String>("model")?.as_deref())?;
     let loaded = engine.loaded();
     let mut settings = Settings::take(&mut fields, loaded, WORDS)?;
@@ -62,7 +62,7 @@ fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
     fields.only("best_of", &[json!(settings.choices)])?;
     fields.done()?;
     let tokens = prompts.iter().map(|prompt| prompt.tokens(loaded)).collect();
-    let jobs = settings.jobs(engine, tokens, app.texts())?;
+    let jobs = settings.jobs(&engine, tokens, app.texts())?;
     let echo = |prompt: &Prompt| if echoes { prompt.text(&loaded.tokenizer) } else { String::new() };
     let echoes = prompts.iter().flat_map(|prompt| vec![echo(prompt); settings.choices]).collect();
     Ok(Asked { engine, form: Form::Completion, settings, stream, jobs, echoes })

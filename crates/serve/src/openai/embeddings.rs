@@ -28,8 +28,8 @@ use crate::{
 };
 
 /// What a request asks for, all checked.
-struct Asked<'a> {
-    engine: &'a Engine,
+struct Asked {
+    engine: Arc<Engine>,
     jobs: Vec<VectorJob>,
     encoding: Encoding,
 }
@@ -119,7 +119,7 @@ pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
     }))
 }
 
-fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
+fn asked(app: &App, mut fields: Fields) -> Result<Asked, Refusal> {
     let engine = app.engine(fields.take::<String>("model")?.as_deref())?;
     let loaded = engine.loaded();
     let Prompts(inputs) = fields.take("input")?.unwrap_or_default();
@@ -143,7 +143,8 @@ fn asked(app: &App, mut fields: Fields) -> Result<Asked<'_>, Refusal> {
         let field = if several { format!("input[{index}]") } else { "input".into() };
         Ok(VectorJob { tokens: tokens(&field, input, loaded)?, dims })
     });
-    Ok(Asked { engine, jobs: jobs.collect::<Result<_, Refusal>>()?, encoding })
+    let jobs = jobs.collect::<Result<_, Refusal>>()?;
+    Ok(Asked { engine, jobs, encoding })
 }
 
 /// The tokens of an input, which came in `field`.

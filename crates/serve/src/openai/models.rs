@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::{
     app::App,
-    engine::Engine,
+    catalog::{Id, Missing, Status},
+    models::Models,
     openapi::schema::{count, exactly, list, one_of, or_null, text},
     refusal::Refusal,
 };
@@ -29,15 +30,17 @@ struct Model {
     /// Models do not say when they were made.
     created: u64,
     owned_by: &'static str,
-    /// As vLLM tells it: the longest context; null where a text has no end.
+    /// As vLLM tells it: the longest context; null where a text has no end, or the model is not loaded.
     max_model_len: Option<usize>,
 }
 
 impl Model {
-    fn of(engine: &Engine) -> Self {
-        let loaded = engine.loaded();
-        let max_model_len = loaded.model.context_len();
-        Self { id: loaded.name.clone(), object: "model", created: 0, owned_by: "itera", max_model_len }
+    /// The name alone is that of the highest version.
+    fn of(Status { id: Id { name, version }, engine, .. }: Status, models: &Models) -> Self {
+        let is_latest = models.versions(&name).last() == Some(&version);
+        let max_model_len = engine.and_then(|engine| engine.loaded().model.context_len());
+        let id = if is_latest { name } else { format!("{name}:{version}") };
+        Self { id, object: "model", created: 0, owned_by: "itera", max_model_len }
     }
 }
 
@@ -58,7 +61,8 @@ pub(super) fn list_schema() -> Value {
 }
 
 pub(super) async fn models(State(app): State<Arc<App>>) -> Json<impl Serialize> {
-    Json(List { object: "list", data: app.engines().iter().map(Model::of).collect() })
+    let all = app.models().all().into_iter();
+    Json(List { object: "list", data: all.map(|status| Model::of(status, app.models())).collect() })
 }
 
 pub(super) async fn model(
@@ -66,5 +70,8 @@ pub(super) async fn model(
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<impl Serialize>, Refusal> {
     let Path(name) = name.map_err(|problem| Refusal::bad(problem.body_text()))?;
-    Ok(Json(Model::of(app.engine(Some(&name))?)))
+    let missing = |missing| Refusal::missing(Some(&name), missing);
+    let id = app.models().find(Some(&name), None).map_err(missing)?;
+    let status = app.models().status(&id).ok_or(Missing::Away).map_err(missing)?;
+    Ok(Json(Model::of(status, app.models())))
 }

@@ -81,6 +81,11 @@ impl Operation {
         self
     }
 
+    /// It answers that it is done.
+    pub fn answers_nothing(self) -> Self {
+        self.answers_other("text/plain")
+    }
+
     /// It answers a text, also of this type.
     pub fn answers_text(mut self, media_type: &'static str) -> Self {
         self.answers.push(Answer { status: StatusCode::OK, media_type, schema: text() });

@@ -2,36 +2,27 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Request, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
     app::App,
     engine::Engine,
-    json::{Fields, parse},
     openapi::{
         Operation,
-        schema::{boolean, count, exactly, integer, list, object, one_of, or, text},
+        schema::{boolean, count, exactly, integer, list, object, one_of, text},
     },
     refusal::Refusal,
     statistics::Told,
-    v2::{
-        input::INPUTS,
-        output::OUTPUTS,
-        tensor::Datatype,
-        which::{VERSION, Which},
-    },
+    v2::{input::INPUTS, output::OUTPUTS, tensor::Datatype, which::Which},
 };
 
 /// What is spoken beside the protocol itself, as Triton calls it.
-const EXTENSIONS: [&str; 7] = [
+const EXTENSIONS: [&str; 8] = [
     "binary_tensor_data",
     "generate",
     "model_configuration",
+    "model_repository",
     "parameters",
     "sequence",
     "sequence(string_id)",
@@ -71,7 +62,7 @@ pub(super) fn model_operation() -> Operation {
     let tensor = exactly(vec![("name", text()), ("datatype", datatype), ("shape", list(integer(-1..=i64::MAX)))]);
     Operation::new("Tell of the tensors of a model").answers(exactly(vec![
         ("name", text()),
-        ("versions", list(one_of(&[VERSION]))),
+        ("versions", list(text())),
         ("platform", text()),
         ("inputs", list(tensor.clone())),
         ("outputs", list(tensor)),
@@ -122,16 +113,6 @@ pub(super) fn statistics_operation() -> Operation {
     Operation::new("Tell what was done").answers(exactly(vec![("model_stats", list(of_model))]))
 }
 
-/// What [`index`] takes and answers.
-pub(super) fn index_operation() -> Operation {
-    let state = one_of(&["READY", "UNAVAILABLE"]);
-    let entry = exactly(vec![("name", text()), ("version", text()), ("state", state), ("reason", text())]);
-    Operation::new("List the models")
-        .takes("RepositoryIndexRequest", object(vec![("ready", or(boolean(), false))]))
-        .or_nothing()
-        .answers(list(entry))
-}
-
 pub(super) async fn server() -> Json<Value> {
     Json(json!({"name": "itera", "version": env!("CARGO_PKG_VERSION"), "extensions": EXTENSIONS}))
 }
@@ -152,9 +133,9 @@ pub(super) async fn model_ready(
     State(app): State<Arc<App>>,
     which: Which,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let engine = which.engine(&app)?;
-    let is_ready = engine.is_ready();
-    Ok((status(is_ready), Json(json!({"name": engine.loaded().name, "ready": is_ready}))))
+    let id = which.id(&app)?;
+    let is_ready = app.models().status(&id).is_some_and(|status| status.is_ready());
+    Ok((status(is_ready), Json(json!({"name": id.name, "ready": is_ready}))))
 }
 
 fn status(is_ready: bool) -> StatusCode {
@@ -170,9 +151,11 @@ fn shape(len: Option<usize>) -> [i64; 1] {
 pub(super) async fn model(State(app): State<Arc<App>>, which: Which) -> Result<Json<Value>, Refusal> {
     let inputs = INPUTS.map(|input| json!({"name": input.name, "datatype": input.datatype, "shape": shape(input.len)}));
     let outputs = OUTPUTS.map(|(name, datatype)| json!({"name": name, "datatype": datatype, "shape": shape(None)}));
+    let id = which.id(&app)?;
+    let versions = app.models().versions(&id.name);
     Ok(Json(json!({
-        "name": which.engine(&app)?.loaded().name,
-        "versions": [VERSION],
+        "name": id.name,
+        "versions": versions.iter().map(u64::to_string).collect::<Vec<_>>(),
         "platform": "itera",
         "inputs": Vec::from(inputs),
         "outputs": Vec::from(outputs),
@@ -189,7 +172,7 @@ pub(super) async fn config(State(app): State<Arc<App>>, which: Which) -> Result<
         .iter()
         .map(|(name, datatype)| json!({"name": name, "data_type": datatype.in_config(), "dims": shape(None)}));
     Ok(Json(json!({
-        "name": which.engine(&app)?.loaded().name,
+        "name": which.id(&app)?.name,
         "platform": "",
         "backend": "itera",
         "version_policy": {"latest": {"num_versions": 1}},
@@ -200,14 +183,15 @@ pub(super) async fn config(State(app): State<Arc<App>>, which: Which) -> Result<
     })))
 }
 
-/// What a model did.
+/// What a model did since it was loaded; nothing, if it is not.
 pub(super) async fn statistics(State(app): State<Arc<App>>, which: Which) -> Result<Json<Value>, Refusal> {
-    Ok(Json(json!({"model_stats": [statistics_of(which.engine(&app)?)]})))
+    let engine = app.models().status(&which.id(&app)?).and_then(|status| status.engine);
+    Ok(Json(json!({"model_stats": engine.iter().map(|engine| statistics_of(engine)).collect::<Vec<_>>()})))
 }
 
-/// What every model did.
+/// What every model did that is loaded.
 pub(super) async fn all_statistics(State(app): State<Arc<App>>) -> Json<Value> {
-    Json(json!({"model_stats": app.engines().iter().map(statistics_of).collect::<Vec<_>>()}))
+    Json(json!({"model_stats": app.models().engines().iter().map(|engine| statistics_of(engine)).collect::<Vec<_>>()}))
 }
 
 /// Texts count as inferences, steps of the engine as executions. A prompt's reading is `compute_input`, the writing after
@@ -217,7 +201,7 @@ fn statistics_of(engine: &Engine) -> Value {
     let none = Told { count: 0, ns: 0 };
     json!({
         "name": engine.loaded().name,
-        "version": VERSION,
+        "version": engine.loaded().version.to_string(),
         "last_inference": told.last_ms,
         "inference_count": told.success.count,
         "execution_count": told.steps,
@@ -236,18 +220,4 @@ fn statistics_of(engine: &Engine) -> Value {
         "memory_usage": [],
         "response_stats": {},
     })
-}
-
-/// The models that are there, all of which answer.
-pub(super) async fn index(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Refusal> {
-    let body = app.body(request).await?;
-    let mut fields = if body.is_empty() { Fields::default() } else { parse(&body)? };
-    let only_ready = fields.take("ready")?.unwrap_or(false);
-    fields.done()?;
-    let entry = |engine: &Engine| {
-        let state = if engine.is_ready() { "READY" } else { "UNAVAILABLE" };
-        json!({"name": engine.loaded().name, "version": VERSION, "state": state, "reason": ""})
-    };
-    let listed = app.engines().iter().filter(|engine| !only_ready || engine.is_ready());
-    Ok(Json(listed.map(entry).collect()))
 }

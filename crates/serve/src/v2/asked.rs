@@ -1,5 +1,7 @@
 //! The texts that a request asks for, whether by tensors or by JSON.
 
+use std::sync::Arc;
+
 use itera_tokenizer::TokenId;
 use serde_json::{Map, Value, json};
 
@@ -26,8 +28,8 @@ const WORDS: Words = Words { prompt: "text_input", repetition_penalty: "repetiti
 const MAX_TOKENS: usize = 16;
 
 /// Texts that are asked for.
-pub(super) struct Asked<'a> {
-    pub engine: &'a Engine,
+pub(super) struct Asked {
+    pub engine: Arc<Engine>,
     /// Which the answer is to have too; where something may be said of it, it has one in any case.
     pub id: Option<String>,
     settings: Settings,
@@ -51,7 +53,7 @@ fn nothing() -> [Value; 2] {
     [json!(0), json!(0.0)]
 }
 
-impl<'a> Asked<'a> {
+impl Asked {
     /// What [`Self::take`] reads. Of `text_input` there is one somewhere.
     pub fn properties(is_streamed: bool) -> Properties {
         let own = vec![
@@ -68,7 +70,7 @@ impl<'a> Asked<'a> {
     /// Take the fields of a text, and no others, from those that are left.
     pub fn take(
         app: &App,
-        engine: &'a Engine,
+        engine: Arc<Engine>,
         id: Option<String>,
         mut fields: Fields,
         is_streamed: bool,
@@ -112,7 +114,7 @@ impl<'a> Asked<'a> {
 
     /// Have the texts written, once it is the turn of the request.
     pub async fn begin(&mut self, app: &App) -> Result<Begun, Refusal> {
-        let (engine, mut prompts) = (self.engine, std::mem::take(&mut self.prompts));
+        let (engine, mut prompts) = (self.engine.clone(), std::mem::take(&mut self.prompts));
         let mut sequence = None;
         if let Some(part) = self.part.take() {
             let loaded = engine.loaded();
@@ -123,7 +125,7 @@ impl<'a> Asked<'a> {
             sequence = Some(UnderWay { turn, prompt });
         }
         let len = prompts.iter().map(Vec::len).sum();
-        let jobs = at_leisure(len, || self.settings.jobs(engine, prompts, app.texts()))?;
+        let jobs = at_leisure(len, || self.settings.jobs(&engine, prompts, app.texts()))?;
         let readers = engine.submit(jobs)?;
         Ok(Begun { readers, sequence })
     }

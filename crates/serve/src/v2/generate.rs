@@ -24,7 +24,7 @@ use crate::{
         asked::{Asked, Begun},
         output::{Written, as_fields, outputs},
         sequence::UnderWay,
-        which::{VERSION, Which},
+        which::Which,
     },
 };
 
@@ -88,7 +88,7 @@ pub(super) async fn generate_stream(
 }
 
 /// The fields of a text may lie in `parameters` too.
-fn asked<'a>(app: &'a App, which: &Which, mut fields: Fields, is_streamed: bool) -> Result<Asked<'a>, Refusal> {
+fn asked(app: &App, which: &Which, mut fields: Fields, is_streamed: bool) -> Result<Asked, Refusal> {
     let engine = which.engine(app)?;
     let id = fields.take("id")?;
     let parameters: Map<String, Value> = fields.take("parameters")?.unwrap_or_default();
@@ -97,10 +97,11 @@ fn asked<'a>(app: &'a App, which: &Which, mut fields: Fields, is_streamed: bool)
 }
 
 /// What an answer, and each event, begins with.
-fn head(asked: &Asked<'_>) -> Map<String, Value> {
+fn head(asked: &Asked) -> Map<String, Value> {
     let id = asked.id.iter().map(|id| ("id".to_owned(), Value::from(id.as_str())));
-    let name = asked.engine.loaded().name.as_str();
-    let model = [("model_name".to_owned(), name.into()), ("model_version".to_owned(), VERSION.into())];
+    let loaded = asked.engine.loaded();
+    let (name, version) = (loaded.name.as_str(), loaded.version.to_string());
+    let model = [("model_name".to_owned(), name.into()), ("model_version".to_owned(), version.into())];
     id.chain(model).collect()
 }
 

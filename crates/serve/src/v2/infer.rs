@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     app::{App, at_leisure},
     json::{Fields, parse},
+    loaded::Loaded,
     openapi::{
         BYTES, Operation,
         schema::{
@@ -32,7 +33,7 @@ use crate::{
         input::{INPUTS, Tensor, take_tensors},
         output::{OUTPUTS, Output},
         tensor::Datatype,
-        which::{VERSION, Which},
+        which::Which,
     },
 };
 
@@ -59,7 +60,7 @@ type Outputs = Vec<(&'static str, bool)>;
 #[derive(Serialize)]
 struct Answer<'a> {
     model_name: &'a str,
-    model_version: &'static str,
+    model_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     outputs: Vec<Told>,
@@ -114,7 +115,7 @@ pub(super) fn operation() -> Operation {
         ("outputs", or_null(list(output))),
         ("parameters", or_null(object([own, not_built, Asked::properties(false)].concat()))),
         ("model_name", or_null(text())),
-        ("model_version", or_null(one_of(&[VERSION, ""]))),
+        ("model_version", or_null(text())),
     ]);
     let told = with_required(
         vec![
@@ -139,9 +140,9 @@ pub(super) async fn infer(State(app): State<Arc<App>>, which: Which, request: Re
     let json_len = json_length(request.headers())?;
     let body = app.body(request).await?;
     let (asked, wanted) = at_leisure(body.len(), || read(&app, &which, &body, json_len))?;
-    let (engine, id) = (asked.engine, asked.id.clone());
+    let (engine, id) = (asked.engine.clone(), asked.id.clone());
     let outputs = asked.outputs(&app).await?;
-    answer(&engine.loaded().name, id, &outputs, &wanted)
+    answer(engine.loaded(), id, &outputs, &wanted)
 }
 
 /// Bytes of the body that are JSON, where it says so.
@@ -152,12 +153,7 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
     number.map(Some).ok_or_else(|| Refusal::bad(format!("{JSON_LENGTH}: expected a number of bytes")))
 }
 
-fn read<'a>(
-    app: &'a App,
-    which: &Which,
-    body: &Bytes,
-    json_len: Option<usize>,
-) -> Result<(Asked<'a>, Outputs), Refusal> {
+fn read(app: &App, which: &Which, body: &Bytes, json_len: Option<usize>) -> Result<(Asked, Outputs), Refusal> {
     let engine = which.engine(app)?;
     let json_len = json_len.unwrap_or(body.len());
     let (json, bytes) = body.split_at_checked(json_len).ok_or_else(|| {
@@ -169,7 +165,7 @@ fn read<'a>(
     let wanted: Option<Vec<Wanted>> = request.take("outputs")?;
     let parameters: Map<String, Value> = request.take("parameters")?.unwrap_or_default();
     request.only("model_name", &[json!(engine.loaded().name)])?;
-    request.only("model_version", &[json!(VERSION), json!("")])?;
+    request.only("model_version", &[json!(engine.loaded().version.to_string()), json!("")])?;
     request.done()?;
     let mut fields = Fields::of(parameters);
     let all_binary = fields.take("binary_data_output")?.unwrap_or(false);
@@ -197,7 +193,7 @@ fn which_outputs(wanted: Option<Vec<Wanted>>, all_binary: bool) -> Result<Output
     Ok(outputs)
 }
 
-fn answer(model: &str, id: Option<String>, all: &[Output], wanted: &Outputs) -> Result<Response, Refusal> {
+fn answer(loaded: &Loaded, id: Option<String>, all: &[Output], wanted: &Outputs) -> Result<Response, Refusal> {
     let (mut told, mut bytes, mut has_bytes) = (vec![], vec![], false);
     for (name, is_binary) in wanted {
         let Some(output) = all.iter().find(|output| output.name == *name) else { continue };
@@ -211,7 +207,7 @@ fn answer(model: &str, id: Option<String>, all: &[Output], wanted: &Outputs) -> 
         };
         told.push(Told { name: output.name, datatype: output.datatype, shape: [output.len()], data });
     }
-    let answer = Answer { model_name: model, model_version: VERSION, id, outputs: told };
+    let answer = Answer { model_name: &loaded.name, model_version: loaded.version.to_string(), id, outputs: told };
     if !has_bytes {
         return Ok(Json(answer).into_response());
     }

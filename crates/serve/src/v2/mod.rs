@@ -13,6 +13,7 @@ mod generate;
 mod infer;
 mod input;
 mod output;
+mod repository;
 mod sequence;
 mod tensor;
 mod which;
@@ -27,7 +28,9 @@ pub(crate) fn routes(mut routes: Routes) -> Routes {
         .get("/v2/health/live", about::live, about::live_operation())
         .get("/v2/health/ready", about::ready, about::ready_operation())
         .get("/v2/models/stats", about::all_statistics, about::statistics_operation())
-        .post("/v2/repository/index", about::index, about::index_operation())
+        .post("/v2/repository/index", repository::index, repository::index_operation())
+        .post("/v2/repository/models/{model}/load", repository::load, repository::load_operation())
+        .post("/v2/repository/models/{model}/unload", repository::unload, repository::unload_operation())
         .post("/v2/feedback", feedback::feedback, feedback::operation());
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         let at = |path: &str| format!("{model}{path}");

@@ -127,7 +127,7 @@ fn least(name: &str) -> Value {
         "InferRequest" => json!({"parameters": {"text_input": "a", "max_tokens": 1}}),
         "TokenizeRequest" => json!({"prompt": "a"}),
         "DetokenizeRequest" => json!({"tokens": [5]}),
-        "RepositoryIndexRequest" => json!({}),
+        "RepositoryIndexRequest" | "RepositoryLoadRequest" | "RepositoryUnloadRequest" => json!({}),
         other => panic!("{other} is new"),
     }
 }
@@ -143,7 +143,7 @@ fn bodies(document: &Value) -> Vec<(&str, &str, &Value)> {
             bodies.push((name, path, resolved(document, schema)));
         }
     }
-    assert_eq!(bodies.len(), 11);
+    assert_eq!(bodies.len(), 13);
     bodies
 }
 
@@ -194,7 +194,8 @@ fn some_value(schema: &Value) -> Value {
 fn with_feedback() -> (Server, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
     let feedback = FeedbackOptions { path: dir.path().join("journal"), most_bytes: 1 << 20, with_texts: true };
-    (start(ServeOptions { feedback: Some(feedback), queued_texts: 4, ..ServeOptions::default() }), dir)
+    let feedback = Some(feedback);
+    (start(ServeOptions { feedback, may_load: true, queued_texts: 4, ..ServeOptions::default() }), dir)
 }
 
 /// The message of a refusal, of whatever surface.

@@ -16,8 +16,12 @@ use itera_shape::{ModelConfig, NamedTensor, TensorRef};
 use itera_tokenizer::Tokenizer;
 use serde_json::Value;
 
+pub fn checkpoints() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../checkpoints")
+}
+
 pub fn checkpoint() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../checkpoints/stories-75k.gguf")
+    checkpoints().join("stories-75k.gguf")
 }
 
 pub fn start(options: ServeOptions) -> Server {
@@ -46,7 +50,7 @@ pub fn with_files(files: &[(&str, &str)]) -> Server {
 }
 
 /// The same options, at any free port.
-fn anywhere(options: ServeOptions) -> ServeOptions {
+pub fn anywhere(options: ServeOptions) -> ServeOptions {
     let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
     ServeOptions { addresses: vec![address], ..options }
 }

@@ -287,8 +287,8 @@ fn what_is_not_there_is_said_in_the_words_of_the_surface() {
     missing("/v2/models/..%2fstories/ready", 404, "there is no model");
     missing("/v2/models/%00/ready", 404, "there is no model");
     missing("/v2/models/%ff/ready", 400, "");
-    missing("/v2/models/stories/versions/2", 404, "no version \"2\"; there is 1");
-    missing("/v2/models/stories/versions/-1/config", 404, "no version");
+    missing("/v2/models/stories/versions/2", 404, "no such version; there is 1");
+    missing("/v2/models/stories/versions/-1/config", 404, "no such version");
     missing("/v2/models/stories/infer", 405, "takes no GET");
     missing("/v2/anything", 404, "nothing is served");
     missing(&format!("/v2/models/{}", "x".repeat(20_000)), 404, "there is no model");
