@@ -13,7 +13,6 @@ use tokio::runtime::Runtime;
 
 use crate::{
     app::App,
-    engine::Engine,
     error::{Result, ServeError},
     keys,
     loaded::Loaded,
@@ -37,7 +36,7 @@ impl InProcess {
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         let server = Server::start(models, &ServeOptions { addresses: vec![], ..options.clone() })?;
         let app: &Arc<App> = server.app();
-        app.engines().iter().for_each(Engine::drain);
+        app.models().drain();
         let router = TowerToHyperService::new(router(app.clone()));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         Ok(Self { router, runtime: runtime.map_err(ServeError::Thread)?, _server: server })
