@@ -51,6 +51,35 @@ for binary in (True, False):
             asked += 1
 waiting = [client.async_infer(model, [tensor("text_input", "Once upon a time", True)], parameters=settings) for _ in range(8)]
 assert {answer.get_result().as_numpy("text_output")[0].decode() for answer in waiting} == {text}
+# a text in three pieces: each is that of all before it, by ids
+assert {"sequence", "sequence(string_id)"} <= set(client.get_server_metadata()["extensions"])
+
+
+def ids(**text):
+    return json.load(urllib.request.urlopen(f"{url}/tokenize", json.dumps({"model": model, **text}).encode()))["tokens"]
+
+
+for sequence_id in (5, "five"):
+    tokens = []
+    for piece, prompt in enumerate(["Once upon a time", " and", " The"]):
+        tokens += ids(content=prompt) if tokens else ids(prompt=prompt)
+        asked_at_once = {
+            "model": model, "prompt": tokens, "n_predict": 20, "seed": piece, "temperature": 0.8, "return_tokens": True,
+        }
+        whole = json.load(urllib.request.urlopen(f"{url}/completion", json.dumps(asked_at_once).encode()))
+        found = client.infer(
+            model, [tensor("text_input", prompt, True)], sequence_id=sequence_id, sequence_start=piece == 0,
+            sequence_end=piece == 2, parameters={"max_tokens": 20, "seed": piece, "temperature": 0.8},
+        )
+        assert found.as_numpy("text_output")[0].decode() == whole["content"], (sequence_id, piece)
+        assert found.as_numpy("num_input_tokens")[0] == len(tokens)
+        tokens += whole["tokens"][:-1] if whole["stop_type"] == "eos" else whole["tokens"]
+        asked += 2
+    try:
+        client.infer(model, [tensor("text_input", "a", True)], sequence_id=sequence_id)
+        raise AssertionError("it has ended")
+    except InferenceServerException as refused:
+        assert refused.status() == "400" and "must specify the START flag" in refused.message(), refused
 after = client.get_inference_statistics(model)["model_stats"][0]["inference_count"]
 assert after - before == asked + 8, (before, after)
 for name, wrong in [("none", {}), ("../x", {}), (model, {"temperature": -1.0}), (model, {"wrong": 1})]:

@@ -69,7 +69,7 @@ pub(crate) struct Sequences {
     kept: Mutex<HashMap<Id, Kept>>,
     /// Time after which a sequence that nobody asks is forgotten.
     idle: Duration,
-    /// Requests that may wait for their turns.
+    /// Requests of one key that may wait for their turns.
     most_waiting: usize,
 }
 
@@ -119,7 +119,8 @@ impl Sequences {
     fn find(&self, id: &Id, is_start: bool) -> Result<Arc<Turns<Vec<TokenId>>>, NoTurn> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|_, one| one.is_in_use() || one.bytes > 0 && one.used.elapsed() <= self.idle);
-        let waiting: usize = kept.values().map(|one| Arc::strong_count(&one.tokens) - 1).sum();
+        let of_key = kept.iter().filter(|(other, _)| other.key == id.key);
+        let waiting: usize = of_key.map(|(_, one)| Arc::strong_count(&one.tokens) - 1).sum();
         if let Some(one) = kept.get_mut(id) {
             // the one whose turn it is does not wait
             if one.is_in_use() && waiting > self.most_waiting {

@@ -4,8 +4,10 @@ use itera_runtime::sampling::LogitsProcessor;
 use itera_testkit::uniform;
 use itera_tokenizer::{TokenId, Tokenizer};
 
-use super::{DEEPEST, to_lark};
-use crate::grammar::{Grammar, Grammars, Wanted};
+use crate::{
+    gbnf::{DEEPEST, to_lark},
+    grammar::{Grammar, Grammars, Wanted},
+};
 
 fn compile(gbnf: &str) -> Result<Grammar, String> {
     let tokenizer = Tokenizer::byte();
@@ -112,6 +114,10 @@ fn whole_grammars_have_the_texts_that_they_should() {
         &["1. e4 e5\n2. Nf3 Nc6\n", "1. e4 d5\n2. exd5 Qxd5+\n13. O-O-O Rad8\n"],
         &["1. e4 e5\n", "2. e4 e5\n1. d4 d5\n", "1. e4 e5\n2. Nf9 Nc6\n"],
     );
+    // as long as texts are, and as deep
+    let long = format!("{{\"{}\": [{}0]}}", "x".repeat(1500), "[[1, \"a\"], 2], ".repeat(80));
+    let deep = format!("{{\"a\": {}{}}}", "[".repeat(150), "]".repeat(150));
+    check(JSON, &[&long, &deep], &[&long[1..], &deep[..deep.len() - 2]]);
     check("root ::= (\"- \" item)+\nitem ::= [^\\n]+ \"\\n\"", &["- a\n- b c\n"], &["-a\n", "- \n", "- a"]);
 }
 

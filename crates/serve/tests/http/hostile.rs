@@ -57,7 +57,21 @@ pub fn requests() -> Vec<(&'static str, Value, &'static [u8])> {
         ("/v1/completions", with(json!({"structured_outputs": {"grammar": "start: \"a\" (/[bc]+/ | start)"}})), &[]),
         ("/v2/models/stories/infer", tensors, &[1, 0, 0, 0, b'a']),
         ("/v2/models/stories/generate", with(json!({"text_input": "a", "parameters": {"n": 2}})), &[]),
+        (
+            "/v2/models/stories/generate",
+            with(
+                json!({"text_input": "a", "parameters": {"sequence_id": 7, "sequence_start": true, "sequence_end": false}}),
+            ),
+            &[],
+        ),
         ("/completion", with(json!({"prompt": "a", "n_probs": 2, "return_tokens": true})), &[]),
+        (
+            "/completion",
+            with(
+                json!({"prompt": "a", "grammar": "root ::= (\"a\" [b-d]{2,5} | e)+\ne ::= [^\\x00-\\x20] \"\\u00e9\"?"}),
+            ),
+            &[],
+        ),
         (
             "/v1/embeddings",
             json!({"input": ["a", [5, 6]], "encoding_format": "base64", "dimensions": 3, "user": "x"}),
