@@ -6,12 +6,12 @@ use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use itera_kernels::simd::asked_level;
 
-#[cfg(feature = "serve")]
-use crate::serve;
 use crate::{
     bench, compare, compress, data, doctor, embed, eval, export, generate, inspect, launch, logits, model, ranks,
     rerank, sbatch, sweep, talk, train, watch,
 };
+#[cfg(feature = "serve")]
+use crate::{repository, serve};
 
 /// Train, compress and ship tiny language models: a Mamba-2 backbone with a mixture of experts, on a CPU.
 #[derive(Debug, Parser)]
@@ -38,7 +38,7 @@ struct Args {
 }
 
 /// Commands that the processes of a job do together.
-const TOGETHER: [&str; 3] = ["train", "bench", "doctor"];
+const TOGETHER: [&str; 4] = ["train", "eval", "bench", "doctor"];
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -55,6 +55,9 @@ pub enum Command {
     /// Answer requests over HTTP, in the words of OpenAI, Triton and llama.cpp.
     #[cfg(feature = "serve")]
     Serve(serve::Args),
+    /// Back up the models of a directory that is served, check a backup, put it back.
+    #[cfg(feature = "serve")]
+    Repository(repository::Args),
     /// Write a model as a GGUF file, which llama.cpp runs too, or as a Hugging Face directory.
     Export(export::Args),
     /// Shrink a trained run by a recipe, and report what that costs.
@@ -93,8 +96,8 @@ impl Command {
 
     /// Do what is asked. Returns the exit code of what was done, or was stopped by a signal.
     pub fn run(self) -> Result<ExitCode> {
-        // a run asks where its error ends all ranks
-        if !matches!(self, Self::Train(_)) {
+        // these ask where their error ends all ranks
+        if !matches!(self, Self::Train(_) | Self::Eval(_)) {
             asked_level()?;
         }
         match self {
@@ -105,6 +108,8 @@ impl Command {
             Self::Rerank(args) => rerank::run(args),
             #[cfg(feature = "serve")]
             Self::Serve(args) => serve::run(args),
+            #[cfg(feature = "serve")]
+            Self::Repository(args) => repository::run(args),
             Self::Export(args) => export::run(args),
             Self::Compress(args) => compress::run(args),
             Self::Compare(args) => compare::run(args),

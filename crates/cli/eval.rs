@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Result;
+use itera_kernels::simd::asked_level;
 use itera_runtime::{DocumentScore, Evaluation, Score, Windows};
 use serde::Serialize;
 
@@ -91,6 +92,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 fn run_in(mut args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
+    asked_level()?;
     if let Some(team) = team {
         let files = args.pairs.iter().chain(&args.retrieval).filter_map(|file| file.to_str());
         if files.chain(args.data.data.iter().map(String::as_str)).any(|source| source == "-") {

@@ -256,10 +256,9 @@ fn train(error: &TrainError) -> Option<String> {
         }
         TrainError::RankDiffers { what, .. } => match *what {
             "program" => "start the same file on all hosts",
-            "model" | "list of texts" => "name files that are the same on all hosts",
             "tokenizer" | "corpus" => "data.source and tokenizer.path have to name the same files on all hosts",
             "first step" | "weights to begin with" => "name a directory that all hosts share with --set run.dir=…",
-            _ => "start all ranks with the same arguments",
+            _ => "start all ranks with the same arguments, on files that are the same on all hosts",
         }
         .into(),
         TrainError::Sample { .. } => "change eval.prompts or eval.sample_tokens".into(),

@@ -30,6 +30,8 @@ mod progress;
 mod quantize;
 mod ranks;
 mod report;
+#[cfg(feature = "serve")]
+mod repository;
 mod rerank;
 mod sbatch;
 #[cfg(feature = "serve")]

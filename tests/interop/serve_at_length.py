@@ -38,10 +38,14 @@ class Server:
     def __init__(self, itera, *args):
         command = [itera, "serve", "--port", "0", *map(str, args)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        said = []
         for line in self.process.stderr:
+            said.append(line)
             if line.startswith("listening at "):
                 self.address = line.split("http://")[1].strip()
                 break
+        else:
+            sys.exit("".join(said))
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
     def __enter__(self):
@@ -148,7 +152,7 @@ def swaps(itera, times, expect):
 
 
 def prompts(itera, times, expect):
-    count, each, budget = max(6400, int(1_000_000 * times)), 64, 64 * MIB
+    count, each, budget = max(6400, int(1_000_000 * times)), 64, 192 * MIB
     args = [f"a={SMALL}", "--memory", budget // MIB, "--cache", 32, "--max-batch", 64]
     with Server(itera, *args) as server:
         wrong = []
@@ -170,7 +174,7 @@ def prompts(itera, times, expect):
 
 
 def overload(itera, times, expect):
-    seconds, room, request = max(10, 600 * times), 16, {"prompt": "Once upon a time", "max_tokens": 100, "ignore_eos": True}
+    seconds, room, request = max(10, 600 * times), 16, {"prompt": "Once upon a time", "max_tokens": 1000, "ignore_eos": True}
     with Server(itera, f"a={SMALL}", "--max-batch", room, "--max-queue", room // 4, "--cache", 4) as server:
 
         def measure(clients, until, pause=0.0):

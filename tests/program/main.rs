@@ -17,6 +17,7 @@ mod inspect;
 mod parity;
 mod quantize;
 mod ranks;
+mod repository;
 mod resume;
 #[cfg(target_os = "linux")]
 mod saves;

@@ -157,7 +157,7 @@ fn any_number_of_processes_scores_what_one_does() {
         job.args(["-c", other, env!("CARGO_BIN_EXE_itera")]).args(&ways[1]).current_dir(here.path("."));
         let (out, err) = lines(&job.output().expect("it starts"), 1);
         assert!(out.is_empty() && err.contains("error: rank 2 has another list of texts than rank 0: 7 of "), "{err}");
-        assert!(err.contains("hint: name files that are the same on all hosts"), "{err}");
+        assert!(err.contains("hint: start all ranks with the same arguments, on files"), "{err}");
     }
 }
 

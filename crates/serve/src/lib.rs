@@ -74,4 +74,5 @@ pub use address::Address;
 pub use error::{KeyProblem, Result, ServeError};
 pub use keys::{NewKey, Role};
 pub use loaded::Loaded;
+pub use repository::{Found, models_in};
 pub use server::{FeedbackOptions, ServeOptions, Server};

@@ -21,9 +21,12 @@ pub(crate) const ONLY: u64 = 1;
 
 /// A model, and where it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub struct Found {
+    /// What requests call it.
     pub name: String,
+    /// From 1.
     pub version: u64,
+    /// Its file, or Hugging Face directory.
     pub path: PathBuf,
 }
 
@@ -31,7 +34,7 @@ pub(crate) struct Found {
 ///
 /// # Errors
 /// If `dir` cannot be read. A part of it that cannot has no models.
-pub(crate) fn models_in(dir: &Path) -> Result<Vec<Found>, FileError> {
+pub fn models_in(dir: &Path) -> Result<Vec<Found>, FileError> {
     let mut found = Vec::new();
     for path in entries(dir).map_err(failed_to("read", dir))? {
         if is_gguf(&path) && path.is_file() {
