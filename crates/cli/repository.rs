@@ -102,13 +102,13 @@ fn backup(from: &Path, to: &Path, dry_run: bool) -> Result<ExitCode> {
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).map_err(failed_to("create", parent))?;
         }
-        publish_dir(to, |dir| {
+        publish_dir(to, |dir| -> Result<(), FileError> {
             let mut sums = String::new();
             for file in &files {
                 let sum = copy(&from.join(file), &dir.join(file))?;
                 writeln!(sums, "{sum}  {file}").expect("a string grows");
             }
-            Ok::<_, FileError>(write_atomic(&dir.join(SUMS), sums.as_bytes())?)
+            write_atomic(&dir.join(SUMS), sums.as_bytes())
         })?;
     }
     for model in models.keys() {
