@@ -22,7 +22,7 @@ use crate::{
     output,
     ranks::{Team, together},
     shares::share_out,
-    similarity,
+    similarity::{self, Scored},
 };
 
 #[derive(Debug, clap::Args)]
@@ -102,11 +102,12 @@ fn run_in(mut args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
             args.run.threads = team.threads();
         }
     }
+    let vectors = Scored { model: &args.path, embed: &args.embed, run: &args.run, team, json: args.json };
     if let Some(pairs) = &args.pairs {
-        return similarity::pairs(&args.path, pairs, &args.embed, &args.run, team, args.json);
+        return similarity::pairs(&vectors, pairs);
     }
     if let Some(pairs) = &args.retrieval {
-        return similarity::retrieval(&args.path, pairs, &args.embed, &args.run, team, args.json);
+        return similarity::retrieval(&vectors, pairs);
     }
     documents(&args, team)
 }

@@ -63,11 +63,20 @@ struct Row {
 
 const NEAREST: usize = 10;
 
+/// What is scored, and by whom.
+pub struct Scored<'a> {
+    pub model: &'a Path,
+    pub embed: &'a EmbedArgs,
+    pub run: &'a RunArgs,
+    pub team: Option<&'a Team<'a>>,
+    /// Whether to print JSON.
+    pub json: bool,
+}
+
 /// Vectors of some texts and of others, [n, d] each, and how many were made a second. Ranks share them out.
 fn vectors(
     embedder: &mut Embedder,
-    run: &RunArgs,
-    team: Option<&Team<'_>>,
+    &Scored { run, team, .. }: &Scored<'_>,
     [first, second]: [&[String]; 2],
 ) -> Result<(Vec<f32>, Vec<f32>, f64)> {
     let began = Instant::now();
@@ -84,29 +93,22 @@ fn vectors(
     Ok((first_vectors, second_vectors, per_s))
 }
 
-pub fn pairs(
-    model: &Path,
-    file: &Path,
-    args: &EmbedArgs,
-    run: &RunArgs,
-    team: Option<&Team<'_>>,
-    json: bool,
-) -> Result<ExitCode> {
+pub fn pairs(scored: &Scored<'_>, file: &Path) -> Result<ExitCode> {
     let pairs = Pairs::read(file, true)?;
-    let mut embedder = Embedder::open(model, args, run)?;
-    let (first, second, texts_per_s) = vectors(&mut embedder, run, team, [&pairs.first, &pairs.second])?;
+    let mut embedder = Embedder::open(scored.model, scored.embed, scored.run)?;
+    let (first, second, texts_per_s) = vectors(&mut embedder, scored, [&pairs.first, &pairs.second])?;
     let dims = embedder.dims;
     let each = first.chunks_exact(dims).zip(second.chunks_exact(dims));
     let cosines: Vec<f64> = each.map(|(first, second)| cosine(first, second)).collect();
     let found = Agreement {
-        model: model.display().to_string(),
+        model: scored.model.display().to_string(),
         pairs: pairs.first.len(),
         dims,
         spearman: spearman(&cosines, &pairs.scores),
         pearson: pearson(&cosines, &pairs.scores),
         texts_per_s,
     };
-    output::show_once(team, &found, json, Agreement::print)
+    output::show_once(scored.team, &found, scored.json, Agreement::print)
 }
 
 impl Agreement {
@@ -121,14 +123,7 @@ impl Agreement {
     }
 }
 
-pub fn retrieval(
-    model: &Path,
-    file: &Path,
-    args: &EmbedArgs,
-    run: &RunArgs,
-    team: Option<&Team<'_>>,
-    json: bool,
-) -> Result<ExitCode> {
+pub fn retrieval(scored: &Scored<'_>, file: &Path) -> Result<ExitCode> {
     let pairs = Pairs::read(file, false)?;
     // a text that is the answer of several queries is one text
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -149,9 +144,9 @@ pub fn retrieval(
         })
         .map(|(text, _)| text.clone())
         .collect();
-    let mut embedder = Embedder::open(model, args, run)?;
+    let mut embedder = Embedder::open(scored.model, scored.embed, scored.run)?;
     let d = embedder.dims;
-    let (queries, vectors, _) = vectors(&mut embedder, run, team, [&pairs.first, &texts])?;
+    let (queries, vectors, _) = vectors(&mut embedder, scored, [&pairs.first, &texts])?;
 
     let exact = Index::new(Storage::F32, &prefixes(&vectors, d, d), d);
     let whole = prefixes(&queries, d, d);
@@ -180,8 +175,9 @@ pub fn retrieval(
             });
         }
     }
-    let found = Retrieval { model: model.display().to_string(), queries: answers.len(), texts: texts.len(), rows };
-    output::show_once(team, &found, json, Retrieval::print)
+    let found =
+        Retrieval { model: scored.model.display().to_string(), queries: answers.len(), texts: texts.len(), rows };
+    output::show_once(scored.team, &found, scored.json, Retrieval::print)
 }
 
 impl Retrieval {

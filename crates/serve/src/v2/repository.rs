@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    catalog::{Missing, Status},
+    catalog::Status,
     json::{Fields, parse},
     openapi::{
         Operation,
@@ -74,29 +74,27 @@ fn entry(status: &Status) -> Value {
 
 /// The highest version of a model; its files as they are now.
 pub(super) async fn load(State(app): State<Arc<App>>, which: Which, request: Request) -> Result<(), Refusal> {
+    let name = allowed(&app, which)?;
     let mut fields = fields(&app, request).await?;
     let mut parameters = Fields::of(fields.take("parameters")?.unwrap_or_default());
     fields.done()?;
     // a model is what its files say, and they lie in the repository
     let nothing = parameters.only("config", &[]).and_then(|()| parameters.done());
     nothing.map_err(|refusal| refusal.within("parameters"))?;
-    let work = {
-        let (app, name) = (app.clone(), allowed(&app, which)?);
-        move || app.models().load(&name, None).map_err(|missing| Refusal::missing(Some(&name), missing))
-    };
-    tokio::task::block_in_place(work)
+    let load = || app.models().load(&name, None).map_err(|missing| Refusal::missing(Some(&name), missing));
+    tokio::task::block_in_place(load)
 }
 
 /// All versions of a model.
 pub(super) async fn unload(State(app): State<Arc<App>>, which: Which, request: Request) -> Result<(), Refusal> {
+    let name = allowed(&app, which)?;
     let mut fields = fields(&app, request).await?;
     let mut parameters = Fields::of(fields.take("parameters")?.unwrap_or_default());
     fields.done()?;
     // nothing depends on a model
     parameters.take::<bool>("unload_dependents").map_err(|refusal| refusal.within("parameters"))?;
     parameters.done().map_err(|refusal| refusal.within("parameters"))?;
-    let name = allowed(&app, which)?;
-    app.models().unload(&name, None).map_err(|missing: Missing| Refusal::missing(Some(&name), missing))
+    app.models().unload(&name, None).map_err(|missing| Refusal::missing(Some(&name), missing))
 }
 
 /// The name of a model that requests may have loaded and put away.
