@@ -43,6 +43,8 @@ pub(crate) enum Unloadable {
     Broken(String),
     /// The budget does not hold it.
     NoRoom(NoRoom),
+    /// The server is ending.
+    Ending,
 }
 
 /// Why a name leads to no engine.
@@ -116,8 +118,10 @@ impl Catalog {
         self.versions(name).pop().map(|version| Id { name: name.into(), version })
     }
 
-    /// Add models that are new, and note where others have moved to.
+    /// Add models that are new, note where others have moved to, and forget those that are gone and not loaded.
     pub fn know(&mut self, found: Vec<Found>) {
+        let is_found = |id: &Id| found.iter().any(|found| (&found.name, found.version) == (&id.name, id.version));
+        self.0.retain(|id, entry| entry.is_pinned || entry.engine.is_some() || is_found(id));
         for Found { name, version, path } in found {
             let entry = self.0.entry(Id { name, version }).or_insert_with(|| Entry::new(path.clone(), false));
             if !entry.is_pinned {
@@ -162,6 +166,7 @@ impl fmt::Display for Unloadable {
             Self::NoRoom(NoRoom { bytes, held, most }) => {
                 write!(f, "it takes {bytes} bytes, models that have requests hold {held}, and {most} there are")
             }
+            Self::Ending => f.write_str("this server is shutting down"),
         }
     }
 }

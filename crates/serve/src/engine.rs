@@ -370,13 +370,18 @@ fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, size: Size, metrics: &Mode
     let mut cache = PrefixCache::new(cache_bytes);
     let mut running: Vec<Running<'_>> = vec![];
     let mut vectors = Vectors::new(&loaded.model);
+    // of this engine, beside that of one whose place it takes
+    let mut told_bytes = 0;
     // texts whose prompts another is reading
     let mut behind: Vec<Waiting> = vec![];
     loop {
         behind.retain(|text| !text.task.is_left());
         let under_way = running.len() + vectors.len() + behind.len();
         let can_go_on = vectors.len() + behind.len() > 0 || running.iter().any(Running::can_go_on);
-        let Next::Work(begun) = queue.next(room - under_way, can_go_on, under_way == 0) else { return };
+        let Next::Work(begun) = queue.next(room - under_way, can_go_on, under_way == 0) else {
+            metrics.cache_bytes.dec_by(told_bytes);
+            return;
+        };
         metrics.prompt_tokens.inc_by(begun.iter().map(|text| text.task.tokens() as u64).sum());
         for Waiting { arrived, task, account } in std::mem::take(&mut behind).into_iter().chain(begun) {
             match task {
@@ -410,7 +415,8 @@ fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, size: Size, metrics: &Mode
         pulse.end();
         let now = Instant::now();
         running.iter_mut().for_each(|text| text.share(&loaded.model, &mut cache));
-        metrics.cache_bytes.set(cache.size_bytes() as i64);
+        metrics.cache_bytes.inc_by(cache.size_bytes() as i64 - told_bytes);
+        told_bytes = cache.size_bytes() as i64;
         running.iter_mut().for_each(|text| text.tell(now, metrics));
         running.extract_if(.., |text| text.is_over()).for_each(|text| text.end(metrics));
     }

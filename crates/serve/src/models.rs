@@ -10,7 +10,7 @@
 //! answer is wholly of one model, and no request meets an engine that has ended.
 
 use std::{
-    fs,
+    fs, mem,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
@@ -51,9 +51,16 @@ pub(crate) struct Models {
     size: Size,
     limits: Limits,
     metrics: Arc<Metrics>,
-    /// Of all engines, also those that another has taken the place of.
-    threads: Mutex<Vec<(Weak<Queue>, JoinHandle<()>)>>,
+    threads: Mutex<Threads>,
     clock: AtomicU64,
+}
+
+/// Of all engines, also those that another has taken the place of.
+#[derive(Debug, Default)]
+struct Threads {
+    all: Vec<(Weak<Queue>, JoinHandle<()>)>,
+    /// Whether no engine begins any more.
+    is_ending: bool,
 }
 
 /// How models are run, and how much they may take.
@@ -92,7 +99,7 @@ impl Models {
                 Unloadable::NoRoom(NoRoom { bytes, held, most }) => {
                     ServeError::NoRoom { name: id.name.clone(), bytes, held, most }
                 }
-                Unloadable::Broken(problem) => ServeError::Engine { name: id.name.clone(), problem },
+                problem => ServeError::Engine { name: id.name.clone(), problem: problem.to_string() },
             })?;
             entry.engine = Some(engine);
             models.write().0.insert(id, entry);
@@ -155,11 +162,7 @@ impl Models {
 
     /// Load a model by request, anew if it is loaded: its files as they are now. Where that fails, what was there stays.
     pub fn load(&self, name: &str, version: Option<u64>) -> Result<(), Missing> {
-        if let Some(dir) = &self.repository {
-            // what cannot be read has nothing new
-            let found = models_in(dir).unwrap_or_default();
-            self.write().know(found);
-        }
+        self.look();
         let id = self.find(Some(name), version)?;
         let loading = self.loading();
         let loaded = self.open(&id).map(drop).map_err(Missing::Unloadable);
@@ -184,38 +187,50 @@ impl Models {
 
     /// Take in nothing more; all engines end with their last text.
     pub fn drain(&self) {
-        self.queues().iter().for_each(|queue| queue.drain());
+        self.end(Queue::drain);
     }
 
     /// End all engines after their steps, whatever is left.
     pub fn abort(&self) {
-        self.queues().iter().for_each(|queue| queue.abort());
+        self.end(Queue::abort);
+    }
+
+    fn end(&self, how: fn(&Queue)) {
+        let mut threads = self.threads();
+        threads.is_ending = true;
+        threads.all.iter().filter_map(|(queue, _)| queue.upgrade()).for_each(|queue| how(&queue));
     }
 
     /// Wait until all engines have ended.
     pub fn join(&self) {
-        for (_, thread) in self.threads().drain(..) {
+        let all = mem::take(&mut self.threads().all);
+        for (_, thread) in all {
             // a panic was printed where it happened
             let _ = thread.join();
         }
     }
 
-    fn queues(&self) -> Vec<Arc<Queue>> {
-        self.threads().iter().filter_map(|(queue, _)| queue.upgrade()).collect()
-    }
-
     /// Read the repository if that was not just done. Whether it was.
     fn look_again(&self) -> bool {
-        let Some(dir) = &self.repository else { return false };
         let mut looked = self.loading();
         if looked.elapsed() < LOOKED {
             return false;
         }
         *looked = Instant::now();
         drop(looked);
-        let found = models_in(dir).unwrap_or_default();
-        self.write().know(found);
-        true
+        self.look()
+    }
+
+    /// Read the repository. Whether there is one, which can be read.
+    fn look(&self) -> bool {
+        let found = self.repository.as_deref().map(models_in);
+        match found {
+            Some(Ok(found)) => {
+                self.write().know(found);
+                true
+            }
+            _ => false,
+        }
     }
 
     fn load_where_missing(&self, id: &Id) -> Result<Arc<Engine>, Unloadable> {
@@ -224,7 +239,7 @@ impl Models {
             if let Some(engine) = &entry.engine {
                 return Ok(engine.clone());
             }
-            if let Some((why, when)) = &entry.failed
+            if let Some((why @ Unloadable::Broken(_), when)) = &entry.failed
                 && when.elapsed() < NOT_AGAIN
             {
                 return Err(why.clone());
@@ -274,8 +289,11 @@ impl Models {
         let started = Engine::start(Arc::new(loaded), self.size, self.limits, metrics);
         let (engine, thread) = started.map_err(|error| Unloadable::Broken(format!("no thread: {error}")))?;
         let mut threads = self.threads();
-        threads.retain(|(_, thread)| !thread.is_finished());
-        threads.push((engine.queue(), thread));
+        if threads.is_ending {
+            return Err(Unloadable::Ending);
+        }
+        threads.all.retain(|(_, thread)| !thread.is_finished());
+        threads.all.push((engine.queue(), thread));
         Ok(Arc::new(engine))
     }
 
@@ -297,7 +315,7 @@ impl Models {
         self.loading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn threads(&self) -> MutexGuard<'_, Vec<(Weak<Queue>, JoinHandle<()>)>> {
+    fn threads(&self) -> MutexGuard<'_, Threads> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

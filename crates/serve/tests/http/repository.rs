@@ -98,6 +98,12 @@ fn models_of_a_directory_are_loaded_when_they_are_asked_for() {
     let (status, body, _) = post(&server, "/v1/completions", r#"{"prompt": "x"}"#);
     assert!(status == 400 && body.contains("expected the name of one of several models"), "{status} {body}");
 
+    // one that is gone is no more, once somebody looks
+    fs::remove_dir_all(dir.path().join("b/2")).expect("removed");
+    let (status, body, _) = post(&server, "/v2/repository/models/b/load", "");
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(told(&server, "b:2").0, small.0, "it is loaded still");
+
     // one that is new is found, once the directory may be read again
     put(dir.path(), "new.gguf", "stories-75k.gguf");
     let found = (0..50).any(|_| {
