@@ -56,6 +56,14 @@ fn index(server: &Server) -> Vec<String> {
     entries.as_array().expect("a list").iter().map(of_entry).collect()
 }
 
+/// Wait until so many texts of model a are under way.
+fn wait_for_texts(server: &Server, count: usize) {
+    let line = format!("itera_texts_running{{model=\"a\",model_name=\"a\"}} {count}\n");
+    while !get(server, "/metrics").1.contains(&line) {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn models_of_a_directory_are_loaded_when_they_are_asked_for() {
     let files =
@@ -196,13 +204,12 @@ fn a_model_that_is_not_needed_makes_room_for_one_that_is() {
     let endless =
         json!({"model": "a", "prompt": "Once", "max_tokens": 4000, "n": 50, "ignore_eos": true, "stream": true});
     let reader = send(&server, &endless);
-    while !get(&server, "/metrics").1.contains("itera_texts_running{model=\"a\",model_name=\"a\"} 2") {
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_texts(&server, 2);
     let (status, body, retry) = post(&server, "/v1/completions", &story("b").to_string());
     let numbers =
         format!("it takes {held} bytes, models that have requests hold {held}, and {} there are", held + held / 2);
     assert!(status == 503 && body.contains(&numbers) && retry.is_some(), "{status} {body}");
+    assert_eq!(loaded(&server), ["a"], "it was not taken away");
     drop(reader);
     drop(server);
 
@@ -241,4 +248,31 @@ fn a_model_that_is_exchanged_under_load_fails_nobody_and_mixes_nothing() {
         seen.fold(vec![0, 0], |all, seen| vec![all[0] + seen[0], all[1] + seen[1]])
     });
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+#[test]
+fn a_request_that_waits_for_another_keeps_the_model_that_it_asked() {
+    let dir = directory(&[("a.gguf", "stories-75k.gguf")]);
+    let server = serve(&dir, ServeOptions::default());
+    let small = told(&server, "a").1;
+    let part = |start: bool, max_tokens: u64| {
+        let parameters = json!({"sequence_id": 7, "sequence_start": start});
+        let request =
+            json!({"text_input": "Once", "max_tokens": max_tokens, "ignore_eos": true, "parameters": parameters});
+        let (status, body, _) = post(&server, "/v2/models/a/generate", &request.to_string());
+        assert_eq!(status, 200, "{body}");
+    };
+    thread::scope(|scope| {
+        let long = scope.spawn(|| part(true, 4000));
+        wait_for_texts(&server, 1);
+        let next = scope.spawn(|| part(false, 2));
+        // it has come, and waits for its turn
+        thread::sleep(Duration::from_millis(20));
+        put(dir.path(), "a.gguf", "stories-378k.gguf");
+        assert_eq!(post(&server, "/v2/repository/models/a/load", "").0, 200);
+        assert_ne!(told(&server, "a").1, small);
+        assert!(!long.is_finished() && !next.is_finished(), "too fast to see anything");
+        long.join().expect("it is answered");
+        next.join().expect("it is answered");
+    });
 }
