@@ -1,6 +1,7 @@
 //! `itera serve`
 
 use std::{
+    fs,
     io::{self, Write},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -8,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Error, Result};
+use anyhow::{Context, Error, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use indicatif::ProgressBar;
 use itera_checkpoint::{find_model, run_of};
 use itera_runtime::{Activations, OpenOptions};
-use itera_serve::{Address, FeedbackOptions, Loaded, LogTarget, NewKey, Role, ServeOptions, Server};
+use itera_serve::{Address, FeedbackOptions, Loaded, LogTarget, NewKey, Replayed, Role, ServeOptions, Server};
 
 use crate::{
     args::{at_least_one, count},
@@ -36,6 +38,9 @@ Examples:
   (umask 077; itera serve --new-key alice >> keys)      the key itself is shown once, on standard error
   itera serve runs/quickstart --host 0.0.0.0 --keys keys
   curl http://127.0.0.1:8000/v1/models -H \"Authorization: Bearer $KEY\"
+
+  itera serve runs/quickstart --record log/
+  itera serve runs/quickstart --replay log/            the same requests have the same answers, or it says which do not
 
   itera serve --repository models/ --memory 256 --cache 16     as many at once as fit in 256 MiB
 
@@ -101,6 +106,12 @@ pub struct Args {
     /// Write a line of JSON for each request that has ended to this file, which SIGHUP opens anew; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,
+    /// Keep each request, with a hash of its answer, in a new file of this directory, for --replay. Clients' texts are in it.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// Ask again what is kept in this directory, or file, say which answers differ, and serve nothing.
+    #[arg(long, value_name = "PATH", conflicts_with = "record")]
+    pub replay: Option<PathBuf>,
     /// Make a key and serve nothing: print its line for --keys, and the key to standard error.
     #[arg(long, value_name = "NAME", conflicts_with = "models")]
     pub new_key: Option<String>,
@@ -140,6 +151,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }),
         keys: args.keys.clone(),
         access_log: args.log_target(),
+        record: args.record.clone(),
         cache_bytes: args.cache.saturating_mul(1 << 20),
         sequence_idle: Duration::from_secs(args.sequence_idle),
         repository: args.repository.clone(),
@@ -148,6 +160,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         may_load: args.allow_load,
         ..ServeOptions::default()
     };
+    if let Some(path) = &args.replay {
+        return replay(models, &options, path);
+    }
     let server = Server::start(models, &options)?;
     for address in server.addresses() {
         say!("listening at {address}");
@@ -211,6 +226,56 @@ impl Args {
 
 fn role() -> impl TypedValueParser<Value = Role> {
     PossibleValuesParser::new(Role::ALL.map(Role::name)).try_map(|name| name.parse::<Role>())
+}
+
+/// Ask again what was recorded, file by file. Answers that differ are results.
+fn replay(models: Vec<Loaded>, options: &ServeOptions, path: &Path) -> Result<ExitCode> {
+    let files = records(path)?;
+    let mut lines = Vec::new();
+    for file in &files {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        lines.extend(
+            text.lines().enumerate().map(|(at, line)| (format!("{}:{}", file.display(), at + 1), line.to_owned())),
+        );
+    }
+    let (places, lines): (Vec<String>, Vec<String>) = lines.into_iter().unzip();
+    let bar = ProgressBar::new(lines.len() as u64);
+    let (mut same, mut told, mut unreadable) = (0, vec![], 0);
+    let mut places = places.into_iter();
+    itera_serve::replay(models, options, lines.into_iter(), |replayed| {
+        bar.inc(1);
+        let place = places.next().unwrap_or_default();
+        match replayed {
+            Replayed::Same => same += 1,
+            Replayed::Differs { path, was, is } if was == is => told.push(format!("{place}  {path}  another answer")),
+            Replayed::Differs { path, was, is } => told.push(format!("{place}  {path}  was {was}, is {is}")),
+            Replayed::Unreadable => {
+                say!("warning: {place} is no line of a record");
+                unreadable += 1;
+            }
+        }
+    })?;
+    bar.finish_and_clear();
+    let mut out = io::stdout().lock();
+    told.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    say!("{same} answers are the same, {} differ, {unreadable} lines could not be read", told.len());
+    Ok(if told.is_empty() && same > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A file, or those of a directory that end with .jsonl, the oldest first.
+fn records(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.into()]);
+    }
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.with_context(|| format!("cannot read {}", path.display()))?;
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "jsonl"));
+    files.sort();
+    match files.is_empty() {
+        true => Err(with_hint(format!("{} has no records", path.display()), "`itera serve --record DIR` writes them")),
+        false => Ok(files),
+    }
 }
 
 /// Make a key: its line is a result, and the key itself is for eyes alone.

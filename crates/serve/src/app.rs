@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Bytes, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::Request,
     http::header::CONTENT_ENCODING,
 };
@@ -34,6 +34,7 @@ pub(crate) struct App {
     feedback: Option<Feedback>,
     keys: Option<Keys>,
     access_log: Option<AccessLog>,
+    record: Option<AccessLog>,
     limits: RequestLimits,
     sequences: Arc<Sequences>,
 }
@@ -60,10 +61,11 @@ impl App {
         feedback: Option<Feedback>,
         keys: Option<Keys>,
         access_log: Option<AccessLog>,
+        record: Option<AccessLog>,
         limits: RequestLimits,
     ) -> Self {
         let sequences = Arc::new(Sequences::new(limits.sequence_idle, limits.texts));
-        Self { models, metrics, feedback, keys, access_log, limits, sequences }
+        Self { models, metrics, feedback, keys, access_log, record, limits, sequences }
     }
 
     /// The keys, one of which a request must have where there are any.
@@ -74,6 +76,11 @@ impl App {
     /// What tells of each request, where that is kept.
     pub fn access_log(&self) -> Option<&AccessLog> {
         self.access_log.as_ref()
+    }
+
+    /// What keeps requests and their answers, where that is done.
+    pub fn record(&self) -> Option<&AccessLog> {
+        self.record.as_ref()
     }
 
     /// What is said of answers, where that is kept.
@@ -134,15 +141,21 @@ impl App {
         at_leisure(body.len(), || read(json::parse(&body)?))
     }
 
+    /// All of a body as it comes, if it is not too long and does not take too long.
+    pub async fn whole(&self, body: Body) -> Result<Bytes, Refusal> {
+        let RequestLimits { body_bytes, body_time, .. } = self.limits;
+        match tokio::time::timeout(body_time, to_bytes(body, body_bytes)).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(_)) => Err(Refusal::too_large(body_bytes)),
+            Err(_) => Err(Refusal::too_slow()),
+        }
+    }
+
     /// All of a request's body, decompressed, if it is not too long and does not take too long.
     pub async fn body(&self, request: Request) -> Result<Bytes, Refusal> {
         let (head, body) = request.into_parts();
-        let RequestLimits { body_bytes, body_time, .. } = self.limits;
-        let body = match tokio::time::timeout(body_time, to_bytes(body, body_bytes)).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(_)) => return Err(Refusal::too_large(body_bytes)),
-            Err(_) => return Err(Refusal::too_slow()),
-        };
+        let body_bytes = self.limits.body_bytes;
+        let body = self.whole(body).await?;
         match head.headers.get(CONTENT_ENCODING) {
             None => Ok(body),
             Some(encoding) => at_leisure(usize::MAX, || decompressed(encoding.as_bytes(), &body, body_bytes)),

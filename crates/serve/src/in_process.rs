@@ -1,11 +1,11 @@
-//! The readers of requests and of keys without sockets and files, for `fuzz/`.
+//! A server without sockets, for what was recorded and for `fuzz/`; and the reader of keys without files.
 
 use std::{path::Path, sync::Arc};
 
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::Request,
+    http::{Request, header::CONTENT_TYPE},
 };
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -19,13 +19,23 @@ use crate::{
     server::{ServeOptions, Server, router},
 };
 
-/// All routes of a server that reads and checks whatever it is asked, and takes in no text: what could be answered by an engine
-/// is refused (503).
+/// All routes of a server that listens nowhere.
 #[derive(Debug)]
 pub struct InProcess {
     router: TowerToHyperService<Router>,
     runtime: Runtime,
-    _server: Server,
+    server: Server,
+}
+
+/// A response, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Of HTTP.
+    pub status: u16,
+    /// Empty where it has none.
+    pub content_type: String,
+    /// All of it.
+    pub body: Vec<u8>,
 }
 
 impl InProcess {
@@ -36,20 +46,28 @@ impl InProcess {
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         let server = Server::start(models, &ServeOptions { addresses: vec![], ..options.clone() })?;
         let app: &Arc<App> = server.app();
-        app.models().drain();
         let router = TowerToHyperService::new(router(app.clone()));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        Ok(Self { router, runtime: runtime.map_err(ServeError::Thread)?, _server: server })
+        Ok(Self { router, runtime: runtime.map_err(ServeError::Thread)?, server })
     }
 
-    /// Status and body of the response to a `POST`; `None` where path or headers are none of HTTP.
-    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<(u16, Vec<u8>)> {
+    /// Take in no text from now on: what an engine would answer is refused (503).
+    #[must_use]
+    pub fn without_engines(self) -> Self {
+        self.server.app().models().drain();
+        self
+    }
+
+    /// The response to a `POST`; `None` where path or headers are none of HTTP.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
         let request = headers.iter().fold(Request::post(path), |request, (name, value)| request.header(*name, *value));
         let request = request.body(Body::from(body.to_vec())).ok()?;
         self.runtime.block_on(async {
             let response = self.router.call(request).await.ok()?;
-            let status = response.status().as_u16();
-            Some((status, to_bytes(response.into_body(), usize::MAX).await.ok()?.to_vec()))
+            let content_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+            let (status, content_type) = (response.status().as_u16(), content_type.unwrap_or_default().to_owned());
+            let body = to_bytes(response.into_body(), usize::MAX).await.ok()?.to_vec();
+            Some(Answer { status, content_type, body })
         })
     }
 }

@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     responses: Family<OfStatus, Counter>,
     lines_lost: Counter,
+    record_lost: Counter,
     memory: Gauge,
     families: Families,
 }
@@ -107,6 +108,8 @@ impl Metrics {
         registry.register("itera_http_responses", "Responses, by status", responses.clone());
         let lines_lost = Counter::default();
         registry.register("itera_access_log_lost", "Lines that the access log does not have", lines_lost.clone());
+        let record_lost = Counter::default();
+        registry.register("itera_record_lost", "Requests that the record does not have", record_lost.clone());
         let memory = Gauge::default();
         let help = "What models hold of the memory that they may take";
         registry.register_with_unit("itera_memory_held", help, Unit::Bytes, memory.clone());
@@ -136,7 +139,7 @@ impl Metrics {
             }
         }
         registry.register_with_unit("itera_cache", "States that are kept", Unit::Bytes, families.cache_bytes.clone());
-        Self { registry, responses, lines_lost, memory, families }
+        Self { registry, responses, lines_lost, record_lost, memory, families }
     }
 
     /// Those of the model that requests call `name`.
@@ -170,6 +173,11 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// Counts what is missing in the record.
+    pub fn record_lost(&self) -> Counter {
+        self.record_lost.clone()
     }
 
     /// Tells what models hold of the memory that they may take.

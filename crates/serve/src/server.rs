@@ -21,6 +21,7 @@ use crate::{
     models::{Means, Models},
     probes,
     queue::Limits,
+    record,
     refusal::{self, Refusal},
     routes::routes,
     visit,
@@ -65,6 +66,8 @@ pub struct ServeOptions {
     pub keys: Option<PathBuf>,
     /// Where to write a line for each request; `None` writes none.
     pub access_log: Option<LogTarget>,
+    /// A directory in which requests and the hashes of their answers are kept; `None` keeps none.
+    pub record: Option<PathBuf>,
 }
 
 /// A journal of what is said of answers.
@@ -96,6 +99,7 @@ impl Default for ServeOptions {
             feedback: None,
             keys: None,
             access_log: None,
+            record: None,
         }
     }
 }
@@ -116,7 +120,7 @@ impl Server {
     /// Serve `models`, each by its name. The steps of all are spread over the rayon pool that the caller finds or makes.
     ///
     /// # Errors
-    /// If nothing can listen at the address, the keys cannot be read, the journal of feedback or the access log cannot be
+    /// If nothing can listen at the address, the keys cannot be read, the journal of feedback, the access log or the record cannot be
     /// opened, the repository cannot be read, two models have one name, there is none, or they take more than they may.
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         let keys = options.keys.as_deref().map(Keys::read).transpose()?;
@@ -130,6 +134,8 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let access_log = options.access_log.as_ref();
         let access_log = access_log.map(|target| AccessLog::open(target, metrics.lines_lost())).transpose()?;
+        let record = options.record.as_deref();
+        let record = record.map(|dir| record::open(dir, metrics.record_lost())).transpose()?;
         let means = Means { options: options.open.clone(), size, limits, memory: options.memory };
         let models = Models::start(models, options.repository.as_deref(), means, metrics.clone())?;
         let feedback = options.feedback.as_ref();
@@ -141,7 +147,7 @@ impl Server {
             sequence_idle: options.sequence_idle,
             may_load: options.may_load,
         };
-        let app = Arc::new(App::new(models, metrics, feedback, keys, access_log, limits));
+        let app = Arc::new(App::new(models, metrics, feedback, keys, access_log, record, limits));
         let (ending, ended) = watch::channel(false);
         let serve = |listener: Listener| {
             runtime.spawn(listener.serve(router(app.clone()), options.request_time, ended.clone()))
@@ -213,9 +219,7 @@ impl Server {
             // requests that are left end here, and so do their lines in the log
             runtime.shutdown_timeout(LAST_WORDS);
         }
-        if let Some(log) = self.app.access_log() {
-            log.close();
-        }
+        self.app.access_log().into_iter().chain(self.app.record()).for_each(AccessLog::close);
     }
 }
 
@@ -233,6 +237,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(|request: Request| async move {
             Refusal::no_method(request.method().as_str(), request.uri().path())
         })
+        .layer(middleware::from_fn_with_state(app.clone(), record::keep))
         .layer(middleware::from_fn_with_state(app.clone(), guard::admit))
         .layer(middleware::from_fn(refusal::reword))
         .layer(middleware::from_fn_with_state(app.clone(), probes::count))

@@ -11,6 +11,7 @@ mod keys;
 mod llama;
 mod openapi;
 mod protocol;
+mod record;
 mod repository;
 mod schema;
 mod sequences;
