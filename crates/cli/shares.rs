@@ -46,7 +46,7 @@ fn agree(team: &Team<'_>, model: &Path, run: &RunArgs, texts: &[impl AsRef<str>]
             Sha256Digest::of_parts(texts.iter().map(|text| text.as_ref().as_bytes()))
         ),
     ];
-    match team.world().first_difference(&facts)? {
+    match Difference::first(&facts, |mine| team.world().allgather(&mine))? {
         None => Ok(()),
         Some(Difference { rank, fact, first, here }) => {
             Err(TrainError::RankDiffers { rank, what: names[fact], difference: format!("{first} → {here}") }.into())

@@ -1,7 +1,5 @@
 //! what each rank says of itself → the first that says something else
 
-use crate::{error::MpiError, world::World};
-
 /// A rank that says something else than rank 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -15,21 +13,25 @@ pub struct Difference {
     pub here: String,
 }
 
-impl World {
-    /// Compare facts of all ranks, each of which states as many. All ranks find the same; `None` if nobody differs.
+impl Difference {
+    /// Compare facts of all ranks, each of which states as many, once `gather` has what each says. All ranks find the same;
+    /// `None` if nobody differs.
     ///
     /// # Errors
-    /// [`MpiError::Call`].
-    pub fn first_difference(&self, facts: &[String]) -> Result<Option<Difference>, MpiError> {
+    /// Those of `gather`.
+    pub fn first<E>(
+        facts: &[String],
+        gather: impl FnOnce(Vec<u8>) -> Result<Vec<Vec<u8>>, E>,
+    ) -> Result<Option<Self>, E> {
         let mut mine = Vec::new();
         for fact in facts {
             mine.extend((fact.len() as u64).to_le_bytes());
             mine.extend(fact.as_bytes());
         }
-        let all: Vec<Vec<String>> = self.allgather(&mine)?.iter().map(|bytes| texts(bytes)).collect();
+        let all: Vec<Vec<String>> = gather(mine)?.iter().map(|bytes| texts(bytes)).collect();
         let difference = |(rank, here): (usize, &Vec<String>)| {
             let fact = here.iter().zip(&all[0]).position(|(here, first)| here != first)?;
-            Some(Difference { rank, fact, first: all[0][fact].clone(), here: here[fact].clone() })
+            Some(Self { rank, fact, first: all[0][fact].clone(), here: here[fact].clone() })
         };
         Ok(all.iter().enumerate().find_map(difference))
     }
@@ -51,12 +53,15 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::world::World;
 
     /// What each rank of a world finds, which states what `facts` has for it.
     fn found(facts: [[&'static str; 2]; 3]) -> Vec<Option<Difference>> {
         let ranks = World::of_threads(3).into_iter().zip(facts);
         let threads: Vec<_> = ranks
-            .map(|(world, facts)| thread::spawn(move || world.first_difference(&facts.map(str::to_owned))))
+            .map(|(world, facts)| {
+                thread::spawn(move || Difference::first(&facts.map(str::to_owned), |mine| world.allgather(&mine)))
+            })
             .collect();
         threads.into_iter().map(|rank| rank.join().expect("no panic").expect("a world")).collect()
     }

@@ -31,11 +31,15 @@ pub(crate) fn agree(
     identity: &Identity,
     beginning: &Beginning,
 ) -> Result<(), TrainError> {
-    let Some(world) = ranks.world() else { return Ok(()) };
+    if ranks.world().is_none() {
+        return Ok(());
+    }
     let [tokenizer, corpus, method] = identity.contents();
     let step = beginning.checkpoint.as_ref().map_or(0, |state| state.step).to_string();
     let facts = [program(), shared(config).to_toml(), tokenizer, corpus, method, step, fingerprint(beginning)];
-    let Some(Difference { rank, fact, first, here }) = world.first_difference(&facts)? else { return Ok(()) };
+    // what asks a rank to stop goes with it
+    let difference = Difference::first(&facts, |mine| ranks.gather(mine))?;
+    let Some(Difference { rank, fact, first, here }) = difference else { return Ok(()) };
     let difference = match fact {
         CONFIGURATION => changed_lines(&first, &here),
         _ => format!("{first} → {here}"),
