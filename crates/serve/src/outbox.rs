@@ -5,18 +5,24 @@
 //!             ◀─ is_full: pause ──┘  └── dropped: the text ends
 //! ```
 //!
-//! Neither side waits for the other's work: both hold the lock for a copy of some bytes. What piled up since the last
-//! look is taken in one piece, so that a busy reader makes fewer, larger writes.
+//! Neither side waits for the other's work: both hold the lock for a copy of some bytes. The first piece is taken at once. What
+//! comes within [`TOGETHER`] after a piece is taken in one, so that an engine that is fast does not have to share its
+//! processor with as many writes as it has tokens.
 
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use itera_runtime::{Completion, TokenLogprob};
 
 use crate::statistics::Times;
+
+/// How long after a piece more of the text waits for what comes behind it: longer than many steps of a small model, and far
+/// shorter than anybody sees.
+const TOGETHER: Duration = Duration::from_millis(4);
 
 /// Bytes of text that wait for a reader before its text pauses.
 const FULL: usize = 16 << 10;
@@ -29,6 +35,17 @@ struct Outbox {
     is_ended: bool,
     reader: Option<Waker>,
     is_left: bool,
+    /// When the last piece was taken.
+    taken: Option<Instant>,
+}
+
+impl Outbox {
+    /// Whether there is something, and it is to be taken now.
+    fn is_due(&self) -> bool {
+        let is_some = !self.text.is_empty() || !self.logprobs.is_empty();
+        let waited = || self.taken.is_none_or(|taken| taken.elapsed() >= TOGETHER);
+        self.end.is_some() || is_some && (self.text.len() >= FULL || waited())
+    }
 }
 
 /// A text that is done.
@@ -82,12 +99,13 @@ fn lock(outbox: &Mutex<Outbox>) -> MutexGuard<'_, Outbox> {
 }
 
 impl Writer {
-    /// More of the text.
+    /// More of the text, if a step has brought any.
     pub fn push(&self, piece: &str, logprobs: Vec<TokenLogprob>) {
-        if !piece.is_empty() || !logprobs.is_empty() {
-            let mut outbox = lock(&self.0);
-            outbox.text.push_str(piece);
-            outbox.logprobs.extend(logprobs);
+        let mut outbox = lock(&self.0);
+        outbox.text.push_str(piece);
+        outbox.logprobs.extend(logprobs);
+        // also where nothing is added to what has waited by now
+        if outbox.is_due() {
             wake(outbox);
         }
     }
@@ -136,14 +154,15 @@ fn wake(mut outbox: MutexGuard<'_, Outbox>) {
 }
 
 impl Reader {
-    /// What was written since the last piece, once there is something.
+    /// What was written since the last piece, once that is to be taken.
     pub fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
         let mut guard = lock(&self.outbox);
         let outbox = &mut *guard;
-        if outbox.text.is_empty() && outbox.logprobs.is_empty() && outbox.end.is_none() {
+        if !outbox.is_due() {
             outbox.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
+        outbox.taken = Some(Instant::now());
         let piece = Piece {
             text: mem::take(&mut outbox.text),
             logprobs: mem::take(&mut outbox.logprobs),
@@ -173,5 +192,53 @@ impl Drop for Reader {
     fn drop(&mut self) {
         lock(&self.outbox).is_left = true;
         (self.wake_engine)();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+        thread,
+    };
+
+    use super::*;
+
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_first_piece_goes_at_once_and_those_behind_it_together() {
+        let (writer, mut reader) = outbox(Arc::new(|| ()));
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(woken.clone());
+        let mut take = || match reader.poll_take(&mut Context::from_waker(&waker)) {
+            Poll::Ready(piece) => Some((piece.text, piece.end.is_some())),
+            Poll::Pending => None,
+        };
+        let count = || woken.0.load(Ordering::Relaxed);
+        assert_eq!(take(), None);
+        writer.push("a", vec![]);
+        assert_eq!((count(), take()), (1, Some(("a".into(), false))));
+        writer.push("b", vec![]);
+        writer.push("c", vec![]);
+        assert_eq!((count(), take()), (1, None), "so soon");
+        thread::sleep(TOGETHER);
+        writer.push("", vec![]);
+        assert_eq!((count(), take()), (2, Some(("bc".into(), false))));
+        assert_eq!(take(), None);
+        writer.push(&"d".repeat(FULL), vec![]);
+        assert_eq!((count(), take().map(|(text, _)| text.len())), (3, Some(FULL)), "enough");
+        assert_eq!(take(), None);
+        writer.push("e", vec![]);
+        assert_eq!(take(), None);
+        writer.lose(Lost::Engine);
+        assert_eq!((count(), take()), (4, Some(("e".into(), true))), "nothing comes behind it");
     }
 }
