@@ -34,7 +34,7 @@ def main():
     parser.add_argument("itera", help="the program")
     parser.add_argument("files", nargs="+", help="GGUF files")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--tokens", type=int, default=1000)
     parser.add_argument("--llama-cpp", action="store_true")
     parser.add_argument("--be-llama-cpp", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -111,7 +111,7 @@ def rate(server, clients, tokens, stream):
     """Tokens a second of as many clients, each with a connection and a text of its own."""
     waiting = selectors.DefaultSelector()
     for seed in range(clients):
-        body = {"prompt": PROMPT, "n_predict": tokens, "ignore_eos": True, "temperature": 0.8, "seed": seed, "stream": stream}
+        body = {"prompt": PROMPT, "n_predict": tokens, "ignore_eos": True, "temperature": 0, "seed": seed, "stream": stream}
         connection = socket.create_connection(server.address)
         waiting.register(connection, selectors.EVENT_READ, [request("/completion", body), b""])
     began = time.perf_counter()

@@ -6,12 +6,12 @@
 //! ```
 //!
 //! Neither side waits for the other's work: both hold the lock for a copy of some bytes. The first piece is taken at once. What
-//! comes within [`TOGETHER`] after a piece is taken in one, so that an engine that is fast does not have to share its
-//! processor with as many writes as it has tokens.
+//! comes behind it is taken in one once a [`TOGETHER`], at the same time as that of all other texts, so that an engine that is fast
+//! does not have to share its processor with as many writes as it has tokens.
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -20,9 +20,15 @@ use itera_runtime::{Completion, TokenLogprob};
 
 use crate::statistics::Times;
 
-/// How long after a piece more of the text waits for what comes behind it: longer than many steps of a small model, and far
-/// shorter than anybody sees.
-const TOGETHER: Duration = Duration::from_millis(4);
+/// How long what comes behind a first piece may wait for more: longer than many steps of a small model, and far shorter than
+/// anybody sees.
+const TOGETHER: Duration = Duration::from_millis(20);
+
+/// How often [`TOGETHER`] has passed.
+fn round() -> u128 {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    BEGAN.get_or_init(Instant::now).elapsed().as_nanos() / TOGETHER.as_nanos()
+}
 
 /// Bytes of text that wait for a reader before its text pauses.
 const FULL: usize = 16 << 10;
@@ -35,15 +41,15 @@ struct Outbox {
     is_ended: bool,
     reader: Option<Waker>,
     is_left: bool,
-    /// When the last piece was taken.
-    taken: Option<Instant>,
+    /// The round in which the last piece was taken.
+    taken: Option<u128>,
 }
 
 impl Outbox {
     /// Whether there is something, and it is to be taken now.
     fn is_due(&self) -> bool {
         let is_some = !self.text.is_empty() || !self.logprobs.is_empty();
-        let waited = || self.taken.is_none_or(|taken| taken.elapsed() >= TOGETHER);
+        let waited = || self.taken.is_none_or(|taken| taken < round());
         self.end.is_some() || is_some && (self.text.len() >= FULL || waited())
     }
 }
@@ -162,7 +168,7 @@ impl Reader {
             outbox.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
-        outbox.taken = Some(Instant::now());
+        outbox.taken = Some(round());
         let piece = Piece {
             text: mem::take(&mut outbox.text),
             logprobs: mem::take(&mut outbox.logprobs),
@@ -223,6 +229,11 @@ mod tests {
             Poll::Pending => None,
         };
         let count = || woken.0.load(Ordering::Relaxed);
+        // the beginning of a round, so that what follows is in it
+        let before = round();
+        while round() == before {
+            thread::yield_now();
+        }
         assert_eq!(take(), None);
         writer.push("a", vec![]);
         assert_eq!((count(), take()), (1, Some(("a".into(), false))));
