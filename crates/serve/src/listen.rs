@@ -30,6 +30,9 @@ use crate::{
 /// How long to wait where the system takes no more connections, as when it has no more files to open.
 const BREATH: Duration = Duration::from_millis(50);
 
+/// How long a request may take to follow the connection that it comes by, when the server ends.
+const FIRST_WORDS: Duration = Duration::from_millis(50);
+
 /// A socket that listens.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -94,6 +97,12 @@ impl Listener {
         let connections = GracefulShutdown::new();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(head_time);
+        let serve = |stream| {
+            let service = TowerToHyperService::new(router.clone());
+            let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+            // whoever is at the other end knows best what went wrong
+            tokio::spawn(async { drop(connection.await) });
+        };
         {
             // an error is a sender that is gone, which ends the server too
             let mut ended = pin!(ending.wait_for(|is_ending| *is_ending));
@@ -105,16 +114,17 @@ impl Listener {
                 match next.await {
                     None => break,
                     Some(Err(_)) => sleep(BREATH).await,
-                    Some(Ok(stream)) => {
-                        let service = TowerToHyperService::new(router.clone());
-                        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
-                        // whoever is at the other end knows best what went wrong
-                        tokio::spawn(async { drop(connection.await) });
-                    }
+                    Some(Ok(stream)) => serve(stream),
                 }
             }
         }
+        // who has connected by now is told that the server ends, which a connection that closes does not tell
+        let waiting = |context: &mut Context<'_>| Poll::Ready(self.poll_accept(context));
+        while let Poll::Ready(Ok(stream)) = poll_fn(waiting).await {
+            serve(stream);
+        }
         drop(self);
+        sleep(FIRST_WORDS).await;
         connections.shutdown().await;
     }
 }
