@@ -1,5 +1,5 @@
 """Triton's own client and KServe's against `itera serve`, and both against a completion:
-python check_inference_protocol.py http://127.0.0.1:8000 MODEL (pip install tritonclient[http] kserve)."""
+python check_inference_protocol.py http://127.0.0.1:8000 MODEL (pip install tritonclient[http] kserve; a server with --allow-load)."""
 
 import asyncio
 import json
@@ -104,4 +104,18 @@ async def kserve():
 
 
 asyncio.run(kserve())
+
+# with --allow-load
+client.unload_model(model)
+assert not client.is_model_ready(model) and client.is_server_ready()
+assert {"name": model, "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"} in client.get_model_repository_index()
+client.load_model(model)
+assert client.is_model_ready(model)
+for wrong in [{"config": "{}"}, {"files": {"file:../../x": b"x"}}]:
+    try:
+        client.load_model(model, **wrong)
+    except InferenceServerException as refused:
+        assert refused.status() == "400", refused
+    else:
+        raise AssertionError(f"{wrong} was taken")
 print(f"ok: {text!r}")
