@@ -69,6 +69,7 @@ mod tokens;
 mod v2;
 mod vectors;
 mod visit;
+mod watched;
 
 pub use access_log::LogTarget;
 pub use address::Address;

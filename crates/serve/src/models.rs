@@ -160,22 +160,21 @@ impl Models {
         self.read().0.values().filter_map(|entry| entry.engine.clone()).collect()
     }
 
-    /// Load a model by request, anew if it is loaded: its files as they are now. Where that fails, what was there stays.
-    pub fn load(&self, name: &str, version: Option<u64>) -> Result<(), Missing> {
+    /// Load the highest version of a model by request, anew if it is loaded: its files as they are now. Where that fails, what was
+    /// there stays.
+    pub fn load(&self, name: &str) -> Result<(), Missing> {
         self.look();
-        let id = self.find(Some(name), version)?;
-        let loading = self.loading();
-        let loaded = self.open(&id).map(drop).map_err(Missing::Unloadable);
-        drop(loading);
-        loaded
+        let id = self.find(Some(name), None)?;
+        let _loading = self.loading();
+        self.open(&id).map(drop).map_err(Missing::Unloadable)
     }
 
-    /// Put a model away, all of its versions unless one is named. Its requests are answered, and no more are taken in.
-    pub fn unload(&self, name: &str, version: Option<u64>) -> Result<(), Missing> {
-        self.find(Some(name), version)?;
+    /// Put all versions of a model away. Its requests are answered, and no more are taken in.
+    pub fn unload(&self, name: &str) -> Result<(), Missing> {
+        self.find(Some(name), None)?;
         let mut gone = vec![];
         for (id, entry) in self.write().0.iter_mut() {
-            if id.name == name && version.is_none_or(|version| version == id.version) {
+            if id.name == name {
                 entry.is_away = true;
                 gone.extend(entry.engine.take());
             }

@@ -9,23 +9,25 @@
 //! A line has names that the server gave, numbers, and ids whose every character was checked: nothing else that a client wrote.
 
 use std::{
-    pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context, Poll, ready},
     time::{Duration, Instant, SystemTime},
 };
 
 use axum::{
-    body::{Body, Bytes, HttpBody},
+    body::Bytes,
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
     middleware::Next,
     response::Response,
 };
-use http_body::{Frame, SizeHint};
 use serde::Serialize;
 
-use crate::{account::Account, answer::unique, app::App};
+use crate::{
+    account::Account,
+    answer::unique,
+    app::App,
+    watched::{Watcher, watched},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -84,8 +86,8 @@ pub(crate) async fn record(State(app): State<Arc<App>>, request: Request, next: 
         None => response,
         Some(mut visit) => {
             visit.status = Some(response.status());
-            visit.is_whole = response.body().is_end_stream() || visit.method == Method::HEAD.as_str();
-            response.map(|body| Body::new(Recorded { body, visit }))
+            visit.is_whole = visit.method == Method::HEAD.as_str();
+            response.map(|body| watched(body, visit))
         }
     };
     response.headers_mut().extend(header.map(|id| (REQUEST_ID, id)));
@@ -169,36 +171,14 @@ impl Drop for Visit {
     }
 }
 
-/// A body, and what is told of it when it is done or dropped.
-struct Recorded {
-    body: Body,
-    visit: Visit,
-}
-
-impl HttpBody for Recorded {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-        if let Some(data) = data {
-            self.visit.bytes += data.len() as u64;
-            let since = self.visit.began.elapsed();
-            self.visit.first_byte.get_or_insert(since);
-        }
-        self.visit.is_whole |= frame.is_none() || self.body.is_end_stream();
-        Poll::Ready(frame)
+impl Watcher for Visit {
+    fn data(&mut self, data: &Bytes) {
+        self.bytes += data.len() as u64;
+        let since = self.began.elapsed();
+        self.first_byte.get_or_insert(since);
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    fn end(&mut self) {
+        self.is_whole = true;
     }
 }

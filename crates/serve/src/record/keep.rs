@@ -4,22 +4,19 @@ use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
     path::Path,
-    pin::Pin,
     process,
     sync::Arc,
-    task::{Context, Poll, ready},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
-    body::{Body, Bytes, HttpBody},
+    body::{Body, Bytes},
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use base64::prelude::{BASE64_STANDARD, Engine};
-use http_body::{Frame, SizeHint};
 use itera_files::failed_to;
 use prometheus_client::metrics::counter::Counter;
 
@@ -28,6 +25,7 @@ use crate::{
     app::App,
     error::Result,
     record::{Line, canonical},
+    watched::{Watcher, watched},
 };
 
 /// Routes whose answers depend on the model and the request alone.
@@ -89,13 +87,7 @@ pub(crate) async fn keep(State(app): State<Arc<App>>, request: Request, next: Ne
     let line = Line { time, path, headers, body, status: response.status().as_u16(), answer };
     let content_type =
         response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("").to_owned();
-    response.map(|body| {
-        let mut kept = Kept { body, content_type, answer: vec![], line: Some(line), app };
-        if kept.body.is_end_stream() {
-            kept.end();
-        }
-        Body::new(kept)
-    })
+    response.map(|body| watched(body, Kept { content_type, answer: vec![], line: Some(line), app }))
 }
 
 fn headers_of_body(headers: &HeaderMap) -> BTreeMap<String, String> {
@@ -103,9 +95,8 @@ fn headers_of_body(headers: &HeaderMap) -> BTreeMap<String, String> {
     HEADERS.iter().filter_map(header).collect()
 }
 
-/// The body of an answer that is kept; one whose client leaves is not.
+/// An answer that is kept; one whose client leaves is not.
 struct Kept {
-    body: Body,
     content_type: String,
     answer: Vec<u8>,
     /// `None` once it is written.
@@ -113,7 +104,11 @@ struct Kept {
     app: Arc<App>,
 }
 
-impl Kept {
+impl Watcher for Kept {
+    fn data(&mut self, data: &Bytes) {
+        self.answer.extend_from_slice(data);
+    }
+
     fn end(&mut self) {
         let (Some(line), Some(record)) = (self.line.take(), self.app.record()) else { return };
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
@@ -121,33 +116,5 @@ impl Kept {
         let mut line = serde_json::to_string(&Line { time, answer, ..line }).expect("strings and numbers are JSON");
         line.push('\n');
         record.write(line);
-    }
-}
-
-impl HttpBody for Kept {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-        if let Some(data) = data {
-            self.answer.extend_from_slice(data);
-        }
-        if frame.is_none() || self.body.is_end_stream() {
-            self.end();
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

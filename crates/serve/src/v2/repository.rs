@@ -81,7 +81,7 @@ pub(super) async fn load(State(app): State<Arc<App>>, which: Which, request: Req
     // a model is what its files say, and they lie in the repository
     let nothing = parameters.only("config", &[]).and_then(|()| parameters.done());
     nothing.map_err(|refusal| refusal.within("parameters"))?;
-    let load = || app.models().load(&name, None).map_err(|missing| Refusal::missing(Some(&name), missing));
+    let load = || app.models().load(&name).map_err(|missing| Refusal::missing(Some(&name), missing));
     tokio::task::block_in_place(load)
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn unload(State(app): State<Arc<App>>, which: Which, request: R
     // nothing depends on a model
     parameters.take::<bool>("unload_dependents").map_err(|refusal| refusal.within("parameters"))?;
     parameters.done().map_err(|refusal| refusal.within("parameters"))?;
-    app.models().unload(&name, None).map_err(|missing| Refusal::missing(Some(&name), missing))
+    app.models().unload(&name).map_err(|missing| Refusal::missing(Some(&name), missing))
 }
 
 /// The name of a model that requests may have loaded and put away.
