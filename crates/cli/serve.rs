@@ -88,6 +88,9 @@ pub struct Args {
     /// MiB of states that a model keeps for prompts that begin alike; 0 keeps none. Answers do not depend on it.
     #[arg(long, value_name = "MIB", default_value_t = ServeOptions::default().cache_bytes >> 20, value_parser = count::<usize>)]
     pub cache: usize,
+    /// Keep these states in this directory when a model ends, for when the same model begins again.
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
     /// Seconds after which a sequence of requests is forgotten that gets no further one.
     #[arg(long, value_name = "SECONDS", default_value_t = ServeOptions::default().sequence_idle.as_secs(), value_parser = at_least_one::<u64>)]
     pub sequence_idle: u64,
@@ -153,6 +156,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         access_log: args.log_target(),
         record: args.record.clone(),
         cache_bytes: args.cache.saturating_mul(1 << 20),
+        cache_dir: args.cache_dir.clone(),
         sequence_idle: Duration::from_secs(args.sequence_idle),
         repository: args.repository.clone(),
         open: options,

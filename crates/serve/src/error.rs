@@ -110,3 +110,9 @@ pub enum KeyProblem {
 
 /// What this crate's functions return.
 pub type Result<T, E = ServeError> = std::result::Result<T, E>;
+
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -26,7 +26,7 @@ use crate::{
     budget::{Budget, NoRoom},
     catalog::{Catalog, Entry, Id, Missing, Status, Unloadable},
     engine::{Engine, Size},
-    error::{Result, ServeError},
+    error::{Result, ServeError, chain},
     loaded::Loaded,
     metrics::Metrics,
     queue::{Limits, Queue},
@@ -285,7 +285,7 @@ impl Models {
         held.grow(bytes, || self.make_room(&id)).map_err(Unloadable::NoRoom)?;
         loaded.held = Some(held);
         let metrics = self.metrics.of_model(&loaded.name);
-        let started = Engine::start(Arc::new(loaded), self.size, self.limits, metrics);
+        let started = Engine::start(Arc::new(loaded), self.size.clone(), self.limits, metrics);
         let (engine, thread) = started.map_err(|error| Unloadable::Broken(format!("no thread: {error}")))?;
         let mut threads = self.threads();
         if threads.is_ending {
@@ -304,8 +304,7 @@ impl Models {
 
     /// What is wrong with a model's files, by paths within the repository.
     fn broken(&self, error: &dyn std::error::Error) -> Unloadable {
-        let causes = std::iter::successors(Some(error), |error| error.source());
-        let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let text = chain(error);
         let dir = self.repository.iter().map(|dir| format!("{}/", dir.display()));
         Unloadable::Broken(dir.fold(text, |text, dir| text.replace(&dir, "")))
     }

@@ -1,8 +1,9 @@
 //! The server: sockets, routes, engines, and their end.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use axum::{Router, extract::Request, middleware};
+use itera_files::failed_to;
 use itera_runtime::OpenOptions;
 use tokio::{runtime::Runtime, sync::watch};
 
@@ -46,6 +47,9 @@ pub struct ServeOptions {
     pub queued_tokens: usize,
     /// Bytes of states that a model keeps for prompts that begin alike; 0 keeps none.
     pub cache_bytes: usize,
+    /// A directory that is made if it is not there, in which a model leaves these states when it ends, for the same model when it
+    /// begins again; `None` leaves none. Who can write there decides what answers are.
+    pub cache_dir: Option<PathBuf>,
     /// A directory of more models, which are loaded when they are asked for.
     pub repository: Option<PathBuf>,
     /// How models are opened that are loaded later.
@@ -89,6 +93,7 @@ impl Default for ServeOptions {
             queued_texts: 1024,
             queued_tokens: 1 << 20,
             cache_bytes: 256 << 20,
+            cache_dir: None,
             repository: None,
             open: OpenOptions::default(),
             memory: None,
@@ -121,7 +126,8 @@ impl Server {
     ///
     /// # Errors
     /// If nothing can listen at the address, the keys cannot be read, the journal of feedback, the access log or the record cannot be
-    /// opened, the repository cannot be read, two models have one name, there is none, or they take more than they may.
+    /// opened, the directory of states cannot be made, the repository cannot be read, two models have one name, there is none, or they
+    /// take more than they may.
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         let keys = options.keys.as_deref().map(Keys::read).transpose()?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -130,7 +136,11 @@ impl Server {
         let listeners: Vec<Listener> = listeners.collect::<Result<_>>()?;
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
         let limits = Limits { texts: options.queued_texts, tokens: options.queued_tokens };
-        let size = Size { room: options.texts.max(1), cache_bytes: options.cache_bytes };
+        if let Some(dir) = &options.cache_dir {
+            fs::create_dir_all(dir).map_err(failed_to("create", dir))?;
+        }
+        let (cache_bytes, cache_dir) = (options.cache_bytes, options.cache_dir.clone());
+        let size = Size { room: options.texts.max(1), cache_bytes, cache_dir };
         let metrics = Arc::new(Metrics::new());
         let access_log = options.access_log.as_ref();
         let access_log = access_log.map(|target| AccessLog::open(target, metrics.lines_lost())).transpose()?;

@@ -1,6 +1,7 @@
 //! Answers, held to what the runtime says to each request alone.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     thread::{self, ScopedJoinHandle},
     time::Duration,
@@ -52,6 +53,45 @@ fn a_prompt_that_begins_like_another_is_not_read_twice_and_answered_as_if_it_wer
         assert!(cached(&longer) >= last_cut, "up to the last cut at least, of {len}");
     }
     assert!(hits > 20, "{hits} prompts began like one before");
+}
+
+#[test]
+fn states_of_prompts_outlive_their_server() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let states = dir.path().join("made/states");
+    let start = || start(ServeOptions { cache_dir: Some(states.clone()), ..ServeOptions::default() });
+    let prompt = "Once upon a time there was a little dog. ".repeat(30);
+    let request = json!({"prompt": prompt, "max_tokens": 20, "seed": 1, "logprobs": 2});
+    let longer = json!({"prompt": prompt.clone() + "The dog was happy.", "max_tokens": 20, "seed": 1});
+    let ask = |server: &Server, request: &Value| {
+        let answer = answer(server, request);
+        let usage = answer["usage"].clone();
+        (
+            answer["choices"].clone(),
+            usage["prompt_tokens"].clone(),
+            usage["prompt_tokens_details"]["cached_tokens"].clone(),
+        )
+    };
+    let first = start();
+    let (choices, tokens, cached) = ask(&first, &request);
+    assert_eq!(cached, 0);
+    assert!(first.drain(Duration::from_secs(10)));
+    let second = start();
+    assert_eq!(ask(&second, &request), (choices, tokens.clone(), tokens));
+    let (longer_choices, longer_tokens, cached) = ask(&second, &longer);
+    assert!(cached.as_u64().is_some_and(|cached| cached >= 128), "{cached}");
+    assert!(second.drain(Duration::from_secs(10)));
+
+    // what is of no use costs its states alone
+    let file = fs::read_dir(&states).expect("it was made").next().expect("a file").expect("it can be read").path();
+    let mut bytes = fs::read(&file).expect("it can be read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).expect("written");
+    let third = start();
+    assert_eq!(ask(&third, &longer), (longer_choices, longer_tokens, json!(0)));
+    drop(third);
+    assert_eq!(fs::read_dir(&states).expect("it is there").count(), 1, "a model has a file");
 }
 
 /// How many of something, more where the environment says so.

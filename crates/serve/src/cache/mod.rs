@@ -9,6 +9,8 @@
 //! prompts that are cut there too: what follows has the bits that it has without a cache. The state behind the whole prompt goes
 //! on for the same prompt alone. What was not used for longest goes first.
 
+mod saved;
+
 use std::collections::HashMap;
 
 use itera_runtime::{Model, State};
