@@ -83,6 +83,9 @@ impl PrefixCache {
     }
 }
 
+/// An entry: tokens, the state behind them, and the logits after a whole prompt.
+type Found = (Vec<TokenId>, State, Option<Vec<f32>>);
+
 /// What is left of a file.
 struct Source {
     file: BufReader<File>,
@@ -97,7 +100,7 @@ impl Source {
         Ok(taken)
     }
 
-    fn entry(&mut self, loaded: &Loaded) -> Result<(Vec<TokenId>, State, Option<Vec<f32>>), Unusable> {
+    fn entry(&mut self, loaded: &Loaded) -> Result<Found, Unusable> {
         let sizes = self.take(SIZES as u64)?;
         let size = |at: usize| sizes[at..].first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
         let (tokens, logits, state) = (4 * size(0), 4 * size(4), size(8) | size(12) << 32);
