@@ -7,9 +7,11 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use itera_kernels::simd::asked_level;
 
 use crate::{
-    bench, compare, compress, data, doctor, embed, eval, export, generate, inspect, launch, logits, model, ranks,
-    rerank, sbatch, sweep, talk, train, watch,
+    bench, compare, data, doctor, embed, eval, export, generate, inspect, launch, logits, model, ranks, rerank, talk,
+    watch,
 };
+#[cfg(feature = "train")]
+use crate::{compress, sbatch, sweep, train};
 #[cfg(feature = "serve")]
 use crate::{repository, serve};
 
@@ -43,6 +45,7 @@ const TOGETHER: [&str; 4] = ["train", "eval", "bench", "doctor"];
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a model: text in, checkpoint out.
+    #[cfg(feature = "train")]
     Train(train::Args),
     /// Score held-out documents in full: nats a token, bits per byte, perplexity.
     Eval(eval::Args),
@@ -61,6 +64,7 @@ pub enum Command {
     /// Write a model as a GGUF file, which llama.cpp runs too, or as a Hugging Face directory.
     Export(export::Args),
     /// Shrink a trained run by a recipe, and report what that costs.
+    #[cfg(feature = "train")]
     Compress(compress::Args),
     /// Compare models: bytes, bits per byte, speed, memory, samples.
     Compare(compare::Args),
@@ -77,8 +81,10 @@ pub enum Command {
     /// Start a command as several processes of this machine that do it together.
     Launch(launch::Args),
     /// Write the script of a batch job of Slurm that trains, and goes on when it is run again.
+    #[cfg(feature = "train")]
     Sbatch(sbatch::Args),
     /// Train many configurations by any number of workers, and compare them.
+    #[cfg(feature = "train")]
     Sweep(sweep::Args),
     /// Show a run of another process: progress, curve, samples.
     Watch(watch::Args),
@@ -97,10 +103,16 @@ impl Command {
     /// Do what is asked. Returns the exit code of what was done, or was stopped by a signal.
     pub fn run(self) -> Result<ExitCode> {
         // these ask where their error ends all ranks
-        if !matches!(self, Self::Train(_) | Self::Eval(_)) {
+        let asks_later = match &self {
+            #[cfg(feature = "train")]
+            Self::Train(_) => true,
+            command => matches!(command, Self::Eval(_)),
+        };
+        if !asks_later {
             asked_level()?;
         }
         match self {
+            #[cfg(feature = "train")]
             Self::Train(args) => train::run(args),
             Self::Eval(args) => eval::run(args),
             Self::Generate(args) => generate::run(args),
@@ -111,6 +123,7 @@ impl Command {
             #[cfg(feature = "serve")]
             Self::Repository(args) => repository::run(args),
             Self::Export(args) => export::run(args),
+            #[cfg(feature = "train")]
             Self::Compress(args) => compress::run(args),
             Self::Compare(args) => compare::run(args),
             Self::Inspect(args) => inspect::run(args),
@@ -119,7 +132,9 @@ impl Command {
             Self::Doctor(args) => doctor::run(args),
             Self::Bench(args) => bench::run(args),
             Self::Launch(args) => launch::run(args),
+            #[cfg(feature = "train")]
             Self::Sbatch(args) => sbatch::run(&args),
+            #[cfg(feature = "train")]
             Self::Sweep(args) => sweep::run(args),
             Self::Watch(args) => watch::run(&args),
             Self::Logits(args) => logits::run(args),

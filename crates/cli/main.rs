@@ -1,5 +1,6 @@
 //! The `itera` program: parse → run a command → print.
 #![warn(clippy::print_stderr, clippy::print_stdout)] // they panic where nobody reads: `talk::say!`, `writeln!`
+#![cfg_attr(not(feature = "train"), expect(dead_code, reason = "the linker drops what only `train` uses"))]
 
 mod args;
 mod batch;

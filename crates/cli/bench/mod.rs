@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-use self::{model::BenchModel, train::BenchTrain};
+use self::model::BenchModel;
 use crate::opened::RunArgs;
 
 #[derive(Debug, clap::Args)]
@@ -40,11 +40,13 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum What {
     /// Measure training steps: tokens a second, time by phase, share of the processor's peak, memory.
-    Train(BenchTrain),
+    #[cfg(feature = "train")]
+    Train(train::BenchTrain),
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
     match (args.what, args.model) {
+        #[cfg(feature = "train")]
         (Some(What::Train(args)), _) => train::run(args),
         (None, Some(model)) => model::run(model, args.run),
         (None, None) => unreachable!("clap asks for a path where there is no subcommand"),

@@ -8,6 +8,7 @@ use crate::scoped::scoped;
 
 /// The precision of one operator.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "fused operators alone read it"))]
 pub(crate) struct Precisions {
     /// Of products, forward and backward.
     pub(crate) products: Precision,
@@ -39,6 +40,7 @@ pub(crate) fn with_precisions<T>(precisions: Precisions, forward: impl FnOnce() 
 }
 
 /// The precision in force.
+#[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "fused operators alone read it"))]
 pub(crate) fn precisions() -> Precisions {
     PRECISIONS.get()
 }
