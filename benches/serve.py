@@ -7,7 +7,8 @@
 Prints of each file, as medians of rounds in which all take turns:
 
     tokens/s of 64 texts at once, streamed and whole, as shares of what `itera bench` reaches without a server;
-    of a request that computes next to nothing, CPU time of the server and time until the answer;
+    of a request that computes next to nothing, CPU time of the server and time until the answer, also with all on one core,
+    which leaves out what it takes to wake another;
     resident memory of 10,000 streams that wait;
     with --llama-cpp tokens/s of 1, 8 and 64 clients, by llama.cpp's `/completion`, and how many times those of llama.cpp.
 
@@ -73,6 +74,10 @@ class Process:
     def cpu_seconds(self):
         fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def run_on(self, cores):
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            os.sched_setaffinity(int(thread), cores)
 
     def resident_bytes(self):
         lines = open(f"/proc/{self.process.pid}/status").read().splitlines()
@@ -158,33 +163,45 @@ def against_the_engine(args, file):
 
 
 def next_to_nothing(args, file):
+    cores = os.sched_getaffinity(0)
+    for where, on in [("", cores), (" on one core with its client", {min(cores)})]:
+        with itera(args, file) as server:
+            server.run_on(on)
+            os.sched_setaffinity(0, on)
+            cpu, until = one_token(server)
+            os.sched_setaffinity(0, cores)
+        print(f"  a request of one token{where} {1e6 * cpu:.0f} µs of CPU, {1e6 * until:.0f} µs until the answer")
+
+
+def one_token(server):
+    """CPU time of the server, and the median time until the answer, in seconds."""
     count = 5_000
-    with itera(args, file) as server:
-        connection = socket.create_connection(server.address)
-        text = request("/v1/completions", {"prompt": "a", "max_tokens": 1})
+    connection = socket.create_connection(server.address)
+    text = request("/v1/completions", {"prompt": "a", "max_tokens": 1})
 
-        def ask():
-            began = time.perf_counter()
-            connection.sendall(text)
-            response = b""
-            while not is_whole(response, False):
-                response += connection.recv(1 << 16)
-            return time.perf_counter() - began
+    def ask():
+        began = time.perf_counter()
+        connection.sendall(text)
+        response = b""
+        while not is_whole(response, False):
+            response += connection.recv(1 << 16)
+        return time.perf_counter() - began
 
-        for _ in range(500):
-            ask()
-        before = server.cpu_seconds()
-        times = [ask() for _ in range(count)]
-        cpu = (server.cpu_seconds() - before) / count
-    print(f"  a request of one token {1e6 * cpu:.0f} µs of CPU, {1e6 * statistics.median(times):.0f} µs until the answer")
+    for _ in range(500):
+        ask()
+    before = server.cpu_seconds()
+    times = [ask() for _ in range(count)]
+    return (server.cpu_seconds() - before) / count, statistics.median(times)
 
 
 def idle(args, file):
     with itera(args, file, "--max-queue", str(2 * IDLE)) as server:
-        busy = {"prompt": PROMPT, "max_tokens": 3000, "ignore_eos": True, "stream": True, "n": 64}
+        # others to wait for, for long; memory grows until the first of them have ended
+        busy = {"prompt": PROMPT, "max_tokens": 3000, "ignore_eos": True, "stream": True, "n": 2048}
         connections = [socket.create_connection(server.address)]
         connections[0].sendall(request("/v1/completions", busy))
-        connections[0].recv(1 << 16)
+        while b"finish_reason\":\"length" not in connections[0].recv(1 << 16):
+            pass
         before = server.resident_bytes()
         for _ in range(IDLE):
             connections.append(socket.create_connection(server.address))
