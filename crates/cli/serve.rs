@@ -14,7 +14,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::ProgressBar;
 use itera_checkpoint::{find_model, run_of};
 use itera_runtime::{Activations, OpenOptions};
-use itera_serve::{Address, FeedbackOptions, Loaded, LogTarget, NewKey, Replayed, Role, ServeOptions, Server};
+use itera_serve::{Address, FeedbackOptions, Loaded, LogTarget, NewKey, Origin, Replayed, Role, ServeOptions, Server};
 
 use crate::{
     args::{at_least_one, count},
@@ -106,6 +106,9 @@ pub struct Args {
     /// Answer those alone who send a key of this file, which has a name, a role and the SHA-256 of a key a line.
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
+    /// Let pages of this site ask and read answers, as https://example.org (may be given again); of others, browsers let none.
+    #[arg(long, value_name = "ORIGIN")]
+    pub allow_origin: Vec<Origin>,
     /// Write a line of JSON for each request that has ended to this file, which SIGHUP opens anew; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,
@@ -152,6 +155,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             most_bytes: FEEDBACK_BYTES,
             with_texts: args.feedback_texts,
         }),
+        allow_origins: args.allow_origin.clone(),
         keys: args.keys.clone(),
         access_log: args.log_target(),
         record: args.record.clone(),

@@ -46,7 +46,7 @@ impl InProcess {
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         let server = Server::start(models, &ServeOptions { addresses: vec![], ..options.clone() })?;
         let app: &Arc<App> = server.app();
-        let router = TowerToHyperService::new(router(app.clone()));
+        let router = TowerToHyperService::new(router(app.clone(), &options.allow_origins));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         Ok(Self { router, runtime: runtime.map_err(ServeError::Thread)?, server })
     }

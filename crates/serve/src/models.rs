@@ -284,7 +284,7 @@ impl Models {
         let bytes = bytes_of(&loaded.path) + self.size.bytes(&loaded.model);
         held.grow(bytes, || self.make_room(&id)).map_err(Unloadable::NoRoom)?;
         loaded.held = Some(held);
-        let metrics = self.metrics.of_model(&loaded.name);
+        let metrics = self.metrics.of_model(&loaded.name, loaded.version);
         let started = Engine::start(Arc::new(loaded), self.size.clone(), self.limits, metrics);
         let (engine, thread) = started.map_err(|error| Unloadable::Broken(format!("no thread: {error}")))?;
         let mut threads = self.threads();

@@ -20,6 +20,7 @@ use crate::{
     loaded::Loaded,
     metrics::Metrics,
     models::{Means, Models},
+    origin::{self, Origin},
     probes,
     queue::Limits,
     record,
@@ -64,6 +65,8 @@ pub struct ServeOptions {
     pub request_time: Duration,
     /// How long a sequence waits for its next request before it is forgotten.
     pub sequence_idle: Duration,
+    /// Other sites whose pages may ask and read answers; the server's own page always may.
+    pub allow_origins: Vec<Origin>,
     /// Where to keep what is said of answers; `None` takes nothing in.
     pub feedback: Option<FeedbackOptions>,
     /// The file of the keys that requests must have; `None` answers everybody.
@@ -101,6 +104,7 @@ impl Default for ServeOptions {
             body_bytes: 4 << 20,
             request_time: Duration::from_secs(30),
             sequence_idle: Duration::from_secs(600),
+            allow_origins: vec![],
             feedback: None,
             keys: None,
             access_log: None,
@@ -160,7 +164,11 @@ impl Server {
         let app = Arc::new(App::new(models, metrics, feedback, keys, access_log, record, limits));
         let (ending, ended) = watch::channel(false);
         let serve = |listener: Listener| {
-            runtime.spawn(listener.serve(router(app.clone()), options.request_time, ended.clone()))
+            runtime.spawn(listener.serve(
+                router(app.clone(), &options.allow_origins),
+                options.request_time,
+                ended.clone(),
+            ))
         };
         let web = listeners.into_iter().map(serve).collect();
         Ok(Self { addresses, app, ending, web, runtime: Some(runtime) })
@@ -239,16 +247,19 @@ impl Drop for Server {
     }
 }
 
-/// All routes, and what is done with every request.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    routes()
+/// All routes, and what is done with every request; pages of `origins` may ask.
+pub(crate) fn router(app: Arc<App>, origins: &[Origin]) -> Router {
+    let router = routes()
         .into_router()
         .fallback(|request: Request| async move { Refusal::no_route(request.uri().path()) })
         .method_not_allowed_fallback(|request: Request| async move {
             Refusal::no_method(request.method().as_str(), request.uri().path())
         })
         .layer(middleware::from_fn_with_state(app.clone(), record::keep))
-        .layer(middleware::from_fn_with_state(app.clone(), guard::admit))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::admit));
+    // a browser asks without a key whether it may ask, and is to read what is refused
+    let router = if origins.is_empty() { router } else { router.layer(origin::layer(origins)) };
+    router
         .layer(middleware::from_fn(refusal::reword))
         .layer(middleware::from_fn_with_state(app.clone(), probes::count))
         .layer(middleware::from_fn_with_state(app.clone(), visit::record))

@@ -88,13 +88,13 @@ mod tests {
     use itera_tokenizer::TokenId;
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::{metrics::Metrics, repository::ONLY};
 
     #[test]
     fn texts_take_turns_and_a_step_reads_as_much_as_a_piece() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../checkpoints/stories-75k.gguf");
         let model = Model::open(path).expect("the checkpoint opens");
-        let metrics = Metrics::new().of_model("stories");
+        let metrics = Metrics::new().of_model("stories", ONLY);
         let mut vectors = Vectors::new(&model);
         let mut begin = |len: u32| {
             let (reply, vector) = oneshot::channel();

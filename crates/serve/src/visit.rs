@@ -29,8 +29,8 @@ use crate::{
     watched::{Watcher, watched},
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Most characters of an id that a client gives its request.
 const ID_LEN: usize = 128;

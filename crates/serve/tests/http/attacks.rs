@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use itera_serve::{FeedbackOptions, ServeOptions, Server};
+use itera_serve::{FeedbackOptions, NewKey, Role, ServeOptions, Server};
 use serde_json::{Value, json};
 
 use crate::support::{answer, counted, post, send_bytes, send_to, start, tcp, wait_until};
@@ -98,6 +98,15 @@ fn names_do_not_leave_the_models() {
     check_alive(&server);
 }
 
+/// What a browser is told that asks whether a page of `origin` may ask.
+fn preflight(server: &Server, origin: &str) -> String {
+    let asked = format!(
+        "OPTIONS /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: {origin}\r\n\
+         Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n\r\n"
+    );
+    raw(server, &[asked.as_bytes()]).to_lowercase()
+}
+
 #[test]
 fn no_other_site_reads_an_answer() {
     let server = start(ServeOptions::default());
@@ -106,12 +115,33 @@ fn no_other_site_reads_an_answer() {
         let (status, headers, _) = send_bytes(&server, "/v1/completions", &[("origin", origin)], body.as_bytes());
         assert_eq!(status, 200);
         assert!(headers.keys().all(|name| !name.as_str().starts_with("access-control-")), "{headers:?}");
-        let preflight = format!(
-            "OPTIONS /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: {origin}\r\n\
-             Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n\r\n"
-        );
-        let response = raw(&server, &[preflight.as_bytes()]).to_lowercase();
+        let response = preflight(&server, origin);
         assert!(response.starts_with("http/1.1 405") && !response.contains("access-control-allow"), "{response}");
+    }
+}
+
+#[test]
+fn a_site_that_is_named_reads_answers_and_what_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (keys, key) = (dir.path().join("keys"), NewKey::make("alice", Role::Inference).expect("a key"));
+    std::fs::write(&keys, &key.line).expect("written");
+    let named = "https://example.org";
+    let allow_origins = vec![named.parse().expect("an origin"), "http://localhost:3000".parse().expect("an origin")];
+    let server = start(ServeOptions { allow_origins, keys: Some(keys), ..ServeOptions::default() });
+    let allowed = format!("access-control-allow-origin: {named}\r\n");
+    let response = preflight(&server, named);
+    assert!(response.starts_with("http/1.1 200") && response.contains(&allowed), "{response}");
+    assert!(response.contains("access-control-allow-headers: authorization,content-type"), "{response}");
+    let body = json!({"prompt": "a", "max_tokens": 1}).to_string();
+    let authorization = format!("Bearer {}", key.key);
+    for (origin, is_named) in [(named, true), ("https://example.org.evil.com", false), ("http://example.org", false)] {
+        for (sent, expected) in [(authorization.as_str(), 200), ("Bearer x", 401)] {
+            let headers = [("origin", origin), ("authorization", sent)];
+            let (status, headers, _) = send_bytes(&server, "/v1/completions", &headers, body.as_bytes());
+            let told = headers.get("access-control-allow-origin").map(|told| told.to_str().expect("ASCII"));
+            assert_eq!((status, told), (expected, is_named.then_some(origin)), "{origin}");
+        }
+        assert_eq!(preflight(&server, origin).contains("access-control-allow-origin"), is_named);
     }
 }
 

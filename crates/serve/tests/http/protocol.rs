@@ -11,7 +11,7 @@ use itera_serve::{Address, Loaded, ServeOptions, Server};
 use itera_tokenizer::TokenId;
 use serde_json::{Value, json};
 
-use crate::support::{answer, checkpoint, post, send, start, tcp};
+use crate::support::{answer, checkpoint, get, post, send, start, tcp};
 
 #[test]
 fn what_was_done_is_counted() {
@@ -29,6 +29,11 @@ fn what_was_done_is_counted() {
     let mut response = agent.get(format!("{}/metrics", server.addresses()[0])).call().expect("a response");
     let text = response.body_mut().read_to_string().expect("a body");
     let labels = "{model=\"stories\",model_name=\"stories\"}";
+    let of_version = "{model=\"stories\",version=\"1\"}";
+    let stats: Value = serde_json::from_str(&get(&server, "/v2/models/stories/stats").1).expect("JSON");
+    let stats = &stats["model_stats"][0];
+    let us = |what: &str| stats["inference_stats"][what]["ns"].as_u64().expect("a time") / 1000;
+    let steps = stats["execution_count"].as_u64().expect("a count");
     for (name, value) in [
         (format!("itera_prompt_tokens_total{labels}"), tokens.0),
         (format!("vllm:prompt_tokens_total{labels}"), tokens.0),
@@ -39,6 +44,12 @@ fn what_was_done_is_counted() {
         (format!("vllm:e2e_request_latency_seconds_count{labels}"), 12),
         (format!("itera_texts_running{labels}"), 0),
         (format!("vllm:num_requests_waiting{labels}"), 0),
+        (format!("nv_inference_request_success{of_version}"), 12),
+        (format!("nv_inference_request_failure{of_version}"), 0),
+        (format!("nv_inference_exec_count{of_version}"), steps),
+        (format!("nv_inference_queue_duration_us{of_version}"), us("queue")),
+        (format!("nv_inference_compute_infer_duration_us{of_version}"), us("compute_infer")),
+        (format!("nv_inference_pending_request_count{of_version}"), 0),
         ("itera_http_responses_total{status=\"200\"}".into(), 6),
         ("itera_http_responses_total{status=\"400\"}".into(), 1),
     ] {

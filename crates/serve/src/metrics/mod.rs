@@ -1,7 +1,9 @@
 //! What a server counts and times, for Prometheus: `GET /metrics`.
 //!
-//! Each metric has a name of ours, and where vLLM has the same one, its name too, so that dashboards made for it show these
-//! numbers. Labels are `model` and `model_name`, which are the same.
+//! Each metric has a name of ours, and where vLLM or Triton has the same one, its name too, so that dashboards made for them show
+//! these numbers. Labels are `model` and `model_name`, which are the same; Triton's are `model` and `version`.
+
+mod triton;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,6 +20,7 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
+use self::triton::Triton;
 use crate::statistics::{Statistics, Times};
 
 /// Of a model.
@@ -49,6 +52,7 @@ pub(crate) struct Metrics {
     lines_lost: Counter,
     record_lost: Counter,
     memory: Gauge,
+    triton: Triton,
     families: Families,
 }
 
@@ -139,11 +143,13 @@ impl Metrics {
             }
         }
         registry.register_with_unit("itera_cache", "States that are kept", Unit::Bytes, families.cache_bytes.clone());
-        Self { registry, responses, lines_lost, record_lost, memory, families }
+        let triton = Triton::default();
+        registry.register_collector(Box::new(triton.clone()));
+        Self { registry, responses, lines_lost, record_lost, memory, triton, families }
     }
 
-    /// Those of the model that requests call `name`.
-    pub fn of_model(&self, name: &str) -> ModelMetrics {
+    /// Those of a version of the model that requests call `name`.
+    pub fn of_model(&self, name: &str, version: u64) -> ModelMetrics {
         let label = OfModel { model: name.into(), model_name: name.into() };
         let ended = |finished_reason| {
             self.families.ended.get_or_create_owned(&OfEnd {
@@ -153,14 +159,16 @@ impl Metrics {
             })
         };
         let all = &self.families;
+        let (waiting, statistics) = (all.waiting.get_or_create_owned(&label), Arc::default());
+        self.triton.tell_of(name, version, &statistics, &waiting);
         ModelMetrics {
             running: all.running.get_or_create_owned(&label),
-            waiting: all.waiting.get_or_create_owned(&label),
+            waiting,
             prompt_tokens: all.prompt_tokens.get_or_create_owned(&label),
             cached_tokens: all.cached_tokens.get_or_create_owned(&label),
             cache_bytes: all.cache_bytes.get_or_create_owned(&label),
             completion_tokens: all.completion_tokens.get_or_create_owned(&label),
-            statistics: Arc::default(),
+            statistics,
             ended: ["stop", "length", "abort"].map(ended),
             first_token: all.first_token.get_or_create_owned(&label),
             next_token: all.next_token.get_or_create_owned(&label),
