@@ -3,6 +3,9 @@
 //! Libraries say what is wrong; they know no flag, no command and no key of a configuration. This file knows them. A
 //! problem that a command finds itself has its hint from there: [`with_hint`].
 
+#[cfg(feature = "serve")]
+mod serve;
+
 use std::{fmt, io};
 
 use anyhow::Error;
@@ -15,8 +18,6 @@ use itera_formats::{FormatError, printable};
 use itera_metrics::MetricsError;
 use itera_ptq::PtqError;
 use itera_runtime::RuntimeError;
-#[cfg(feature = "serve")]
-use itera_serve::ServeError;
 use itera_sweep::SweepError;
 use itera_tokenizer::TokenizerError;
 use itera_trainer::TrainError;
@@ -59,7 +60,7 @@ pub fn hint(error: &Error) -> Option<String> {
         let mpi = || cause.downcast_ref().and_then(mpi);
         let sweep = || cause.downcast_ref().and_then(sweep);
         #[cfg(feature = "serve")]
-        let serve = || cause.downcast_ref().and_then(serve);
+        let serve = || serve::hint(cause);
         #[cfg(not(feature = "serve"))]
         let serve = || None;
         let system = || cause.downcast_ref().and_then(system);
@@ -80,23 +81,6 @@ pub fn hint(error: &Error) -> Option<String> {
 fn system(error: &io::Error) -> Option<String> {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("make room there, or write elsewhere".into()),
-        _ => None,
-    }
-}
-
-#[cfg(feature = "serve")]
-fn serve(error: &ServeError) -> Option<String> {
-    match error {
-        ServeError::Bind { source, .. } => match source.kind() {
-            io::ErrorKind::AddrInUse => Some("another program listens there; choose another --port, 0 for any".into()),
-            io::ErrorKind::PermissionDenied => Some("choose a --port from 1024".into()),
-            io::ErrorKind::AddrNotAvailable => {
-                Some("--host is an address of this machine; 0.0.0.0 is all of them".into())
-            }
-            _ => None,
-        },
-        ServeError::Key { .. } | ServeError::NoKey { .. } => Some("--new-key NAME makes a key and its line".into()),
-        ServeError::SameName { .. } => Some("name one of them: NAME=PATH".into()),
         _ => None,
     }
 }

@@ -22,6 +22,8 @@ mod heart;
 mod hints;
 mod inspect;
 mod launch;
+#[cfg(feature = "serve")]
+mod listen;
 mod listing;
 mod logits;
 mod model;
@@ -43,6 +45,8 @@ mod signals;
 mod similarity;
 mod slurm;
 mod sweep;
+#[cfg(feature = "serve")]
+mod systemd;
 mod talk;
 mod train;
 mod watch;

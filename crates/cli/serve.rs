@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
-    net::{IpAddr, SocketAddr},
+    mem,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -14,13 +14,15 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::ProgressBar;
 use itera_checkpoint::{find_model, run_of};
 use itera_runtime::{Activations, OpenOptions};
-use itera_serve::{Address, FeedbackOptions, Loaded, LogTarget, NewKey, Origin, Replayed, Role, ServeOptions, Server};
+use itera_serve::{FeedbackOptions, Loaded, LogTarget, NewKey, Origin, Replayed, Role, ServeOptions, Server};
 
 use crate::{
     args::{at_least_one, count},
     failure,
     hints::with_hint,
+    listen::{ListenArgs, Places},
     setup, signals,
+    systemd::{self, Phase},
     talk::say,
 };
 
@@ -39,6 +41,9 @@ Examples:
   itera serve runs/quickstart --host 0.0.0.0 --keys keys
   curl http://127.0.0.1:8000/v1/models -H \"Authorization: Bearer $KEY\"
 
+  itera serve runs/quickstart --host 0.0.0.0 --keys keys --tls-cert fullchain.pem --tls-key privkey.pem
+  curl --cacert root.pem https://models.example.org:8000/v1/models -H \"Authorization: Bearer $KEY\"
+
   itera serve runs/quickstart --record log/
   itera serve runs/quickstart --replay log/            the same requests have the same answers, or it says which do not
 
@@ -50,7 +55,10 @@ The bytes of an answer depend on the model and the request alone: not on other r
 without a seed has seed 42, as `itera generate` has.
 
 SIGTERM and SIGINT (Ctrl-C) answer what was taken in, for --drain seconds at most, and exit with 0; a second one ends at
-once. SIGHUP reads --keys again, and opens --access-log anew.")]
+once. SIGHUP reads --keys, --tls-cert and --tls-key again, and opens --access-log anew.
+
+systemd may hand sockets over, of TCP and Unix (LISTEN_FDS): then these are served alone, and --host, --port and --unix are
+refused. It is told when the server is ready, reads its files again, and ends (NOTIFY_SOCKET).")]
 pub struct Args {
     /// Models: runs, checkpoints, Hugging Face directories of the family or GGUF files, each with the name that requests
     /// call it by, which is by default that of its run or file.
@@ -66,16 +74,8 @@ pub struct Args {
     /// Let requests load models, also anew, and put them away (/v2/repository/models/NAME/load and /unload).
     #[arg(long)]
     pub allow_load: bool,
-    /// Address to listen at (may be given again); 127.0.0.1 if there is no --unix.
-    #[arg(long, value_name = "IP")]
-    pub host: Vec<IpAddr>,
-    /// Socket to listen at, a file (may be given again).
-    #[cfg(unix)]
-    #[arg(long, value_name = "FILE")]
-    pub unix: Vec<PathBuf>,
-    /// Port to listen at, at every --host; 0 is any free one.
-    #[arg(short, long, value_name = "N", default_value_t = 8000)]
-    pub port: u16,
+    #[command(flatten)]
+    pub listen: ListenArgs,
     /// Worker threads; 0 uses every core. Answers do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = count::<usize>)]
     pub threads: usize,
@@ -133,7 +133,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(name) = &args.new_key {
         return new_key(name, args.role);
     }
-    let mut stops = signals::Stops::new(args.keys.is_some() || matches!(args.log_target(), Some(LogTarget::File(_))))?;
+    let mut places = args.listen.places()?;
+    let mut stops = signals::Stops::new(args.has_files())?;
     setup::threads_apart(args.threads)?;
     let options = OpenOptions { activations: args.exact.then_some(Activations::Exact), ..OpenOptions::default() };
     let open = |model: &String| {
@@ -147,7 +148,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         say!("{}: {}", model.name(), model.fingerprint());
     }
     let options = ServeOptions {
-        addresses: args.addresses(),
+        addresses: places.addresses.clone(),
         texts: args.max_batch,
         queued_texts: args.max_queue,
         feedback: args.feedback.clone().map(|path| FeedbackOptions {
@@ -171,12 +172,18 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(path) = &args.replay {
         return replay(models, &options, path);
     }
-    let server = Server::start(models, &options)?;
+    let server = Server::start_on(mem::take(&mut places.sockets), models, &options)?;
     for address in server.addresses() {
         say!("listening at {address}");
     }
     args.warn_of_readers();
-    stops.wait(|| args.reload(&server));
+    systemd::tell(Phase::Ready);
+    stops.wait(|| {
+        systemd::tell(Phase::Reloading);
+        args.reload(&server, &places);
+        systemd::tell(Phase::Ready);
+    });
+    systemd::tell(Phase::Stopping);
     say!("ending, when all is answered, in {} s at most", args.drain);
     stops.end_at_the_next();
     Ok(match server.drain(Duration::from_secs(args.drain)) {
@@ -189,24 +196,19 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 impl Args {
-    fn addresses(&self) -> Vec<Address> {
-        let tcp = |host: &IpAddr| Address::Tcp(SocketAddr::new(*host, self.port));
-        let mut addresses: Vec<Address> = self.host.iter().map(tcp).collect();
-        #[cfg(unix)]
-        addresses.extend(self.unix.iter().cloned().map(Address::Unix));
-        if addresses.is_empty() {
-            addresses.push(tcp(&IpAddr::from([127, 0, 0, 1])));
-        }
-        addresses
-    }
-
     fn log_target(&self) -> Option<LogTarget> {
         let path = self.access_log.as_ref()?;
         Some(if path.as_os_str() == "-" { LogTarget::Stdout } else { LogTarget::File(path.clone()) })
     }
 
-    /// Open the access log again, and read the keys again.
-    fn reload(&self, server: &Server) {
+    /// Whether there are files to read or open again.
+    fn has_files(&self) -> bool {
+        let has_log = matches!(self.log_target(), Some(LogTarget::File(_)));
+        has_log || self.keys.is_some() || self.listen.private_key().is_some()
+    }
+
+    /// Open the access log again, and read the keys and the certificate again.
+    fn reload(&self, server: &Server, places: &Places) {
         if let Err(error) = server.reopen_access_log() {
             failure::tell(&Error::from(error).context("the access log goes on where it was"));
         }
@@ -215,19 +217,23 @@ impl Args {
                 Ok(()) => say!("the keys are read again"),
                 Err(error) => failure::tell(&Error::from(error).context("the keys stay what they were")),
             }
-            self.warn_of_readers();
         }
+        match places.reload() {
+            None => {}
+            Some(Ok(())) => say!("the certificate is read again"),
+            Some(Err(error)) => failure::tell(&error.context("the certificate stays what it was")),
+        }
+        self.warn_of_readers();
     }
 
-    /// Say so if others than its owner and its group may read the file of keys.
+    /// Say so if others than its owner and its group may read the file of keys, or that of the private key.
     fn warn_of_readers(&self) {
         #[cfg(unix)]
-        if let Some(keys) = &self.keys
-            && keys
-                .metadata()
-                .is_ok_and(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o007 != 0)
-        {
-            say!("warning: others than its owner may read or write {}: chmod o= {0}", keys.display());
+        for keys in self.keys.iter().chain(self.listen.private_key()) {
+            use std::os::unix::fs::PermissionsExt;
+            if keys.metadata().is_ok_and(|found| found.permissions().mode() & 0o007 != 0) {
+                say!("warning: others than its owner may read or write {}: chmod o= {0}", keys.display());
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ mod finite;
 mod generate;
 mod inspect;
 mod parity;
+mod places;
 mod quantize;
 mod ranks;
 mod repository;
@@ -22,6 +23,7 @@ mod resume;
 #[cfg(target_os = "linux")]
 mod saves;
 mod serve;
+mod server;
 #[cfg(unix)]
 mod slurm;
 mod snapshots;

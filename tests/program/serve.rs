@@ -2,105 +2,20 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     os::unix::fs::PermissionsExt,
-    path::Path,
-    process::{Child, ChildStderr, Stdio},
 };
 
 use itera_testkit::skip;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
     browser::Browser,
+    server::{Running, checkpoint, json_of, rest},
     support::{Workplace, borrowed},
 };
-
-/// A server that is killed when it is dropped.
-struct Running {
-    child: Child,
-    lines: BufReader<ChildStderr>,
-    address: String,
-}
-
-impl Running {
-    fn start(here: &Workplace, args: &[&str]) -> Self {
-        let args = [&["serve", "--port", "0"], args].concat();
-        let mut child = here.command(&args).stderr(Stdio::piped()).spawn().expect("it starts");
-        let lines = BufReader::new(child.stderr.take().expect("standard error is piped"));
-        let mut server = Self { child, lines, address: String::new() };
-        while server.address.is_empty() {
-            let line = server.line();
-            assert_ne!(line, "", "it listens before it ends");
-            if let Some((_, address)) = line.trim_end().split_once("listening at http://") {
-                server.address = address.into();
-            }
-        }
-        server
-    }
-
-    /// The next line that it says.
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).expect("UTF-8");
-        line
-    }
-
-    /// The socket of a request of a completion that was sent.
-    fn ask(&self, request: &Value) -> TcpStream {
-        self.ask_at("/v1/completions", request)
-    }
-
-    fn ask_at(&self, path: &str, request: &Value) -> TcpStream {
-        let body = request.to_string();
-        let mut socket = TcpStream::connect(&self.address).expect("it listens");
-        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length");
-        write!(socket, "{head}: {}\r\n\r\n{body}", body.len()).expect("sent");
-        socket
-    }
-
-    fn answer(&self, request: &Value) -> Value {
-        json_of(self.ask(request))
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("it is there");
-    }
-
-    /// Its exit code, and its last words.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut said = String::new();
-        self.lines.read_to_string(&mut said).expect("UTF-8");
-        (self.child.wait().expect("it ends").code(), said)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The rest of what comes over a socket, which may begin within a character.
-fn rest(mut socket: TcpStream) -> String {
-    let mut response = vec![];
-    socket.read_to_end(&mut response).expect("it ends");
-    String::from_utf8_lossy(&response).into_owned()
-}
-
-fn json_of(socket: TcpStream) -> Value {
-    let response = rest(socket);
-    let (head, body) = response.split_once("\r\n\r\n").expect("a head");
-    assert!(head.starts_with("HTTP/1.1 200"), "{response}");
-    serde_json::from_str(body).expect("JSON")
-}
-
-fn checkpoint() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("checkpoints/stories-75k.gguf").to_string_lossy().into_owned()
-}
 
 /// A run whose texts have no end: no layer looks back.
 fn endless() -> Workplace {

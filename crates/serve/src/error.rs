@@ -82,6 +82,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// A socket that was handed over cannot be used.
+    #[error("cannot use a socket that was handed over")]
+    Inherit(#[source] io::Error),
     /// The system gives no thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),

@@ -29,6 +29,7 @@ mod budget;
 mod cache;
 mod catalog;
 mod compression;
+mod connection;
 mod engine;
 mod error;
 mod events;
@@ -67,6 +68,8 @@ mod specials;
 mod statistics;
 mod structured;
 mod template;
+#[cfg(feature = "tls")]
+mod tls;
 mod tokens;
 mod turns;
 mod v2;
@@ -78,8 +81,11 @@ pub use access_log::LogTarget;
 pub use address::Address;
 pub use error::{KeyProblem, Result, ServeError};
 pub use keys::{NewKey, Role};
+pub use listen::Inherited;
 pub use loaded::Loaded;
 pub use origin::{NoOrigin, Origin};
 pub use record::{Replayed, replay};
 pub use repository::{Found, models_in};
 pub use server::{FeedbackOptions, ServeOptions, Server};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io,
+    net::SocketAddr,
     pin::pin,
     task::{Context, Poll},
     time::Duration,
@@ -15,15 +16,13 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
-    sync::watch,
-    time::sleep,
-};
+use tokio::{net::TcpListener, sync::watch, time::sleep};
 
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::{
     address::Address,
+    connection::{Connection, Security},
     error::{Result, ServeError},
 };
 
@@ -33,12 +32,27 @@ const BREATH: Duration = Duration::from_millis(50);
 /// How long a request may take to follow the connection that it comes by, when the server ends.
 const FIRST_WORDS: Duration = Duration::from_millis(50);
 
+/// A socket that listens already, which whoever started this process has made and keeps.
+#[derive(Debug)]
+pub enum Inherited {
+    /// Connections come over TCP.
+    Tcp(std::net::TcpListener),
+    /// The same, by TLS.
+    #[cfg(feature = "tls")]
+    Tls(std::net::TcpListener, Tls),
+    /// Connections come over a file, or an abstract name.
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener),
+}
+
 /// A socket that listens.
 #[derive(Debug)]
 pub(crate) struct Listener {
     /// With the port that was found.
     address: Address,
     socket: Socket,
+    /// Whether it listens on when this server has ended.
+    is_inherited: bool,
 }
 
 #[derive(Debug)]
@@ -48,28 +62,34 @@ enum Socket {
     Unix(tokio::net::UnixListener),
 }
 
-/// Both directions of a connection.
-trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<C: AsyncRead + AsyncWrite + Unpin + Send> Connection for C {}
-
 impl Listener {
     /// Listen at `address`. A file that is a socket at which nobody listens any more is replaced.
     pub async fn bind(address: &Address) -> Result<Self> {
         let failed = |source| ServeError::Bind { address: address.clone(), source };
-        match address {
+        let (address, socket) = match address {
             Address::Tcp(wanted) => {
-                let socket = TcpListener::bind(wanted).await.map_err(failed)?;
-                let address = Address::Tcp(socket.local_addr().map_err(failed)?);
-                Ok(Self { address, socket: Socket::Tcp(socket) })
+                let (at, socket) = tcp(*wanted).await.map_err(failed)?;
+                (Address::Tcp(at), socket)
+            }
+            #[cfg(feature = "tls")]
+            Address::Tls(wanted, tls) => {
+                let (at, socket) = tcp(*wanted).await.map_err(failed)?;
+                (Address::Tls(at, tls.clone()), socket)
             }
             #[cfg(unix)]
             Address::Unix(path) => {
                 remove_if_dead(path).map_err(failed)?;
-                let socket = Socket::Unix(tokio::net::UnixListener::bind(path).map_err(failed)?);
-                Ok(Self { address: address.clone(), socket })
+                let socket = tokio::net::UnixListener::bind(path).map_err(failed)?;
+                (address.clone(), Socket::Unix(socket))
             }
-        }
+        };
+        Ok(Self { address, socket, is_inherited: false })
+    }
+
+    /// Listen at a socket that is there.
+    pub async fn inherit(socket: Inherited) -> Result<Self> {
+        let (address, socket) = inherit(socket).map_err(ServeError::Inherit)?;
+        Ok(Self { address, socket, is_inherited: true })
     }
 
     /// Where it listens.
@@ -92,16 +112,26 @@ impl Listener {
     }
 
     /// Serve all connections by `router` until `ending` is true; then those that are open, each to the end of the request
-    /// under way. A request whose head does not arrive within `head_time` ends its connection.
+    /// under way. A handshake that takes longer than `head_time`, or a head of a request, ends its connection.
     pub async fn serve(self, router: Router, head_time: Duration, mut ending: watch::Receiver<bool>) {
         let connections = GracefulShutdown::new();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(head_time);
+        let security = Security::of(&self.address);
+        // a connection has one until it is secure
+        let (handshakes, handshake) = watch::channel(());
+        let is_ending = ending.clone();
         let serve = |stream| {
             let service = TowerToHyperService::new(router.clone());
-            let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
-            // whoever is at the other end knows best what went wrong
-            tokio::spawn(async { drop(connection.await) });
+            let (http, watcher, handshake) = (http.clone(), connections.watcher(), handshake.clone());
+            let (security, is_ending) = (security.clone(), is_ending.clone());
+            tokio::spawn(async move {
+                if let Some(stream) = security.secure(stream, head_time, is_ending).await {
+                    drop(handshake);
+                    // whoever is at the other end knows best what went wrong
+                    drop(watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await);
+                }
+            });
         };
         {
             // an error is a sender that is gone, which ends the server too
@@ -118,15 +148,51 @@ impl Listener {
                 }
             }
         }
-        // who has connected by now is told that the server ends, which a connection that closes does not tell
+        // who has connected by now is told that the server ends, which a connection that closes does not tell; it waits for
+        // the next server where the socket stays
         let waiting = |context: &mut Context<'_>| Poll::Ready(self.poll_accept(context));
-        while let Poll::Ready(Ok(stream)) = poll_fn(waiting).await {
+        while !self.is_inherited
+            && let Poll::Ready(Ok(stream)) = poll_fn(waiting).await
+        {
             serve(stream);
         }
-        drop(self);
+        drop((self, handshake));
+        handshakes.closed().await;
         sleep(FIRST_WORDS).await;
         connections.shutdown().await;
     }
+}
+
+async fn tcp(wanted: SocketAddr) -> io::Result<(SocketAddr, Socket)> {
+    let socket = TcpListener::bind(wanted).await?;
+    Ok((socket.local_addr()?, Socket::Tcp(socket)))
+}
+
+/// A socket that is there, for this runtime, and where it listens.
+fn inherit(socket: Inherited) -> io::Result<(Address, Socket)> {
+    let tcp = |socket: std::net::TcpListener| {
+        socket.set_nonblocking(true)?;
+        io::Result::Ok((socket.local_addr()?, Socket::Tcp(TcpListener::from_std(socket)?)))
+    };
+    Ok(match socket {
+        Inherited::Tcp(socket) => {
+            let (at, socket) = tcp(socket)?;
+            (Address::Tcp(at), socket)
+        }
+        #[cfg(feature = "tls")]
+        Inherited::Tls(socket, tls) => {
+            let (at, socket) = tcp(socket)?;
+            (Address::Tls(at, tls), socket)
+        }
+        #[cfg(unix)]
+        Inherited::Unix(socket) => {
+            socket.set_nonblocking(true)?;
+            let path = socket.local_addr()?.as_pathname().map(Into::into);
+            // what has no file has a name of another kind, or none
+            let address = Address::Unix(path.unwrap_or_else(|| "@".into()));
+            (address, Socket::Unix(tokio::net::UnixListener::from_std(socket)?))
+        }
+    })
 }
 
 #[cfg(unix)]
@@ -140,7 +206,9 @@ fn remove_if_dead(path: &std::path::Path) -> io::Result<()> {
 impl Drop for Listener {
     fn drop(&mut self) {
         #[cfg(unix)]
-        if let Address::Unix(path) = &self.address {
+        if let Address::Unix(path) = &self.address
+            && !self.is_inherited
+        {
             let _ = std::fs::remove_file(path);
         }
     }

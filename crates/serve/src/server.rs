@@ -16,7 +16,7 @@ use crate::{
     feedback::Feedback,
     guard,
     keys::Keys,
-    listen::Listener,
+    listen::{Inherited, Listener},
     loaded::Loaded,
     metrics::Metrics,
     models::{Means, Models},
@@ -133,11 +133,21 @@ impl Server {
     /// opened, the directory of states cannot be made, the repository cannot be read, two models have one name, there is none, or they
     /// take more than they may.
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
+        Self::start_on(vec![], models, options)
+    }
+
+    /// The same, at `sockets` that listen already, and at the addresses of the options behind them. Connections that came
+    /// before are answered; those that come when this server ends are left to who has the socket then.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), or if a socket cannot be used.
+    pub fn start_on(sockets: Vec<Inherited>, models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         let keys = options.keys.as_deref().map(Keys::read).transpose()?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).thread_name("web").enable_all().build().map_err(ServeError::Thread)?;
-        let listeners = options.addresses.iter().map(|address| runtime.block_on(Listener::bind(address)));
-        let listeners: Vec<Listener> = listeners.collect::<Result<_>>()?;
+        let inherited = sockets.into_iter().map(|socket| runtime.block_on(Listener::inherit(socket)));
+        let bound = options.addresses.iter().map(|address| runtime.block_on(Listener::bind(address)));
+        let listeners: Vec<Listener> = inherited.chain(bound).collect::<Result<_>>()?;
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
         let limits = Limits { texts: options.queued_texts, tokens: options.queued_tokens };
         if let Some(dir) = &options.cache_dir {

@@ -14,7 +14,13 @@ mod protocol;
 mod record;
 mod repository;
 mod schema;
+#[cfg(feature = "tls")]
+mod secret;
 mod sequences;
 mod structured;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_life;
 mod v2;
