@@ -3,7 +3,8 @@ than 15 MB, and a server that answers within 50 ms of its start with the bytes o
 
     python3 packaging/check_image.py          as root, or under `buildah unshare`, after the build that Containerfile names
 
-Each start is timed from the fork of the program in the image's file system, by the image's own command, to the whole answer.
+Run it on an idle machine. Each start is timed from the fork of the program in the image's file system, by the image's own
+command, to the whole answer.
 """
 
 import http.client
