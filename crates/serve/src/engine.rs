@@ -3,10 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -23,13 +20,11 @@ use crate::{
     loaded::Loaded,
     metrics::ModelMetrics,
     outbox::{Reader, outbox},
+    pulse::Pulse,
     queue::{Limits, Next, Queue, Refused, Task, Waiting},
     statistics::Statistics,
     turns::Turns,
 };
-
-/// A step that takes longer is a fault: the engine is not ready.
-const STUCK: Duration = Duration::from_secs(1);
 
 /// How long an engine stays on a thread that it shares with others, before it lets them have it.
 const STAY: Duration = Duration::from_millis(2);
@@ -64,14 +59,6 @@ pub(crate) struct Engine {
     /// Texts under way, of so many at most.
     running: Gauge,
     room: usize,
-}
-
-/// When the step under way began, so that others see whether it ends.
-#[derive(Debug)]
-pub(crate) struct Pulse {
-    origin: Instant,
-    /// Microseconds from `origin` to the start of the step, plus one; 0 between steps, [`Pulse::DEAD`] after the last.
-    began: AtomicU64,
 }
 
 impl Engine {
@@ -184,39 +171,13 @@ impl Drop for Engine {
     }
 }
 
-impl Pulse {
-    const DEAD: u64 = u64::MAX;
-
-    fn new() -> Self {
-        Self { origin: Instant::now(), began: AtomicU64::new(0) }
-    }
-
-    /// A step begins.
-    pub fn begin(&self) {
-        self.began.store(self.origin.elapsed().as_micros() as u64 + 1, Ordering::Relaxed);
-    }
-
-    /// It has ended.
-    pub fn end(&self) {
-        self.began.store(0, Ordering::Relaxed);
-    }
-
-    fn is_steady(&self) -> bool {
-        match self.began.load(Ordering::Relaxed) {
-            0 => true,
-            Self::DEAD => false,
-            began => self.origin.elapsed() < STUCK + Duration::from_micros(began),
-        }
-    }
-}
-
 /// What the thread does at its end, also where that is a panic: nobody waits for it any more.
 struct LastAct<'e>(&'e Queue, &'e Pulse);
 
 impl Drop for LastAct<'_> {
     fn drop(&mut self) {
         let Self(queue, pulse) = self;
-        pulse.began.store(Pulse::DEAD, Ordering::Relaxed);
+        pulse.stop();
         queue.abort();
     }
 }

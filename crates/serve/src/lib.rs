@@ -55,6 +55,7 @@ mod outbox;
 mod page;
 mod probes;
 mod prompt;
+mod pulse;
 mod queue;
 mod record;
 mod refusal;

@@ -11,9 +11,9 @@ use itera_runtime::Batch;
 
 use crate::{
     cache::PrefixCache,
-    engine::Pulse,
     loaded::Loaded,
     metrics::ModelMetrics,
+    pulse::Pulse,
     queue::{Task, Waiting},
     running::Running,
     vectors::Vectors,

@@ -123,7 +123,9 @@ impl Routes {
         for answer in answers {
             let told = &mut responses[answer.status.as_str()];
             told["description"] = answer.status.canonical_reason().into();
-            told["content"][answer.media_type] = json!({"schema": answer.schema});
+            if let Some((media_type, schema)) = answer.content {
+                told["content"][media_type] = json!({"schema": schema});
+            }
         }
         for status in refusals {
             let (name, response) = refusal::response(path, status);

@@ -32,8 +32,8 @@ pub(crate) struct Body {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub status: StatusCode,
-    pub media_type: &'static str,
-    pub schema: Value,
+    /// Media type and schema; `None` where the status says all.
+    pub content: Option<(&'static str, Value)>,
 }
 
 impl Operation {
@@ -76,25 +76,27 @@ impl Operation {
     }
 
     /// It answers JSON, also with this status.
-    pub fn answers_with(mut self, status: StatusCode, schema: Value) -> Self {
-        self.answers.push(Answer { status, media_type: "application/json", schema });
-        self
+    pub fn answers_with(self, status: StatusCode, schema: Value) -> Self {
+        self.answer(status, Some(("application/json", schema)))
     }
 
     /// It answers that it is done.
     pub fn answers_nothing(self) -> Self {
-        self.answers_other("text/plain")
+        self.answer(StatusCode::OK, None)
     }
 
     /// It answers a text, also of this type.
-    pub fn answers_text(mut self, media_type: &'static str) -> Self {
-        self.answers.push(Answer { status: StatusCode::OK, media_type, schema: text() });
-        self
+    pub fn answers_text(self, media_type: &'static str) -> Self {
+        self.answer(StatusCode::OK, Some((media_type, text())))
     }
 
     /// It answers what is no JSON, where that was asked for.
-    pub fn answers_other(mut self, media_type: &'static str) -> Self {
-        self.answers.push(Answer { status: StatusCode::OK, media_type, schema: json!({}) });
+    pub fn answers_other(self, media_type: &'static str) -> Self {
+        self.answer(StatusCode::OK, Some((media_type, json!({}))))
+    }
+
+    fn answer(mut self, status: StatusCode, content: Option<(&'static str, Value)>) -> Self {
+        self.answers.push(Answer { status, content });
         self
     }
 

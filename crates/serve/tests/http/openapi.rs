@@ -89,6 +89,19 @@ fn a_name_that_is_no_text_is_refused_as_told() {
 }
 
 #[test]
+fn what_answers_nothing_is_told_to() {
+    let server = start(ServeOptions { may_load: true, ..ServeOptions::default() });
+    let document = document(&server);
+    for what in ["load", "unload"] {
+        let path = format!("/v2/repository/models/{{model}}/{what}");
+        let (status, head, body) = send_bytes(&server, &path.replace("{model}", "stories"), &[], b"");
+        assert_eq!((status, head.get("content-type"), body.as_slice()), (200, None, &b""[..]), "{what}");
+        let told = document["paths"][&path]["post"]["responses"]["200"].as_object().expect("an answer");
+        assert_eq!(told.keys().collect::<Vec<_>>(), ["description"], "{what}");
+    }
+}
+
+#[test]
 fn answers_are_as_told() {
     let server = start(ServeOptions::default());
     let document = document(&server);
