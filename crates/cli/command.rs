@@ -1,14 +1,17 @@
 //! The command line: what `itera --help` shows. The arguments of a command stand in its own file.
 
-use std::{env, process::ExitCode};
+use std::{
+    env,
+    process::{ExitCode, exit},
+};
 
 use anyhow::Result;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use itera_kernels::simd::asked_level;
 
 use crate::{
-    bench, compare, data, doctor, embed, eval, export, generate, inspect, launch, logits, model, ranks, rerank, talk,
-    watch,
+    bench, compare, data, doctor, embed, eval, export, failure, generate, hints::with_hint, inspect, launch, logits,
+    model, ranks, rerank, talk, watch,
 };
 #[cfg(feature = "train")]
 use crate::{compress, sbatch, sweep, train};
@@ -41,6 +44,16 @@ struct Args {
 
 /// Commands that the processes of a job do together.
 const TOGETHER: [&str; 4] = ["train", "eval", "bench", "doctor"];
+
+/// Commands that a program may be built without, and the features that they are of.
+const OPTIONAL: [(&str, &str); 6] = [
+    ("train", "train"),
+    ("compress", "train"),
+    ("sbatch", "train"),
+    ("sweep", "train"),
+    ("serve", "serve"),
+    ("repository", "serve"),
+];
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -145,7 +158,18 @@ impl Command {
 /// Print help, or what is wrong with the arguments, and end the process: with those that it was to do the command with, if
 /// the others can.
 fn refuse(error: &clap::Error) -> ! {
-    let is_common = env::args_os().nth(1).is_some_and(|command| TOGETHER.iter().any(|name| command == *name));
+    let command = env::args_os().nth(1).unwrap_or_default();
+    let left_out = OPTIONAL.iter().find(|(name, _)| command == *name);
+    if error.kind() == ErrorKind::InvalidSubcommand
+        && let Some((name, feature)) = left_out
+    {
+        failure::tell(&with_hint(
+            format!("`itera {name}` is not in this build"),
+            format!("build with --features {feature}"),
+        ));
+        exit(error.exit_code());
+    }
+    let is_common = TOGETHER.iter().any(|name| command == *name);
     if error.exit_code() == 0 || !is_common {
         error.exit();
     }

@@ -106,7 +106,7 @@ pub struct Args {
     /// Answer those alone who send a key of this file, which has a name, a role and the SHA-256 of a key a line.
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
-    /// Let pages of this site ask and read answers, as https://example.org (may be given again); of others, browsers let none.
+    /// Let pages of this site ask and read answers: scheme, host and port (may be given again). Without it, browsers let none.
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<Origin>,
     /// Write a line of JSON for each request that has ended to this file, which SIGHUP opens anew; - is standard output.
