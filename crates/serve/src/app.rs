@@ -10,13 +10,13 @@ use axum::{
 use tokio::task::block_in_place;
 
 use crate::{
-    access_log::AccessLog,
     account::Account,
     compression::decompressed,
     engine::Engine,
     feedback::Feedback,
     json::{self, Fields},
     keys::Keys,
+    line_log::LineLog,
     metrics::Metrics,
     models::Models,
     refusal::Refusal,
@@ -33,8 +33,8 @@ pub(crate) struct App {
     metrics: Arc<Metrics>,
     feedback: Option<Feedback>,
     keys: Option<Keys>,
-    access_log: Option<AccessLog>,
-    record: Option<AccessLog>,
+    access_log: Option<LineLog>,
+    record: Option<LineLog>,
     limits: RequestLimits,
     sequences: Arc<Sequences>,
 }
@@ -60,8 +60,8 @@ impl App {
         metrics: Arc<Metrics>,
         feedback: Option<Feedback>,
         keys: Option<Keys>,
-        access_log: Option<AccessLog>,
-        record: Option<AccessLog>,
+        access_log: Option<LineLog>,
+        record: Option<LineLog>,
         limits: RequestLimits,
     ) -> Self {
         let sequences = Arc::new(Sequences::new(limits.sequence_idle, limits.texts));
@@ -74,12 +74,12 @@ impl App {
     }
 
     /// What tells of each request, where that is kept.
-    pub fn access_log(&self) -> Option<&AccessLog> {
+    pub fn access_log(&self) -> Option<&LineLog> {
         self.access_log.as_ref()
     }
 
     /// What keeps requests and their answers, where that is done.
-    pub fn record(&self) -> Option<&AccessLog> {
+    pub fn record(&self) -> Option<&LineLog> {
         self.record.as_ref()
     }
 

@@ -20,7 +20,6 @@
 //! # Ok::<(), itera_serve::ServeError>(())
 //! ```
 
-mod access_log;
 mod account;
 mod address;
 mod answer;
@@ -43,6 +42,7 @@ mod job;
 mod json;
 mod keys;
 mod likely;
+mod line_log;
 mod listen;
 mod llama;
 mod loaded;
@@ -78,10 +78,10 @@ mod vectors;
 mod visit;
 mod watched;
 
-pub use access_log::LogTarget;
 pub use address::Address;
 pub use error::{KeyProblem, Result, ServeError};
 pub use keys::{NewKey, Role};
+pub use line_log::LogTarget;
 pub use listen::Inherited;
 pub use loaded::Loaded;
 pub use origin::{NoOrigin, Origin};

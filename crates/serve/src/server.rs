@@ -8,7 +8,6 @@ use itera_runtime::OpenOptions;
 use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
-    access_log::{AccessLog, LogTarget},
     address::Address,
     app::{App, RequestLimits},
     engine::Size,
@@ -16,6 +15,7 @@ use crate::{
     feedback::Feedback,
     guard,
     keys::Keys,
+    line_log::{LineLog, LogTarget},
     listen::{Inherited, Listener},
     loaded::Loaded,
     metrics::Metrics,
@@ -157,7 +157,7 @@ impl Server {
         let size = Size { room: options.texts.max(1), cache_bytes, cache_dir };
         let metrics = Arc::new(Metrics::new());
         let access_log = options.access_log.as_ref();
-        let access_log = access_log.map(|target| AccessLog::open(target, metrics.lines_lost())).transpose()?;
+        let access_log = access_log.map(|target| LineLog::open(target, metrics.lines_lost())).transpose()?;
         let record = options.record.as_deref();
         let record = record.map(|dir| record::open(dir, metrics.record_lost())).transpose()?;
         let means = Means { options: options.open.clone(), size, limits, memory: options.memory };
@@ -212,7 +212,7 @@ impl Server {
     /// # Errors
     /// If it cannot be opened. The log goes on in the one that is open then.
     pub fn reopen_access_log(&self) -> Result<()> {
-        self.app.access_log().map_or(Ok(()), AccessLog::reopen)
+        self.app.access_log().map_or(Ok(()), LineLog::reopen)
     }
 
     /// Take in nothing more but what is on its way, answer what was taken in, and end; soon after `limit` at the latest.
@@ -247,7 +247,7 @@ impl Server {
             // requests that are left end here, and so do their lines in the log
             runtime.shutdown_timeout(LAST_WORDS);
         }
-        self.app.access_log().into_iter().chain(self.app.record()).for_each(AccessLog::close);
+        self.app.access_log().into_iter().chain(self.app.record()).for_each(LineLog::close);
     }
 }
 

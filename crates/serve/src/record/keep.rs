@@ -21,9 +21,9 @@ use itera_files::failed_to;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::{
-    access_log::{AccessLog, LogTarget},
     app::App,
     error::Result,
+    line_log::{LineLog, LogTarget},
     record::{Line, canonical},
     watched::{Watcher, watched},
 };
@@ -53,7 +53,7 @@ const STATUSES: [StatusCode; 3] = [StatusCode::OK, StatusCode::BAD_REQUEST, Stat
 
 /// A new file in the directory `dir`, which is made if it is not there; nobody else may read it. `lost` counts lines that do
 /// not get there.
-pub(crate) fn open(dir: &Path, lost: Counter) -> Result<AccessLog> {
+pub(crate) fn open(dir: &Path, lost: Counter) -> Result<LineLog> {
     fs::create_dir_all(dir).map_err(failed_to("create", dir))?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let path = dir.join(format!("{}-{}.jsonl", since.as_millis(), process::id()));
@@ -62,7 +62,7 @@ pub(crate) fn open(dir: &Path, lost: Counter) -> Result<AccessLog> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(&path).map_err(failed_to("create", &path))?;
-    AccessLog::open(&LogTarget::File(path), lost)
+    LineLog::open(&LogTarget::File(path), lost)
 }
 
 /// Keep a request and its answer, if they are to be kept.

@@ -1,4 +1,4 @@
-//! The access log: lines in, a file or standard output behind.
+//! A log of lines, as of requests: lines in, a file or standard output behind.
 //!
 //! ```text
 //! web ─ line ─▶ room for 4096 ─▶ thread ─ all that is there, in one write ─▶ file
@@ -34,7 +34,7 @@ const PIECE: usize = 64 << 10;
 /// How long the last lines may take.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// Where an access log goes.
+/// Where a log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
     /// To standard output.
@@ -52,7 +52,7 @@ type Out = Arc<Mutex<Box<dyn Sink>>>;
 
 /// A log that takes lines in.
 #[derive(Debug)]
-pub(crate) struct AccessLog {
+pub(crate) struct LineLog {
     target: LogTarget,
     out: Out,
     /// `None` once it is closed.
@@ -62,7 +62,7 @@ pub(crate) struct AccessLog {
     lost: Counter,
 }
 
-impl AccessLog {
+impl LineLog {
     /// A log that goes to `target`, and counts in `lost` the lines that do not get there.
     pub fn open(target: &LogTarget, lost: Counter) -> Result<Self> {
         let out: Out = Arc::new(Mutex::new(opened(target)?));
@@ -73,7 +73,7 @@ impl AccessLog {
             let _ending: SyncSender<()> = ending;
             write(&waiting, &to, &uncounted);
         };
-        thread::Builder::new().name("access log".into()).spawn(write).map_err(ServeError::Thread)?;
+        thread::Builder::new().name("log".into()).spawn(write).map_err(ServeError::Thread)?;
         Ok(Self { target: target.clone(), out, lines: Mutex::new(Some(lines)), end: Mutex::new(end), lost })
     }
 
