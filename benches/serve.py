@@ -101,6 +101,8 @@ def be_llama_cpp(file, tokens):
     parameters.model.path = file
     parameters.n_parallel, parameters.n_ctx, parameters.port = 64, 64 * (tokens + 512), 0
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = os.cpu_count()
+    # a connection has a thread as long as it is open
+    parameters.n_threads_http = 80
     server = xllamacpp.Server(parameters)
     print(f"listening at {server.listening_address}", flush=True)
     while True:
