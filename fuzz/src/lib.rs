@@ -16,7 +16,7 @@ use itera_tokenizer::{TokenId, Tokenizer};
 /// If that cannot be written.
 pub fn write_noise(dir: &Path) {
     let config =
-        ModelConfig { vocab_size: 258, d_model: 32, d_state: 4, d_head: 8, n_layers: 1, ..ModelConfig::default() };
+        ModelConfig { vocab_size: 258, d_model: 32, d_state: 4, d_head: 8, n_layers: 3, ..ModelConfig::default() };
     let tensors = noise(&config);
     let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
     let tokenizer = Tokenizer::byte();
