@@ -73,12 +73,16 @@ impl PrefixCache {
         if source.take(model.len() as u64).ok().is_none_or(|found| found != model) {
             return Err(Unusable::OtherModel);
         }
-        // all of it is whole before any of it is used
-        let mut entries = vec![];
         while source.left > 0 {
-            entries.push(source.entry(loaded)?);
+            match source.entry(loaded) {
+                Ok((tokens, state, logits)) => self.keep(&tokens, &state, logits),
+                // nothing is used of a file that is not whole
+                Err(problem) => {
+                    *self = Self::new(self.budget);
+                    return Err(problem);
+                }
+            }
         }
-        entries.into_iter().for_each(|(tokens, state, logits)| self.keep(&tokens, &state, logits));
         Ok(())
     }
 }
