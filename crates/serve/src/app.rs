@@ -107,6 +107,12 @@ impl App {
         self.limits.may_load
     }
 
+    /// Bytes that are read of a body.
+    #[cfg(feature = "grpc")]
+    pub fn body_bytes(&self) -> usize {
+        self.limits.body_bytes
+    }
+
     /// Texts that one request may ask for.
     pub fn texts(&self) -> usize {
         self.limits.texts

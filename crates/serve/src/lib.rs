@@ -35,6 +35,8 @@ mod events;
 mod feedback;
 mod gbnf;
 mod grammar;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod guard;
 #[doc(hidden)]
 pub mod in_process;
@@ -75,6 +77,8 @@ mod tokens;
 mod turns;
 mod v2;
 mod vectors;
+#[cfg(feature = "grpc")]
+mod version;
 mod visit;
 mod watched;
 

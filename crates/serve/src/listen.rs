@@ -11,6 +11,10 @@ use std::{
 
 use axum::Router;
 use hyper::server::conn::http1;
+#[cfg(feature = "grpc")]
+use hyper::server::conn::http2;
+#[cfg(feature = "grpc")]
+use hyper_util::rt::TokioExecutor;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -20,6 +24,8 @@ use tokio::{net::TcpListener, sync::watch, time::sleep};
 
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
+#[cfg(feature = "grpc")]
+use crate::version::is_http2;
 use crate::{
     address::Address,
     connection::{Connection, Security},
@@ -31,6 +37,10 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// How long a request may take to follow the connection that it comes by, when the server ends.
 const FIRST_WORDS: Duration = Duration::from_millis(50);
+
+/// How often a connection of HTTP/2 is asked whether somebody is there.
+#[cfg(feature = "grpc")]
+const ARE_YOU_THERE: Duration = Duration::from_secs(20);
 
 /// A socket that listens already, which whoever started this process has made and keeps.
 #[derive(Debug)]
@@ -126,11 +136,19 @@ impl Listener {
             let (http, watcher, handshake) = (http.clone(), connections.watcher(), handshake.clone());
             let (security, is_ending) = (security.clone(), is_ending.clone());
             tokio::spawn(async move {
-                if let Some(stream) = security.secure(stream, head_time, is_ending).await {
-                    drop(handshake);
-                    // whoever is at the other end knows best what went wrong
-                    drop(watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await);
-                }
+                let Some(stream) = security.secure(stream, head_time, is_ending.clone()).await else { return };
+                #[cfg(feature = "grpc")]
+                let stream = match is_http2(stream, head_time, is_ending, FIRST_WORDS).await {
+                    (false, stream) => stream,
+                    (true, stream) => {
+                        drop(handshake);
+                        drop(watcher.watch(http2().serve_connection(TokioIo::new(stream), service)).await);
+                        return;
+                    }
+                };
+                drop(handshake);
+                // whoever is at the other end knows best what went wrong
+                drop(watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await);
             });
         };
         {
@@ -161,6 +179,14 @@ impl Listener {
         sleep(FIRST_WORDS).await;
         connections.shutdown().await;
     }
+}
+
+/// HTTP/2 as it is served: a client that is gone without a word is found out.
+#[cfg(feature = "grpc")]
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new()).keep_alive_interval(ARE_YOU_THERE);
+    http
 }
 
 async fn tcp(wanted: SocketAddr) -> io::Result<(SocketAddr, Socket)> {

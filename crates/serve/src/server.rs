@@ -7,6 +7,8 @@ use itera_files::failed_to;
 use itera_runtime::OpenOptions;
 use tokio::{runtime::Runtime, sync::watch};
 
+#[cfg(feature = "grpc")]
+use crate::grpc;
 use crate::{
     address::Address,
     app::{App, RequestLimits},
@@ -173,13 +175,11 @@ impl Server {
         };
         let app = Arc::new(App::new(models, metrics, feedback, keys, access_log, record, limits));
         let (ending, ended) = watch::channel(false);
-        let serve = |listener: Listener| {
-            runtime.spawn(listener.serve(
-                router(app.clone(), &options.allow_origins),
-                options.request_time,
-                ended.clone(),
-            ))
-        };
+        let router = router(app.clone(), &options.allow_origins);
+        #[cfg(feature = "grpc")]
+        let router = grpc::with_calls(router, app.clone(), ended.clone());
+        let serve =
+            |listener: Listener| runtime.spawn(listener.serve(router.clone(), options.request_time, ended.clone()));
         let web = listeners.into_iter().map(serve).collect();
         Ok(Self { addresses, app, ending, web, runtime: Some(runtime) })
     }

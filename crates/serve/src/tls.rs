@@ -23,6 +23,12 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+/// What is spoken over a connection (RFC 7301), best first.
+#[cfg(feature = "grpc")]
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+#[cfg(not(feature = "grpc"))]
+const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+
 /// Why a certificate and a key are of no use.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -137,7 +143,7 @@ fn config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError>
             source => TlsError::Unusable { certificate, key, source },
         }
     })?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
     Ok(Arc::new(config))
 }
 

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Bytes of JSON that a body begins with, where bytes of tensors follow.
-const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+pub(crate) const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// An output that a request wants, and how.
 #[derive(Debug, Deserialize)]

@@ -18,6 +18,9 @@ mod sequence;
 mod tensor;
 mod which;
 
+#[cfg(feature = "grpc")]
+pub(crate) use infer::JSON_LENGTH;
+
 use crate::{feedback, openapi::Routes};
 
 /// The routes of this surface.
