@@ -9,6 +9,8 @@ use axum::{
 };
 use tokio::task::block_in_place;
 
+#[cfg(feature = "otlp")]
+use crate::traces::Traces;
 use crate::{
     account::Account,
     compression::decompressed,
@@ -31,12 +33,24 @@ const LONG: usize = 16 << 10;
 pub(crate) struct App {
     models: Models,
     metrics: Arc<Metrics>,
-    feedback: Option<Feedback>,
     keys: Option<Keys>,
-    access_log: Option<LineLog>,
-    record: Option<LineLog>,
+    kept: Kept,
     limits: RequestLimits,
     sequences: Arc<Sequences>,
+}
+
+/// What is kept of requests and their answers, each where that is asked for.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// What is said of answers.
+    pub feedback: Option<Feedback>,
+    /// What tells of each request.
+    pub access_log: Option<LineLog>,
+    /// Requests and their answers.
+    pub record: Option<LineLog>,
+    /// What a collector is told of each request.
+    #[cfg(feature = "otlp")]
+    pub traces: Option<Traces>,
 }
 
 /// How much a request may be.
@@ -54,18 +68,21 @@ pub(crate) struct RequestLimits {
     pub may_load: bool,
 }
 
+impl Kept {
+    /// Whether anything tells of each request.
+    pub fn tells(&self) -> bool {
+        #[cfg(feature = "otlp")]
+        let is_traced = self.traces.is_some();
+        #[cfg(not(feature = "otlp"))]
+        let is_traced = false;
+        is_traced || self.access_log.is_some()
+    }
+}
+
 impl App {
-    pub fn new(
-        models: Models,
-        metrics: Arc<Metrics>,
-        feedback: Option<Feedback>,
-        keys: Option<Keys>,
-        access_log: Option<LineLog>,
-        record: Option<LineLog>,
-        limits: RequestLimits,
-    ) -> Self {
+    pub fn new(models: Models, metrics: Arc<Metrics>, keys: Option<Keys>, kept: Kept, limits: RequestLimits) -> Self {
         let sequences = Arc::new(Sequences::new(limits.sequence_idle, limits.texts));
-        Self { models, metrics, feedback, keys, access_log, record, limits, sequences }
+        Self { models, metrics, keys, kept, limits, sequences }
     }
 
     /// The keys, one of which a request must have where there are any.
@@ -73,19 +90,14 @@ impl App {
         self.keys.as_ref()
     }
 
-    /// What tells of each request, where that is kept.
-    pub fn access_log(&self) -> Option<&LineLog> {
-        self.access_log.as_ref()
-    }
-
-    /// What keeps requests and their answers, where that is done.
-    pub fn record(&self) -> Option<&LineLog> {
-        self.record.as_ref()
+    /// What is kept of requests and their answers.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// What is said of answers, where that is kept.
     pub fn feedback(&self) -> Option<&Feedback> {
-        self.feedback.as_ref()
+        self.kept.feedback.as_ref()
     }
 
     /// Texts that are asked for piece by piece.

@@ -74,6 +74,15 @@ pub enum ServeError {
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random(#[source] io::Error),
+    /// Nothing can be told to a collector of traces at this URL.
+    #[cfg(feature = "otlp")]
+    #[error("no traces can be sent to `{url}`: {problem}")]
+    Traces {
+        /// Where it was to be.
+        url: String,
+        /// Why.
+        problem: String,
+    },
     /// Nothing can listen at the address.
     #[error("cannot listen at {address}")]
     Bind {

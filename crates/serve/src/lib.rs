@@ -74,6 +74,8 @@ mod template;
 #[cfg(feature = "tls")]
 mod tls;
 mod tokens;
+#[cfg(feature = "otlp")]
+mod traces;
 mod turns;
 mod v2;
 mod vectors;

@@ -9,9 +9,11 @@ use tokio::{runtime::Runtime, sync::watch};
 
 #[cfg(feature = "grpc")]
 use crate::grpc;
+#[cfg(feature = "otlp")]
+use crate::traces::Traces;
 use crate::{
     address::Address,
-    app::{App, RequestLimits},
+    app::{App, Kept, RequestLimits},
     engine::Size,
     error::{Result, ServeError},
     feedback::Feedback,
@@ -77,6 +79,9 @@ pub struct ServeOptions {
     pub access_log: Option<LogTarget>,
     /// A directory in which requests and the hashes of their answers are kept; `None` keeps none.
     pub record: Option<PathBuf>,
+    /// The URL of a collector of OpenTelemetry, which is told of each request by OTLP over HTTP; `None` tells none.
+    #[cfg(feature = "otlp")]
+    pub traces: Option<String>,
 }
 
 /// A journal of what is said of answers.
@@ -111,6 +116,8 @@ impl Default for ServeOptions {
             keys: None,
             access_log: None,
             record: None,
+            #[cfg(feature = "otlp")]
+            traces: None,
         }
     }
 }
@@ -132,7 +139,7 @@ impl Server {
     ///
     /// # Errors
     /// If nothing can listen at the address, the keys cannot be read, the journal of feedback, the access log or the record cannot be
-    /// opened, the directory of states cannot be made, the repository cannot be read, two models have one name, there is none, or they
+    /// opened, the directory of states cannot be made, there is no such URL, the repository cannot be read, two models have one name, there is none, or they
     /// take more than they may.
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         Self::start_on(vec![], models, options)
@@ -173,7 +180,14 @@ impl Server {
             sequence_idle: options.sequence_idle,
             may_load: options.may_load,
         };
-        let app = Arc::new(App::new(models, metrics, feedback, keys, access_log, record, limits));
+        let kept = Kept {
+            feedback,
+            access_log,
+            record,
+            #[cfg(feature = "otlp")]
+            traces: options.traces.as_deref().map(Traces::open).transpose()?,
+        };
+        let app = Arc::new(App::new(models, metrics, keys, kept, limits));
         let (ending, ended) = watch::channel(false);
         let router = router(app.clone(), &options.allow_origins);
         #[cfg(feature = "grpc")]
@@ -212,7 +226,7 @@ impl Server {
     /// # Errors
     /// If it cannot be opened. The log goes on in the one that is open then.
     pub fn reopen_access_log(&self) -> Result<()> {
-        self.app.access_log().map_or(Ok(()), LineLog::reopen)
+        self.app.kept().access_log.as_ref().map_or(Ok(()), LineLog::reopen)
     }
 
     /// Take in nothing more but what is on its way, answer what was taken in, and end; soon after `limit` at the latest.
@@ -247,7 +261,10 @@ impl Server {
             // requests that are left end here, and so do their lines in the log
             runtime.shutdown_timeout(LAST_WORDS);
         }
-        self.app.access_log().into_iter().chain(self.app.record()).for_each(LineLog::close);
+        let kept = self.app.kept();
+        kept.access_log.iter().chain(&kept.record).for_each(LineLog::close);
+        #[cfg(feature = "otlp")]
+        kept.traces.iter().for_each(Traces::close);
     }
 }
 

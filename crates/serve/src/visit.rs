@@ -22,6 +22,8 @@ use axum::{
 };
 use serde::Serialize;
 
+#[cfg(feature = "otlp")]
+use crate::traces::{Span, Traces};
 use crate::{
     account::Account,
     answer::unique,
@@ -35,30 +37,31 @@ pub(crate) const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent
 /// Most characters of an id that a client gives its request.
 const ID_LEN: usize = 128;
 
+/// What is told of one.
 #[derive(Serialize)]
-struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// When the head of the request was there.
     time: String,
-    request_id: &'a str,
+    pub request_id: &'a str,
     trace_id: Option<&'a str>,
     key: Option<&'a str>,
     method: &'a str,
     /// `None` where nothing is served.
     route: Option<&'a str>,
     /// `None` where the client left before there was a response.
-    status: Option<u16>,
+    pub status: Option<u16>,
     /// Of the body.
-    bytes: u64,
-    model: Option<&'a str>,
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    cached_tokens: Option<u64>,
-    first_byte_ms: Option<f64>,
+    pub bytes: u64,
+    pub model: Option<&'a str>,
+    pub prompt_tokens: Option<u64>,
+    pub completion_tokens: Option<u64>,
+    pub cached_tokens: Option<u64>,
+    pub first_byte_ms: Option<f64>,
     total_ms: f64,
-    client_left: bool,
+    pub client_left: bool,
 }
 
-/// One that is under way. Its line is written when it is dropped.
+/// One that is under way. It is told of when it is dropped.
 struct Visit {
     app: Arc<App>,
     account: Arc<Account>,
@@ -73,6 +76,8 @@ struct Visit {
     first_byte: Option<Duration>,
     /// Whether all of the response went out.
     is_whole: bool,
+    #[cfg(feature = "otlp")]
+    span: Option<Span>,
 }
 
 /// Give the response the id of its request, and the access log its line.
@@ -80,7 +85,7 @@ pub(crate) async fn record(State(app): State<Arc<App>>, request: Request, next: 
     let id = request_id(request.headers());
     let header = HeaderValue::from_str(&id).ok();
     let account: Arc<Account> = Arc::default();
-    let visit = app.access_log().map(|_| Visit::begin(app.clone(), account.clone(), id, &request));
+    let visit = app.kept().tells().then(|| Visit::begin(app.clone(), account.clone(), id, &request));
     let response = account.within(next.run(request)).await;
     let mut response = match visit {
         None => response,
@@ -127,26 +132,37 @@ fn ms(time: Duration) -> f64 {
 
 impl Visit {
     fn begin(app: Arc<App>, account: Arc<Account>, id: String, request: &Request) -> Self {
+        let (method, route) = (name(request.method()), request.extensions().get::<MatchedPath>().cloned());
+        let trace = trace_id(request.headers()).map(str::to_owned);
+        #[cfg(feature = "otlp")]
+        let (span, trace) = {
+            let begin =
+                |traces: &Traces| traces.begin(method, route.as_ref().map(MatchedPath::as_str), request.headers());
+            let span = app.kept().traces.as_ref().map(begin);
+            let trace = span.as_ref().map(Span::trace_id).or(trace);
+            (span, trace)
+        };
         Self {
             app,
             account,
             time: SystemTime::now(),
             began: Instant::now(),
             id,
-            trace: trace_id(request.headers()).map(str::to_owned),
-            method: name(request.method()),
-            route: request.extensions().get().cloned(),
+            trace,
+            method,
+            route,
             status: None,
             bytes: 0,
             first_byte: None,
             is_whole: false,
+            #[cfg(feature = "otlp")]
+            span,
         }
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let Some(log) = self.app.access_log() else { return };
         let tokens = self.account.tokens();
         let line = Line {
             time: humantime::format_rfc3339_millis(self.time).to_string(),
@@ -165,9 +181,15 @@ impl Drop for Visit {
             total_ms: ms(self.began.elapsed()),
             client_left: !self.is_whole,
         };
-        let mut line = serde_json::to_string(&line).expect("strings and numbers are JSON");
-        line.push('\n');
-        log.write(line);
+        #[cfg(feature = "otlp")]
+        if let Some(span) = self.span.take() {
+            span.end(&line);
+        }
+        if let Some(log) = &self.app.kept().access_log {
+            let mut line = serde_json::to_string(&line).expect("strings and numbers are JSON");
+            line.push('\n');
+            log.write(line);
+        }
     }
 }
 

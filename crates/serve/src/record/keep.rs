@@ -68,7 +68,7 @@ pub(crate) fn open(dir: &Path, lost: Counter) -> Result<LineLog> {
 /// Keep a request and its answer, if they are to be kept.
 pub(crate) async fn keep(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let is_meant = |route: &MatchedPath| ROUTES.contains(&route.as_str());
-    if app.record().is_none() || !request.extensions().get().is_some_and(is_meant) {
+    if app.kept().record.is_none() || !request.extensions().get().is_some_and(is_meant) {
         return next.run(request).await;
     }
     let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
@@ -110,7 +110,7 @@ impl Watcher for Kept {
     }
 
     fn end(&mut self) {
-        let (Some(line), Some(record)) = (self.line.take(), self.app.record()) else { return };
+        let (Some(line), Some(record)) = (self.line.take(), &self.app.kept().record) else { return };
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let answer = canonical::hash(&self.content_type, &self.answer).to_string();
         let mut line = serde_json::to_string(&Line { time, answer, ..line }).expect("strings and numbers are JSON");

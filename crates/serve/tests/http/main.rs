@@ -23,4 +23,6 @@ mod support;
 mod tls;
 #[cfg(feature = "tls")]
 mod tls_life;
+#[cfg(feature = "otlp")]
+mod traces;
 mod v2;
