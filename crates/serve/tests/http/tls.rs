@@ -201,14 +201,17 @@ fn what_is_spoken_is_agreed_on_and_who_comes_back_is_known() {
     let tls = files.read().expect("a pair");
     let server = start(&tls, ServeOptions::default());
     let roots = std::slice::from_ref(&root);
-    for (offered, spoken) in [(&["h2", "http/1.1"][..], Some("http/1.1")), (&[], None)] {
+    let best = if cfg!(feature = "grpc") { "h2" } else { "http/1.1" };
+    for (offered, spoken) in
+        [(&["http/1.1", "h2"][..], Some(best)), (&["http/1.1"], Some("http/1.1")), (&[], None)]
+    {
         let mut client = client(roots, &[&TLS13]);
         client.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
         let stream = connect(&Arc::new(client), &server).expect("a connection");
         assert_eq!(stream.conn.alpn_protocol(), spoken.map(str::as_bytes));
     }
     let mut other = client(roots, &[&TLS13]);
-    other.alpn_protocols = vec![b"h2".to_vec()];
+    other.alpn_protocols = vec![b"h3".to_vec()];
     let error = connect(&Arc::new(other), &server).expect_err("no such protocol").to_string();
     assert!(error.contains("NoApplicationProtocol"), "{error}");
     for version in [&TLS12, &TLS13] {
