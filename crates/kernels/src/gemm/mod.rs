@@ -8,23 +8,25 @@
 //!
 //! Every product of the model goes through here: `x·wᵀ` forward, `dy·w` for the input, `dyᵀ·x` for the weight. A is
 //! read by broadcasts, so its transpose costs nothing more than a copy that keeps cache lines together. In
-//! [`Operands::Bf16`] both are copied, rounded, and two k make one step.
+//! [`Operands::Bf16`] both are copied, rounded.
 //!
 //! An element of C is a chain of fused multiply-adds in order of k within each block of [`STEPS`], and the blocks are
 //! added in order. Neither the threads nor the instruction set (among those with a fused multiply-add) change a bit.
 
 mod matrix;
 mod pack;
+#[cfg(target_arch = "x86_64")]
 mod pairs;
 mod product;
+mod rounded;
 mod tile;
 
 use rayon::prelude::*;
 
 pub use matrix::{Matrix, MatrixMut, Operands, Right};
 pub use pack::Packed;
-pub use pairs::Rounded;
 use product::{Rhs, STEPS, multiply};
+pub use rounded::Rounded;
 use tile::MR;
 
 use crate::scratch;

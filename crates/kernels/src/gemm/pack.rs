@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::{
-    matrix::{Matrix, Operands, Right},
-    pairs::{interleave, round_columns, round_row},
+    matrix::{Matrix, Right},
+    rounded::{Form, round_columns, round_row, take_rounded},
     tile::{MR, NR},
 };
 use crate::scratch;
@@ -15,7 +15,7 @@ use crate::simd::{self, features};
 #[derive(Clone, Copy, Debug)]
 pub struct Packed<'a> {
     pub(super) panels: &'a [f32],
-    pub(super) operands: Operands,
+    pub(super) form: Form,
     pub(super) k: usize,
     pub(super) n: usize,
     /// Elements between the starts of two panels.
@@ -25,7 +25,7 @@ pub struct Packed<'a> {
 impl<'a> Packed<'a> {
     /// Elements that a packed `k` × `n` matrix takes at most.
     pub fn len(k: usize, n: usize) -> usize {
-        n.div_ceil(NR) * NR * k
+        n.div_ceil(NR) * NR * k.next_multiple_of(2)
     }
 
     /// Pack `b` [k, n] into `buffer`, of which up to [`Packed::len`] elements are used.
@@ -34,9 +34,9 @@ impl<'a> Packed<'a> {
     /// If `buffer` is too short.
     pub fn pack<'b>(b: impl Into<Right<'b>>, buffer: &'a mut [f32]) -> Self {
         let b = b.into();
-        Self::fill(&b, buffer, |panels, len| {
+        Self::fill(&b, buffer, |panels, len, form| {
             let panels = panels.chunks_exact_mut(len).enumerate();
-            panels.for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
+            panels.for_each(|(panel, buffer)| pack_panel(&b, form, panel * NR, buffer));
         })
     }
 
@@ -46,9 +46,9 @@ impl<'a> Packed<'a> {
     /// If `buffer` is too short.
     pub fn par_pack<'b>(b: impl Into<Right<'b>>, buffer: &'a mut [f32]) -> Self {
         let b = b.into();
-        Self::fill(&b, buffer, |panels, len| {
+        Self::fill(&b, buffer, |panels, len, form| {
             let panels = panels.par_chunks_exact_mut(len).enumerate();
-            panels.for_each(|(panel, buffer)| pack_panel(&b, panel * NR, buffer));
+            panels.for_each(|(panel, buffer)| pack_panel(&b, form, panel * NR, buffer));
         })
     }
 
@@ -57,7 +57,8 @@ impl<'a> Packed<'a> {
     /// # Panics
     /// If the buffer is shorter.
     pub fn of_panels(buffer: &'a [f32], k: usize, n: usize) -> Self {
-        Self { panels: &buffer[..Self::len(k, n)], operands: Operands::F32, k, n, panel_stride: NR * k }
+        let panel_stride = NR * k;
+        Self { panels: &buffer[..n.div_ceil(NR) * panel_stride], form: Form::Numbers, k, n, panel_stride }
     }
 
     /// Rows `start..start + count`, the first of them even.
@@ -66,40 +67,40 @@ impl<'a> Packed<'a> {
     /// If there are fewer, or the first row is odd.
     pub(crate) fn row_range(self, start: usize, count: usize) -> Self {
         assert!(start.is_multiple_of(2) && start + count <= self.k, "rows {start}..{} of {}", start + count, self.k);
-        Self { panels: &self.panels[NR * self.operands.steps(start)..], k: count, ..self }
+        Self { panels: &self.panels[NR * self.form.steps(start)..], k: count, ..self }
     }
 
-    /// The panels of `b`, which `write` makes from what of `buffer` they take and the length of one, not 0.
-    fn fill(b: &Right<'_>, buffer: &'a mut [f32], write: impl FnOnce(&mut [f32], usize)) -> Self {
-        let ((k, n), operands) = (b.shape(), b.operands());
-        let len = NR * operands.steps(k);
+    /// The panels of `b`, which `write` makes from what of `buffer` they take, the length of one, not 0, and their form.
+    fn fill(b: &Right<'_>, buffer: &'a mut [f32], write: impl FnOnce(&mut [f32], usize, Form)) -> Self {
+        let ((k, n), form) = (b.shape(), Form::of(b.operands()));
+        let len = NR * form.steps(k);
         let panels = &mut buffer[..n.div_ceil(NR) * len];
-        write(panels, len.max(1));
-        Self { panels, operands, k, n, panel_stride: len }
+        write(panels, len.max(1), form);
+        Self { panels, form, k, n, panel_stride: len }
     }
 }
 
 /// Columns `from..from + 32` of `b` step by step, zeros beyond the last one.
-fn pack_panel(b: &Right<'_>, from: usize, panel: &mut [f32]) {
+fn pack_panel(b: &Right<'_>, form: Form, from: usize, panel: &mut [f32]) {
     let cols = (b.shape().1 - from).min(NR);
     let b = match b {
         Right::Matrix(b) => b,
         Right::Rounded { numbers, rows, cols: stride } => {
-            interleave(&numbers[from.min(numbers.len())..], *stride, *rows, cols, panel, NR);
+            take_rounded(&numbers[from.min(numbers.len())..], *stride, *rows, cols, form, panel, NR);
             return zero_beyond(cols, panel);
         }
     };
-    match b.operands {
-        Operands::F32 => copy_panel(b, from, panel),
-        Operands::Bf16 if b.col_stride == 1 => {
-            round_columns(b, from, cols, panel, NR);
+    match form {
+        Form::Numbers => copy_panel(b, from, panel),
+        _ if b.col_stride == 1 => {
+            round_columns(b, from, cols, form, panel, NR);
             zero_beyond(cols, panel);
         }
-        Operands::Bf16 => {
+        _ => {
             let steps = panel.len() / NR;
             scratch::with(cols * steps, |columns| {
-                for (col, pairs) in columns.chunks_exact_mut(steps).enumerate() {
-                    round_row(&b.data[(from + col) * b.col_stride..], b.row_stride, b.rows, pairs);
+                for (col, elements) in columns.chunks_exact_mut(steps).enumerate() {
+                    round_row(&b.data[(from + col) * b.col_stride..], b.row_stride, b.rows, form, elements);
                 }
                 copy_panel(&Matrix::new(columns, cols, steps).t(), 0, panel);
             });
@@ -194,23 +195,25 @@ fn transpose_8x8(_isa: simd::Avx2, columns: &[f32], stride: usize, rows: &mut [f
     unsafe { shuffle(columns.as_ptr(), stride, rows.as_mut_ptr()) }
 }
 
-/// Copy a transposed A in groups of MR rows, each group step by step, for products of such `operands`.
-pub(super) fn pack_transposed(a: &Matrix<'_>, operands: Operands, packed: &mut [f32]) {
-    let steps = operands.steps(a.cols);
-    match operands {
-        Operands::F32 => {
-            for step in 0..steps {
-                spread(&a.data[step * a.col_stride..][..a.rows], step, steps, packed);
+/// Copy a transposed A in groups of MR rows, each group step by step.
+pub(super) fn pack_transposed(a: &Matrix<'_>, form: Form, packed: &mut [f32]) {
+    let steps = form.steps(a.cols);
+    if form == Form::Numbers {
+        for step in 0..steps {
+            spread(&a.data[step * a.col_stride..][..a.rows], step, steps, packed);
+        }
+        return;
+    }
+    let steps_a_pair = form.steps(2);
+    scratch::with(steps_a_pair * a.rows, |elements| {
+        for (pair, first) in (0..steps).step_by(steps_a_pair).enumerate() {
+            let two = a.t().row_range(2 * pair, 2.min(a.cols - 2 * pair));
+            round_columns(&two, 0, a.rows, form, elements, a.rows);
+            for (step, elements) in elements.chunks_exact(a.rows).enumerate() {
+                spread(elements, first + step, steps, packed);
             }
         }
-        Operands::Bf16 => scratch::with(a.rows, |pairs| {
-            for step in 0..steps {
-                let two = a.t().row_range(2 * step, 2.min(a.cols - 2 * step));
-                round_columns(&two, 0, a.rows, pairs, a.rows);
-                spread(pairs, step, steps, packed);
-            }
-        }),
-    }
+    });
 }
 
 /// Put one step's elements into their groups.

@@ -4,7 +4,7 @@ use super::{
     Left, Write,
     matrix::{Matrix, MatrixMut, Operands},
     pack::{Packed, pack_transposed},
-    pairs::{Rounded, round_rows},
+    rounded::{Form, Rounded, round_rows},
     tile::{self, MR, NR, Tile},
 };
 #[cfg(target_arch = "x86_64")]
@@ -14,13 +14,21 @@ use crate::{
     simd::{Isa, simd},
 };
 
-/// Steps along k that one pass adds up in registers: a panel of B of that many fills half of a 64 KiB L1.
+/// Steps along k that one pass adds up in registers, of numbers or of pairs: a panel of B of that many fills half of a 64 KiB L1.
 pub(super) const STEPS: usize = 256;
+
+/// The same in elements of such a form: what is added up does not depend on the form of what was rounded.
+fn steps_a_pass(form: Form) -> usize {
+    match form {
+        Form::Swapped => 2 * STEPS,
+        _ => STEPS,
+    }
+}
 
 /// The right operand as the tiles read it: panel p starts at `p · panel_stride` and has steps `step_stride` apart.
 pub(super) struct Rhs<'a> {
     data: &'a [f32],
-    operands: Operands,
+    form: Form,
     k: usize,
     n: usize,
     panel_stride: usize,
@@ -29,14 +37,14 @@ pub(super) struct Rhs<'a> {
 
 impl<'a> Rhs<'a> {
     pub(super) fn panels(b: Packed<'a>) -> Self {
-        let Packed { panels: data, operands, k, n, panel_stride } = b;
-        Self { data, operands, k, n, panel_stride, step_stride: NR }
+        let Packed { panels: data, form, k, n, panel_stride } = b;
+        Self { data, form, k, n, panel_stride, step_stride: NR }
     }
 
     pub(super) fn rows(b: Matrix<'a>) -> Self {
         debug_assert!(b.col_stride == 1 && b.operands == Operands::F32, "only dense rows of f32 are read in place");
-        let Matrix { data, operands, rows: k, cols: n, row_stride: step_stride, .. } = b;
-        Self { data, operands, k, n, panel_stride: NR, step_stride }
+        let Matrix { data, rows: k, cols: n, row_stride: step_stride, .. } = b;
+        Self { data, form: Form::Numbers, k, n, panel_stride: NR, step_stride }
     }
 }
 
@@ -59,36 +67,33 @@ pub(super) fn multiply(a: Left<'_>, b: Rhs<'_>, mut c: MatrixMut<'_>, write: Wri
         });
         return;
     }
-    let all_steps = b.operands.steps(k);
+    let (form, all_steps) = (b.form, b.form.steps(k));
     let k_a_step = k.div_ceil(all_steps);
-    let far = match b.operands {
-        Operands::F32 => 2 * NR,
-        Operands::Bf16 => 1,
-    };
+    let far = if form == Form::Numbers { 2 * NR } else { 1 };
     let transposed = matches!(a, Left::Matrix(a) if a.row_stride == 1 && a.col_stride > far);
     // packed groups of A and a panel of B share L1
-    let block = if transposed { STEPS / 2 } else { STEPS };
+    let block = if transposed { steps_a_pass(form) / 2 } else { steps_a_pass(form) };
     for from in (0..all_steps).step_by(block) {
         let steps = block.min(all_steps - from);
         let (first_k, end_k) = (from * k_a_step, ((from + steps) * k_a_step).min(k));
         let block = Block { from, steps, write: if from > 0 { Write::Add } else { write } };
-        match (a, b.operands) {
+        match (a, form) {
             // a transposed A whose k are far apart: bring the rows of each tile together, step by step
-            (Left::Matrix(a), operands) if transposed => scratch::with(m.div_ceil(MR) * MR * steps, |packed| {
-                pack_transposed(&a.col_range(first_k, end_k - first_k), operands, packed);
+            (Left::Matrix(a), form) if transposed => scratch::with(m.div_ceil(MR) * MR * steps, |packed| {
+                pack_transposed(&a.col_range(first_k, end_k - first_k), form, packed);
                 for_tiles(Lhs::groups(packed, steps), Ahead::of_cols(&a, end_k), &b, block, &mut c);
             }),
-            (Left::Matrix(a), Operands::F32) => {
+            (Left::Matrix(a), Form::Numbers) => {
                 let ahead = if from == 0 { Ahead::of_rows(&a) } else { Ahead::nothing() };
                 for_tiles(Lhs::in_place(&a.col_range(first_k, end_k - first_k)), ahead, &b, block, &mut c);
             }
-            (Left::Matrix(a), Operands::Bf16) => scratch::with(m * steps, |pairs| {
-                round_rows(a.col_range(first_k, end_k - first_k), pairs);
+            (Left::Matrix(a), form) => scratch::with(m * steps, |elements| {
+                round_rows(a.col_range(first_k, end_k - first_k), form, elements);
                 let ahead = if from == 0 { Ahead::of_rows(&a) } else { Ahead::nothing() };
-                for_tiles(Lhs::rows(pairs, steps), ahead, &b, block, &mut c);
+                for_tiles(Lhs::rows(elements, steps), ahead, &b, block, &mut c);
             }),
-            (Left::Rounded(a), operands) => {
-                assert_eq!(operands, Operands::Bf16, "what a rounded operand is multiplied with is rounded too");
+            (Left::Rounded(a), form) => {
+                assert_eq!(form, a.form, "what a rounded operand is multiplied with is rounded too");
                 for_tiles(Lhs::rounded(&a, from), Ahead::nothing(), &b, block, &mut c);
             }
         }
@@ -125,8 +130,8 @@ impl<'a> Lhs<'a> {
 
     /// From step `from` on.
     fn rounded(a: &Rounded<'a>, from: usize) -> Self {
-        let Rounded { pairs, row_stride, step_stride, .. } = *a;
-        Self { data: &pairs[from * step_stride..], row_stride, step_stride, group_len: None }
+        let Rounded { elements, row_stride, step_stride, .. } = *a;
+        Self { data: &elements[from * step_stride..], row_stride, step_stride, group_len: None }
     }
 
     /// In groups of MR rows, each step by step.
@@ -137,15 +142,10 @@ impl<'a> Lhs<'a> {
 
 /// All tiles of C for one block of k.
 fn for_tiles(a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>) {
-    match b.operands {
-        Operands::F32 => tiles_of_numbers(a, ahead, b, block, c),
-        Operands::Bf16 => {
-            #[cfg(target_arch = "x86_64")]
-            if let Some(isa) = Avx512Bf16::in_use() {
-                return tiles_of_dots(isa, a, ahead, b, block, c);
-            }
-            tiles_of_pairs(a, ahead, b, block, c);
-        }
+    match b.form {
+        Form::Numbers | Form::Swapped => tiles_of_numbers(a, ahead, b, block, c),
+        #[cfg(target_arch = "x86_64")]
+        Form::Pairs(isa) => tiles_of_pairs(isa, a, ahead, b, block, c),
     }
 }
 
@@ -153,27 +153,19 @@ simd! {
     fn tiles_of_numbers<S>[isa](
         a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>,
     ) {
-        tiles::<S, false>(isa, a, ahead, b, block, c);
+        tiles(isa, a, ahead, b, block, c);
     }
 }
 
-simd! {
-    fn tiles_of_pairs<S>[isa](
-        a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>,
-    ) {
-        tiles::<S, true>(isa, a, ahead, b, block, c);
-    }
-}
-
-/// [`tiles_of_pairs`] by the instruction for a pair.
+/// Tiles by the instruction for a pair.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "calls what was compiled for a set that a token proves")]
-fn tiles_of_dots(isa: Avx512Bf16, a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>) {
+fn tiles_of_pairs(isa: Avx512Bf16, a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>) {
     features! {
         avx512bf16 compile fn compiled(
             isa: Avx512Bf16, a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>,
         ) {
-            tiles::<_, true>(isa, a, ahead, b, block, c);
+            tiles(isa, a, ahead, b, block, c);
         }
     }
     // SAFETY: the token proves that the processor has the features that the function is compiled for.
@@ -182,14 +174,7 @@ fn tiles_of_dots(isa: Avx512Bf16, a: Lhs<'_>, ahead: Ahead<'_>, b: &Rhs<'_>, blo
 
 #[inline(always)]
 #[expect(unsafe_code, reason = "tiles work on pointers")]
-fn tiles<S: Isa, const PAIRS: bool>(
-    isa: S,
-    a: Lhs<'_>,
-    mut ahead: Ahead<'_>,
-    b: &Rhs<'_>,
-    block: Block<'_>,
-    c: &mut MatrixMut<'_>,
-) {
+fn tiles<S: Isa>(isa: S, a: Lhs<'_>, mut ahead: Ahead<'_>, b: &Rhs<'_>, block: Block<'_>, c: &mut MatrixMut<'_>) {
     let Block { from, steps, write } = block;
     let (m, c_row) = (c.rows, c.row_stride);
     // as even as possible: a last group of one row would leave most of the registers idle
@@ -227,7 +212,7 @@ fn tiles<S: Isa, const PAIRS: bool>(
             };
             // SAFETY: the three assertions above are the ends of A, B and C, the slice of the base is its end; the loops
             // make rows 1..=MR and n 1..=NR, and a block has steps.
-            unsafe { tile::run::<S, PAIRS>(isa, &tile) };
+            unsafe { tile::run(isa, &tile) };
         }
     }
 }

@@ -6,9 +6,8 @@
 //! ```
 //!
 //! An element is 32 bits: one f32, and a step is one k; or two bfloat16, and a step is a pair of them,
-//! `acc ← a₀·b₀ + (a₁·b₁ + acc)`, each addition rounded once. That is what the BF16 dot product of AVX-512 computes, so
-//! processors without it get the same bits from two fused multiply-adds (but for sums below 2⁻¹²⁶, which the dot
-//! product takes for 0).
+//! `acc ← a₀·b₀ + (a₁·b₁ + acc)`, each addition rounded once. That is what the BF16 dot product of AVX-512 computes, so two steps
+//! of numbers in that order give the same bits (but for sums below 2⁻¹²⁶, which the dot product takes for 0).
 //!
 //! Each element of C is one chain of fused multiply-adds in order of k, so AVX-512, AVX2 and any other set with a fused
 //! multiply-add give the same bits.
@@ -48,7 +47,7 @@ pub(super) const LINE: usize = 16;
 /// Columns of a tile at most, and of a packed panel.
 pub(super) const NR: usize = 32;
 
-/// Compute one tile, of elements that are PAIRS or numbers, in pieces that registers hold.
+/// Compute one tile in pieces that registers hold.
 ///
 /// # Safety
 /// With m in 1..=MR, n in 1..=NR, steps ≥ 1 and the strides of the tile:
@@ -57,13 +56,13 @@ pub(super) const NR: usize = 32;
 /// - `b` is valid for reads of n elements at each step,
 /// - `c` is valid for writes of the elements m × n, and `base` for reads of as many unless it is null.
 #[inline(always)]
-pub(super) unsafe fn run<S: Isa, const PAIRS: bool>(isa: S, tile: &Tile) {
+pub(super) unsafe fn run<S: Isa>(isa: S, tile: &Tile) {
     debug_assert!((1..=MR).contains(&tile.m) && (1..=NR).contains(&tile.n) && tile.steps > 0);
     let lanes = S::Lanes::N;
-    // of 32 registers 24 accumulate; of 16 there are 12, or 8 where a pair takes more than one instruction
+    // of 32 registers 24 accumulate, of 16 there are 12
     let rows = match lanes {
         16 => MR,
-        8 if !PAIRS => 6,
+        8 => 6,
         _ => 4,
     };
     for row in (0..tile.m).step_by(rows) {
@@ -72,11 +71,11 @@ pub(super) unsafe fn run<S: Isa, const PAIRS: bool>(isa: S, tile: &Tile) {
             unsafe {
                 let piece = tile.piece(row, col, rows, 2 * lanes);
                 if piece.n <= lanes {
-                    by_rows::<S, 1, true, PAIRS>(isa, &piece, rows);
+                    by_rows::<S, 1, true>(isa, &piece, rows);
                 } else if lanes < 16 && piece.n == 2 * lanes {
-                    by_rows::<S, 2, false, PAIRS>(isa, &piece, rows);
+                    by_rows::<S, 2, false>(isa, &piece, rows);
                 } else {
-                    by_rows::<S, 2, true, PAIRS>(isa, &piece, rows);
+                    by_rows::<S, 2, true>(isa, &piece, rows);
                 }
             }
         }
@@ -111,22 +110,22 @@ impl Tile {
 /// # Safety
 /// - As for [`piece`].
 #[inline(always)]
-unsafe fn by_rows<S: Isa, const NV: usize, const PART: bool, const PAIRS: bool>(isa: S, tile: &Tile, most: usize) {
+unsafe fn by_rows<S: Isa, const NV: usize, const PART: bool>(isa: S, tile: &Tile, most: usize) {
     // SAFETY: the arm is of as many rows as the tile has; the rest is this function's contract.
     unsafe {
         match tile.m {
-            1 => piece::<S, 1, NV, PART, PAIRS>(isa, tile),
-            2 => piece::<S, 2, NV, PART, PAIRS>(isa, tile),
-            3 => piece::<S, 3, NV, PART, PAIRS>(isa, tile),
-            4 => piece::<S, 4, NV, PART, PAIRS>(isa, tile),
-            5 if most > 4 => piece::<S, 5, NV, PART, PAIRS>(isa, tile),
-            6 if most > 4 => piece::<S, 6, NV, PART, PAIRS>(isa, tile),
-            7 if most > 6 => piece::<S, 7, NV, PART, PAIRS>(isa, tile),
-            8 if most > 6 => piece::<S, 8, NV, PART, PAIRS>(isa, tile),
-            9 if most > 6 => piece::<S, 9, NV, PART, PAIRS>(isa, tile),
-            10 if most > 6 => piece::<S, 10, NV, PART, PAIRS>(isa, tile),
-            11 if most > 6 => piece::<S, 11, NV, PART, PAIRS>(isa, tile),
-            12 if most > 6 => piece::<S, 12, NV, PART, PAIRS>(isa, tile),
+            1 => piece::<S, 1, NV, PART>(isa, tile),
+            2 => piece::<S, 2, NV, PART>(isa, tile),
+            3 => piece::<S, 3, NV, PART>(isa, tile),
+            4 => piece::<S, 4, NV, PART>(isa, tile),
+            5 if most > 4 => piece::<S, 5, NV, PART>(isa, tile),
+            6 if most > 4 => piece::<S, 6, NV, PART>(isa, tile),
+            7 if most > 6 => piece::<S, 7, NV, PART>(isa, tile),
+            8 if most > 6 => piece::<S, 8, NV, PART>(isa, tile),
+            9 if most > 6 => piece::<S, 9, NV, PART>(isa, tile),
+            10 if most > 6 => piece::<S, 10, NV, PART>(isa, tile),
+            11 if most > 6 => piece::<S, 11, NV, PART>(isa, tile),
+            12 if most > 6 => piece::<S, 12, NV, PART>(isa, tile),
             m => unreachable!("a piece of {m} rows"),
         }
     }
@@ -137,7 +136,7 @@ unsafe fn by_rows<S: Isa, const NV: usize, const PART: bool, const PAIRS: bool>(
 /// # Safety
 /// - The tile fulfils the contract of [`run`]; m = M, and n is in (NV − 1)·N + 1..=NV·N, its upper end unless PART.
 #[inline(always)]
-unsafe fn piece<S: Isa, const M: usize, const NV: usize, const PART: bool, const PAIRS: bool>(isa: S, tile: &Tile) {
+unsafe fn piece<S: Isa, const M: usize, const NV: usize, const PART: bool>(isa: S, tile: &Tile) {
     let lanes = S::Lanes::N;
     let last = tile.n - (NV - 1) * lanes;
     debug_assert!(tile.m == M && (1..=lanes).contains(&last) && (PART || last == lanes));
@@ -161,7 +160,7 @@ unsafe fn piece<S: Isa, const M: usize, const NV: usize, const PART: bool, const
             // SAFETY: `a` is at a step < steps, which has M rows.
             let x = isa.splat(unsafe { *a.add(r * tile.a_row) });
             for (acc, b) in acc.iter_mut().zip(b_row) {
-                *acc = if PAIRS { isa.add_pairs(x, b, *acc) } else { x.mul_add(b, *acc) };
+                *acc = isa.add_product(x, b, *acc);
             }
         }
         // past the last step these may leave the operands: nothing is read there

@@ -38,11 +38,11 @@ pub(crate) trait Isa: Copy {
         unsafe { if lanes < Self::Lanes::N { self.load_part(from, lanes) } else { self.load(from) } }
     }
 
-    /// `sum` + a₁·b₁, and a₀·b₀ added to that, where each lane is a pair of bfloat16, the first in its lower half.
+    /// `sum` + a·b, rounded once where a fused multiply-add is one instruction. Lanes of [`Avx512Bf16`](super::Avx512Bf16) are pairs of
+    /// bfloat16, the first in its lower half: `sum` + a₁·b₁, and a₀·b₀ added to that.
     #[inline(always)]
-    fn add_pairs(self, a: Self::Lanes, b: Self::Lanes, sum: Self::Lanes) -> Self::Lanes {
-        let ([a0, a1], [b0, b1]) = (a.halves(), b.halves());
-        a0.mul_add(b0, a1.mul_add(b1, sum))
+    fn add_product(self, a: Self::Lanes, b: Self::Lanes, sum: Self::Lanes) -> Self::Lanes {
+        a.mul_add(b, sum)
     }
 
     /// Ask for the cache line at an address, which need not exist, to read it soon.

@@ -43,9 +43,6 @@ pub(crate) trait Lanes: Copy {
 
     /// self·b + c
     fn mul_add(self, b: Self, c: Self) -> Self;
-
-    /// The lower and the upper 16 bits of each lane as the upper half of an f32: the two bfloat16 of a pair.
-    fn halves(self) -> [Self; 2];
 }
 
 /// What any processor has: four lanes, the width of SSE2 and NEON.
@@ -102,11 +99,5 @@ impl Lanes for Four {
     #[inline(always)]
     fn mul_add(self, b: Self, c: Self) -> Self {
         Self(std::array::from_fn(|i| mul_add::<Base>(self.0[i], b.0[i], c.0[i])))
-    }
-
-    #[inline(always)]
-    fn halves(self) -> [Self; 2] {
-        [self.0.map(|x| f32::from_bits(x.to_bits() << 16)), self.0.map(|x| f32::from_bits(x.to_bits() & 0xffff_0000))]
-            .map(Self)
     }
 }

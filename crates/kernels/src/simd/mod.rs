@@ -49,6 +49,7 @@
 //! On aarch64 the base set is the fast one: NEON with fused multiply-add is part of the architecture. A WebAssembly module
 //! cannot ask what its host can do: its base set is what the build says, and is the only one.
 
+mod chains;
 mod compile;
 mod isa;
 mod lanes;
@@ -57,6 +58,9 @@ mod math;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use chains::chains;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use chains::chains_of_pairs;
 pub(crate) use compile::{features, simd};
 pub(crate) use isa::{Base, Isa, Set};
 pub(crate) use lanes::{Lanes, MAX_LANES};

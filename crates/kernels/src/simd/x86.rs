@@ -15,7 +15,7 @@ pub(crate) struct Avx2(pub(super) ());
 pub(crate) struct Avx512(pub(super) ());
 
 /// [`Avx512`] with BF16.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Avx512Bf16(());
 
 /// [`Avx512`] with VNNI.
@@ -31,10 +31,22 @@ impl Avx2 {
 }
 
 impl Avx512Bf16 {
+    /// If the processor has the set, whatever is in use.
+    pub(crate) fn detected() -> Option<Self> {
+        features!(avx512bf16 detect).then_some(Self(()))
+    }
+
     /// If the level in use has the set.
     #[inline(always)]
     pub(crate) fn in_use() -> Option<Self> {
         (level() == Level::Avx512Bf16).then_some(Self(()))
+    }
+}
+
+impl From<Avx512Bf16> for Avx512 {
+    #[inline(always)]
+    fn from(_: Avx512Bf16) -> Self {
+        Self(())
     }
 }
 
@@ -95,7 +107,7 @@ isa!(
     _mm512_loadu_ps,
     |from, lanes| _mm512_maskz_loadu_ps(mask_512(lanes), from),
     #[inline(always)]
-    fn add_pairs(self, a: Sixteen, b: Sixteen, sum: Sixteen) -> Sixteen {
+    fn add_product(self, a: Sixteen, b: Sixteen, sum: Sixteen) -> Sixteen {
         // SAFETY: `self` proves that the processor has the instruction; both types are 512 bits without invalid values.
         Sixteen(unsafe {
             let (a, b) = (std::mem::transmute::<__m512, __m512bh>(a.0), std::mem::transmute::<__m512, __m512bh>(b.0));
@@ -169,9 +181,6 @@ macro_rules! instructions {
     };
 }
 
-/// Bits of the second of a pair of bfloat16.
-const HIGH: i32 = 0xffff_0000_u32.cast_signed();
-
 /// Eight lanes of AVX2 with FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Eight(__m256);
@@ -203,15 +212,6 @@ impl Lanes for Eight {
         let (p, q) = (Self::sums_of_4(rows, 0), Self::sums_of_4(rows, 4));
         // SAFETY: a vector is made by a token, which proves that the processor has the instructions.
         Self(unsafe { _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(p, q), _mm256_permute2f128_ps::<0x31>(p, q)) })
-    }
-
-    #[inline(always)]
-    fn halves(self) -> [Self; 2] {
-        // SAFETY: a vector is made by a token, which proves that the processor has the instructions.
-        unsafe {
-            let low = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(self.0)));
-            [Self(low), Self(_mm256_and_ps(self.0, _mm256_castsi256_ps(_mm256_set1_epi32(HIGH))))]
-        }
     }
 }
 
@@ -254,14 +254,5 @@ impl Lanes for Sixteen {
         let low = Self::fold(Self::sums_of_4(rows, 0), Self::sums_of_4(rows, 4));
         let high = Self::fold(Self::sums_of_4(rows, 8), Self::sums_of_4(rows, 12));
         Self(Self::fold(low, high))
-    }
-
-    #[inline(always)]
-    fn halves(self) -> [Self; 2] {
-        // SAFETY: a vector is made by a token, which proves that the processor has the instructions.
-        unsafe {
-            let low = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(self.0)));
-            [Self(low), Self(_mm512_and_ps(self.0, _mm512_castsi512_ps(_mm512_set1_epi32(HIGH))))]
-        }
     }
 }
