@@ -60,6 +60,8 @@ struct Findings {
     devices: Vec<DeviceFinding>,
     peak_f32_gflops_1_thread: f64,
     peak_f32_gflops_all_threads: f64,
+    /// Whether bfloat16 is multiplied by dot products, which are faster than those of f32.
+    bf16_dot_products: bool,
     peak_bf16_gflops_1_thread: f64,
     peak_bf16_gflops_all_threads: f64,
     bandwidth_gb_per_s_1_thread: f64,
@@ -122,8 +124,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     )?;
     writeln!(
         out,
-        "            {:.0} GFLOP/s on one thread, {:.0} on all (bf16 products, f32 sums)",
-        findings.peak_bf16_gflops_1_thread, findings.peak_bf16_gflops_all_threads
+        "            {:.0} GFLOP/s on one thread, {:.0} on all ({})",
+        findings.peak_bf16_gflops_1_thread,
+        findings.peak_bf16_gflops_all_threads,
+        if findings.bf16_dot_products { "bf16 products, f32 sums" } else { "bf16 operands, multiplied as f32" }
     )?;
     writeln!(
         out,
@@ -163,6 +167,7 @@ fn examine() -> Result<Findings> {
             .into(),
         peak_f32_gflops_1_thread: measure_peak(Operands::F32, 1).0,
         peak_f32_gflops_all_threads: measure_peak(Operands::F32, threads).0,
+        bf16_dot_products: Operands::Bf16.are_paired(),
         peak_bf16_gflops_1_thread: measure_peak(Operands::Bf16, 1).0,
         peak_bf16_gflops_all_threads: measure_peak(Operands::Bf16, threads).0,
         bandwidth_gb_per_s_1_thread: measure_bandwidth(1).0,

@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::Result;
 use burn::tensor::Device;
-use itera_config::{Config, Objective, WeightDecay};
+use itera_config::{Config, Objective, Precision, WeightDecay};
 use itera_data::Dataset;
+use itera_kernels::gemm::Operands;
 use itera_trainer::{Job, Resume, RunEnd, StopFlag, TrainError, TrainingState, train};
 
 use crate::{
@@ -131,6 +132,11 @@ fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
         config.model.active_params(),
         dir.display()
     );
+    if config.train.precision == Precision::Bf16 && !Operands::Bf16.are_paired() {
+        say!(
+            "precision: bf16, whose operands are multiplied as f32, since this processor does that faster: the same bits in half the memory"
+        );
+    }
     if config.train.weight_decay == WeightDecay::Auto {
         let n_params = config.model.total_params() as u64;
         say!(

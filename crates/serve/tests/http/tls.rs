@@ -202,9 +202,7 @@ fn what_is_spoken_is_agreed_on_and_who_comes_back_is_known() {
     let server = start(&tls, ServeOptions::default());
     let roots = std::slice::from_ref(&root);
     let best = if cfg!(feature = "grpc") { "h2" } else { "http/1.1" };
-    for (offered, spoken) in
-        [(&["http/1.1", "h2"][..], Some(best)), (&["http/1.1"], Some("http/1.1")), (&[], None)]
-    {
+    for (offered, spoken) in [(&["http/1.1", "h2"][..], Some(best)), (&["http/1.1"], Some("http/1.1")), (&[], None)] {
         let mut client = client(roots, &[&TLS13]);
         client.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
         let stream = connect(&Arc::new(client), &server).expect("a connection");
