@@ -9,9 +9,10 @@ use std::{
 
 use anyhow::Result;
 use burn::tensor::Device;
-use itera_config::{Config, Objective, Precision, WeightDecay};
+use itera_config::{Config, Objective, WeightDecay};
 use itera_data::Dataset;
 use itera_kernels::gemm::Operands;
+use itera_shape::Precision;
 use itera_trainer::{Job, Resume, RunEnd, StopFlag, TrainError, TrainingState, train};
 
 use crate::{
