@@ -134,9 +134,7 @@ fn train_in(args: Args, team: Option<&Team<'_>>) -> Result<ExitCode> {
         dir.display()
     );
     if config.train.precision == Precision::Bf16 && !Operands::Bf16.are_paired() {
-        say!(
-            "precision: bf16, whose operands are multiplied as f32, since this processor does that faster: the same bits in half the memory"
-        );
+        say!("precision: bf16, multiplied as f32, which is what this processor does faster: the bits are the same");
     }
     if config.train.weight_decay == WeightDecay::Auto {
         let n_params = config.model.total_params() as u64;

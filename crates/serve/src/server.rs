@@ -139,8 +139,8 @@ impl Server {
     ///
     /// # Errors
     /// If nothing can listen at the address, the keys cannot be read, the journal of feedback, the access log or the record cannot be
-    /// opened, the directory of states cannot be made, there is no such URL, the repository cannot be read, two models have one name, there is none, or they
-    /// take more than they may.
+    /// opened, the directory of states cannot be made, there is no URL of traces, the repository cannot be read, two models have one
+    /// name, there is none, or they take more than they may.
     pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
         Self::start_on(vec![], models, options)
     }

@@ -88,11 +88,11 @@ impl Shared {
 impl Caller {
     /// The response to a request.
     pub async fn ask(&self, method: Method, path: &str, body: infer::Body) -> Result<Reply, Status> {
-        let mut request = Request::builder().method(method).uri(path).body(Body::from(body.bytes));
-        let request = request.as_mut().map_err(|_| Status::invalid_argument(format!("no path: {path:?}")))?;
+        let request = Request::builder().method(method).uri(path).body(Body::from(body.bytes));
+        let mut request = request.map_err(|_| Status::invalid_argument(format!("no path: {path:?}")))?;
         *request.headers_mut() = self.headers.clone();
         request.headers_mut().insert(JSON_LENGTH, HeaderValue::from(body.json_len));
-        let response = self.http.call(std::mem::take(request)).await;
+        let response = self.http.call(request).await;
         let (head, body) = response.unwrap_or_else(|never| match never {}).into_parts();
         let bytes = to_bytes(body, usize::MAX).await.map_err(|_| Status::unavailable("the answer broke off"))?.to_vec();
         let json_len = head.headers.get(JSON_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());

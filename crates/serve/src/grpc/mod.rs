@@ -1,5 +1,5 @@
-//! The Open Inference Protocol over gRPC: each call is a request of HTTP to the routes of [`v2`](crate::v2), so that keys, limits, counts,
-//! logs and records are those of HTTP, and so are answers.
+//! The Open Inference Protocol over gRPC: each call is a request of HTTP to the routes of [`v2`](crate::v2), so that keys, limits,
+//! counts, logs and records are those of HTTP, and so are answers.
 //!
 //! ```text
 //! HTTP/2 ─ /inference.GRPCInferenceService/ModelInfer ─ message ─▶ POST /v2/models/tiny/infer ─┐
