@@ -45,6 +45,20 @@ pub(crate) fn nearest(x: f32) -> u32 {
     if x.is_nan() { quiet_nan } else { rounded }
 }
 
+/// The same, a zero if `x` is subnormal: what products see.
+#[inline(always)]
+pub(crate) fn nearest_normal(x: f32) -> u32 {
+    const EXPONENT: u32 = 0x7f80_0000;
+    if x.to_bits() & EXPONENT == 0 { 0 } else { nearest(x) }
+}
+
+/// The bits `x` of a bfloat16, a zero if it is subnormal.
+#[inline(always)]
+pub(crate) fn normal(x: u16) -> u32 {
+    const EXPONENT: u16 = 0x7f80;
+    if x & EXPONENT == 0 { 0 } else { u32::from(x) }
+}
+
 simd! {
     /// [`widen`] on this thread.
     pub(crate) fn widen_part<S>(x: &[u16], y: &mut [f32]) {

@@ -74,6 +74,7 @@ mod template;
 #[cfg(feature = "tls")]
 mod tls;
 mod tokens;
+mod told;
 #[cfg(feature = "otlp")]
 mod traces;
 mod turns;

@@ -31,7 +31,7 @@ use opentelemetry_sdk::{
 
 use crate::{
     error::{Result, ServeError},
-    visit::Line,
+    told::Line,
 };
 
 /// How long a batch may take.

@@ -5,8 +5,6 @@
 //!  "route":"/v1/completions","status":200,"bytes":412,"model":"tiny","prompt_tokens":7,"completion_tokens":40,
 //!  "cached_tokens":0,"first_byte_ms":21.482,"total_ms":21.507,"client_left":false}
 //! ```
-//!
-//! A line has names that the server gave, numbers, and ids whose every character was checked: nothing else that a client wrote.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -20,7 +18,6 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use serde::Serialize;
 
 #[cfg(feature = "otlp")]
 use crate::traces::{Span, Traces};
@@ -28,6 +25,7 @@ use crate::{
     account::Account,
     answer::unique,
     app::App,
+    told::Line,
     watched::{Watcher, watched},
 };
 
@@ -36,30 +34,6 @@ pub(crate) const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent
 
 /// Most characters of an id that a client gives its request.
 const ID_LEN: usize = 128;
-
-/// What is told of one.
-#[derive(Serialize)]
-pub(crate) struct Line<'a> {
-    /// When the head of the request was there.
-    time: String,
-    pub request_id: &'a str,
-    trace_id: Option<&'a str>,
-    key: Option<&'a str>,
-    method: &'a str,
-    /// `None` where nothing is served.
-    route: Option<&'a str>,
-    /// `None` where the client left before there was a response.
-    pub status: Option<u16>,
-    /// Of the body.
-    pub bytes: u64,
-    pub model: Option<&'a str>,
-    pub prompt_tokens: Option<u64>,
-    pub completion_tokens: Option<u64>,
-    pub cached_tokens: Option<u64>,
-    pub first_byte_ms: Option<f64>,
-    total_ms: f64,
-    pub client_left: bool,
-}
 
 /// One that is under way. It is told of when it is dropped.
 struct Visit {

@@ -1,6 +1,5 @@
 //! Views of matrices in slices.
 
-use super::rounded::Form;
 use crate::stored::Stored;
 
 /// What a product sees of its operands. Sums are in f32 either way.
@@ -11,14 +10,6 @@ pub enum Operands {
     F32,
     /// Each number rounded to the nearest bfloat16, ties to even, and subnormal ones to 0.
     Bf16,
-}
-
-impl Operands {
-    /// Whether products of these take pairs of operands at a step, at the level in use: those of bfloat16 where the processor's
-    /// dot products are faster than multiply-adds of f32, by which all others are made. Both give the same bits.
-    pub fn are_paired(self) -> bool {
-        Form::of(self).steps(2) == 1
-    }
 }
 
 /// A matrix to read: element (r, c) is `data[r · row_stride + c · col_stride]`.

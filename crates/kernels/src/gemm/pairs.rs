@@ -5,8 +5,10 @@
 
 use std::arch::x86_64::*;
 
-use super::rounded::{normal, normal_half};
-use crate::simd::{Avx512Bf16, features, simd};
+use crate::{
+    bf16::{nearest_normal, normal},
+    simd::{Avx512Bf16, features, simd},
+};
 
 /// Pairs of one register.
 const LANES: usize = 16;
@@ -61,12 +63,12 @@ simd! {
         for step in 0..k / 2 {
             let (even, odd) = (&x[2 * step * row_stride..][..n], &x[(2 * step + 1) * row_stride..][..n]);
             for ((slot, even), odd) in pairs[step * stride..][..n].iter_mut().zip(even).zip(odd) {
-                *slot = f32::from_bits(normal_half(*odd) << 16 | normal_half(*even));
+                *slot = f32::from_bits(normal(*odd) << 16 | normal(*even));
             }
         }
         if !k.is_multiple_of(2) {
             let last = &x[(k - 1) * row_stride..][..n];
-            pairs[k / 2 * stride..].iter_mut().zip(last).for_each(|(slot, x)| *slot = f32::from_bits(normal_half(*x)));
+            pairs[k / 2 * stride..].iter_mut().zip(last).for_each(|(slot, x)| *slot = f32::from_bits(normal(*x)));
         }
     }
 }
@@ -129,5 +131,5 @@ fn across(_isa: Avx512Bf16, x: &[f32], row_stride: usize, steps: usize, n: usize
 
 #[inline(always)]
 fn pair(even: f32, odd: f32) -> f32 {
-    f32::from_bits(normal(odd) << 16 | normal(even))
+    f32::from_bits(nearest_normal(odd) << 16 | nearest_normal(even))
 }

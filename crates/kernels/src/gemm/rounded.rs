@@ -52,6 +52,14 @@ impl Form {
     }
 }
 
+impl Operands {
+    /// Whether products of these take pairs of operands at a step, at the level in use: those of bfloat16 where the processor's
+    /// dot products are faster than multiply-adds of f32, by which all others are made. Both give the same bits.
+    pub fn are_paired(self) -> bool {
+        Form::of(self).steps(2) == 1
+    }
+}
+
 /// A left operand rounded once, for many products with right operands in [`Operands::Bf16`]: element (r, step) is
 /// `elements[r · row_stride + step · step_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -197,7 +205,7 @@ simd! {
 simd! {
     fn round_line<S>(x: &[f32], slots: &mut [f32]) {
         for (slot, x) in slots.iter_mut().zip(x) {
-            *slot = f32::from_bits(normal(*x) << 16);
+            *slot = f32::from_bits(bf16::nearest_normal(*x) << 16);
         }
     }
 }
@@ -205,26 +213,12 @@ simd! {
 simd! {
     fn widen_line<S>(x: &[u16], slots: &mut [f32]) {
         for (slot, x) in slots.iter_mut().zip(x) {
-            *slot = f32::from_bits(normal_half(*x) << 16);
+            *slot = f32::from_bits(bf16::normal(*x) << 16);
         }
     }
 }
 
 #[inline(always)]
 fn swapped([even, odd]: [f32; 2]) -> [f32; 2] {
-    [f32::from_bits(normal(odd) << 16), f32::from_bits(normal(even) << 16)]
-}
-
-/// The same bits, a zero if they are of a subnormal bfloat16.
-#[inline(always)]
-pub(super) fn normal_half(x: u16) -> u32 {
-    const EXPONENT: u16 = 0x7f80;
-    if x & EXPONENT == 0 { 0 } else { u32::from(x) }
-}
-
-/// The bits of the nearest bfloat16, a zero if `x` is subnormal.
-#[inline(always)]
-pub(super) fn normal(x: f32) -> u32 {
-    const EXPONENT: u32 = 0x7f80_0000;
-    if x.to_bits() & EXPONENT == 0 { 0 } else { bf16::nearest(x) }
+    [f32::from_bits(bf16::nearest_normal(odd) << 16), f32::from_bits(bf16::nearest_normal(even) << 16)]
 }
