@@ -52,7 +52,7 @@ impl<'a> Packed<'a> {
         })
     }
 
-    /// What [`Packed::pack`] made of `k` × `n` numbers in [`Operands::F32`], in the buffer that it was given.
+    /// What [`Packed::pack`] made of `k` × `n` numbers in [`Operands::F32`](super::Operands::F32), in the buffer that it was given.
     ///
     /// # Panics
     /// If the buffer is shorter.
