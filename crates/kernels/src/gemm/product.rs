@@ -14,7 +14,8 @@ use crate::{
     simd::{Isa, simd},
 };
 
-/// Steps along k that one pass adds up in registers, of numbers or of pairs: a panel of B of that many fills half of a 64 KiB L1.
+/// Steps along k that one pass adds up in registers, of numbers or of pairs: a panel of B of that many fills half of a 64 KiB
+/// L1.
 pub(super) const STEPS: usize = 256;
 
 /// The same in elements of such a form: what is added up does not depend on the form of what was rounded.

@@ -87,7 +87,7 @@ pub(super) fn from_http(body: &Body) -> Option<ModelInferAnswer> {
 }
 
 /// Parameters as JSON.
-pub(super) fn values(parameters: BTreeMap<String, InferParameter>) -> Result<Map<String, Value>, Status> {
+fn values(parameters: BTreeMap<String, InferParameter>) -> Result<Map<String, Value>, Status> {
     let value = |(name, InferParameter { value }): (String, InferParameter)| {
         let value = match value {
             Some(InferValue::Bool(value)) => value.into(),
