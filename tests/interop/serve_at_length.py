@@ -14,12 +14,16 @@ Prints a line a check and exits with 1 if any failed. Needs nothing but Python.
 """
 
 import argparse
+import heapq
 import http.client
 import json
 import os
 import random
+import re
+import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -173,39 +177,67 @@ def prompts(itera, times, expect):
                f"{count} prompts: {most / MIB:.1f} MiB at most, of {limit / MIB:.0f}; refused {len(wrong)} {wrong[:1]}")
 
 
+def crowd(address, request, clients, seconds, pause):
+    """What `clients` see that ask again and again, after `pause` seconds in the mean where one was refused.
+
+    They share a thread and send bytes made before: what they need of the cores is taken from the server's.
+    Returns the seconds that answers took, those that refusals took, and whatever else came back.
+    """
+    host, port = address.split(":")
+    answered, refused, lost = [], [], []
+    drawn, waiting, due = random.Random(0), selectors.DefaultSelector(), []
+    until = time.monotonic() + seconds
+
+    def ask(client):
+        body = json.dumps({**request, "seed": drawn.randrange(1 << 30)}).encode()
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        waiting.modify(client, selectors.EVENT_READ, [time.monotonic(), b""])
+        client.sendall(head + body)
+
+    for _ in range(clients):
+        client = socket.create_connection((host, int(port)))
+        waiting.register(client, selectors.EVENT_READ, None)
+        ask(client)
+    asking = clients
+    while asking or due:
+        while due and due[0][0] <= time.monotonic():
+            ask(heapq.heappop(due)[2])
+            asking += 1
+        for key, _ in waiting.select(max(0, due[0][0] - time.monotonic()) if due else None):
+            client, (began, come) = key.fileobj, key.data
+            piece = client.recv(1 << 16)
+            come += piece
+            head, _, body = come.partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+            if piece and not (length and len(body) == int(length[1])):
+                key.data[1] = come
+                continue
+            asking -= 1
+            now, status = time.monotonic(), head[9:12]
+            {b"200": answered, b"429": refused}.get(status, lost).append(now - began if piece else come)
+            again = now + (2 * pause * drawn.random() if status == b"429" else 0)
+            if piece and again < until:
+                heapq.heappush(due, (again, client.fileno(), client))
+            else:
+                waiting.unregister(client)
+                client.close()
+    return answered, refused, lost
+
+
 def overload(itera, times, expect):
     seconds, room, request = max(10, 600 * times), 16, {"prompt": "Once upon a time", "max_tokens": 1000, "ignore_eos": True}
     with Server(itera, f"a={SMALL}", "--max-batch", room, "--max-queue", room // 4, "--cache", 4) as server:
 
-        def measure(clients, until, pause=0.0):
-            """Times of answers and of refusals, in seconds."""
-            answered, refused, lost = [], [], []
-
-            def ask(number):
-                own, drawn = server.client(), random.Random(number)
-                while time.monotonic() < until:
-                    began = time.monotonic()
-                    try:
-                        status, _ = post(own, "/v1/completions", {**request, "seed": drawn.randrange(1 << 30)})
-                    except OSError as error:
-                        lost.append(error)
-                        continue
-                    took = time.monotonic() - began
-                    {200: answered, 429: refused}.get(status, lost).append(took)
-                    if status == 429:
-                        time.sleep(pause * drawn.random() * 2)
-
-            for thread in in_threads(clients, ask):
-                thread.join()
-            return answered, refused, lost
+        def measure(clients, seconds, pause=0.0):
+            return crowd(server.address, request, clients, seconds, pause)
 
         span = min(30, seconds / 3)
-        full, _, _ = measure(room, time.monotonic() + span)
+        full, _, _ = measure(room, span)
         rate, before = len(full) / span, server.status("VmRSS")
         # refused clients come again so often that ten times the rate arrives
         clients = 10 * room
         pause = (clients - room) / (10 * rate)
-        answered, refused, lost = measure(clients, time.monotonic() + seconds, pause)
+        answered, refused, lost = measure(clients, seconds, pause)
         arrived = (len(answered) + len(refused)) / seconds
         grown = server.status("VmRSS") - before
         usual, loaded, fast = quantile(full, 0.99), quantile(answered, 0.99), quantile(refused, 0.99)

@@ -50,7 +50,7 @@ pub(crate) fn mix(
             for ((state, (key, value)), (query, y)) in states.iter_mut().zip(new).zip(queries) {
                 let past = state.attention_mut(index);
                 past.push(key, value);
-                attention_step(&layer.sizes, query, past.keys(), past.values(), y);
+                attention_step(&layer.sizes, query, past.all(), y);
             }
         }
         Past::Chunks(chunks) => {

@@ -12,7 +12,7 @@ use itera_kernels::quant::QuantMatrix;
 use crate::{
     batch::Batch,
     model::Model,
-    network::{Layer, Mixer, Mlp},
+    network::{Layer, Mlp},
     text::Text,
 };
 
@@ -44,14 +44,9 @@ impl Model {
         let network = self.network();
         let layers = network.layers.iter().map(|layer| layer.bytes(config.top_k));
         let row = network.embed.row(0).len() as u64;
-        let position_bytes = |layer: &Layer<'_>| match &layer.mixer {
-            Mixer::Mamba(_) => 0,
-            Mixer::Attention(attention) => 2 * size_of::<f32>() * attention.k_proj.rows() * context_len,
-        };
-        let keys_values: usize = network.layers.iter().map(position_bytes).sum();
         StepCost {
             weight_bytes: layers.sum::<u64>() + bytes(network.head) + row,
-            state_bytes: (self.new_state().numbers_bytes() + keys_values) as u64,
+            state_bytes: self.state_bytes(context_len),
             flops: config.flops_per_token(context_len),
         }
     }
@@ -132,11 +127,12 @@ mod tests {
     fn a_state_grows_by_keys_and_values() {
         let config = ModelConfig::default();
         let model = model(&config);
-        assert_eq!(model.step_cost(0).state_bytes, model.new_state().numbers_bytes() as u64);
+        let saved = |state: &crate::State| state.to_bytes().len() as u64;
+        let (fresh, of_fresh) = (saved(&model.new_state()), model.step_cost(0).state_bytes);
         let mut text = Text::of_ids(&model, &[TokenId(0); 9]).expect("a text").with_max_tokens(24);
         assert_eq!(text.by_ref().count(), 24);
         assert_eq!(text.state().position(), 32);
-        assert_eq!(model.step_cost(32).state_bytes, text.state().numbers_bytes() as u64);
+        assert_eq!(model.step_cost(32).state_bytes - of_fresh, saved(text.state()) - fresh);
     }
 
     #[test]

@@ -56,8 +56,9 @@ pub struct OpenOptions {
     /// little beyond [`OpenOptions::UBATCH_SIZE`]. With fewer than eight they go one by one, in steps: a prefill, and a
     /// score, is then computed as a text is written.
     pub ubatch_size: usize,
-    /// How activations take part in products while stepping, by weights that have codes; a prefill of eight tokens or
-    /// more is always exact. `None` rounds them where some weights have codes.
+    /// How activations take part in products while stepping, by weights that have codes; those of a prefill of eight
+    /// tokens or more are always exact. `None` rounds them where some weights have codes. Where they are rounded, keys and
+    /// values are remembered as bfloat16.
     pub activations: Option<Activations>,
 }
 
@@ -111,7 +112,7 @@ impl Model {
     /// # Errors
     /// If its tensors are not those of its configuration; the message names the first.
     pub fn new(file: ModelFile) -> Result<Self> {
-        let shape = Arc::new(StateShape::new(&file));
+        let shape = Arc::new(StateShape::new(&file, Activations::Exact));
         let opened = Opened::try_new(file, |file| Network::load(file))?;
         let model = Self { opened, shape, activations: Activations::Exact, ubatch_size: 0 };
         Ok(model.with_options(&OpenOptions::default()))
@@ -128,7 +129,9 @@ impl Model {
     /// The same model, to be run by other options.
     pub fn with_options(self, options: &OpenOptions) -> Self {
         let usual = if self.network().has_codes() { Activations::Int8 } else { Activations::Exact };
-        Self { activations: options.activations.unwrap_or(usual), ubatch_size: options.ubatch_size, ..self }
+        let activations = options.activations.unwrap_or(usual);
+        let shape = Arc::new(StateShape::new(self.file(), activations));
+        Self { shape, activations, ubatch_size: options.ubatch_size, ..self }
     }
 
     /// How activations take part in products while stepping.
@@ -174,6 +177,11 @@ impl Model {
     /// The state before the first token of a text.
     pub fn new_state(&self) -> State {
         State::new(self.shape.clone())
+    }
+
+    /// Bytes of the numbers that a text of `len` tokens leaves in its state.
+    pub(crate) fn state_bytes(&self, len: usize) -> u64 {
+        self.shape.numbers_bytes(len).map_or(u64::MAX, |bytes| bytes as u64)
     }
 
     /// The state that [`State::to_bytes`] saved.

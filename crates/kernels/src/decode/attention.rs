@@ -8,11 +8,13 @@
 //! ```
 //!
 //! A maximum that grows from run to run takes what came before down with it, as in FlashAttention (arXiv 2205.14135).
+//! Keys and values may be bfloat16: half of what a step reads; all arithmetic is in f32.
 
 use super::softmax;
 use crate::{
+    bf16,
     simd::{Isa, exp, mul_add, simd},
-    sums::{LANES, lane_sum, load},
+    sums::{LANES, lane_sum},
 };
 
 /// Positions whose keys lie side by side.
@@ -37,96 +39,156 @@ pub struct AttentionStep {
     pub scale: f32,
 }
 
+/// Keys and values of the positions so far, as numbers or as the bits of bfloat16.
+///
+/// # Shapes
+/// keys: [⌈seen/16⌉, kv_heads·w, 16], whatever stands after the last position; values: [seen, kv_heads·w]
+#[derive(Clone, Copy, Debug)]
+pub enum KeysValues<'a> {
+    /// The numbers.
+    F32(&'a [f32], &'a [f32]),
+    /// The upper halves of numbers that were rounded.
+    Bf16(&'a [u16], &'a [u16]),
+}
+
+/// A number as it is remembered: itself, or the bits of the nearest bfloat16.
+pub trait Remembered: Copy + Default {
+    /// `x`, rounded to the nearest, ties to even.
+    fn nearest(x: f32) -> Self;
+    /// The number that is remembered.
+    fn wide(self) -> f32;
+}
+
+impl Remembered for f32 {
+    #[inline(always)]
+    fn nearest(x: f32) -> Self {
+        x
+    }
+
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        self
+    }
+}
+
+impl Remembered for u16 {
+    #[inline(always)]
+    fn nearest(x: f32) -> Self {
+        bf16::nearest(x) as u16
+    }
+
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        bf16::wide(self)
+    }
+}
+
 /// `y = softmax(q·kᵀ·scale)·v` of each head.
 ///
 /// # Shapes
-/// `queries`, `y`: [heads·w]; `keys`: [⌈seen/16⌉, kv_heads·w, 16], whatever stands after the last position;
-/// `values`: [seen, kv_heads·w]
+/// `queries`, `y`: [heads·w]
 ///
 /// # Panics
 /// If the lengths do not fit, or there is no position.
-pub fn attention_step(op: &AttentionStep, queries: &[f32], keys: &[f32], values: &[f32], y: &mut [f32]) {
+pub fn attention_step(op: &AttentionStep, queries: &[f32], past: KeysValues<'_>, y: &mut [f32]) {
     let AttentionStep { n_heads, n_kv_heads, d_head, .. } = *op;
     assert!(n_kv_heads > 0 && n_heads.is_multiple_of(n_kv_heads) && d_head > 0, "sizes of {op:?}");
-    let (kv, seen) = (n_kv_heads * d_head, values.len() / (n_kv_heads * d_head));
-    assert!(seen > 0 && values.len() == seen * kv, "values of rows of {kv}: {}", values.len());
-    assert_eq!(keys.len(), seen.div_ceil(KEY_BLOCK) * kv * KEY_BLOCK, "keys of {seen} positions");
+    let (keys, values) = match past {
+        KeysValues::F32(keys, values) => (keys.len(), values.len()),
+        KeysValues::Bf16(keys, values) => (keys.len(), values.len()),
+    };
+    let (kv, seen) = (n_kv_heads * d_head, values / (n_kv_heads * d_head));
+    assert!(seen > 0 && values == seen * kv, "values of rows of {kv}: {values}");
+    assert_eq!(keys, seen.div_ceil(KEY_BLOCK) * kv * KEY_BLOCK, "keys of {seen} positions");
     assert_eq!([queries.len(), y.len()], [n_heads * d_head; 2], "queries and output");
-    attend(op, queries, keys, values, y);
+    attend(op, queries, past, y);
 }
 
 simd! {
-    fn attend<S>(op: &AttentionStep, queries: &[f32], keys: &[f32], values: &[f32], y: &mut [f32]) {
-        let (w, kv) = (op.d_head, op.n_kv_heads * op.d_head);
-        let per_kv = op.n_heads / op.n_kv_heads;
-        for (head, (query, y)) in queries.chunks_exact(w).zip(y.chunks_exact_mut(w)).enumerate() {
-            let column = head / per_kv * w;
-            let (mut largest, mut sum) = (f32::NEG_INFINITY, 0.0);
-            y.fill(0.0);
-            for (keys, values) in keys.chunks(RUN * kv * KEY_BLOCK).zip(values.chunks(RUN * KEY_BLOCK * kv)) {
-                let mut z = [[f32::NEG_INFINITY; KEY_BLOCK]; RUN];
-                let seen = values.len() / kv;
-                for (z, keys) in z.iter_mut().zip(keys.chunks_exact(kv * KEY_BLOCK)) {
-                    *z = scores::<S>(query, &keys[column * KEY_BLOCK..], op.scale);
-                }
-                let z = &mut z[..seen.div_ceil(KEY_BLOCK)];
-                z.as_flattened_mut()[seen..].fill(f32::NEG_INFINITY);
-                let (before, top) = (largest, softmax::largest(z.as_flattened()));
-                largest = if top > before { top } else { before };
-                let fade = exp::<S>(before - largest);
-                y.iter_mut().for_each(|y| *y *= fade);
-                let mut sums = [0.0; KEY_BLOCK];
-                for z in &mut *z {
-                    for (z, sum) in z.iter_mut().zip(&mut sums) {
-                        *z = exp::<S>(*z - largest);
-                        *sum += *z;
-                    }
-                }
-                sum = sum * fade + lane_sum(sums);
-                let weights = &z.as_flattened()[..seen];
-                add_values::<S>(weights, values, kv, column, y);
-            }
-            y.iter_mut().for_each(|y| *y /= sum);
+    fn attend<S>(op: &AttentionStep, queries: &[f32], past: KeysValues<'_>, y: &mut [f32]) {
+        match past {
+            KeysValues::F32(keys, values) => attend_to::<S, _>(op, queries, keys, values, y),
+            KeysValues::Bf16(keys, values) => attend_to::<S, _>(op, queries, keys, values, y),
         }
+    }
+}
+
+#[inline(always)]
+fn attend_to<S: Isa, R: Remembered>(op: &AttentionStep, queries: &[f32], keys: &[R], values: &[R], y: &mut [f32]) {
+    let (w, kv) = (op.d_head, op.n_kv_heads * op.d_head);
+    let per_kv = op.n_heads / op.n_kv_heads;
+    for (head, (query, y)) in queries.chunks_exact(w).zip(y.chunks_exact_mut(w)).enumerate() {
+        let column = head / per_kv * w;
+        let (mut largest, mut sum) = (f32::NEG_INFINITY, 0.0);
+        y.fill(0.0);
+        for (keys, values) in keys.chunks(RUN * kv * KEY_BLOCK).zip(values.chunks(RUN * KEY_BLOCK * kv)) {
+            let mut z = [[f32::NEG_INFINITY; KEY_BLOCK]; RUN];
+            let seen = values.len() / kv;
+            for (z, keys) in z.iter_mut().zip(keys.chunks_exact(kv * KEY_BLOCK)) {
+                *z = scores::<S, R>(query, &keys[column * KEY_BLOCK..], op.scale);
+            }
+            let z = &mut z[..seen.div_ceil(KEY_BLOCK)];
+            z.as_flattened_mut()[seen..].fill(f32::NEG_INFINITY);
+            let (before, top) = (largest, softmax::largest(z.as_flattened()));
+            largest = if top > before { top } else { before };
+            let fade = exp::<S>(before - largest);
+            y.iter_mut().for_each(|y| *y *= fade);
+            let mut sums = [0.0; KEY_BLOCK];
+            for z in &mut *z {
+                for (z, sum) in z.iter_mut().zip(&mut sums) {
+                    *z = exp::<S>(*z - largest);
+                    *sum += *z;
+                }
+            }
+            sum = sum * fade + lane_sum(sums);
+            let weights = &z.as_flattened()[..seen];
+            add_values::<S, R>(weights, values, kv, column, y);
+        }
+        y.iter_mut().for_each(|y| *y /= sum);
     }
 }
 
 /// q·kᵀ·scale of a block of keys [w, 16].
 #[inline(always)]
-fn scores<S: Isa>(query: &[f32], keys: &[f32], scale: f32) -> [f32; KEY_BLOCK] {
-    let mut z = weighted_sum::<S, KEY_BLOCK>(query, keys, KEY_BLOCK, 0);
+fn scores<S: Isa, R: Remembered>(query: &[f32], keys: &[R], scale: f32) -> [f32; KEY_BLOCK] {
+    let mut z = weighted_sum::<S, R, KEY_BLOCK>(query, keys, KEY_BLOCK, 0);
     z.iter_mut().for_each(|z| *z *= scale);
     z
 }
 
 /// y += Σ weight·value, over the columns of `values` [seen, kv] from `column`.
 #[inline(always)]
-fn add_values<S: Isa>(weights: &[f32], values: &[f32], kv: usize, column: usize, y: &mut [f32]) {
+fn add_values<S: Isa, R: Remembered>(weights: &[f32], values: &[R], kv: usize, column: usize, y: &mut [f32]) {
     let (blocks, rest) = y.as_chunks_mut::<LANES>();
     let start_of_rest = column + blocks.len() * LANES;
     for (y, start) in blocks.iter_mut().zip((column..).step_by(LANES)) {
-        let sums = weighted_sum::<S, LANES>(weights, values, kv, start);
+        let sums = weighted_sum::<S, R, LANES>(weights, values, kv, start);
         y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
     }
     for (y, start) in rest.iter_mut().zip(start_of_rest..) {
-        let [sum] = weighted_sum::<S, 1>(weights, values, kv, start);
+        let [sum] = weighted_sum::<S, R, 1>(weights, values, kv, start);
         *y += sum;
     }
 }
 
 /// Σ weight·row of as many `rows` of `width` numbers as there are weights, the `N` columns from `column`.
 #[inline(always)]
-fn weighted_sum<S: Isa, const N: usize>(weights: &[f32], rows: &[f32], width: usize, column: usize) -> [f32; N] {
+fn weighted_sum<S: Isa, R: Remembered, const N: usize>(
+    weights: &[f32],
+    rows: &[R],
+    width: usize,
+    column: usize,
+) -> [f32; N] {
     let mut sums = [[0.0; N]; CHAINS];
     let (weights, last_weights) = weights.as_chunks::<CHAINS>();
     let (rows, last_rows) = rows.split_at(weights.len() * CHAINS * width);
     for (weights, rows) in weights.iter().zip(rows.chunks_exact(CHAINS * width)) {
         for chain in 0..CHAINS {
-            add_row::<S, N>(weights[chain], &rows[chain * width + column..], &mut sums[chain]);
+            add_row::<S, R, N>(weights[chain], &rows[chain * width + column..], &mut sums[chain]);
         }
     }
     for ((weight, row), sum) in last_weights.iter().zip(last_rows.chunks_exact(width)).zip(&mut sums) {
-        add_row::<S, N>(*weight, &row[column..], sum);
+        add_row::<S, R, N>(*weight, &row[column..], sum);
     }
     let [mut sum, b, c, d] = sums;
     for lane in 0..N {
@@ -137,10 +199,10 @@ fn weighted_sum<S: Isa, const N: usize>(weights: &[f32], rows: &[f32], width: us
 
 /// sum += weight·row
 #[inline(always)]
-fn add_row<S: Isa, const N: usize>(weight: f32, row: &[f32], sum: &mut [f32; N]) {
-    let row = load::<N>(row);
+fn add_row<S: Isa, R: Remembered, const N: usize>(weight: f32, row: &[R], sum: &mut [f32; N]) {
+    let row: [R; N] = *row.first_chunk().expect("as many as asked for");
     for lane in 0..N {
-        sum[lane] = mul_add::<S>(weight, row[lane], sum[lane]);
+        sum[lane] = mul_add::<S>(weight, row[lane].wide(), sum[lane]);
     }
 }
 
@@ -236,9 +298,31 @@ mod tests {
                 let (keys, values) = stored(&op, &qkv, sequence.qkv_width());
                 for level in Level::available() {
                     let mut y = vec![f32::NAN; n_heads * d_head];
-                    with_level(level, 1, || attention_step(&op, &row[..n_heads * d_head], &keys, &values, &mut y));
+                    let past = KeysValues::F32(&keys, &values);
+                    with_level(level, 1, || attention_step(&op, &row[..n_heads * d_head], past, &mut y));
                     assert_close(&y, &expected, 2e-5, (op, seen, level));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn bfloat16_are_the_numbers_that_they_stand_for() {
+        let op = AttentionStep { n_heads: 4, n_kv_heads: 2, d_head: 17, scale: 0.3 };
+        for seen in [1, 16, 300] {
+            let (sequence, qkv) = case(&op, seen);
+            let (keys, values) = stored(&op, &qkv, sequence.qkv_width());
+            let halves = [&keys, &values].map(|x| x.iter().map(|x| u16::nearest(*x)).collect::<Vec<_>>());
+            let numbers = halves.each_ref().map(|x| x.iter().map(|x| x.wide()).collect::<Vec<_>>());
+            for level in Level::available() {
+                let attended = |past| {
+                    let mut y = vec![f32::NAN; op.n_heads * op.d_head];
+                    with_level(level, 1, || attention_step(&op, &qkv[..op.n_heads * op.d_head], past, &mut y));
+                    y
+                };
+                let found = attended(KeysValues::Bf16(&halves[0], &halves[1]));
+                assert!(found == attended(KeysValues::F32(&numbers[0], &numbers[1])), "{seen} at {level:?}");
+                assert!(found != attended(KeysValues::F32(&keys, &values)), "nothing was rounded");
             }
         }
     }

@@ -18,7 +18,7 @@ mod router;
 mod softmax;
 mod swiglu;
 
-pub use attention::{AttentionStep, KEY_BLOCK, Pairs, attention_step, turn};
+pub use attention::{AttentionStep, KEY_BLOCK, KeysValues, Pairs, Remembered, attention_step, turn};
 pub use join::join_norm;
 pub use mamba2::{Mamba2Step, mamba2_step};
 pub use router::route;

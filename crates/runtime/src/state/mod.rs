@@ -3,27 +3,25 @@
 //! ```text
 //! mamba      window [d_conv − 1, ch]   the last inputs of the convolution
 //!            ssm    [h, n, p]          S of the recurrence, channels fastest
-//! attention  keys   [⌈seen/16⌉, kv, 16], values [seen, kv]
+//! attention  keys   [⌈seen/16⌉, kv, 16], values [seen, kv]: bfloat16 where activations are rounded, or else f32
 //! ```
 //!
-//! A mamba layer's memory has one size for ever; that of attention grows by [`GROWTH`] positions at a time, up to the
-//! model's longest context.
+//! A mamba layer's memory has one size for ever; that of attention grows with the text, up to the model's longest context.
 
 mod bytes;
+mod keys_values;
 
 use std::sync::Arc;
 
 use itera_formats::{ModelFile, RotaryPairs};
-use itera_kernels::decode::KEY_BLOCK;
+use itera_kernels::matvec::Activations;
 use itera_shape::LayerKind;
 
 use crate::{
     buffer::bytes,
     error::{Result, RuntimeError},
 };
-
-/// Positions by which keys and values grow.
-const GROWTH: usize = 256;
+pub(crate) use keys_values::KeysValues;
 
 /// What decides the size of a state. States of models of one shape are interchangeable, though seldom useful.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +33,12 @@ pub(crate) struct StateShape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LayerShape {
     Mamba { carried: usize, channels: usize, n_heads: usize, d_head: usize, d_state: usize },
-    Attention { n_kv_heads: usize, d_head: usize, pairs: usize },
+    Attention { n_kv_heads: usize, d_head: usize, pairs: usize, activations: Activations },
 }
 
 impl StateShape {
-    pub(crate) fn new(file: &ModelFile) -> Self {
+    /// Of the model in `file` that is run with such activations.
+    pub(crate) fn new(file: &ModelFile, activations: Activations) -> Self {
         let config = file.config();
         // keys of the two are different numbers
         let pairs = match file.rotary_pairs() {
@@ -54,9 +53,12 @@ impl StateShape {
                 d_head: config.d_head,
                 d_state: config.d_state,
             },
-            LayerKind::Attention => {
-                LayerShape::Attention { n_kv_heads: config.n_kv_heads, d_head: config.d_attention_head(), pairs }
-            }
+            LayerKind::Attention => LayerShape::Attention {
+                n_kv_heads: config.n_kv_heads,
+                d_head: config.d_attention_head(),
+                pairs,
+                activations,
+            },
         };
         Self { layers: config.layer_kinds().into_iter().map(layer).collect(), max_seq_len: config.max_seq_len }
     }
@@ -99,8 +101,8 @@ impl State {
                 window: vec![0.0; carried * channels],
                 ssm: vec![0.0; n_heads * d_head * d_state],
             }),
-            LayerShape::Attention { n_kv_heads, d_head, .. } => {
-                LayerState::Attention(KeysValues::new(n_kv_heads * d_head))
+            LayerShape::Attention { n_kv_heads, d_head, activations, .. } => {
+                LayerState::Attention(KeysValues::new(n_kv_heads * d_head, activations))
             }
         };
         Self { layers: shape.layers.iter().map(layer).collect(), shape, position: 0 }
@@ -142,14 +144,11 @@ impl State {
 
     /// Bytes of the heap that the state holds, room for positions to come included.
     pub fn size_bytes(&self) -> usize {
-        let buffers = self.layers.iter().flat_map(LayerState::buffers);
-        bytes(&self.layers) + buffers.map(bytes).sum::<usize>()
-    }
-
-    /// Bytes of the numbers that the tokens seen have left.
-    pub(crate) fn numbers_bytes(&self) -> usize {
-        let buffers = self.layers.iter().flat_map(LayerState::buffers);
-        size_of::<f32>() * buffers.map(Vec::len).sum::<usize>()
+        let of_layer = |layer: &LayerState| match layer {
+            LayerState::Mamba(MambaState { window, ssm }) => bytes(window) + bytes(ssm),
+            LayerState::Attention(past) => past.size_bytes(),
+        };
+        bytes(&self.layers) + self.layers.iter().map(of_layer).sum::<usize>()
     }
 
     /// The memory of layer `index`, a mamba layer.
@@ -190,93 +189,9 @@ impl State {
 /// `check` comes before any layer is asked for its memory.
 const MISMATCH: &str = "a state has the layers of its model";
 
-impl LayerState {
-    fn buffers(&self) -> [&Vec<f32>; 2] {
-        match self {
-            Self::Mamba(MambaState { window, ssm }) => [window, ssm],
-            Self::Attention(KeysValues { keys, values, .. }) => [keys, values],
-        }
-    }
-}
-
 impl PartialEq for State {
     /// Whether both have the same shape and the same numbers.
     fn eq(&self, other: &Self) -> bool {
         self.shape == other.shape && self.position == other.position && self.layers == other.layers
-    }
-}
-
-/// Keys and values of an attention layer, in the order in which [`decode`](itera_kernels::decode) reads them.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct KeysValues {
-    /// Channels of all key/value heads.
-    width: usize,
-    keys: Vec<f32>,
-    values: Vec<f32>,
-}
-
-impl KeysValues {
-    fn new(width: usize) -> Self {
-        Self { width, keys: vec![], values: vec![] }
-    }
-
-    fn clear(&mut self) {
-        self.keys.clear();
-        self.values.clear();
-    }
-
-    /// Positions seen.
-    pub(crate) fn seen(&self) -> usize {
-        self.values.len() / self.width
-    }
-
-    /// [⌈seen/16⌉, kv, 16]
-    pub(crate) fn keys(&self) -> &[f32] {
-        &self.keys
-    }
-
-    /// [seen, kv]
-    pub(crate) fn values(&self) -> &[f32] {
-        &self.values
-    }
-
-    fn reserve(&mut self, positions: usize) {
-        let positions = (self.seen() + positions).next_multiple_of(GROWTH);
-        self.keys.reserve_exact(positions * self.width - self.keys.len());
-        self.values.reserve_exact(positions * self.width - self.values.len());
-    }
-
-    /// One more position.
-    pub(crate) fn push(&mut self, key: &[f32], value: &[f32]) {
-        if self.values.capacity() < self.values.len() + self.width {
-            self.reserve(1);
-        }
-        let lane = self.seen() % KEY_BLOCK;
-        if lane == 0 {
-            self.keys.resize(self.keys.len() + self.width * KEY_BLOCK, 0.0);
-        }
-        let block = self.keys.len() - self.width * KEY_BLOCK;
-        for (keys, key) in self.keys[block..].chunks_exact_mut(KEY_BLOCK).zip(key) {
-            keys[lane] = *key;
-        }
-        self.values.extend_from_slice(value);
-    }
-
-    /// All keys and all values by heads of `d_head` channels, each [kv_heads, seen, w]: as kernels for whole sequences
-    /// want them.
-    pub(crate) fn write_by_head(&self, d_head: usize, keys: &mut [f32], values: &mut [f32]) {
-        let seen = self.seen();
-        let heads = keys.chunks_exact_mut(seen * d_head).zip(values.chunks_exact_mut(seen * d_head));
-        for (head, (keys, values)) in heads.enumerate() {
-            let rows = keys.chunks_exact_mut(d_head).zip(values.chunks_exact_mut(d_head));
-            for (position, (key, value)) in rows.enumerate() {
-                let column = head * d_head;
-                value.copy_from_slice(&self.values[position * self.width + column..][..d_head]);
-                let block = (position / KEY_BLOCK * self.width + column) * KEY_BLOCK + position % KEY_BLOCK;
-                for (key, stored) in key.iter_mut().zip(self.keys[block..].iter().step_by(KEY_BLOCK)) {
-                    *key = *stored;
-                }
-            }
-        }
     }
 }

@@ -1,9 +1,15 @@
 //! States are values: they can be forked, reset, saved and loaded, and bytes that are no state are refused.
 
-use itera_runtime::{Model, RuntimeError, State, StateError};
+use itera_runtime::{Activations, Model, OpenOptions, RuntimeError, State, StateError};
+use itera_testkit::assert_close;
 use itera_tokenizer::TokenId;
 
-use crate::support::{configs, named, numbers, random_model, steps, tokens};
+use crate::support::{chunks, configs, named, numbers, random_model, steps, tokens};
+
+/// The model, run with such activations.
+fn run_with(model: Model, activations: Activations) -> Model {
+    model.with_options(&OpenOptions { activations: Some(activations), ..OpenOptions::default() })
+}
 
 /// The state after some tokens.
 fn after(model: &Model, len: usize) -> State {
@@ -15,19 +21,47 @@ fn after(model: &Model, len: usize) -> State {
 #[test]
 fn a_fork_and_a_loaded_state_go_on_as_the_original() {
     for (name, config) in configs() {
-        let model = random_model(&config, 1);
-        for len in [0, 1, 16, 33] {
-            let mut state = after(&model, len);
-            let mut loaded = model.load_state(&state.to_bytes()).expect("a state of this model");
-            let mut fork = state.clone();
-            assert!(loaded == state && fork.position() == len, "{name}, {len}");
-            let next = tokens(&config, 20, 2);
-            let expected = steps(&model, &mut state, &next);
-            assert!(steps(&model, &mut fork, &next) == expected, "{name}, {len}");
-            assert!(steps(&model, &mut loaded, &next) == expected, "{name}, {len}");
-            assert!(fork == state && loaded == state, "{name}, {len}");
+        for activations in [Activations::Exact, Activations::Int8] {
+            let model = run_with(random_model(&config, 1), activations);
+            for len in [0, 1, 16, 33] {
+                let mut state = after(&model, len);
+                let mut loaded = model.load_state(&state.to_bytes()).expect("a state of this model");
+                let mut fork = state.clone();
+                assert!(loaded == state && fork.position() == len, "{name}, {len}");
+                let next = tokens(&config, 20, 2);
+                let expected = steps(&model, &mut state, &next);
+                assert!(steps(&model, &mut fork, &next) == expected, "{name}, {len}");
+                assert!(steps(&model, &mut loaded, &next) == expected, "{name}, {len}");
+                assert!(fork == state && loaded == state, "{name}, {len}");
+            }
         }
     }
+}
+
+#[test]
+fn keys_and_values_are_half_as_large_where_activations_are_rounded() {
+    let config = named("hybrid");
+    let [exact, rounded] =
+        [Activations::Exact, Activations::Int8].map(|activations| run_with(random_model(&config, 1), activations));
+    let ids = tokens(&config, 64, 1);
+    let grown = |model: &Model| {
+        let mut state = model.new_state();
+        let before = state.to_bytes().len();
+        let logits = chunks(model, &mut state, &ids);
+        (state.to_bytes().len() - before, logits)
+    };
+    let ((exact_bytes, exact_logits), (rounded_bytes, rounded_logits)) = (grown(&exact), grown(&rounded));
+    assert_eq!(2 * rounded_bytes, exact_bytes);
+    // none of the weights has codes: only what is remembered was rounded
+    assert!(exact_logits != rounded_logits);
+    assert_close("rounded", &rounded_logits, &exact_logits, 1e-2);
+
+    let mut state = after(&exact, 5);
+    let mut work = rounded.workspace();
+    let foreign = rounded.step(&mut state, TokenId(0), &mut work);
+    assert!(matches!(foreign, Err(RuntimeError::ForeignState)));
+    let foreign = rounded.load_state(&state.to_bytes());
+    assert!(matches!(foreign, Err(RuntimeError::State(StateError::OtherModel))));
 }
 
 #[test]
@@ -60,7 +94,7 @@ fn bytes_that_are_no_state_are_refused() {
     assert_eq!(error(b"GGUF"), StateError::Magic);
     let mut newer = bytes.clone();
     newer[8] = 9;
-    assert_eq!(error(&newer), StateError::Version { found: 9, supported: 1 });
+    assert_eq!(error(&newer), StateError::Version { found: 9, supported: 2 });
     let mut longer = bytes.clone();
     longer.push(0);
     assert_eq!(error(&longer), StateError::Length { expected: bytes.len(), found: bytes.len() + 1 });
