@@ -18,8 +18,7 @@ pub struct RunArgs {
     /// Worker threads; 0 uses every core. Results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = count::<usize>)]
     pub threads: usize,
-    /// Multiply 8- and 4-bit weights by exact activations instead of activations rounded to 8 bits, and remember keys and values in f32
-    /// instead of bfloat16; slower.
+    /// Exact activations, not rounded to 8 bits, for 8- and 4-bit weights, and f32, not bfloat16, for keys and values; slower.
     #[arg(long)]
     pub exact: bool,
     /// Tokens of a text that are read at once, with exact activations; 1 reads them one by one, as `generate` writes them.

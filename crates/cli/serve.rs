@@ -124,8 +124,7 @@ pub struct Args {
     /// What the new key is for: to ask models, or to read /metrics too.
     #[arg(long, value_name = "ROLE", conflicts_with = "models", default_value_t = Role::Inference, value_parser = role())]
     pub role: Role,
-    /// Multiply 8- and 4-bit weights by exact activations instead of activations rounded to 8 bits, and remember keys and values in f32
-    /// instead of bfloat16; slower.
+    /// Exact activations, not rounded to 8 bits, for 8- and 4-bit weights, and f32, not bfloat16, for keys and values; slower.
     #[arg(long)]
     pub exact: bool,
 }

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! steps   rows of x, prepared once → products with packed rows of W            a row's bits depend on nothing else
-//! chunk   panels of 64 rows of W → f32 → packed → matrix product, all threads  nor here, but they are others
+//! chunk   panels of 64 rows of W → f32 → packed → matrix product               nor here, but they are others
 //! ```
 //!
-//! A panel is the only part of W that is ever in f32.
+//! A panel is the only part of W that is ever in f32. Threads share a product only where it takes longer than to wake them.
 
 use itera_kernels::{
-    gemm::{Matrix, MatrixMut, Packed, Write, par_gemm_packed},
+    gemm::{Matrix, MatrixMut, Packed, Write, gemm_packed, par_gemm_packed},
     matvec::{Activations, Batch, BatchMemory, multiply},
     quant::{QuantMatrix, dequantize},
 };
@@ -17,6 +17,9 @@ use crate::buffer::{bytes, sized};
 
 /// Rows of W that are expanded at a time.
 const PANEL: usize = 64;
+
+/// Multiply-adds from which a product is shared among threads: some 30 µs of one, as long as another takes to wake and to be joined.
+const SHARED: usize = 1 << 21;
 
 /// By which kernels rows are multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +86,11 @@ fn times_panels(x: Matrix<'_>, w: QuantMatrix<'_>, panel: &mut Vec<f32>, packed:
         let panel = sized(panel, count * k);
         dequantize(w.kind(), w.row_range(start, count).bytes(), panel);
         let packed = Packed::pack(Matrix::new(panel, count, k).t(), packed);
-        par_gemm_packed(x, packed, MatrixMut::strided(&mut y[start..], rows, count, outputs), Write::Set);
+        let y = MatrixMut::strided(&mut y[start..], rows, count, outputs);
+        match rows * k * count {
+            ..SHARED => gemm_packed(x, packed, y, Write::Set),
+            _ => par_gemm_packed(x, packed, y, Write::Set),
+        }
     }
 }
 
