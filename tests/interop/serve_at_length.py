@@ -177,8 +177,9 @@ def prompts(itera, times, expect):
                f"{count} prompts: {most / MIB:.1f} MiB at most, of {limit / MIB:.0f}; refused {len(wrong)} {wrong[:1]}")
 
 
-def crowd(address, request, clients, seconds, pause):
-    """What `clients` see that ask again and again, after `pause` seconds in the mean where one was refused.
+def crowd(address, request, lengths, clients, seconds, pause):
+    """What `clients` see that ask again and again, after `pause` seconds in the mean where one was refused, for texts of any of
+    `lengths`: texts of one length would end together and leave those that wait a whole text to wait for.
 
     They share a thread and send bytes made before: what they need of the cores is taken from the server's.
     Returns the seconds that answers took, those that refusals took, and whatever else came back.
@@ -189,7 +190,8 @@ def crowd(address, request, clients, seconds, pause):
     until = time.monotonic() + seconds
 
     def ask(client):
-        body = json.dumps({**request, "seed": drawn.randrange(1 << 30)}).encode()
+        own = {"seed": drawn.randrange(1 << 30), "max_tokens": drawn.randint(*lengths)}
+        body = json.dumps({**request, **own}).encode()
         head = f"POST /v1/completions HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         waiting.modify(client, selectors.EVENT_READ, [time.monotonic(), b""])
         client.sendall(head + body)
@@ -225,11 +227,12 @@ def crowd(address, request, clients, seconds, pause):
 
 
 def overload(itera, times, expect):
-    seconds, room, request = max(10, 600 * times), 16, {"prompt": "Once upon a time", "max_tokens": 1000, "ignore_eos": True}
+    seconds, room, lengths = max(10, 600 * times), 16, (500, 1500)
+    request = {"prompt": "Once upon a time", "ignore_eos": True}
     with Server(itera, f"a={SMALL}", "--max-batch", room, "--max-queue", room // 4, "--cache", 4) as server:
 
         def measure(clients, seconds, pause=0.0):
-            return crowd(server.address, request, clients, seconds, pause)
+            return crowd(server.address, request, lengths, clients, seconds, pause)
 
         span = min(30, seconds / 3)
         full, _, _ = measure(room, span)
