@@ -133,6 +133,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(name) = &args.new_key {
         return new_key(name, args.role);
     }
+    itera_kernels::memory::share_heaps();
     let mut places = args.listen.places()?;
     let mut stops = signals::Stops::new(args.has_files())?;
     setup::threads_apart(args.threads)?;

@@ -33,6 +33,22 @@ pub fn keep_freed() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn keep_freed() {}
 
+/// Let all threads of this process share two heaps: for one whose threads come and go and free what others took, as those of a server
+/// that loads and unloads models. With up to eight for each core, which is usual, each keeps pieces of what it once held. It is
+/// a setting of the whole process, for a program to call at its start; only the C library of GNU has it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "the C library's settings have no safe wrapper")]
+pub fn share_heaps() {
+    // SAFETY: `mallopt` takes two integers, locks what it changes and refuses values it does not know.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+}
+
+/// Elsewhere the allocator decides alone.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn share_heaps() {}
+
 /// Ask that the memory of a large `buffer`, and of what the heap has not used behind it, be backed by huge pages when
 /// it is first written. That changes no contents, and a system without huge pages ignores it.
 pub fn prefer_huge(buffer: &mut [f32]) {
