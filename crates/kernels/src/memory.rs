@@ -33,9 +33,9 @@ pub fn keep_freed() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn keep_freed() {}
 
-/// Let all threads of this process share two heaps: for one whose threads come and go and free what others took, as those of a server
-/// that loads and unloads models. With up to eight for each core, which is usual, each keeps pieces of what it once held. It is
-/// a setting of the whole process, for a program to call at its start; only the C library of GNU has it.
+/// Let all threads of this process share two heaps: for one whose threads come and go and free what others took, as those
+/// of a server that loads and unloads models. With up to eight for each core, which is usual, each keeps pieces of what it
+/// once held. It is a setting of the whole process, for a program to call at its start; only the C library of GNU has it.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "the C library's settings have no safe wrapper")]
 pub fn share_heaps() {
