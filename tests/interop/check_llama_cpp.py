@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy
 import torch
 import transformers
-import xllamacpp
 from gguf import GGUFReader
+from in_llama_cpp import open_in_llama_cpp
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 CONTINUATION = 50
@@ -97,17 +97,6 @@ def same(theirs, ours):
     if theirs.name.endswith(INEXACT):
         return numpy.allclose(theirs.data, ours.data, rtol=2e-7, atol=0)
     return theirs.data.tobytes() == ours.data.tobytes()
-
-
-def open_in_llama_cpp(file):
-    """llama.cpp with the file, on one thread, with keys and values of attention in f32."""
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(file)
-    parameters.n_ctx, parameters.n_parallel, parameters.cpuparams.n_threads = 512, 1, 1
-    parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-    parameters.verbosity = -1
-    return xllamacpp.Server(parameters)
 
 
 def continued_by_llama_cpp(server, prompt):

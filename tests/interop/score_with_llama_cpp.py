@@ -18,7 +18,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from check_llama_cpp import open_in_llama_cpp
+from in_llama_cpp import open_in_llama_cpp
 
 SEPARATOR = "<|endoftext|>"
 TOLERANCE = 0.005
