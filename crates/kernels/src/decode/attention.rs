@@ -312,8 +312,10 @@ mod tests {
         for seen in [1, 16, 300] {
             let (sequence, qkv) = case(&op, seen);
             let (keys, values) = stored(&op, &qkv, sequence.qkv_width());
-            let halves = [&keys, &values].map(|x| x.iter().map(|x| u16::nearest(*x)).collect::<Vec<_>>());
-            let numbers = halves.each_ref().map(|x| x.iter().map(|x| x.wide()).collect::<Vec<_>>());
+            let halves = [&keys, &values].map(|x| x.iter().map(|x| reference::bf16(*x)).collect::<Vec<_>>());
+            let wide = |half: &u16| f32::from_bits(u32::from(*half) << 16);
+            let numbers = halves.each_ref().map(|halves| halves.iter().map(wide).collect::<Vec<_>>());
+            assert_eq!(keys.iter().map(|x| u16::nearest(*x)).collect::<Vec<_>>(), halves[0]);
             for level in Level::available() {
                 let attended = |past| {
                     let mut y = vec![f32::NAN; op.n_heads * op.d_head];
