@@ -105,6 +105,7 @@ mod tests {
     use itera_tokenizer::TokenId;
 
     use super::*;
+    use crate::State;
 
     fn model(config: &ModelConfig) -> Model {
         Model::from_tensors(config, SPECIAL_IDS, &borrowed(&weights(config, 1))).expect("a model")
@@ -127,7 +128,7 @@ mod tests {
     fn a_state_grows_by_keys_and_values() {
         let config = ModelConfig::default();
         let model = model(&config);
-        let saved = |state: &crate::State| state.to_bytes().len() as u64;
+        let saved = |state: &State| state.to_bytes().len() as u64;
         let (fresh, of_fresh) = (saved(&model.new_state()), model.step_cost(0).state_bytes);
         let mut text = Text::of_ids(&model, &[TokenId(0); 9]).expect("a text").with_max_tokens(24);
         assert_eq!(text.by_ref().count(), 24);
