@@ -4,7 +4,7 @@ use itera_data::TokenBatch;
 use itera_formats::Kind;
 use itera_model::LanguageModel;
 use itera_tokenizer::TokenId;
-use itera_trainer::{Losses, MicroBatch, losses, validate};
+use itera_trainer::{Losses, MicroBatch, TrainError, losses, validate};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -91,9 +91,10 @@ impl<'a> Calibration<'a> {
         let data = &self.candidate.design.data;
         let bytes = |id: i32| data.tokenizer.token_bytes(TokenId(id as u32));
         let batches = self.batches.iter().take_while(|_| self.proceed().is_ok());
-        let score = validate(&self.model(values)?, batches.cloned(), bytes, |position| data.train.is_unknown(position));
+        let model = self.model(values)?;
+        let score = validate(&model, batches.cloned(), bytes, |position| data.train.is_unknown(position));
         self.proceed()?;
-        Ok(score.bits_per_byte())
+        Ok(score.map_err(TrainError::from)?.bits_per_byte())
     }
 
     /// What each role costs, in the order of the tensor table.
@@ -134,7 +135,8 @@ impl<'a> Calibration<'a> {
             self.proceed()?;
             Ok(losses(MicroBatch { model: &model, tokens, config, dropout: None }))
         };
-        let losses = Losses::read(&self.batches.iter().map(of).collect::<Result<Vec<_>, Abort>>()?);
+        let losses =
+            Losses::read(&self.batches.iter().map(of).collect::<Result<Vec<_>, Abort>>()?).map_err(TrainError::from)?;
         let sums = losses.into_iter().reduce(|a, b| a + b).map_or(vec![], |sums| sums.tokens_per_expert);
         let share = |counts: Vec<u64>| {
             let all = counts.iter().sum::<u64>().max(1) as f64;

@@ -1,5 +1,6 @@
 //! How a stage trains: through the rounding of the file, from a teacher, both or neither.
 
+use itera_ops::mean;
 use itera_shape::NamedTensor;
 use itera_trainer::{LossParts, Method, MicroBatch, losses_with};
 
@@ -27,7 +28,7 @@ impl Method for StageMethod<'_> {
     fn losses(&self, batch: MicroBatch<'_>) -> LossParts {
         let MicroBatch { model, tokens, .. } = batch;
         losses_with(batch, &|hidden, nats| match &self.teacher {
-            None => nats.mean(),
+            None => mean(nats),
             Some(teacher) => teacher.loss(model, tokens, hidden, nats),
         })
     }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use itera_data::TokenBatch;
 use itera_model::LanguageModel;
+use itera_ops::mean;
 use itera_tokenizer::{TokenId, Tokenizer};
 use itera_trainer::ids;
 
@@ -156,7 +157,7 @@ impl Teacher {
             }
         };
         let begins = self.longer.as_ref().map(|longer| &longer.begins);
-        let mut loss = nats.clone().mean();
+        let mut loss = mean(nats.clone());
         for (teacher, fold) in &self.models {
             let places = self.places(*fold, ends.as_ref(), batch);
             if places.as_ref().is_some_and(|(rows, _)| rows.is_empty()) {
@@ -175,7 +176,7 @@ impl Teacher {
             let [n] = replaced.dims();
             let divergence = model.divergence(hidden, teacher, shown, begins, self.temperature);
             let share = self.weight * n as f64 / (b * l) as f64 / self.members as f64;
-            loss = loss + (divergence - replaced.mean()).mul_scalar(share);
+            loss = loss + (divergence - mean(replaced)).mul_scalar(share);
         }
         loss
     }
@@ -279,7 +280,7 @@ mod tests {
         let nats = student.nats(hidden.clone(), ids(&batch, &batch.targets, &device));
         let number = |of: Tensor<1>| f64::from(of.into_scalar::<f32>());
         let paid = number(teacher.loss(student, &batch, hidden, nats.clone()));
-        (paid, number(nats.mean()))
+        (paid, number(mean(nats)))
     }
 
     /// log softmax of what a model says of each of the batch's tokens.

@@ -8,6 +8,7 @@ use burn::{
 };
 use itera_formats::{hf, read_safetensors};
 use itera_model::{LanguageModel, LayerState, State, auxiliary_losses};
+use itera_ops::device::tested;
 use itera_testkit::{assert_close, max_difference};
 use serde_json::Value;
 
@@ -80,7 +81,7 @@ fn state_values(state: &State) -> Vec<f32> {
 #[test]
 fn logits_and_router_choices_equal_transformers() {
     for name in CASES {
-        let golden = Golden::open(name, &Device::flex());
+        let golden = Golden::open(name, &tested());
         let model = &golden.model;
         for len in golden.lengths() {
             let ids = tensor(&golden.ids(&format!("ids_{len}")), &golden.device());
@@ -109,7 +110,7 @@ fn logits_and_router_choices_equal_transformers() {
 #[test]
 fn steps_and_cut_sequences_equal_transformers_too() {
     for name in CASES {
-        let golden = Golden::open(name, &Device::flex());
+        let golden = Golden::open(name, &tested());
         let model = &golden.model;
         let rows = golden.ids("ids_17");
         let ids = tensor(&rows, &golden.device());
@@ -139,7 +140,7 @@ fn steps_and_cut_sequences_equal_transformers_too() {
 #[test]
 fn losses_and_gradients_of_every_parameter_equal_transformers() {
     for name in CASES {
-        let golden = Golden::open(name, &Device::flex().autodiff());
+        let golden = Golden::open(name, &tested().autodiff());
         let model = &golden.model;
         let rows = golden.ids("grad_ids");
         let inputs: Vec<Vec<i32>> = rows.iter().map(|row| row[..row.len() - 1].to_vec()).collect();
@@ -197,7 +198,7 @@ fn check_gradients(golden: &Golden, prefix: &str, loss: Tensor<1>) {
 #[test]
 fn a_changed_future_token_leaves_earlier_logits_bit_identical() {
     for name in CASES {
-        let golden = Golden::open(name, &Device::flex());
+        let golden = Golden::open(name, &tested());
         let model = &golden.model;
         let rows = golden.ids("ids_17");
         let logits = |rows: &[Vec<i32>]| {
@@ -220,7 +221,7 @@ fn a_changed_future_token_leaves_earlier_logits_bit_identical() {
 #[test]
 fn the_built_model_has_the_tensors_and_parameters_of_its_configuration() {
     for name in CASES {
-        let golden = Golden::open(name, &Device::flex());
+        let golden = Golden::open(name, &tested());
         let config = golden.model.config();
         let built: Vec<(String, Vec<usize>)> =
             golden.model.parameters().into_iter().map(|p| (p.name, p.shape)).collect();

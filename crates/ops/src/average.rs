@@ -18,7 +18,7 @@ pub fn lerp(from: Vec<Tensor<1>>, to: Vec<Tensor<1>>, share: f64) -> Vec<Tensor<
     if from.is_empty() {
         return from;
     }
-    dispatch!(&from[0] => lerp(from, to, share))
+    dispatch!(flex: &from[0] => lerp(from, to, share))
 }
 
 pub(crate) mod composite {
@@ -35,7 +35,7 @@ mod flex {
     use burn::tensor::Tensor;
     use itera_kernels::vector;
 
-    use crate::flex::function::{array, tensor};
+    use crate::flex::array::{array, tensor};
 
     pub(super) fn lerp(from: Vec<Tensor<1>>, to: Vec<Tensor<1>>, share: f64) -> Vec<Tensor<1>> {
         let between = |(from, to)| {

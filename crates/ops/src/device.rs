@@ -1,6 +1,7 @@
 //! name → device
 
-use burn::tensor::Device;
+use burn::tensor::{Device, DeviceType, ExecutionError, Tensor};
+use thiserror::Error;
 
 /// Names of the devices compiled into this build, the default first.
 pub const COMPILED: &[&str] = &[
@@ -14,36 +15,155 @@ pub const COMPILED: &[&str] = &[
     "cuda",
 ];
 
+/// Why a device of this build cannot be used on this machine, or not any more.
+#[derive(Clone, Debug, Error)]
+pub enum DeviceError {
+    /// There is none.
+    #[error("this machine has no device that `{device}` could use: {cause}")]
+    None {
+        /// The name that was asked for.
+        device: &'static str,
+        /// What its library says.
+        cause: String,
+    },
+    /// It has no memory for a tensor, or no tensor may be so large there.
+    #[error("the device has no room for a tensor of {bytes} bytes")]
+    OutOfMemory {
+        /// What was asked for.
+        bytes: u64,
+    },
+    /// It is gone, or computes nothing any more.
+    #[error("the device is lost: {cause}")]
+    Lost {
+        /// What its library says.
+        cause: String,
+    },
+    /// Something that was asked of it failed.
+    #[error("the device failed: {cause}")]
+    Failed {
+        /// What its library says.
+        cause: String,
+    },
+}
+
+impl From<ExecutionError> for DeviceError {
+    fn from(error: ExecutionError) -> Self {
+        let cause = error.to_string();
+        // the library tells by words alone that memory ran out
+        let asked = cause.split("can't allocate buffer of size: ").nth(1);
+        let bytes = asked.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+        match (error, bytes) {
+            (_, Some(bytes)) => Self::OutOfMemory { bytes },
+            (ExecutionError::DevicePoisoned { .. }, None) => Self::Lost { cause },
+            (_, None) => Self::Failed { cause },
+        }
+    }
+}
+
+/// The values of `tensor`, row by row. What failed before, wherever it was asked for, is found here.
+///
+/// # Errors
+/// If the device could not compute them.
+pub fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
+    Ok(tensor.try_into_data()?.convert::<f32>().try_into_vec().expect("converted to f32"))
+}
+
 /// The device called `name`, or `None` if this build has none of that name.
-pub fn by_name(name: &str) -> Option<Device> {
-    match name {
+///
+/// # Errors
+/// If the machine has no such device.
+pub fn by_name(name: &str) -> Result<Option<Device>, DeviceError> {
+    Ok(Some(match name {
         #[cfg(feature = "flex")]
-        "flex" => Some(Device::flex()),
+        "flex" => Device::flex(),
         #[cfg(feature = "ndarray")]
         "ndarray" => {
             #[expect(deprecated, reason = "users ask for it by name until upstream removes it")]
             let device = Device::ndarray();
-            Some(device)
+            device
         }
         #[cfg(feature = "wgpu")]
-        "wgpu" => Some(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        "wgpu" => wgpu()?,
         #[cfg(feature = "cuda")]
-        "cuda" => Some(Device::cuda(0)),
-        _ => None,
+        "cuda" => {
+            if Device::enumerate(DeviceType::Cuda).into_iter().next().is_none() {
+                return Err(DeviceError::None { device: "cuda", cause: "the driver of CUDA lists none".into() });
+            }
+            Device::cuda(0)
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// The adapter that wgpu takes, which it opens once in a process.
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Result<Device, DeviceError> {
+    use std::sync::OnceLock;
+    static OPENED: OnceLock<Result<Device, DeviceError>> = OnceLock::new();
+    let open = || {
+        let opened = Device::wgpu_options().init();
+        opened.map_err(|cause| DeviceError::None { device: "wgpu", cause: cause.to_string() })
+    };
+    OPENED.get_or_init(open).clone()
+}
+
+/// The device that tests run on: the one that `ITERA_TEST_DEVICE` names, or else the CPU.
+///
+/// # Panics
+/// If this build or this machine has none of that name.
+pub fn tested() -> Device {
+    let name = std::env::var("ITERA_TEST_DEVICE").unwrap_or_else(|_| COMPILED[0].into());
+    let device = by_name(&name).unwrap_or_else(|error| panic!("{error}"));
+    device.unwrap_or_else(|| panic!("`{name}` is not in this build: {COMPILED:?}"))
+}
+
+/// What is known of a device before it is used.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// What it calls itself; absent for the CPU.
+    pub name: Option<String>,
+    /// In which numbers it computes.
+    pub types: Vec<&'static str>,
+    /// Most bytes of one tensor; absent where memory is the limit.
+    pub most_tensor_bytes: Option<u64>,
+    /// Bytes that the units of a cube share; absent where they are none.
+    pub shared_bytes: Option<u64>,
+}
+
+/// The devices called `name` of this machine, or `None` if this build has none of that name.
+pub fn found(name: &str) -> Option<Vec<Found>> {
+    let device_type = match name {
+        #[cfg(feature = "flex")]
+        "flex" => DeviceType::Flex,
+        #[cfg(feature = "ndarray")]
+        "ndarray" => DeviceType::NdArray,
+        #[cfg(feature = "wgpu")]
+        "wgpu" => DeviceType::Wgpu,
+        #[cfg(feature = "cuda")]
+        "cuda" => DeviceType::Cuda,
+        _ => return None,
+    };
+    Some(Device::enumerate(device_type).into_iter().map(|device| examine(&device)).collect())
+}
+
+#[cfg(feature = "cube")]
+fn examine(device: &Device) -> Found {
+    use burn::{backend::DispatchDevice, tensor::FloatDType};
+    let DispatchDevice::Cube(cube) = device.as_dispatch() else {
+        return Found::default();
+    };
+    let types = [("f32", FloatDType::F32), ("f16", FloatDType::F16), ("bf16", FloatDType::BF16)];
+    let client = cube.client();
+    let properties = client.properties();
+    Found {
+        name: device.identity().map(|identity| identity.name),
+        types: types.iter().filter(|(_, dtype)| device.supports_dtype(*dtype)).map(|(name, _)| *name).collect(),
+        most_tensor_bytes: Some(properties.memory.max_page_size),
+        shared_bytes: Some(properties.hardware.max_shared_memory_size as u64),
     }
 }
 
-/// How many devices called `name` this machine has, or `None` if this build has none of that name.
-pub fn count(name: &str) -> Option<usize> {
-    match name {
-        #[cfg(feature = "flex")]
-        "flex" => Some(Device::enumerate(burn::tensor::DeviceType::Flex).into_iter().count()),
-        #[cfg(feature = "ndarray")]
-        "ndarray" => Some(Device::enumerate(burn::tensor::DeviceType::NdArray).into_iter().count()),
-        #[cfg(feature = "wgpu")]
-        "wgpu" => Some(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_iter().count()),
-        #[cfg(feature = "cuda")]
-        "cuda" => Some(Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().count()),
-        _ => None,
-    }
+#[cfg(not(feature = "cube"))]
+fn examine(_: &Device) -> Found {
+    Found::default()
 }

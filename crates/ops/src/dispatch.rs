@@ -1,29 +1,54 @@
 //! Which form of an operator runs: that of its device, or its composite
 //!
-//! An operator has a composite and may have a file for a device; both hold a function of the operator's own name and
+//! An operator has a composite and may have a file for a device; all hold a function of the operator's own name and
 //! signature. Its public function checks shapes and ends in `dispatch!`.
 
 use std::cell::Cell;
 
+use burn::tensor::{DType, Tensor};
+
 use crate::scoped::scoped;
 
-/// `dispatch!(x => op(args))` is `flex::op(args)` where fused operators serve the tensor `x`, and elsewhere
-/// `composite::op(args)`.
-#[cfg(feature = "flex")]
+/// `dispatch!(flex: x => op(args))` ends its function with `flex::op(args)` where the fused operators of that device serve
+/// the tensor `x`, and elsewhere with `composite::op(args)`. `dispatch!(flex, cube: …)` has a form for two, and
+/// `dispatch!(cube: …)` for the other.
 macro_rules! dispatch {
-    ($x:expr => $op:ident($($arg:expr),* $(,)?)) => {
-        if $crate::dispatch::fused($x) { flex::$op($($arg),*) } else { composite::$op($($arg),*) }
+    (flex: $x:expr => $op:ident $args:tt) => {{
+        $crate::dispatch::on_flex!($x => $op $args);
+        composite::$op $args
+    }};
+    (cube: $x:expr => $op:ident $args:tt) => {{
+        $crate::dispatch::on_cube!($x => $op $args);
+        composite::$op $args
+    }};
+    (flex, cube: $x:expr => $op:ident $args:tt) => {{
+        $crate::dispatch::on_flex!($x => $op $args);
+        $crate::dispatch::on_cube!($x => $op $args);
+        composite::$op $args
+    }};
+}
+
+macro_rules! on_flex {
+    ($x:expr => $op:ident $args:tt) => {
+        #[cfg(feature = "flex")]
+        if $crate::dispatch::fused($x) == Some($crate::dispatch::Fused::Flex) {
+            return flex::$op $args;
+        }
     };
 }
 
-#[cfg(not(feature = "flex"))]
-macro_rules! dispatch {
-    ($x:expr => $op:ident($($arg:expr),* $(,)?)) => {
-        composite::$op($($arg),*)
+macro_rules! on_cube {
+    ($x:expr => $op:ident $args:tt) => {
+        #[cfg(feature = "cube")]
+        if $crate::dispatch::fused($x) == Some($crate::dispatch::Fused::Cube) {
+            return cube::$op $args;
+        }
     };
 }
 
 pub(crate) use dispatch;
+pub(crate) use on_cube;
+pub(crate) use on_flex;
 
 thread_local! {
     static ONLY: Cell<bool> = const { Cell::new(false) };
@@ -37,9 +62,29 @@ pub fn only<T>(f: impl FnOnce() -> T) -> T {
     scoped(&ONLY, true, f)
 }
 
-/// Whether fused operators compute in the type and on the device of `x`, and this thread is not inside [`only`].
-#[cfg(feature = "flex")]
-pub(crate) fn fused<const D: usize>(x: &burn::tensor::Tensor<D>) -> bool {
-    use burn::tensor::{DType, Device};
-    x.dtype() == DType::F32 && x.device() == Device::flex() && !ONLY.get()
+/// Devices with fused operators.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fused {
+    #[cfg(feature = "flex")]
+    Flex,
+    /// All that CubeCL compiles for.
+    #[cfg(feature = "cube")]
+    Cube,
+}
+
+/// Whose fused operators compute in the type and on the device of `x`, unless this thread is inside [`only`].
+#[cfg(any(feature = "flex", feature = "cube"))]
+pub(crate) fn fused<const D: usize>(x: &Tensor<D>) -> Option<Fused> {
+    use burn::backend::DispatchDevice;
+    if x.dtype() != DType::F32 || ONLY.get() {
+        return None;
+    }
+    match x.device().inner().as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => Some(Fused::Flex),
+        #[cfg(feature = "cube")]
+        DispatchDevice::Cube(_) => Some(Fused::Cube),
+        #[allow(unreachable_patterns, reason = "of the devices compiled in, all may be above")]
+        _ => None,
+    }
 }

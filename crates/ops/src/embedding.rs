@@ -9,7 +9,7 @@ use crate::dispatch::dispatch;
 /// # Shapes
 /// `table_vd`: [v, d], `ids`: [b, l] below v → [b, l, d]
 pub fn embedding(table_vd: Tensor<2>, ids: Tensor<2, Int>, multiplier: f64) -> Tensor<3> {
-    dispatch!(&table_vd => embedding(table_vd, ids, multiplier))
+    dispatch!(flex: &table_vd => embedding(table_vd, ids, multiplier))
 }
 
 pub(crate) mod composite {
@@ -28,13 +28,18 @@ pub(crate) mod composite {
 
 #[cfg(feature = "flex")]
 mod flex {
-    use burn::tensor::{Int, Tensor};
+    use burn::{
+        backend::Flex,
+        tensor::{Int, Tensor},
+    };
     use itera_kernels::embedding;
 
-    use crate::flex::{
-        array::Array,
-        buffers,
-        function::{Function, apply, ids as values_of, only},
+    use crate::{
+        flex::{
+            array::{Array, ids as values_of},
+            buffers,
+        },
+        function::{Function, apply, only},
     };
 
     pub(super) fn embedding(table_vd: Tensor<2>, ids: Tensor<2, Int>, multiplier: f64) -> Tensor<3> {
@@ -50,6 +55,7 @@ mod flex {
     }
 
     impl Function<1, 1> for Embedding {
+        type On = Flex;
         /// Elements of the table.
         type Saved = usize;
 

@@ -21,7 +21,7 @@ enum Held {
 /// The values of `tensor`, copied only from a device with memory of its own.
 pub fn host_values(tensor: &Tensor<1>) -> HostValues {
     let tensor = tensor.clone().inner();
-    dispatch!(&tensor => host_values(tensor))
+    dispatch!(flex: &tensor => host_values(tensor))
 }
 
 impl From<Vec<f32>> for HostValues {
@@ -63,7 +63,7 @@ mod flex {
     use burn::tensor::Tensor;
 
     use super::{Held, HostValues};
-    use crate::flex::function::array;
+    use crate::flex::array::array;
 
     pub(super) fn host_values(tensor: Tensor<1>) -> HostValues {
         HostValues(Held::Shared(array(tensor)))

@@ -14,7 +14,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 use itera_data::TokenBatch;
-use itera_ops::head_cross_entropy;
+use itera_ops::{head_cross_entropy, mean};
 
 use crate::{
     losses::LossParts,
@@ -48,7 +48,7 @@ pub(crate) fn info_nce(hidden: Tensor<3>, tokens: &TokenBatch, temperature: f64)
         let n = (d / part).max(1);
         let [a, b] = [&first, &second].map(|vectors| unit(vectors.clone().slice([0..pairs, 0..n])));
         let find = |query: &Tensor<2>, among: &Tensor<2>| {
-            head_cross_entropy(query.clone(), among.clone(), own.clone(), temperature).mean()
+            mean(head_cross_entropy(query.clone(), among.clone(), own.clone(), temperature))
         };
         find(&a, &b) + find(&b, &a)
     });

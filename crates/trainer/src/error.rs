@@ -96,6 +96,9 @@ pub enum TrainError {
         /// Both sides: of rank 0, and of that rank.
         difference: String,
     },
+    /// The device could not compute a step or a validation.
+    #[error("the device cannot go on")]
+    Device(#[from] itera_ops::device::DeviceError),
     /// The processes of the run lost each other.
     #[error("the processes of the run cannot go on together")]
     World(#[from] itera_collective::MpiError),

@@ -102,7 +102,7 @@ impl<T: Task> Step<'_, T> {
         let own = ranks.share(ranks.rank(), micro_batches);
         let mut times = StepTimes::default();
         let first = own.start;
-        let Passed { gradients, losses } = pass(self.task, model, self.share(own), first, ranks, &mut times);
+        let Passed { gradients, losses } = pass(self.task, model, self.share(own), first, ranks, &mut times)?;
         let mut clock = Clock::new();
         ranks.take_waited();
         ranks.begin("the sum", self.step + 1);
@@ -111,7 +111,7 @@ impl<T: Task> Step<'_, T> {
         let told = Told::of_all(&told);
         times.add_joint(clock.lap(), ranks.take_waited());
         ranks.begin("the optimizer", self.step + 1);
-        let grad_norm = gradient_norm(&sum) * share;
+        let grad_norm = gradient_norm(&sum)? * share;
         let mut update = Update { losses: Told::sum_losses(&told).mean(share), grad_norm, times, slow: None };
         if update.is_finite() {
             self.step(model, optimizer, sum, clip(train, grad_norm, share));
@@ -134,9 +134,9 @@ impl<T: Task> Step<'_, T> {
         for replica in &replicas.own {
             let own = part_of(replica.number, train.replicas, micro_batches);
             let share = 1.0 / (own.end - own.start) as f64;
-            let passed = pass(self.task, &replica.model, self.share(own), 0, ranks, &mut times);
+            let passed = pass(self.task, &replica.model, self.share(own), 0, ranks, &mut times)?;
             let sum = passed.gradients.finish(add_gradients).expect("a replica has a micro-batch");
-            let norm = gradient_norm(&sum) * share;
+            let norm = gradient_norm(&sum)? * share;
             losses.extend(passed.losses);
             norms.push(norm);
             moves.push((sum, clip(train, norm, share)));

@@ -3,6 +3,7 @@
 use std::ops::Add;
 
 use burn::tensor::Tensor;
+use itera_ops::device::{self, DeviceError};
 
 use crate::words::{Reader, Writer};
 
@@ -67,13 +68,15 @@ impl Losses {
     }
 
     /// The numbers of each of `parts`, read from the device at once.
-    pub fn read(parts: &[LossParts]) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// If the device failed to compute them.
+    pub fn read(parts: &[LossParts]) -> Result<Vec<Self>, DeviceError> {
         if parts.is_empty() {
-            return vec![];
+            return Ok(vec![]);
         }
         let all = Tensor::cat(parts.iter().flat_map(LossParts::tensors).cloned().collect(), 0);
-        let all = all.into_data().convert::<f32>().try_into_vec::<f32>().expect("converted to f32");
-        let mut numbers = all.into_iter().map(f64::from);
+        let mut numbers = device::read(all)?.into_iter().map(f64::from);
         let mut next = || numbers.next().expect("as many numbers as the parts have");
         let read = |parts: &LossParts| Self {
             total: next(),
@@ -86,7 +89,7 @@ impl Losses {
                 .map(|counts| (0..counts.dims()[0]).map(|_| next() as u64).collect())
                 .collect(),
         };
-        parts.iter().map(read).collect()
+        Ok(parts.iter().map(read).collect())
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use itera_config::TrainConfig;
 use itera_data::TokenBatch;
 use itera_model::{Dropout, LanguageModel, auxiliary_losses};
-use itera_ops::{Routing, with_precision};
+use itera_ops::{Routing, mean, with_precision};
 
 use crate::losses::LossParts;
 
@@ -25,7 +25,7 @@ pub struct MicroBatch<'a> {
 ///
 /// Every part is a mean: over the b·l tokens of the batch, and those of the routers over layers as well.
 pub fn losses(batch: MicroBatch<'_>) -> LossParts {
-    losses_with(batch, &|_, nats| nats.mean())
+    losses_with(batch, &|_, nats| mean(nats))
 }
 
 /// [`losses`] in which `text_loss` stands for the cross-entropy in what is minimised; it gets the model's hidden vectors
@@ -34,7 +34,7 @@ pub fn losses_with(batch: MicroBatch<'_>, text_loss: &dyn Fn(Tensor<3>, Tensor<1
     let (model, tokens) = (batch.model, batch.tokens);
     parts(batch, &|hidden| {
         let nats = model.nats(hidden.clone(), ids(tokens, &tokens.targets, &hidden.device()));
-        let cross_entropy = nats.clone().mean();
+        let cross_entropy = mean(nats.clone());
         [text_loss(hidden, nats), cross_entropy]
     })
 }

@@ -7,7 +7,7 @@ use std::{
 
 use burn::{module::Module, tensor::Tensor};
 use itera_model::parameters::gradients;
-use itera_ops::add_gradients;
+use itera_ops::{add_gradients, device::DeviceError};
 
 use crate::{
     losses::{LossParts, Losses},
@@ -52,6 +52,9 @@ pub(crate) struct Passed {
 }
 
 /// Pass the micro-batches of `share` forward and backward through `kept`. Their sum begins with leaf `first`.
+///
+/// # Errors
+/// If the device failed.
 pub(crate) fn pass<T: Task>(
     task: &T,
     kept: &T::Model,
@@ -59,7 +62,7 @@ pub(crate) fn pass<T: Task>(
     first: u64,
     ranks: &Ranks<'_>,
     times: &mut StepTimes,
-) -> Passed {
+) -> Result<Passed, DeviceError> {
     let Share { step, of, own } = share;
     let mut clock = Clock::new();
     let computed = task.computed(kept);
@@ -81,9 +84,9 @@ pub(crate) fn pass<T: Task>(
         times.backward += clock.lap();
     }
     drop(computed);
-    let losses = Losses::read(&losses);
+    let losses = Losses::read(&losses)?;
     times.backward += clock.lap();
-    Passed { gradients: sum, losses }
+    Ok(Passed { gradients: sum, losses })
 }
 
 /// Tells how long things take, one after the other.

@@ -134,7 +134,7 @@ impl<'a> Run<'a> {
         if due.stop {
             return Err(self.non_finite()?);
         }
-        if (due.save || validation.is_some_and(|v| v.is_kept)) && self.is_healthy(validation) {
+        if (due.save || validation.is_some_and(|v| v.is_kept)) && self.is_healthy(validation)? {
             self.save(on_event)?;
         }
         Ok(())
@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
         if self.saved_step == Some(self.progress.state.step) {
             return Ok(());
         }
-        if !self.is_healthy(None) {
+        if !self.is_healthy(None)? {
             return Err(self.non_finite()?);
         }
         self.save(on_event)
@@ -175,17 +175,17 @@ impl<'a> Run<'a> {
     }
 
     /// Whether the model after this step still predicts anything: a checkpoint that does not is no use to resume from.
-    fn is_healthy(&self, validation: Option<Validation>) -> bool {
+    fn is_healthy(&self, validation: Option<Validation>) -> Result<bool, TrainError> {
         let score = match validation {
             Some(validation) => validation.score,
             None => {
                 let config = self.job.config;
                 let TrainConfig { batch_size, seq_len, .. } = config.train;
                 let one = self.job.data.validation_batches(config, batch_size * seq_len).take(1);
-                validate(&self.learner.valid(), one, |_| 0, |_| false)
+                validate(&self.learner.valid(), one, |_| 0, |_| false)?
             }
         };
-        score.nats.is_finite()
+        Ok(score.nats.is_finite())
     }
 
     /// Score the model after this step, and, on the rank that records, let it write. That it cannot write is told and ends

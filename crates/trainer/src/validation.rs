@@ -2,6 +2,7 @@
 
 use itera_data::TokenBatch;
 use itera_model::LanguageModel;
+use itera_ops::device::{DeviceError, read};
 use itera_runtime::Score;
 
 use crate::{
@@ -16,13 +17,17 @@ use crate::{
 /// which [positions](TokenBatch::positions) a token is a byte that has none, which costs 8 bits more.
 ///
 /// `model` should be without autodiff. Sums are taken in f64 in a fixed order.
+///
+/// # Errors
+/// If the device failed.
 pub fn validate(
     model: &LanguageModel,
     batches: impl IntoIterator<Item = TokenBatch>,
     token_bytes: impl Fn(i32) -> usize,
     is_unknown: impl Fn(usize) -> bool,
-) -> Score {
-    total(batches.into_iter().map(|batch| Part::of_text(model, &batch, &token_bytes, &is_unknown)))
+) -> Result<Score, DeviceError> {
+    let cost = |batch: TokenBatch| Part::of_text(model, &batch, &token_bytes, &is_unknown);
+    Ok(total(batches.into_iter().map(cost).collect::<Result<Vec<_>, _>>()?.into_iter()))
 }
 
 /// The score of `batches` after `step` by all ranks, each of which says what some of them cost: the same score, for all.
@@ -30,12 +35,12 @@ pub(crate) fn validate_together(
     ranks: &Ranks<'_>,
     step: u64,
     batches: impl IntoIterator<Item = TokenBatch>,
-    cost: impl Fn(&TokenBatch) -> Part,
+    cost: impl Fn(&TokenBatch) -> Result<Part, DeviceError>,
 ) -> Result<Score, TrainError> {
     let mut mine = Writer::default();
     for batch in batches.into_iter().skip(ranks.rank()).step_by(ranks.size()) {
         ranks.begin("validation", step);
-        cost(&batch).write(&mut mine);
+        cost(&batch)?.write(&mut mine);
     }
     ranks.begin("the sum of the validation", step);
     let all = ranks.gather(mine.0)?;
@@ -60,7 +65,7 @@ impl Part {
         batch: &TokenBatch,
         token_bytes: impl Fn(i32) -> usize,
         is_unknown: impl Fn(usize) -> bool,
-    ) -> Self {
+    ) -> Result<Self, DeviceError> {
         let device = model.device();
         let state = model.initial_state(batch.batch_size);
         let output = model.forward(ids(batch, &batch.inputs, &device), state, None);
@@ -68,15 +73,15 @@ impl Part {
         // any token will do where none counts
         let targets: Vec<i32> = batch.targets.iter().map(|&id| if is_scored(&id) { id } else { 0 }).collect();
         let nats = model.nats(output.hidden, ids(batch, &targets, &device));
-        let nats = nats.into_data().try_into_vec::<f32>().expect("losses are f32");
+        let nats = read(nats)?;
         let scored = || batch.targets.iter().zip(&nats).filter(|(target, _)| is_scored(target));
         let positions = batch.targets.iter().zip(&batch.positions).filter(|(target, _)| is_scored(target));
-        Self {
+        Ok(Self {
             nats: scored().map(|(_, &nats)| f64::from(nats)).sum(),
             tokens: scored().count() as u64,
             bytes: scored().map(|(&target, _)| token_bytes(target) as u64).sum(),
             unknown: positions.filter(|(_, position)| is_unknown(**position)).count() as u64,
-        }
+        })
     }
 
     /// Of each part of the pairs of a batch to be found by the other one.
@@ -85,13 +90,13 @@ impl Part {
         batch: &TokenBatch,
         temperature: f64,
         token_bytes: impl Fn(i32) -> usize,
-    ) -> Self {
+    ) -> Result<Self, DeviceError> {
         let state = model.initial_state(batch.batch_size);
         let output = model.forward(ids(batch, &batch.inputs, &model.device()), state, None);
-        let mean = f64::from(info_nce(output.hidden, batch, temperature).into_scalar::<f32>());
+        let mean = f64::from(read(info_nce(output.hidden, batch, temperature))?[0]);
         let scored = batch.targets.iter().filter(|target| **target != TokenBatch::UNSCORED);
         let bytes = scored.map(|&target| token_bytes(target) as u64).sum();
-        Self { nats: mean * batch.batch_size as f64, tokens: batch.batch_size as u64, bytes, unknown: 0 }
+        Ok(Self { nats: mean * batch.batch_size as f64, tokens: batch.batch_size as u64, bytes, unknown: 0 })
     }
 
     fn write(&self, to: &mut Writer) {

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
 use itera_config::TrainConfig;
 use itera_data::TokenBatch;
 use itera_formats::hf;
 use itera_model::{LanguageModel, parameters::gradients};
-use itera_ops::gradient_norm;
+use itera_ops::{device::tested, gradient_norm};
 use itera_testkit::assert_close;
 use itera_trainer::{MicroBatch, Optimizer, Rates, losses};
 use serde_json::Value;
@@ -22,7 +21,7 @@ fn curve_of(case: &str) -> Vec<(&'static str, Vec<f32>, Vec<f32>)> {
     let files = hf::read_model_dir(&dir).expect("a golden model opens");
     let config = files.config.clone();
     let mut tensors = files.tensors.into_iter();
-    let device = Device::flex().autodiff();
+    let device = tested().autodiff();
     let mut model = LanguageModel::from_tensors(&config, &device, &mut |_, _| tensors.next().expect("a tensor").data)
         .expect("fits");
 
@@ -47,7 +46,7 @@ fn curve_of(case: &str) -> Vec<(&'static str, Vec<f32>, Vec<f32>)> {
         let value = |t: Option<burn::tensor::Tensor<1>>| t.map_or(0.0, |t| t.into_scalar::<f32>());
         let (ce, lb, z) = (value(Some(loss.nats)), value(loss.load_balance), value(loss.z));
         let gradients = gradients(&model, loss.total.backward());
-        let norm = gradient_norm(&gradients);
+        let norm = gradient_norm(&gradients).expect("a device");
         found.push([ce, lb, z, norm as f32]);
         let clip = (1.0 / (norm + 1e-6)).min(1.0);
         optimizer.step(&mut model, gradients, clip as f32, step, &train, rates);

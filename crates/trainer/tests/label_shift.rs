@@ -55,7 +55,7 @@ fn a_model_that_knows_the_next_token_has_loss_zero_and_one_that_knows_another_ha
         let config = &TrainConfig::default();
         let input = MicroBatch { model: &model, tokens: &batch, config, dropout: None };
         let training = losses(input).nats.into_scalar::<f32>();
-        let score = validate(&model, stream_batches(&shard, 0, 4, 33), |_| 1, |_| false);
+        let score = validate(&model, stream_batches(&shard, 0, 4, 33), |_| 1, |_| false).expect("the CPU");
         assert_eq!(score.tokens as usize, shard.len() - 1);
         if shift == 1 {
             assert_eq!((training, score.nats), (0.0, 0.0));
@@ -85,7 +85,8 @@ fn a_byte_without_a_token_costs_8_bits() {
 
     let batches = stream_batches(&shard, 0, 4, 33);
     let token_bytes = |id| usize::from(id != unknown.0.cast_signed());
-    let score = validate(&oracle(1, &Device::flex()), batches, token_bytes, |position| shard.is_unknown(position));
+    let score = validate(&oracle(1, &Device::flex()), batches, token_bytes, |position| shard.is_unknown(position))
+        .expect("the CPU");
     assert_eq!(score.unknown_bytes, n_unknown);
     assert_eq!(score.bytes as usize, shard.len() - 1 - n_fives + n_unknown as usize);
     itera_testkit::assert_close("nats", &[score.nats as f32], &[(n_unknown as f64 * 256_f64.ln()) as f32], 1e-6);

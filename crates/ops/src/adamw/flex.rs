@@ -4,10 +4,7 @@ use burn::tensor::Tensor;
 use itera_kernels::adamw::{self, Parameter, adamw_step};
 
 use super::types::{AdamW, AdamWParameter, Moments};
-use crate::flex::{
-    array::Array,
-    function::{array, tensor},
-};
+use crate::flex::array::{Array, array, tensor};
 
 struct Arrays {
     weight: Array,

@@ -1,6 +1,8 @@
 //! weights, gradients, moments → one AdamW step → weights, moments
 
 pub(crate) mod composite;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod types;
@@ -44,5 +46,5 @@ pub fn adamw(
     if parameters.is_empty() {
         return vec![];
     }
-    dispatch!(&parameters[0].weight => adamw(parameters, step, gradient_scale, hyper))
+    dispatch!(flex, cube: &parameters[0].weight => adamw(parameters, step, gradient_scale, hyper))
 }

@@ -1,6 +1,6 @@
 //! The fused form, over `itera_kernels::attention`.
 
-use burn::tensor::Tensor;
+use burn::{backend::Flex, tensor::Tensor};
 use itera_kernels::{
     attention::{self, Rope, Saved},
     gemm::Operands,
@@ -11,12 +11,8 @@ use super::{
     types::{AttentionShape, PastKeysValues},
 };
 use crate::{
-    flex::{
-        array::Array,
-        buffers,
-        function::{Function, apply},
-        kept::Kept,
-    },
+    flex::{array::Array, buffers, kept::Kept},
+    function::{Function, apply},
     precision::products,
 };
 
@@ -56,6 +52,7 @@ impl Attention {
 }
 
 impl Function<1, 3> for Attention {
+    type On = Flex;
     /// qkv, y, logsumexp
     type Saved = (Kernel, [Kept; 3]);
 

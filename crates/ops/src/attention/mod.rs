@@ -36,5 +36,5 @@ pub fn causal_attention(
         assert_shape!(keys, [b, n_kv_heads, past, d_head]);
         assert_shape!(values, [b, n_kv_heads, past, d_head]);
     }
-    dispatch!(&qkv => causal_attention(qkv, past, shape))
+    dispatch!(flex: &qkv => causal_attention(qkv, past, shape))
 }

@@ -3,7 +3,10 @@
 //! It makes the gradients along with the loss, for the mean over tokens. Where tokens weigh differently a second pass
 //! makes them again.
 
-use burn::tensor::{Int, Tensor};
+use burn::{
+    backend::Flex,
+    tensor::{Int, Tensor},
+};
 use itera_kernels::{
     cross_entropy::{Gradients, HeadCrossEntropy, Upstream, forward, forward_backward},
     gemm::Operands,
@@ -11,11 +14,11 @@ use itera_kernels::{
 
 use crate::{
     flex::{
-        array::Array,
+        array::{Array, ids},
         buffers,
-        function::{Function, apply, ids, only},
         kept::Kept,
     },
+    function::{Function, apply, only},
     precision::products,
 };
 
@@ -66,6 +69,7 @@ fn with_gradients(input: &HeadCrossEntropy<'_>, upstream: Upstream<'_>) -> (Vec<
 }
 
 impl Function<2, 1> for Head {
+    type On = Flex;
     type Saved = Saved;
 
     fn forward(&self, [hidden, head]: [Array; 2], wanted: [bool; 2]) -> ([Array; 1], Option<Saved>) {

@@ -1,6 +1,8 @@
 //! hidden → head → log-softmax → nats of the target
 
 pub(crate) mod composite;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 
@@ -25,5 +27,5 @@ pub fn head_cross_entropy(
     let [t, d] = hidden_td.dims();
     assert_shape!(head_vd, [_, d]);
     assert_shape!(targets_t, [t]);
-    dispatch!(&hidden_td => head_cross_entropy(hidden_td, head_vd, targets_t, logits_scaling))
+    dispatch!(flex, cube: &hidden_td => head_cross_entropy(hidden_td, head_vd, targets_t, logits_scaling))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, activation::log_softmax};
 
 use super::types::DistillationScalings;
-use crate::linear::composite::linear;
+use crate::{linear::composite::linear, mean};
 
 /// Composite of [`crate::head_distillation`].
 ///
@@ -33,5 +33,5 @@ pub fn head_distillation(
     }
     let ln_q = log_softmax(z.div_scalar(temperature), 1);
     let divergence = (ln_q.clone().exp() * (ln_q - ln_p)).sum_dim(1).squeeze_dim::<1>(1);
-    divergence.mean().mul_scalar(temperature * temperature)
+    mean(divergence).mul_scalar(temperature * temperature)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
+use burn::{backend::Flex, tensor::Tensor};
 use itera_kernels::{
     distillation::{Distillation, Gradients, Projection, distillation},
     gemm::Operands,
@@ -10,11 +10,8 @@ use itera_kernels::{
 
 use super::types::DistillationScalings;
 use crate::{
-    flex::{
-        array::Array,
-        buffers,
-        function::{Function, apply, only},
-    },
+    flex::{array::Array, buffers},
+    function::{Function, apply, only},
     precision::products,
 };
 
@@ -36,6 +33,7 @@ struct Distill {
 }
 
 impl Function<4, 1> for Distill {
+    type On = Flex;
     /// Gradients of hidden and head, made along with the loss.
     type Saved = [Array; 2];
 

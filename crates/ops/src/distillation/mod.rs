@@ -39,5 +39,5 @@ pub fn head_distillation(
     assert_shape!(teacher_hidden, [tokens, _]);
     assert_shape!(teacher_head, [pool.map_or(vocab, |pool| pool.len()), teacher_d]);
     let teacher = (teacher.0.detach(), teacher.1.detach());
-    dispatch!(&student.0 => head_distillation(student, teacher, pool, scalings))
+    dispatch!(flex: &student.0 => head_distillation(student, teacher, pool, scalings))
 }

@@ -3,12 +3,18 @@
 use std::ops::Deref;
 
 use burn::{
-    backend::flex::{FlexTensor, Layout},
-    tensor::{DType, Shape, TensorData},
+    backend::{
+        Flex,
+        flex::{FlexTensor, Layout},
+    },
+    tensor::{DType, Int, Shape, Tensor, TensorData},
 };
 use itera_kernels::vector;
 
-use crate::flex::buffers;
+use crate::{
+    flex::{buffers, ledger},
+    function::{Arrays, dispatch, primitive},
+};
 
 /// A whole row-major f32 tensor of the CPU. A clone shares the storage; the last owner gives it back to [`buffers`].
 #[derive(Clone, Debug)]
@@ -90,6 +96,50 @@ impl Array {
     pub(crate) fn tensor(&self) -> &FlexTensor {
         self.0.as_ref().expect(HELD)
     }
+}
+
+impl Arrays for Flex {
+    type Array = Array;
+
+    fn array(tensor: FlexTensor) -> Array {
+        Array::from_flex(tensor)
+    }
+
+    fn tensor(array: Array) -> FlexTensor {
+        array.into_flex()
+    }
+
+    fn reshape(array: Array, shape: Shape) -> Array {
+        array.reshape(shape)
+    }
+
+    fn nothing(_: &Array) -> FlexTensor {
+        Array::from(vec![0.0]).into_flex()
+    }
+
+    fn before_untracked() {
+        if ledger::bytes() == 0 {
+            buffers::trim_now_and_then();
+        }
+    }
+}
+
+/// The elements of a tensor without autodiff.
+///
+/// # Panics
+/// Unless it is an f32 tensor of the device flex.
+pub(crate) fn array<const D: usize>(tensor: Tensor<D>) -> Array {
+    Array::from_flex(primitive::<Flex>(tensor.into_dispatch()))
+}
+
+/// A tensor without autodiff of these elements.
+pub(crate) fn tensor<const D: usize>(values: Array) -> Tensor<D> {
+    Tensor::from_dispatch(dispatch::<Flex>(values.into_flex()))
+}
+
+/// The values of a tensor of token ids, row by row.
+pub(crate) fn ids<const D: usize>(ids: Tensor<D, Int>) -> Vec<i32> {
+    ids.into_data().convert::<i32>().try_into_vec().expect("converted to i32")
 }
 
 impl From<Vec<f32>> for Array {

@@ -1,15 +1,11 @@
 //! The fused forms: one product, and two of its gradients, over `itera_kernels::gemm`.
 
-use burn::tensor::Tensor;
+use burn::{backend::Flex, tensor::Tensor};
 use itera_kernels::gemm::{Matrix, MatrixMut, Operands, Right, Write, par_gemm};
 
 use crate::{
-    flex::{
-        array::Array,
-        buffers,
-        function::{Function, apply, only},
-        kept::Kept,
-    },
+    flex::{array::Array, buffers, kept::Kept},
+    function::{Function, apply, only},
     precision::products,
 };
 
@@ -34,6 +30,7 @@ struct Linear {
 }
 
 impl Function<2, 1> for Linear {
+    type On = Flex;
     type Saved = Saved;
 
     fn forward(&self, [x, w]: [Array; 2], wanted: [bool; 2]) -> ([Array; 1], Option<Saved>) {
@@ -52,6 +49,7 @@ struct LinearResidual {
 }
 
 impl Function<3, 1> for LinearResidual {
+    type On = Flex;
     type Saved = Saved;
 
     fn forward(&self, [x, w, residual]: [Array; 3], [dx, dw, _]: [bool; 3]) -> ([Array; 1], Option<Saved>) {

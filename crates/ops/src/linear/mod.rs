@@ -18,7 +18,7 @@ use crate::dispatch::dispatch;
 pub fn linear<const D: usize>(x: Tensor<D>, w_oi: Tensor<2>) -> Tensor<D> {
     let [_, d_in] = w_oi.dims();
     assert_shape!(x, [.., d_in]);
-    dispatch!(&x => linear(x, w_oi))
+    dispatch!(flex: &x => linear(x, w_oi))
 }
 
 /// `y = residual + multiplier · x · wᵀ`: a branch that ends in a linear layer joins its residual stream.
@@ -39,5 +39,5 @@ pub fn linear_residual<const D: usize>(
     let mut expected = x.dims();
     expected[D - 1] = out;
     assert_eq!(residual.dims(), expected, "shape of the residual stream");
-    dispatch!(&x => linear_residual(x, w_oi, residual, multiplier))
+    dispatch!(flex: &x => linear_residual(x, w_oi, residual, multiplier))
 }

@@ -1,7 +1,7 @@
 //! The fused form, over `itera_kernels::{conv, scan, gated_norm}`: all three read their columns of the projection in place,
 //! and write those of its gradient.
 
-use burn::tensor::Tensor;
+use burn::{backend::Flex, tensor::Tensor};
 use itera_kernels::{
     columns::Columns,
     conv::{CausalConv, ConvGradients, causal_conv_silu, causal_conv_silu_backward},
@@ -10,11 +10,9 @@ use itera_kernels::{
 };
 
 use super::types::{Mamba2Shape, Mamba2State, Mamba2Weights};
-use crate::flex::{
-    array::Array,
-    buffers,
+use crate::{
+    flex::{array::Array, buffers, kept::Kept},
     function::{Function, apply},
-    kept::Kept,
 };
 
 pub(super) fn mamba2(
@@ -82,6 +80,7 @@ impl Mamba2 {
 }
 
 impl Function<9, 3> for Mamba2 {
+    type On = Flex;
     type Saved = Saved;
 
     fn forward(&self, inputs: [Array; 9], wanted: [bool; 9]) -> ([Array; 3], Option<Saved>) {

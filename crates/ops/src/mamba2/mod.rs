@@ -1,6 +1,8 @@
 //! [z | x B C | dt] → conv + silu over x B C → scan → rms_norm(y · silu(z))
 
 pub(crate) mod composite;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 pub(crate) mod scan;
@@ -43,5 +45,5 @@ pub fn mamba2(
     assert_shape!(weights.norm, [i]);
     assert_shape!(state.conv, [b, taps - 1, ch]);
     assert_shape!(state.ssm, [b, n_heads, d_head, d_state]);
-    dispatch!(&projected => mamba2(projected, weights, state, shape))
+    dispatch!(flex, cube: &projected => mamba2(projected, weights, state, shape))
 }

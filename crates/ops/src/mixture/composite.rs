@@ -87,9 +87,9 @@ pub fn router_losses(routing: &Routing) -> [Tensor<1>; 2] {
     let [t, k] = routing.expert_ids.dims();
     let shares = routing.expert_counts().div_scalar((t * k).max(1) as f64);
     let probability = softmax(logits.clone(), 1).mean_dim(0).squeeze_dim::<1>(0);
-    let load_balance = (shares * probability).sum().mul_scalar(e as f64);
+    let load_balance = (shares * probability).sum_dim(0).mul_scalar(e as f64);
 
     let max = logits.clone().detach().max_dim(1);
     let log_sum_exp = (logits - max.clone()).exp().sum_dim(1).log() + max;
-    [load_balance, log_sum_exp.square().mean()]
+    [load_balance, log_sum_exp.square().mean_dim(0).squeeze_dim(1)]
 }

@@ -1,6 +1,6 @@
 //! The fused forms, over `itera_kernels::{mlp, moe}`.
 
-use burn::tensor::Tensor;
+use burn::{backend::Flex, tensor::Tensor};
 use itera_kernels::{
     gemm::Operands,
     mlp::{self, Join},
@@ -12,9 +12,9 @@ use crate::{
     flex::{
         array::Array,
         buffers,
-        function::{Function, apply, only},
         kept::{Kept, Room},
     },
+    function::{Function, apply, only},
     precision::products,
 };
 
@@ -31,6 +31,7 @@ struct Mlp {
 }
 
 impl Function<4, 1> for Mlp {
+    type On = Flex;
     /// u, gate | up, w_in, w_out
     type Saved = [Kept; 4];
 
@@ -105,6 +106,7 @@ struct SavedMixture {
 }
 
 impl Function<7, 3> for Mixture {
+    type On = Flex;
     type Saved = SavedMixture;
 
     fn forward(&self, inputs: [Array; 7], wanted: [bool; 7]) -> ([Array; 3], Option<SavedMixture>) {
@@ -201,6 +203,7 @@ struct RouterLosses {
 }
 
 impl Function<1, 2> for RouterLosses {
+    type On = Flex;
     type Saved = Kept;
 
     fn forward(&self, [logits]: [Array; 1], [wanted]: [bool; 1]) -> ([Array; 2], Option<Kept>) {

@@ -1,6 +1,8 @@
 //! u → router → top-k experts, weighted, and the shared expert → added to the residual stream
 
 pub(crate) mod composite;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod types;
@@ -22,7 +24,7 @@ pub fn mlp(u: Tensor<3>, weights: MlpWeights, residual: Tensor<3>, multiplier: f
     let [b, l, d] = u.dims();
     weights.assert_shapes(d);
     assert_shape!(residual, [b, l, d]);
-    dispatch!(&u => mlp(u, weights, residual, multiplier))
+    dispatch!(flex, cube: &u => mlp(u, weights, residual, multiplier))
 }
 
 /// `y = residual + multiplier · (shared(u) + Σ_k weight_k · expert_k(u))`: each token goes through the `top_k` experts
@@ -48,7 +50,7 @@ pub fn mixture(
     assert_shape!(weights.w_out, [e, d, f]);
     weights.shared.assert_shapes(d);
     assert_shape!(residual, [b, l, d]);
-    dispatch!(&u => mixture(u, weights, top_k, residual, multiplier))
+    dispatch!(flex, cube: &u => mixture(u, weights, top_k, residual, multiplier))
 }
 
 /// The auxiliary losses of a router, one value each:
@@ -57,5 +59,5 @@ pub fn mixture(
 ///   that went to an expert (so it sums to 1 for any top_k), P the mean router probability; perfect balance gives 1;
 /// - z-loss (ST-MoE, arXiv 2202.08906 eq. 5): the mean over tokens of `logsumexp(logits)²`.
 pub fn router_losses(routing: &Routing) -> [Tensor<1>; 2] {
-    dispatch!(&routing.logits => router_losses(routing))
+    dispatch!(flex: &routing.logits => router_losses(routing))
 }

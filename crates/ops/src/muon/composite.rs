@@ -33,8 +33,8 @@ fn polar(x: Tensor<2>) -> Tensor<2> {
     if rows > cols {
         return polar(x.transpose()).transpose();
     }
-    let norm = x.clone().square().sum().sqrt().clamp_min(f32::MIN_POSITIVE);
-    let mut x = x / norm.unsqueeze();
+    let norm = x.clone().square().sum_dim(1).sum_dim(0).sqrt().clamp_min(f32::MIN_POSITIVE);
+    let mut x = x / norm;
     for [a, b, c] in polar_steps() {
         let gram = x.clone().matmul(x.clone().transpose());
         let polynomial = gram.clone().mul_scalar(b) + gram.clone().matmul(gram).mul_scalar(c);

@@ -5,10 +5,7 @@ use itera_kernels::muon::{self, Parameter, muon_step};
 
 use super::types::{Muon, MuonParameter, UPDATE_RMS, polar_steps};
 use crate::{
-    flex::{
-        array::Array,
-        function::{array, tensor},
-    },
+    flex::array::{Array, array, tensor},
     precision::products,
 };
 

@@ -39,5 +39,5 @@ pub fn muon(parameters: Vec<MuonParameter>, gradient_scale: f32, hyper: &Muon) -
     if parameters.is_empty() {
         return vec![];
     }
-    dispatch!(&parameters[0].weight => muon(parameters, gradient_scale, hyper))
+    dispatch!(flex: &parameters[0].weight => muon(parameters, gradient_scale, hyper))
 }

@@ -10,16 +10,19 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::{Gradients, Tensor};
+use burn::{
+    backend::{DispatchTensor, Flex},
+    tensor::{Gradients, Tensor},
+};
 use itera_shape::Precision;
 
 use super::types::Recomputable;
 use crate::{
     flex::{
-        array::Array,
-        function::{Function, apply, array, constant, tensor},
+        array::{Array, array, tensor},
         kept::Kept,
     },
+    function::{Function, apply, dispatch},
     precision::{Precisions, precisions, with_precisions},
 };
 
@@ -29,7 +32,7 @@ pub(super) fn recompute<T: Send + 'static>(
     forward: impl Fn(Tensor<3>, Vec<Tensor<1>>) -> Recomputable<T> + Send + 'static,
 ) -> Recomputable<T> {
     let gradients = Shared::default();
-    let mut chain = constant(nothing());
+    let mut chain = constant();
     for (index, weight) in weights.iter().enumerate().filter(|(_, weight)| weight.is_tracked()) {
         let inlet = Inlet { index, gradients: Arc::clone(&gradients) };
         [chain] = apply(inlet, [weight.clone().into_dispatch(), chain]);
@@ -61,6 +64,7 @@ struct Inlet {
 }
 
 impl Function<2, 1> for Inlet {
+    type On = Flex;
     type Saved = ();
 
     fn forward(&self, _: [Array; 2], _: [bool; 2]) -> ([Array; 1], Option<()>) {
@@ -96,6 +100,7 @@ impl<T, F: Fn(Tensor<3>, Vec<Tensor<1>>) -> Recomputable<T> + Send + 'static> Fu
 where
     T: Send + 'static,
 {
+    type On = Flex;
     type Saved = Saved;
 
     fn forward(&self, [x, _]: [Array; 2], wanted: [bool; 2]) -> ([Array; 2], Option<Saved>) {
@@ -124,7 +129,7 @@ where
         // what the loss does not depend on is not gone back through
         let roots = grads.each_ref().map(|_| {
             let (output, grad) = outputs.next().expect("as many outputs as gradients");
-            output.filter(|_| grad.is_some()).unwrap_or_else(|| constant(nothing()))
+            output.filter(|_| grad.is_some()).unwrap_or_else(constant)
         });
         let [loss] = apply(Seed { grads }, roots);
         let loss = Tensor::<1>::from_dispatch(loss);
@@ -152,6 +157,7 @@ struct Seed {
 }
 
 impl Function<2, 1> for Seed {
+    type On = Flex;
     type Saved = ();
 
     fn forward(&self, _: [Array; 2], _: [bool; 2]) -> ([Array; 1], Option<()>) {
@@ -170,6 +176,11 @@ fn take<const D: usize>(leaf: &Tensor<D>, found: &mut Option<Gradients>) -> Opti
 /// Fills a place that must have a tensor.
 fn nothing() -> Array {
     vec![0.0].into()
+}
+
+/// [`nothing`], without autodiff.
+fn constant() -> DispatchTensor {
+    dispatch::<Flex>(nothing().into_flex())
 }
 
 fn leaf<const D: usize>(value: &Array, wanted: bool) -> Tensor<D> {

@@ -28,5 +28,5 @@ pub fn recompute<T: Send + 'static>(
     weights: Vec<Tensor<1>>,
     forward: impl Fn(Tensor<3>, Vec<Tensor<1>>) -> Recomputable<T> + Send + 'static,
 ) -> Recomputable<T> {
-    dispatch!(&x => recompute(x, weights, forward))
+    dispatch!(flex: &x => recompute(x, weights, forward))
 }

@@ -1,7 +1,9 @@
 //! adamw, gradient_norm, add_gradients
 
 use burn::tensor::{Device, Tensor, TensorData};
-use itera_ops::{AdamW, AdamWParameter, Moments, adamw, add_gradients, composite, gradient_norm, host_values};
+use itera_ops::{
+    AdamW, AdamWParameter, Moments, adamw, add_gradients, composite, device::tested, gradient_norm, host_values,
+};
 use itera_testkit::{F32_REORDERED, assert_close, uniform};
 
 use crate::case::values;
@@ -11,11 +13,19 @@ const LENGTHS: [usize; 7] = [1, 3, 16, 17, 1000, 8192, 20_001];
 const HYPER: AdamW = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
 
 fn tensor(len: usize, seed: u64) -> Tensor<1> {
-    Tensor::from_data(TensorData::new(uniform(len, -1.0, 1.0, seed), [len]), &Device::flex())
+    tensor_on(&Device::flex(), len, seed)
+}
+
+fn tensor_on(device: &Device, len: usize, seed: u64) -> Tensor<1> {
+    Tensor::from_data(TensorData::new(uniform(len, -1.0, 1.0, seed), [len]), device)
 }
 
 fn gradients(seed: u64) -> Vec<Tensor<1>> {
-    (seed..).zip(LENGTHS).map(|(seed, len)| tensor(len, seed)).collect()
+    gradients_on(&Device::flex(), seed)
+}
+
+fn gradients_on(device: &Device, seed: u64) -> Vec<Tensor<1>> {
+    (seed..).zip(LENGTHS).map(|(seed, len)| tensor_on(device, len, seed)).collect()
 }
 
 /// Where the values of a tensor lie.
@@ -23,13 +33,13 @@ fn addresses<'a>(tensors: impl IntoIterator<Item = &'a Tensor<1>>) -> Vec<usize>
     tensors.into_iter().map(|tensor| host_values(tensor).as_ptr().addr()).collect()
 }
 
-/// Weights and moments after `steps` steps.
-fn run(steps: u64) -> Vec<(Tensor<1>, Moments)> {
-    let zeros = |len| Tensor::zeros([len], &Device::flex());
-    let mut all: Vec<(Tensor<1>, Moments)> =
-        LENGTHS.map(|len| (tensor(len, len as u64), Moments { first: zeros(len), second: zeros(len) })).into();
+/// Weights and moments after `steps` steps on a device.
+fn run(device: &Device, steps: u64) -> Vec<(Tensor<1>, Moments)> {
+    let zeros = |len| Tensor::zeros([len], device);
+    let start = |len| (tensor_on(device, len, len as u64), Moments { first: zeros(len), second: zeros(len) });
+    let mut all: Vec<(Tensor<1>, Moments)> = LENGTHS.map(start).into();
     for step in 1..=steps {
-        let gradients = gradients(100 * step);
+        let gradients = gradients_on(device, 100 * step);
         let parameters = all
             .into_iter()
             .zip(gradients)
@@ -43,7 +53,8 @@ fn run(steps: u64) -> Vec<(Tensor<1>, Moments)> {
 #[test]
 fn adamw_is_its_composite_step_after_step() {
     for steps in [1, 2, 20] {
-        for (found, expected) in run(steps).into_iter().zip(composite::only(|| run(steps))) {
+        let expected = composite::only(|| run(&Device::flex(), steps));
+        for (found, expected) in run(&tested(), steps).into_iter().zip(expected) {
             let parts = |(weight, Moments { first, second }): (Tensor<1>, Moments)| [weight, first, second];
             for ((part, found), expected) in ["weight", "m", "v"].iter().zip(parts(found)).zip(parts(expected)) {
                 let what = format!("{part} of {} after {steps} steps", found.dims()[0]);
@@ -85,20 +96,29 @@ fn a_sum_of_gradients_is_its_composite_to_the_bit_and_in_place() {
     }
 }
 
+fn norm(gradients: &[Tensor<1>]) -> f64 {
+    gradient_norm(gradients).expect("the device computes")
+}
+
 #[test]
 fn the_norm_of_all_gradients_is_its_composite() {
     for n in 0..=LENGTHS.len() {
         let gradients = &gradients(1)[..n];
-        let [found, expected] = [gradient_norm(gradients), composite::only(|| gradient_norm(gradients))];
+        let expected = composite::only(|| norm(gradients));
+        let there = norm(&gradients_on(&tested(), 1)[..n]);
+        assert!((there - expected).abs() <= F32_REORDERED * expected, "{n} tensors: {there} against {expected}");
+        let found = norm(gradients);
         assert!((found - expected).abs() <= F32_REORDERED * expected, "{n} tensors: {found} against {expected}");
         let squares = gradients.iter().flat_map(|gradient| values(gradient.clone())).map(|g| f64::from(g).powi(2));
         assert!((found - squares.sum::<f64>().sqrt()).abs() <= 1e-12 * found, "{n} tensors");
     }
     for bad in [f32::NAN, f32::INFINITY] {
-        let mut gradients = gradients(1);
-        gradients[2] = gradients[2].clone().mul_scalar(bad);
-        assert!(!gradient_norm(&gradients).is_finite());
-        assert!(!composite::only(|| gradient_norm(&gradients)).is_finite());
+        for device in [tested(), Device::flex()] {
+            let mut gradients = gradients_on(&device, 1);
+            gradients[2] = gradients[2].clone().mul_scalar(bad);
+            assert!(!norm(&gradients).is_finite());
+            assert!(!composite::only(|| norm(&gradients)).is_finite());
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! An operator under test: numbers in → both forms → outputs and gradients, for every choice of what is tracked and of
-//! what the loss reads.
+//! An operator under test: numbers in → its form on the device under test, and its composite on the CPU → outputs and
+//! gradients, for every choice of what is tracked and of what the loss reads.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use itera_ops::composite;
+use itera_ops::{composite, device::tested};
 use itera_testkit::{assert_close, uniform};
 
 /// Inputs and what weighs the outputs are near 1. A gradient with no entry above this is what cancellation left of such
@@ -82,11 +82,11 @@ impl Case {
         assert_close(&format!("{}: {what}", self.what), &scaled(found), &scaled(expected), self.tolerance);
     }
 
-    /// Hold the fused form of `run` to the composite.
+    /// Hold the form of `run` on the device under test to the composite on the CPU.
     pub fn check(&self, run: impl Fn(&[Tensor<1>]) -> Vec<Output>) {
         let composite = |leaves: &[Tensor<1>]| composite::only(|| run(leaves));
-        let leaves = self.leaves(&Device::flex());
-        let (found, expected) = (run(&leaves), composite(&leaves));
+        let (device, cpu) = (tested(), Device::flex());
+        let (found, expected) = (run(&self.leaves(&device)), composite(&self.leaves(&cpu)));
         let reads: Vec<Vec<bool>> = {
             let may: Vec<bool> = expected.iter().map(|output| output.differentiable).collect();
             let alone = (0..may.len()).filter(|i| may[*i]).map(|i| (0..may.len()).map(|j| i == j).collect());
@@ -95,17 +95,15 @@ impl Case {
         };
         self.compare_outputs("without autodiff", found, expected);
 
-        let device = Device::flex().autodiff();
-        let leaves = self.leaves(&device);
-        let found = run(&leaves);
+        let [device, cpu] = [device, cpu].map(Device::autodiff);
+        let found = run(&self.leaves(&device));
         assert!(!found.iter().any(|output| output.flat.is_tracked()), "{}: of constants", self.what);
-        self.compare_outputs("nothing tracked", found, composite(&leaves));
+        self.compare_outputs("nothing tracked", found, composite(&self.leaves(&cpu)));
         for tracked in tracked(self.inputs.len()) {
             for read in &reads {
                 let what = format!("tracked {tracked:?}, loss of {read:?}");
-                let [(found, found_grads), (expected, expected_grads)] =
-                    [&run as &dyn Fn(&[Tensor<1>]) -> Vec<Output>, &composite]
-                        .map(|form| self.gradients(form, &device, &tracked, read));
+                let (found, found_grads) = self.gradients(&run, &device, &tracked, read);
+                let (expected, expected_grads) = self.gradients(&composite, &cpu, &tracked, read);
                 self.compare_outputs(&what, found, expected);
                 for (i, (found, expected)) in found_grads.iter().zip(&expected_grads).enumerate() {
                     self.compare(&format!("gradient {i} of those tracked, {what}"), found, expected);
@@ -125,7 +123,7 @@ impl Case {
     /// the loss does not depend on an input.
     fn gradients(
         &self,
-        run: &dyn Fn(&[Tensor<1>]) -> Vec<Output>,
+        run: &impl Fn(&[Tensor<1>]) -> Vec<Output>,
         device: &Device,
         tracked: &[bool],
         read: &[bool],

@@ -84,6 +84,7 @@ fn mamba2_is_its_composite_at_awkward_sizes() {
         (1, 17, 3, [2, 33, 17, 2, 16]),
         (1, 10, 4, [8, 32, 32, 1, 8]),
         (1, 70, 4, [2, 64, 16, 1, 32]),
+        (2, 131, 4, [2, 4, 8, 1, 32]),
     ] {
         Mixer { batch, len, taps, shape: shape(sizes) }.check(1.0);
     }

@@ -158,7 +158,7 @@ fn a_method_decides_what_is_computed_with_and_gradients_go_straight_through() {
             LanguageModel::from_tensors(&config.model, &Device::flex(), &mut |_, _| values.next().expect("all"));
         let batches = data.validation_batches(&config, config.eval.tokens);
         let bytes = |id: i32| data.tokenizer.token_bytes(TokenId(id as u32));
-        validate(&model.expect("a model"), batches, bytes, |_| false).bits_per_byte()
+        validate(&model.expect("a model"), batches, bytes, |_| false).expect("the CPU").bits_per_byte()
     };
     let rounded = score(Rounded { step: 0.05 }.weights(&kept).expect("values"));
     let unrounded = score(kept.into_iter().map(|parameter| parameter.data).collect());

@@ -1,10 +1,17 @@
-use burn::tensor::{Device, Distribution, TensorData};
+use burn::{
+    backend::Flex,
+    tensor::{Device, Distribution, Tensor, TensorData},
+};
 use itera_shape::Precision;
 use itera_testkit::{F32_REORDERED, assert_close, uniform};
 
 use super::*;
 use crate::{
-    flex::{buffers::alone, kept::Kept},
+    flex::{
+        array::Array,
+        buffers::{self, alone},
+        kept::Kept,
+    },
     precision::{precisions, with_precision},
     saved_bytes,
 };
@@ -15,6 +22,7 @@ const LEN: usize = 8192;
 struct SumAndProduct;
 
 impl Function<2, 2> for SumAndProduct {
+    type On = Flex;
     type Saved = [Option<Kept>; 2];
 
     fn forward(&self, [a, b]: [Array; 2], wanted: [bool; 2]) -> ([Array; 2], Option<Self::Saved>) {
@@ -56,6 +64,7 @@ fn composite<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> [Tensor<D>; 2] {
 struct Scale;
 
 impl Function<2, 1> for Scale {
+    type On = Flex;
     type Saved = (Kept, Kept);
 
     fn forward(&self, [x, w]: [Array; 2], wanted: [bool; 2]) -> ([Array; 1], Option<Self::Saved>) {

@@ -1,0 +1,173 @@
+//! The fused forms of CubeCL's devices: tokens go to their experts in rows sorted by expert, which no host sees.
+
+mod groups;
+mod products;
+mod route;
+mod swiglu;
+
+use burn::tensor::Tensor;
+use burn_cubecl::CubeBackend;
+
+use self::{
+    groups::Groups,
+    products::{Rows, Turned},
+    route::{Routed, route, route_gradient},
+    swiglu::{Weighed, swiglu, swiglu_gradient},
+};
+use super::types::{MixtureWeights, MlpWeights, Routing};
+use crate::{
+    cube::array::{Array, array, rows, tensor, zeros},
+    function::{Function, apply, only},
+};
+
+pub(super) fn mlp(u: Tensor<3>, weights: MlpWeights, residual: Tensor<3>, multiplier: f64) -> Tensor<3> {
+    let MlpWeights { w_in, w_out } = weights;
+    let inputs = [u.into_dispatch(), w_in.into_dispatch(), w_out.into_dispatch(), residual.into_dispatch()];
+    let [y] = apply(Mlp { multiplier: multiplier as f32 }, inputs);
+    Tensor::from_dispatch(y)
+}
+
+/// Inputs: u, w_in, w_out, residual.
+struct Mlp {
+    multiplier: f32,
+}
+
+/// gate | up of every token [t, 2·f], and `silu(gate) · up · w_outᵀ` [t, d].
+fn dense(u: &Array, w_in: &Array, w_out: &Array) -> (Array, Tensor<2>) {
+    let gate_up = array(rows(u).matmul(tensor::<2>(w_in.clone()).transpose()));
+    let hidden = tensor::<2>(swiglu(&gate_up));
+    (gate_up, hidden.matmul(tensor::<2>(w_out.clone()).transpose()))
+}
+
+/// Gradients of u, w_in and w_out of [`dense`] from that of its result.
+fn dense_gradient(u: &Array, gate_up: &Array, w_in: &Array, w_out: &Array, dy: &Tensor<2>) -> [Tensor<2>; 3] {
+    let [w_in, w_out] = [w_in, w_out].map(|weight| tensor::<2>(weight.clone()));
+    let d_hidden = array(dy.clone().matmul(w_out));
+    let (d_gate_up, hidden) = swiglu_gradient(gate_up, &d_hidden, None);
+    let d_w_out = dy.clone().transpose().matmul(tensor(hidden));
+    let d_gate_up: Tensor<2> = tensor(d_gate_up);
+    [d_gate_up.clone().matmul(w_in), d_gate_up.transpose().matmul(rows(u)), d_w_out]
+}
+
+impl Function<4, 1> for Mlp {
+    type On = CubeBackend;
+
+    /// u, gate | up, w_in, w_out
+    type Saved = [Array; 4];
+
+    fn forward(&self, [u, w_in, w_out, residual]: [Array; 4], wanted: [bool; 4]) -> ([Array; 1], Option<Self::Saved>) {
+        let (gate_up, out) = dense(&u, &w_in, &w_out);
+        let y = rows(&residual) + out.mul_scalar(self.multiplier);
+        ([array(y.reshape(shape3(&u)))], wanted.contains(&true).then_some([u, gate_up, w_in, w_out]))
+    }
+
+    fn backward(
+        &self,
+        [u, gate_up, w_in, w_out]: Self::Saved,
+        grads: [Option<Array>; 1],
+        _: [bool; 4],
+    ) -> [Option<Array>; 4] {
+        let dy = only(grads);
+        let d_out = rows(&dy).mul_scalar(self.multiplier);
+        let [d_u, d_w_in, d_w_out] = dense_gradient(&u, &gate_up, &w_in, &w_out, &d_out).map(|grad| Some(array(grad)));
+        [d_u, d_w_in, d_w_out, Some(dy)]
+    }
+}
+
+fn shape3(array: &Array) -> [usize; 3] {
+    let shape = array.shape();
+    [shape[0], shape[1], shape[2]]
+}
+
+pub(super) fn mixture(
+    u: Tensor<3>,
+    weights: MixtureWeights,
+    top_k: usize,
+    residual: Tensor<3>,
+    multiplier: f64,
+) -> (Tensor<3>, Routing) {
+    let inputs = [
+        u.into_dispatch(),
+        weights.router.into_dispatch(),
+        weights.w_in.into_dispatch(),
+        weights.w_out.into_dispatch(),
+        weights.shared.w_in.into_dispatch(),
+        weights.shared.w_out.into_dispatch(),
+        residual.into_dispatch(),
+    ];
+    let [y, logits, ids] = apply(Mixture { top_k, multiplier: multiplier as f32 }, inputs);
+    let expert_ids = Tensor::<2>::from_dispatch(ids).detach().int();
+    (Tensor::from_dispatch(y), Routing { logits: Tensor::from_dispatch(logits), expert_ids })
+}
+
+/// Inputs: u, router, w_in and w_out of the experts, then of the shared one, residual. Outputs: the sum, router logits,
+/// and the ids of the chosen experts as floats, which carry no gradient.
+struct Mixture {
+    top_k: usize,
+    multiplier: f32,
+}
+
+struct Saved {
+    u: Array,
+    routed: Routed,
+    groups: Groups,
+    /// Of the rows of `groups`, and of every token in the shared expert.
+    gate_up: [Array; 2],
+    /// router, w_in, w_out, shared w_in, shared w_out
+    weights: [Array; 5],
+}
+
+impl Function<7, 3> for Mixture {
+    type On = CubeBackend;
+
+    type Saved = Saved;
+
+    fn forward(&self, inputs: [Array; 7], wanted: [bool; 7]) -> ([Array; 3], Option<Saved>) {
+        let [u, router, w_in, w_out, shared_in, shared_out, residual] = inputs;
+        let logits = array(rows(&u).matmul(tensor::<2>(router.clone()).transpose()));
+        let routed = route(&logits, self.top_k);
+        let groups = Groups::new(&routed, w_in.shape()[0]);
+
+        let gate_up = groups.rows_by_experts(Rows::OfTokens(&u), &w_in, Turned::Yes);
+        let out = groups.rows_by_experts(Rows::Sorted(&swiglu(&gate_up)), &w_out, Turned::Yes);
+        let (shared_gate_up, shared) = dense(&u, &shared_in, &shared_out);
+        let sum = groups.sum_of_tokens(&out, Some(&routed.weights), &array(shared));
+        let y = rows(&residual) + tensor::<2>(sum).mul_scalar(self.multiplier);
+
+        let outputs = [array(y.reshape(shape3(&u))), logits, routed.ids_as_floats.clone()];
+        let saved = wanted.contains(&true).then_some(Saved {
+            u,
+            routed,
+            groups,
+            gate_up: [gate_up, shared_gate_up],
+            weights: [router, w_in, w_out, shared_in, shared_out],
+        });
+        (outputs, saved)
+    }
+
+    fn backward(&self, saved: Saved, grads: [Option<Array>; 3], _: [bool; 7]) -> [Option<Array>; 7] {
+        let [d_out, d_logits, _] = grads;
+        let Saved { u, routed, groups, gate_up: [gate_up, shared_gate_up], weights } = saved;
+        let [router, w_in, w_out, shared_in, shared_out] = weights;
+        // the loss may depend on the router's logits alone
+        let d_residual = d_out.unwrap_or_else(|| zeros(&u));
+        let dy = rows(&d_residual).mul_scalar(self.multiplier);
+        let [d_u, d_shared_in, d_shared_out] = dense_gradient(&u, &shared_gate_up, &shared_in, &shared_out, &dy);
+
+        let dy = array(dy);
+        let d_hidden = groups.rows_by_experts(Rows::OfTokens(&dy), &w_out, Turned::No);
+        let d_weights = routed.weights.like();
+        let weighed = Weighed { weights: &routed.weights, slots: &groups.slots, d_weights: &d_weights };
+        let (d_gate_up, hidden) = swiglu_gradient(&gate_up, &d_hidden, Some(weighed));
+        let d_w_out = groups.weight_gradient(Rows::OfTokens(&dy), Rows::Sorted(&hidden));
+        let d_w_in = groups.weight_gradient(Rows::Sorted(&d_gate_up), Rows::OfTokens(&u));
+        let d_rows = groups.rows_by_experts(Rows::Sorted(&d_gate_up), &w_in, Turned::No);
+        let d_u = groups.sum_of_tokens(&d_rows, None, &array(d_u));
+
+        let d_logits: Tensor<2> = tensor(route_gradient(&routed, &d_weights, d_logits));
+        let d_router = d_logits.clone().transpose().matmul(rows(&u));
+        let d_u = tensor::<2>(d_u) + d_logits.matmul(tensor(router));
+        let [d_u, d_router, d_shared_in, d_shared_out] = [d_u, d_router, d_shared_in, d_shared_out].map(array);
+        [d_u, d_router, d_w_in, d_w_out, d_shared_in, d_shared_out, d_residual].map(Some)
+    }
+}
