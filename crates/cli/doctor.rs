@@ -1,6 +1,7 @@
 //! `itera doctor`
 
 use std::{
+    fmt,
     io::{self, Write},
     process::ExitCode,
 };
@@ -11,7 +12,7 @@ use itera_kernels::{
     probe::{Cpu, measure_bandwidth, measure_peak},
 };
 use itera_metrics::{cpu_limit, memory_limit};
-use itera_ops::device::count;
+use itera_ops::device::{Found, found};
 use serde::Serialize;
 use sysinfo::System;
 
@@ -74,6 +75,47 @@ struct DeviceFinding {
     compiled_in: bool,
     /// How many the machine has; absent if not compiled in.
     found: Option<usize>,
+    /// Those that have a name of their own.
+    adapters: Vec<Adapter>,
+}
+
+#[derive(Serialize)]
+struct Adapter {
+    name: String,
+    /// Numbers in which it computes.
+    types: Vec<&'static str>,
+    most_tensor_bytes: Option<u64>,
+    shared_bytes: Option<u64>,
+}
+
+impl DeviceFinding {
+    fn new(name: &'static str) -> Self {
+        let found = found(name);
+        let adapter = |Found { name, types, most_tensor_bytes, shared_bytes }: &Found| {
+            let name = name.clone()?;
+            Some(Adapter {
+                name,
+                types: types.clone(),
+                most_tensor_bytes: *most_tensor_bytes,
+                shared_bytes: *shared_bytes,
+            })
+        };
+        let adapters = found.iter().flatten().filter_map(adapter).collect();
+        Self { name, compiled_in: found.is_some(), found: found.as_ref().map(Vec::len), adapters }
+    }
+}
+
+impl fmt::Display for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.types.join(" "))?;
+        if let Some(bytes) = self.most_tensor_bytes {
+            write!(f, ", a tensor has up to {} MiB", bytes >> 20)?;
+        }
+        if let Some(bytes) = self.shared_bytes {
+            write!(f, ", {} KiB shared", bytes >> 10)?;
+        }
+        Ok(())
+    }
 }
 
 const DEVICES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
@@ -115,6 +157,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         match device.found {
             Some(found) => writeln!(out, "device      {:8} compiled in, {found} found", device.name)?,
             None => writeln!(out, "device      {0:8} not in this build (cargo build --features {0})", device.name)?,
+        }
+        for adapter in &device.adapters {
+            writeln!(out, "            {adapter}")?;
         }
     }
     writeln!(
@@ -159,12 +204,7 @@ fn examine() -> Result<Findings> {
         memory_available_bytes,
         memory_limit,
         disk_free_bytes: free_bytes_here(),
-        devices: DEVICES
-            .map(|name| {
-                let found = count(name);
-                DeviceFinding { name, compiled_in: found.is_some(), found }
-            })
-            .into(),
+        devices: DEVICES.map(DeviceFinding::new).into(),
         peak_f32_gflops_1_thread: measure_peak(Operands::F32, 1).0,
         peak_f32_gflops_all_threads: measure_peak(Operands::F32, threads).0,
         bf16_dot_products: Operands::Bf16.are_paired(),

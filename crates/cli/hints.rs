@@ -16,6 +16,7 @@ use itera_config::ConfigError;
 use itera_data::{DataError, HubFault, RecordFault};
 use itera_formats::{FormatError, printable};
 use itera_metrics::MetricsError;
+use itera_ops::device::DeviceError;
 use itera_ptq::PtqError;
 use itera_runtime::RuntimeError;
 use itera_sweep::SweepError;
@@ -59,6 +60,7 @@ pub fn hint(error: &Error) -> Option<String> {
         let ptq = || cause.downcast_ref().and_then(ptq);
         let mpi = || cause.downcast_ref().and_then(mpi);
         let sweep = || cause.downcast_ref().and_then(sweep);
+        let device = || cause.downcast_ref().and_then(device);
         #[cfg(feature = "serve")]
         let serve = || serve::hint(cause);
         #[cfg(not(feature = "serve"))]
@@ -72,6 +74,7 @@ pub fn hint(error: &Error) -> Option<String> {
             .or_else(tokenizer)
             .or_else(mpi)
             .or_else(sweep)
+            .or_else(device)
             .or_else(ptq)
             .or_else(serve)
             .or_else(system)
@@ -118,6 +121,30 @@ fn mpi(error: &MpiError) -> Option<String> {
         }
         MpiError::Threads { .. } => "name the library of another MPI in ITERA_MPI_LIB".into(),
         _ => return None,
+    })
+}
+
+fn device(error: &DeviceError) -> Option<String> {
+    let device = match error {
+        DeviceError::None { device, .. } => *device,
+        DeviceError::OutOfMemory { .. } => {
+            return Some(
+                "make micro-batches smaller: halve train.batch_size and double train.grad_accum_steps; `itera doctor` says \
+                 how large a tensor may be"
+                    .into(),
+            );
+        }
+        DeviceError::Lost { .. } | DeviceError::Failed { .. } => {
+            return Some("go on from the last checkpoint with --resume, by --device flex if it happens again".into());
+        }
+    };
+    Some(match device {
+        "wgpu" => {
+            "install the card's driver for Vulkan (Mesa's lavapipe, mesa-vulkan-drivers in Debian, needs no card), \
+                   see `itera doctor`, or train on the CPU with --device flex"
+                .into()
+        }
+        _ => "install the card's driver, see `itera doctor`, or train on the CPU with --device flex".into(),
     })
 }
 

@@ -63,7 +63,7 @@ pub fn threads_apart(count: usize) -> Result<()> {
 pub fn device(run: &RunConfig) -> Result<Device> {
     threads(run.threads)?;
     let name = &run.device;
-    by_name(name).ok_or_else(|| {
+    by_name(name)?.ok_or_else(|| {
         let problem = format!("device `{name}` is not in this build, which has: {}", COMPILED.join(", "));
         with_hint(problem, format!("build with --features {name}"))
     })

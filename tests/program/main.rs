@@ -13,6 +13,8 @@ mod embed;
 mod faults;
 mod finite;
 mod generate;
+#[cfg(feature = "wgpu")]
+mod gpu;
 mod inspect;
 mod parity;
 mod places;
