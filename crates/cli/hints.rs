@@ -3,6 +3,7 @@
 //! Libraries say what is wrong; they know no flag, no command and no key of a configuration. This file knows them. A
 //! problem that a command finds itself has its hint from there: [`with_hint`].
 
+mod device;
 #[cfg(feature = "serve")]
 mod serve;
 
@@ -16,7 +17,6 @@ use itera_config::ConfigError;
 use itera_data::{DataError, HubFault, RecordFault};
 use itera_formats::{FormatError, printable};
 use itera_metrics::MetricsError;
-use itera_ops::device::DeviceError;
 use itera_ptq::PtqError;
 use itera_runtime::RuntimeError;
 use itera_sweep::SweepError;
@@ -60,7 +60,7 @@ pub fn hint(error: &Error) -> Option<String> {
         let ptq = || cause.downcast_ref().and_then(ptq);
         let mpi = || cause.downcast_ref().and_then(mpi);
         let sweep = || cause.downcast_ref().and_then(sweep);
-        let device = || cause.downcast_ref().and_then(device);
+        let device = || cause.downcast_ref().and_then(device::hint);
         #[cfg(feature = "serve")]
         let serve = || serve::hint(cause);
         #[cfg(not(feature = "serve"))]
@@ -121,30 +121,6 @@ fn mpi(error: &MpiError) -> Option<String> {
         }
         MpiError::Threads { .. } => "name the library of another MPI in ITERA_MPI_LIB".into(),
         _ => return None,
-    })
-}
-
-fn device(error: &DeviceError) -> Option<String> {
-    let device = match error {
-        DeviceError::None { device, .. } => *device,
-        DeviceError::OutOfMemory { .. } => {
-            return Some(
-                "make micro-batches smaller: halve train.batch_size and double train.grad_accum_steps; `itera doctor` says \
-                 how large a tensor may be"
-                    .into(),
-            );
-        }
-        DeviceError::Lost { .. } | DeviceError::Failed { .. } => {
-            return Some("go on from the last checkpoint with --resume, by --device flex if it happens again".into());
-        }
-    };
-    Some(match device {
-        "wgpu" => {
-            "install the card's driver for Vulkan (Mesa's lavapipe, mesa-vulkan-drivers in Debian, needs no card), \
-                   see `itera doctor`, or train on the CPU with --device flex"
-                .into()
-        }
-        _ => "install the card's driver, see `itera doctor`, or train on the CPU with --device flex".into(),
     })
 }
 
