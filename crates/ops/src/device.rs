@@ -1,6 +1,6 @@
 //! name → device
 
-use burn::tensor::{Device, DeviceType, ExecutionError, Tensor};
+use burn::tensor::{Device, ExecutionError, Tensor};
 use thiserror::Error;
 
 /// Names of the devices compiled into this build, the default first.
@@ -73,26 +73,26 @@ pub fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> 
 /// # Errors
 /// If the machine has no such device.
 pub fn by_name(name: &str) -> Result<Option<Device>, DeviceError> {
-    Ok(Some(match name {
+    match name {
         #[cfg(feature = "flex")]
-        "flex" => Device::flex(),
+        "flex" => Ok(Some(Device::flex())),
         #[cfg(feature = "ndarray")]
         "ndarray" => {
             #[expect(deprecated, reason = "users ask for it by name until upstream removes it")]
             let device = Device::ndarray();
-            device
+            Ok(Some(device))
         }
         #[cfg(feature = "wgpu")]
-        "wgpu" => wgpu()?,
+        "wgpu" => wgpu().map(Some),
         #[cfg(feature = "cuda")]
         "cuda" => {
-            if Device::enumerate(DeviceType::Cuda).into_iter().next().is_none() {
+            if found("cuda").is_none_or(|found| found.is_empty()) {
                 return Err(DeviceError::None { device: "cuda", cause: "the driver of CUDA lists none".into() });
             }
-            Device::cuda(0)
+            Ok(Some(Device::cuda(0)))
         }
-        _ => return Ok(None),
-    }))
+        _ => Ok(None),
+    }
 }
 
 /// The adapter that wgpu takes, which it opens once in a process.
@@ -132,18 +132,22 @@ pub struct Found {
 
 /// The devices called `name` of this machine, or `None` if this build has none of that name.
 pub fn found(name: &str) -> Option<Vec<Found>> {
-    let device_type = match name {
+    match name {
         #[cfg(feature = "flex")]
-        "flex" => DeviceType::Flex,
+        "flex" => Some(examine_all(burn::tensor::DeviceType::Flex)),
         #[cfg(feature = "ndarray")]
-        "ndarray" => DeviceType::NdArray,
+        "ndarray" => Some(examine_all(burn::tensor::DeviceType::NdArray)),
         #[cfg(feature = "wgpu")]
-        "wgpu" => DeviceType::Wgpu,
+        "wgpu" => Some(examine_all(burn::tensor::DeviceType::Wgpu)),
         #[cfg(feature = "cuda")]
-        "cuda" => DeviceType::Cuda,
-        _ => return None,
-    };
-    Some(Device::enumerate(device_type).into_iter().map(|device| examine(&device)).collect())
+        "cuda" => Some(examine_all(burn::tensor::DeviceType::Cuda)),
+        _ => None,
+    }
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "cube"))]
+fn examine_all(device_type: burn::tensor::DeviceType) -> Vec<Found> {
+    Device::enumerate(device_type).into_iter().map(|device| examine(&device)).collect()
 }
 
 #[cfg(feature = "cube")]
@@ -163,7 +167,7 @@ fn examine(device: &Device) -> Found {
     }
 }
 
-#[cfg(not(feature = "cube"))]
+#[cfg(all(any(feature = "flex", feature = "ndarray"), not(feature = "cube")))]
 fn examine(_: &Device) -> Found {
     Found::default()
 }

@@ -5,8 +5,6 @@
 
 use std::cell::Cell;
 
-use burn::tensor::{DType, Tensor};
-
 use crate::scoped::scoped;
 
 /// `dispatch!(flex: x => op(args))` ends its function with `flex::op(args)` where the fused operators of that device serve
@@ -63,6 +61,7 @@ pub fn only<T>(f: impl FnOnce() -> T) -> T {
 }
 
 /// Devices with fused operators.
+#[cfg(any(feature = "flex", feature = "cube"))]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fused {
     #[cfg(feature = "flex")]
@@ -74,8 +73,8 @@ pub(crate) enum Fused {
 
 /// Whose fused operators compute in the type and on the device of `x`, unless this thread is inside [`only`].
 #[cfg(any(feature = "flex", feature = "cube"))]
-pub(crate) fn fused<const D: usize>(x: &Tensor<D>) -> Option<Fused> {
-    use burn::backend::DispatchDevice;
+pub(crate) fn fused<const D: usize>(x: &burn::tensor::Tensor<D>) -> Option<Fused> {
+    use burn::{backend::DispatchDevice, tensor::DType};
     if x.dtype() != DType::F32 || ONLY.get() {
         return None;
     }
