@@ -9,7 +9,7 @@ use itera_kernels::{
     scan::{ScanGradient, ScanInput, ScanShape, scan, scan_backward},
 };
 
-use super::types::{Mamba2Shape, Mamba2State, Mamba2Weights};
+use super::types::{Mamba2Shape, Mamba2State, Mamba2Weights, inputs, outputs};
 use crate::{
     flex::{array::Array, buffers, kept::Kept},
     function::{Function, apply},
@@ -21,23 +21,10 @@ pub(super) fn mamba2(
     state: Mamba2State,
     shape: &Mamba2Shape,
 ) -> (Tensor<3>, Mamba2State) {
-    let inputs = [
-        projected.into_dispatch(),
-        weights.conv_weight.into_dispatch(),
-        weights.conv_bias.into_dispatch(),
-        weights.dt_bias.into_dispatch(),
-        weights.a_log.into_dispatch(),
-        weights.d_skip.into_dispatch(),
-        weights.norm.into_dispatch(),
-        state.conv.into_dispatch(),
-        state.ssm.into_dispatch(),
-    ];
-    let [y, conv, ssm] = apply(Mamba2 { shape: *shape }, inputs);
-    (Tensor::from_dispatch(y), Mamba2State { conv: Tensor::from_dispatch(conv), ssm: Tensor::from_dispatch(ssm) })
+    outputs(apply(Mamba2 { shape: *shape }, inputs(projected, weights, state)))
 }
 
-/// Inputs: projection, conv_weight, conv_bias, dt_bias, a_log, d_skip, norm, conv state, ssm state. Outputs: the mixed
-/// rows and both states.
+/// From [`inputs`] to [`outputs`].
 struct Mamba2 {
     shape: Mamba2Shape,
 }

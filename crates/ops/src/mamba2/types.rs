@@ -1,5 +1,7 @@
 //! Sizes, weights and state of a Mamba-2 mixer.
 
+#[cfg(any(feature = "flex", feature = "cube"))]
+use burn::backend::DispatchTensor;
 use burn::tensor::Tensor;
 
 /// Sizes of a Mamba-2 mixer (arXiv 2405.21060).
@@ -55,4 +57,26 @@ pub struct Mamba2State {
     pub conv: Tensor<3>,
     /// S of the recurrence [b, h, p, n].
     pub ssm: Tensor<4>,
+}
+
+/// What a fused form takes: projection, conv_weight, conv_bias, dt_bias, a_log, d_skip, norm, conv state, ssm state.
+#[cfg(any(feature = "flex", feature = "cube"))]
+pub(super) fn inputs(projected: Tensor<3>, weights: Mamba2Weights, state: Mamba2State) -> [DispatchTensor; 9] {
+    [
+        projected.into_dispatch(),
+        weights.conv_weight.into_dispatch(),
+        weights.conv_bias.into_dispatch(),
+        weights.dt_bias.into_dispatch(),
+        weights.a_log.into_dispatch(),
+        weights.d_skip.into_dispatch(),
+        weights.norm.into_dispatch(),
+        state.conv.into_dispatch(),
+        state.ssm.into_dispatch(),
+    ]
+}
+
+/// What a fused form gives: the mixed rows and both states.
+#[cfg(any(feature = "flex", feature = "cube"))]
+pub(super) fn outputs([y, conv, ssm]: [DispatchTensor; 3]) -> (Tensor<3>, Mamba2State) {
+    (Tensor::from_dispatch(y), Mamba2State { conv: Tensor::from_dispatch(conv), ssm: Tensor::from_dispatch(ssm) })
 }

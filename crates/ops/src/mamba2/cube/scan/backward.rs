@@ -21,8 +21,8 @@ pub(super) fn chunk_adjoints(
         let heads = comptime![sizes.heads];
         let p = comptime![sizes.d_head];
         let n = comptime![sizes.d_state];
-        let width = comptime![sizes.heads * sizes.d_head + 2 * sizes.groups * sizes.d_state];
-        let c_offset = comptime![sizes.groups * sizes.d_state];
+        let width = comptime![sizes.width()];
+        let c_offset = comptime![sizes.all_of_b()];
         let place = place(at, len, chunks, p, sizes);
         let c_column = b_column(place.head, sizes) + c_offset;
         let mut adjoint = Registers::new(n);
@@ -59,7 +59,7 @@ pub(super) fn pass_adjoints(
     if at < d_next.len() {
         let heads = comptime![sizes.heads];
         let of_head = comptime![sizes.d_head * sizes.d_state];
-        let numbers = comptime![sizes.heads * sizes.d_head * sizes.d_state];
+        let numbers = comptime![sizes.state()];
         let sequence = at / numbers;
         let head = at / of_head % heads;
         let mut adjoint = d_next[at];
@@ -97,8 +97,8 @@ pub(super) fn input_gradient(
         let heads = comptime![sizes.heads];
         let p = comptime![sizes.d_head];
         let n = comptime![sizes.d_state];
-        let width = comptime![sizes.heads * sizes.d_head + 2 * sizes.groups * sizes.d_state];
-        let c_offset = comptime![sizes.groups * sizes.d_state];
+        let width = comptime![sizes.width()];
+        let c_offset = comptime![sizes.all_of_b()];
         let place = place(at, len, chunks, p, sizes);
         let b_column = b_column(place.head, sizes);
         let slot = (place.sequence * chunks + place.chunk) * heads + place.head;
@@ -143,7 +143,7 @@ pub(super) fn head_sums(
     if at * 3 < sums.len() {
         let heads = comptime![sizes.heads];
         let p = comptime![sizes.d_head];
-        let width = comptime![sizes.heads * sizes.d_head + 2 * sizes.groups * sizes.d_state];
+        let width = comptime![sizes.width()];
         let head = at % heads;
         let first = at / heads * width + head * p;
         let mut of_step = 0.0f32;
@@ -240,8 +240,8 @@ pub(super) fn direction_gradient(
         let heads = comptime![sizes.heads];
         let p = comptime![sizes.d_head];
         let n = comptime![sizes.d_state];
-        let width = comptime![sizes.heads * sizes.d_head + 2 * sizes.groups * sizes.d_state];
-        let c_offset = comptime![sizes.groups * sizes.d_state];
+        let width = comptime![sizes.width()];
+        let c_offset = comptime![sizes.all_of_b()];
         let place = place(at, len, chunks, n, sizes);
         let b_column = b_column(place.head, sizes) + place.lane;
         let before = (place.sequence * (chunks + 1) + place.chunk) * heads + place.head;
@@ -287,11 +287,11 @@ pub(super) fn direction_gradient(
 pub(super) fn group_sums(d_b: &[f32], d_c: &[f32], d_xbc: &mut [f32], rows: usize, #[comptime] sizes: Sizes) {
     let at = ABSOLUTE_POS;
     let n = comptime![sizes.d_state];
-    let of_row = comptime![sizes.groups * sizes.d_state];
+    let of_row = comptime![sizes.all_of_b()];
     if at < rows * of_row {
         let heads = comptime![sizes.heads];
-        let heads_per_group = comptime![sizes.heads / sizes.groups];
-        let d_inner = comptime![sizes.heads * sizes.d_head];
+        let heads_per_group = comptime![sizes.heads_per_group()];
+        let d_inner = comptime![sizes.d_inner()];
         let width = d_inner + 2 * of_row;
         let row = at / of_row;
         let group = at % of_row / n;

@@ -43,7 +43,7 @@ pub(super) fn chunk_states(
         let heads = comptime![sizes.heads];
         let p = comptime![sizes.d_head];
         let n = comptime![sizes.d_state];
-        let width = comptime![sizes.heads * sizes.d_head + 2 * sizes.groups * sizes.d_state];
+        let width = comptime![sizes.width()];
         let place = place(at, len, chunks, p, sizes);
         let b_column = b_column(place.head, sizes);
         let mut state = Registers::new(n);
@@ -83,7 +83,7 @@ pub(super) fn pass_states(
     if at < next.len() {
         let heads = comptime![sizes.heads];
         let of_head = comptime![sizes.d_head * sizes.d_state];
-        let numbers = comptime![sizes.heads * sizes.d_head * sizes.d_state];
+        let numbers = comptime![sizes.state()];
         let sequence = at / numbers;
         let head = at / of_head % heads;
         let first = sequence * (chunks + 1) * numbers + at % numbers;
@@ -117,8 +117,8 @@ pub(super) fn outputs(
         let heads = comptime![sizes.heads];
         let p = comptime![sizes.d_head];
         let n = comptime![sizes.d_state];
-        let width = comptime![sizes.heads * sizes.d_head + 2 * sizes.groups * sizes.d_state];
-        let c_offset = comptime![sizes.groups * sizes.d_state];
+        let width = comptime![sizes.width()];
+        let c_offset = comptime![sizes.all_of_b()];
         let place = place(at, len, chunks, p, sizes);
         let b_column = b_column(place.head, sizes);
         let slot = (place.sequence * (chunks + 1) + place.chunk) * heads + place.head;

@@ -15,6 +15,31 @@ pub(super) struct Sizes {
     pub chunk: usize,
 }
 
+impl Sizes {
+    pub fn d_inner(self) -> usize {
+        self.heads * self.d_head
+    }
+
+    pub fn heads_per_group(self) -> usize {
+        self.heads / self.groups
+    }
+
+    /// Columns of B, or of C.
+    pub fn all_of_b(self) -> usize {
+        self.groups * self.d_state
+    }
+
+    /// Columns of a row x | B | C.
+    pub fn width(self) -> usize {
+        self.d_inner() + 2 * self.all_of_b()
+    }
+
+    /// Numbers of the state of a sequence.
+    pub fn state(self) -> usize {
+        self.d_inner() * self.d_state
+    }
+}
+
 /// Where a unit of a channel, or of a direction, stands.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Place {
@@ -48,7 +73,7 @@ pub(super) fn place(at: usize, len: usize, chunks: usize, #[comptime] lanes: usi
 /// Where B begins in a row x | B | C, for a head; C begins after all of B.
 #[cube]
 pub(super) fn b_column(head: usize, #[comptime] sizes: Sizes) -> usize {
-    let heads_per_group = comptime![sizes.heads / sizes.groups];
-    let d_inner = comptime![sizes.heads * sizes.d_head];
+    let heads_per_group = comptime![sizes.heads_per_group()];
+    let d_inner = comptime![sizes.d_inner()];
     d_inner + head / heads_per_group * comptime![sizes.d_state]
 }
