@@ -1,5 +1,7 @@
 //! Weights of a mixture of experts, and where it sends tokens.
 
+#[cfg(any(feature = "flex", feature = "cube"))]
+use burn::backend::DispatchTensor;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, assert_shape};
 
 /// Weights of a SwiGLU MLP: `w_out·(silu(gate) · up)`, `gate | up = w_in·u` (arXiv 2002.05202 eq. 6).
@@ -59,4 +61,25 @@ impl Routing {
         }
         counts
     }
+}
+
+/// What a fused form takes: u, router, w_in and w_out of the experts, then of the shared one, residual.
+#[cfg(any(feature = "flex", feature = "cube"))]
+pub(super) fn inputs(u: Tensor<3>, weights: MixtureWeights, residual: Tensor<3>) -> [DispatchTensor; 7] {
+    [
+        u.into_dispatch(),
+        weights.router.into_dispatch(),
+        weights.w_in.into_dispatch(),
+        weights.w_out.into_dispatch(),
+        weights.shared.w_in.into_dispatch(),
+        weights.shared.w_out.into_dispatch(),
+        residual.into_dispatch(),
+    ]
+}
+
+/// What a fused form gives: the sum, router logits, and the ids of the chosen experts as floats, which carry no gradient.
+#[cfg(any(feature = "flex", feature = "cube"))]
+pub(super) fn outputs([y, logits, ids]: [DispatchTensor; 3]) -> (Tensor<3>, Routing) {
+    let expert_ids = Tensor::<2>::from_dispatch(ids).detach().int();
+    (Tensor::from_dispatch(y), Routing { logits: Tensor::from_dispatch(logits), expert_ids })
 }

@@ -14,7 +14,7 @@ use self::{
     route::{Routed, route, route_gradient},
     swiglu::{Weighed, swiglu, swiglu_gradient},
 };
-use super::types::{MixtureWeights, MlpWeights, Routing};
+use super::types::{MixtureWeights, MlpWeights, Routing, inputs, outputs};
 use crate::{
     cube::array::{Array, array, rows, tensor, zeros},
     function::{Function, apply, only},
@@ -86,22 +86,11 @@ pub(super) fn mixture(
     residual: Tensor<3>,
     multiplier: f64,
 ) -> (Tensor<3>, Routing) {
-    let inputs = [
-        u.into_dispatch(),
-        weights.router.into_dispatch(),
-        weights.w_in.into_dispatch(),
-        weights.w_out.into_dispatch(),
-        weights.shared.w_in.into_dispatch(),
-        weights.shared.w_out.into_dispatch(),
-        residual.into_dispatch(),
-    ];
-    let [y, logits, ids] = apply(Mixture { top_k, multiplier: multiplier as f32 }, inputs);
-    let expert_ids = Tensor::<2>::from_dispatch(ids).detach().int();
-    (Tensor::from_dispatch(y), Routing { logits: Tensor::from_dispatch(logits), expert_ids })
+    let mixture = Mixture { top_k, multiplier: multiplier as f32 };
+    outputs(apply(mixture, inputs(u, weights, residual)))
 }
 
-/// Inputs: u, router, w_in and w_out of the experts, then of the shared one, residual. Outputs: the sum, router logits,
-/// and the ids of the chosen experts as floats, which carry no gradient.
+/// From [`inputs`] to [`outputs`].
 struct Mixture {
     top_k: usize,
     multiplier: f32,
