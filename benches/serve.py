@@ -9,6 +9,7 @@ Prints of each file, as medians of rounds in which all take turns:
     tokens/s of 64 texts at once, streamed and whole, as shares of what `itera bench` reaches without a server;
     of a request that computes next to nothing, CPU time of the server and time until the answer, also with all on one core,
     which leaves out what it takes to wake another;
+    time until the first token of a prompt of 2,000 tokens, and of the same prompt again;
     resident memory of 10,000 streams that wait;
     with --llama-cpp tokens/s of 1, 8 and 64 clients, by llama.cpp's `/completion`, and how many times those of llama.cpp.
 
@@ -24,6 +25,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 PROMPT = "Once upon a time there was a little dog who lived in a small house near the forest. " * 3
@@ -45,6 +47,7 @@ def main():
         print(file)
         against_the_engine(args, file)
         next_to_nothing(args, file)
+        twice(args, file)
         idle(args, file)
         if args.llama_cpp:
             against_llama_cpp(args, file)
@@ -61,6 +64,8 @@ class Process:
             if mark in line:
                 host, port = line.split("http://")[1].strip().rsplit(":", 1)
                 self.address = host, int(port)
+                # what else it says is read too: llama.cpp's server stops where a pipe is full
+                threading.Thread(target=self.process.stdout.read, daemon=True).start()
                 return
         sys.exit("".join(said))
 
@@ -194,6 +199,28 @@ def one_token(server):
     before = server.cpu_seconds()
     times = [ask() for _ in range(count)]
     return (server.cpu_seconds() - before) / count, statistics.median(times)
+
+
+def twice(args, file):
+    with itera(args, file) as server:
+        connection = socket.create_connection(server.address)
+
+        def ask(path, body, stream):
+            began = time.perf_counter()
+            connection.sendall(request(path, body))
+            response, until = b"", None
+            while not is_whole(response, stream):
+                response += connection.recv(1 << 16)
+                if until is None and b"data: " in response:
+                    until = time.perf_counter() - began
+            return until, response
+
+        _, answer = ask("/tokenize", {"content": PROMPT}, False)
+        copies = -(-2000 // len(json.loads(answer.partition(b"\r\n\r\n")[2])["tokens"]))
+        bodies = [{"prompt": f"{number}. {PROMPT * copies}", "max_tokens": 1, "stream": True} for number in range(30)]
+        pairs = [[ask("/v1/completions", body, True)[0] for _ in range(2)] for body in bodies]
+        first, again = (statistics.median(times) for times in zip(*pairs))
+        print(f"  a prompt of 2,000 tokens {1e3 * first:.1f} ms until the first token, {1e3 * again:.2f} ms when it comes again")
 
 
 def idle(args, file):

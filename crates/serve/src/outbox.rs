@@ -196,8 +196,14 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        lock(&self.outbox).is_left = true;
-        (self.wake_engine)();
+        let mut outbox = lock(&self.outbox);
+        outbox.is_left = true;
+        // the engine knows nothing of a text any more that it has ended, and would be woken for nothing
+        let goes_on = !outbox.is_ended;
+        drop(outbox);
+        if goes_on {
+            (self.wake_engine)();
+        }
     }
 }
 

@@ -25,7 +25,6 @@ use crate::{
     metrics::Metrics,
     models::{Means, Models},
     origin::{self, Origin},
-    probes,
     queue::Limits,
     record,
     refusal::{self, Refusal},
@@ -281,14 +280,20 @@ pub(crate) fn router(app: Arc<App>, origins: &[Origin]) -> Router {
         .fallback(|request: Request| async move { Refusal::no_route(request.uri().path()) })
         .method_not_allowed_fallback(|request: Request| async move {
             Refusal::no_method(request.method().as_str(), request.uri().path())
-        })
-        .layer(middleware::from_fn_with_state(app.clone(), record::keep))
-        .layer(middleware::from_fn_with_state(app.clone(), guard::admit));
+        });
+    // a layer costs every request some of its time
+    let router = match app.kept().record {
+        Some(_) => router.layer(middleware::from_fn_with_state(app.clone(), record::keep)),
+        None => router,
+    };
+    let router = match app.keys() {
+        Some(_) => router.layer(middleware::from_fn_with_state(app.clone(), guard::admit)),
+        None => router,
+    };
     // a browser asks without a key whether it may ask, and is to read what is refused
     let router = if origins.is_empty() { router } else { router.layer(origin::layer(origins)) };
     router
         .layer(middleware::from_fn(refusal::reword))
-        .layer(middleware::from_fn_with_state(app.clone(), probes::count))
         .layer(middleware::from_fn_with_state(app.clone(), visit::record))
         .with_state(app)
 }

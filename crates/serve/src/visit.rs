@@ -54,13 +54,14 @@ struct Visit {
     span: Option<Span>,
 }
 
-/// Give the response the id of its request, and the access log its line.
+/// Count the response, give it the id of its request, and the access log its line.
 pub(crate) async fn record(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let header = HeaderValue::from_str(&id).ok();
     let account: Arc<Account> = Arc::default();
     let visit = app.kept().tells().then(|| Visit::begin(app.clone(), account.clone(), id, &request));
     let response = account.within(next.run(request)).await;
+    app.metrics().responded(response.status());
     let mut response = match visit {
         None => response,
         Some(mut visit) => {

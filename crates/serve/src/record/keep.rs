@@ -68,7 +68,7 @@ pub(crate) fn open(dir: &Path, lost: Counter) -> Result<LineLog> {
 /// Keep a request and its answer, if they are to be kept.
 pub(crate) async fn keep(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let is_meant = |route: &MatchedPath| ROUTES.contains(&route.as_str());
-    if app.kept().record.is_none() || !request.extensions().get().is_some_and(is_meant) {
+    if !request.extensions().get().is_some_and(is_meant) {
         return next.run(request).await;
     }
     let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
