@@ -1,8 +1,8 @@
 //! C = A·B on slices of f32, of the numbers themselves or rounded to bfloat16.
 //!
 //! ```text
-//! B → panels of 32 columns (packed once, or read in place)
-//! C → tiles of 12 × 32 in registers, over k in blocks of STEPS
+//! B → panels of 32 columns, or 16 (packed once, or read in place)
+//! C → tiles of 12 × 32 in registers, or 6 × 16, over k in blocks of STEPS
 //! threads: blocks of rows of C
 //! ```
 //!
@@ -37,6 +37,9 @@ const ROWS_PER_TASK: usize = 96;
 /// Products along k that one task adds up when k is long, and into how many parts a longer one is cut at most.
 const K_PER_TASK: usize = 512;
 const MAX_PARTS: usize = 16;
+
+/// Rows of A from which packing B pays: in place, the lines of a panel lie so far apart that they drive each other from L1.
+const PACKED_FROM: usize = 4 * MR;
 
 /// What happens to C.
 #[derive(Clone, Copy, Debug)]
@@ -167,8 +170,7 @@ pub fn par_gemm<'b>(a: Matrix<'_>, b: impl Into<Right<'b>>, c: MatrixMut<'_>, wr
     }
 }
 
-/// A weight gradient: few elements, each a long sum. Every task adds up its part of k, so that it reads A and B once; too
-/// few rows of A share B to make packing it worth while.
+/// A weight gradient: few elements, each a long sum. Every task adds up its part of k, so that it reads A and B once.
 fn par_gemm_long(a: Matrix<'_>, b: Right<'_>, c: MatrixMut<'_>, write: Write<'_>) {
     let (m, n, k) = (c.rows, c.cols, a.cols);
     assert_eq!((a.rows, b.shape()), (m, (k, n)), "shapes of A·B");
@@ -178,7 +180,12 @@ fn par_gemm_long(a: Matrix<'_>, b: Right<'_>, c: MatrixMut<'_>, write: Write<'_>
         sums.par_chunks_exact_mut((m * n).max(1)).enumerate().for_each(|(part, sum)| {
             let (start, count) = (part * k_per_task, k_per_task.min(k - part * k_per_task));
             let (a, b) = (a.col_range(start, count), b.row_range(start, count));
-            gemm(a, b, MatrixMut::new(sum, m, n), Write::Set);
+            let c = MatrixMut::new(sum, m, n);
+            if m < PACKED_FROM {
+                gemm(a, b, c, Write::Set);
+            } else {
+                scratch::with(Packed::len(count, n), |buffer| gemm_packed(a, Packed::pack(b, buffer), c, Write::Set));
+            }
         });
         let sums = &*sums;
         let row_stride = c.row_stride;

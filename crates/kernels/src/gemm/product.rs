@@ -5,7 +5,7 @@ use super::{
     matrix::{Matrix, MatrixMut, Operands},
     pack::{Packed, pack_transposed},
     rounded::{Form, Rounded, round_rows},
-    tile::{self, MR, NR, Tile},
+    tile::{self, MOST_COLS, MR, Tile, panel_cols},
 };
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx512Bf16, features};
@@ -14,8 +14,8 @@ use crate::{
     simd::{Isa, simd},
 };
 
-/// Steps along k that one pass adds up in registers, of numbers or of pairs: a panel of B of that many fills half of a 64 KiB
-/// L1.
+/// Steps along k that one pass adds up in registers, of numbers or of pairs: a panel of B of that many takes 32 KiB with AVX-512, and
+/// 16 with AVX2.
 pub(super) const STEPS: usize = 256;
 
 /// The same in elements of such a form: what is added up does not depend on the form of what was rounded.
@@ -26,26 +26,28 @@ fn steps_a_pass(form: Form) -> usize {
     }
 }
 
-/// The right operand as the tiles read it: panel p starts at `p · panel_stride` and has steps `step_stride` apart.
+/// The right operand as the tiles read it: panel p, of `cols` columns, starts at `p · panel_stride` and has steps `step_stride` apart.
 pub(super) struct Rhs<'a> {
     data: &'a [f32],
     form: Form,
     k: usize,
     n: usize,
+    cols: usize,
     panel_stride: usize,
     step_stride: usize,
 }
 
 impl<'a> Rhs<'a> {
     pub(super) fn panels(b: Packed<'a>) -> Self {
-        let Packed { panels: data, form, k, n, panel_stride } = b;
-        Self { data, form, k, n, panel_stride, step_stride: NR }
+        let Packed { panels: data, form, k, n, cols, panel_stride } = b;
+        Self { data, form, k, n, cols, panel_stride, step_stride: cols }
     }
 
     pub(super) fn rows(b: Matrix<'a>) -> Self {
         debug_assert!(b.col_stride == 1 && b.operands == Operands::F32, "only dense rows of f32 are read in place");
         let Matrix { data, rows: k, cols: n, row_stride: step_stride, .. } = b;
-        Self { data, form: Form::Numbers, k, n, panel_stride: NR, step_stride }
+        let cols = panel_cols();
+        Self { data, form: Form::Numbers, k, n, cols, panel_stride: cols, step_stride }
     }
 }
 
@@ -70,7 +72,7 @@ pub(super) fn multiply(a: Left<'_>, b: Rhs<'_>, mut c: MatrixMut<'_>, write: Wri
     }
     let (form, all_steps) = (b.form, b.form.steps(k));
     let k_a_step = k.div_ceil(all_steps);
-    let far = if form == Form::Numbers { 2 * NR } else { 1 };
+    let far = if form == Form::Numbers { 2 * MOST_COLS } else { 1 };
     let transposed = matches!(a, Left::Matrix(a) if a.row_stride == 1 && a.col_stride > far);
     // packed groups of A and a panel of B share L1
     let block = if transposed { steps_a_pass(form) / 2 } else { steps_a_pass(form) };
@@ -180,8 +182,8 @@ fn tiles<S: Isa>(isa: S, a: Lhs<'_>, mut ahead: Ahead<'_>, b: &Rhs<'_>, block: B
     let (m, c_row) = (c.rows, c.row_stride);
     // as even as possible: a last group of one row would leave most of the registers idle
     let rows_a_tile = if a.group_len.is_some() { MR } else { m.div_ceil(m.div_ceil(MR)) };
-    for (panel, col) in (0..b.n).step_by(NR).enumerate() {
-        let n = NR.min(b.n - col);
+    for (panel, col) in (0..b.n).step_by(b.cols).enumerate() {
+        let n = b.cols.min(b.n - col);
         for row in (0..m).step_by(rows_a_tile) {
             let rows = rows_a_tile.min(m - row);
             let a_start = a.group_len.map_or(row * a.row_stride, |len| row / MR * len);
@@ -212,7 +214,7 @@ fn tiles<S: Isa>(isa: S, a: Lhs<'_>, mut ahead: Ahead<'_>, b: &Rhs<'_>, block: B
                 ahead: ahead.take(steps / tile::STEPS_PER_LINE),
             };
             // SAFETY: the three assertions above are the ends of A, B and C, the slice of the base is its end; the loops
-            // make rows 1..=MR and n 1..=NR, and a block has steps.
+            // make rows 1..=MR and n 1..=MOST_COLS, and a block has steps.
             unsafe { tile::run(isa, &tile) };
         }
     }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Shapes (m, k, n) around tiles, panels, blocks of k and tasks.
-const SHAPES: [(usize, usize, usize); 15] = [
+const SHAPES: [(usize, usize, usize); 16] = [
     (1, 1, 1),
     (1, 7, 33),
     (3, 0, 5),
@@ -24,6 +24,7 @@ const SHAPES: [(usize, usize, usize); 15] = [
     (130, 513, 40),
     (5, 3, 1),
     (26, 2100, 40),
+    (60, 2100, 40),
 ];
 const UNDER_MIRI: [(usize, usize, usize); 4] = [(3, 0, 5), (0, 4, 4), (13, 3, 33), (1, 259, 2)];
 

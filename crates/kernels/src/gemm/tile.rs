@@ -14,7 +14,7 @@
 
 #![expect(unsafe_code, reason = "tiles work on pointers into slices whose bounds were checked")]
 
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, Level, level};
 
 /// Where a tile reads and writes. All pointers and strides are in elements of 32 bits.
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ pub(super) struct Tile {
     pub c_row: usize,
     /// Rows, 1..=MR.
     pub m: usize,
-    /// Columns, 1..=NR.
+    /// Columns, 1..=MOST_COLS.
     pub n: usize,
     /// What the product is added to, laid out as C (it may be C), or null.
     pub base: *const f32,
@@ -44,20 +44,41 @@ pub(super) const MR: usize = 12;
 pub(super) const STEPS_PER_LINE: usize = 4;
 /// Floats of a cache line.
 pub(super) const LINE: usize = 16;
-/// Columns of a tile at most, and of a packed panel.
-pub(super) const NR: usize = 32;
+/// Columns of a tile at most.
+pub(super) const MOST_COLS: usize = 32;
+
+/// Columns of a tile, and of a packed panel, at the level in use. Two vectors of AVX2 are half of two of AVX-512: a panel of 256
+/// steps takes half of a 32 KiB L1 then, where one of 32 columns would drive itself from it.
+pub(super) fn panel_cols() -> usize {
+    if level() >= Level::Avx512 { cols_by(16) } else { cols_by(8) }
+}
+
+/// The same at a level whose vectors have so many lanes.
+const fn cols_by(lanes: usize) -> usize {
+    if lanes == 16 { MOST_COLS } else { MOST_COLS / 2 }
+}
+
+/// How operands lie, where that is known when a tile is compiled. Addresses then cost no instruction, of which a core that runs two
+/// threads has few to spare: a step of AVX2 takes 21 instead of 29.
+type Walk = u8;
+/// In some way that the tile tells.
+const ANY: Walk = 0;
+/// A in rows, B in panels.
+const ROWS: Walk = 1;
+/// A in groups of MR rows, each step by step, B in panels.
+const GROUPS: Walk = 2;
 
 /// Compute one tile in pieces that registers hold.
 ///
 /// # Safety
-/// With m in 1..=MR, n in 1..=NR, steps ≥ 1 and the strides of the tile:
+/// With m in 1..=MR, n in 1..=MOST_COLS, steps ≥ 1 and the strides of the tile:
 ///
 /// - `a` is valid for reads of the elements m × steps,
 /// - `b` is valid for reads of n elements at each step,
 /// - `c` is valid for writes of the elements m × n, and `base` for reads of as many unless it is null.
 #[inline(always)]
 pub(super) unsafe fn run<S: Isa>(isa: S, tile: &Tile) {
-    debug_assert!((1..=MR).contains(&tile.m) && (1..=NR).contains(&tile.n) && tile.steps > 0);
+    debug_assert!((1..=MR).contains(&tile.m) && (1..=MOST_COLS).contains(&tile.n) && tile.steps > 0);
     let lanes = S::Lanes::N;
     // of 32 registers 24 accumulate, of 16 there are 12
     let rows = match lanes {
@@ -105,7 +126,7 @@ impl Tile {
     }
 }
 
-/// [`piece`] with the number of rows, of which there are at most `most`, as a constant.
+/// [`piece`] with the number of rows, of which there are at most `most`, and how operands lie, as constants.
 ///
 /// # Safety
 /// - As for [`piece`].
@@ -114,57 +135,88 @@ unsafe fn by_rows<S: Isa, const NV: usize, const PART: bool>(isa: S, tile: &Tile
     // SAFETY: the arm is of as many rows as the tile has; the rest is this function's contract.
     unsafe {
         match tile.m {
-            1 => piece::<S, 1, NV, PART>(isa, tile),
-            2 => piece::<S, 2, NV, PART>(isa, tile),
-            3 => piece::<S, 3, NV, PART>(isa, tile),
-            4 => piece::<S, 4, NV, PART>(isa, tile),
-            5 if most > 4 => piece::<S, 5, NV, PART>(isa, tile),
-            6 if most > 4 => piece::<S, 6, NV, PART>(isa, tile),
-            7 if most > 6 => piece::<S, 7, NV, PART>(isa, tile),
-            8 if most > 6 => piece::<S, 8, NV, PART>(isa, tile),
-            9 if most > 6 => piece::<S, 9, NV, PART>(isa, tile),
-            10 if most > 6 => piece::<S, 10, NV, PART>(isa, tile),
-            11 if most > 6 => piece::<S, 11, NV, PART>(isa, tile),
-            12 if most > 6 => piece::<S, 12, NV, PART>(isa, tile),
+            1 => piece::<S, 1, NV, PART, ANY>(isa, tile),
+            2 => piece::<S, 2, NV, PART, ANY>(isa, tile),
+            3 => piece::<S, 3, NV, PART, ANY>(isa, tile),
+            4 if most == 4 => whole::<S, 4, NV, PART>(isa, tile),
+            4 => piece::<S, 4, NV, PART, ANY>(isa, tile),
+            5 if most > 4 => piece::<S, 5, NV, PART, ANY>(isa, tile),
+            6 if most == 6 => whole::<S, 6, NV, PART>(isa, tile),
+            6 if most > 4 => piece::<S, 6, NV, PART, ANY>(isa, tile),
+            7 if most > 6 => piece::<S, 7, NV, PART, ANY>(isa, tile),
+            8 if most > 6 => piece::<S, 8, NV, PART, ANY>(isa, tile),
+            9 if most > 6 => piece::<S, 9, NV, PART, ANY>(isa, tile),
+            10 if most > 6 => piece::<S, 10, NV, PART, ANY>(isa, tile),
+            11 if most > 6 => piece::<S, 11, NV, PART, ANY>(isa, tile),
+            12 if most == 12 => whole::<S, 12, NV, PART>(isa, tile),
             m => unreachable!("a piece of {m} rows"),
         }
     }
 }
 
-/// M rows of NV vectors, of whose columns the last vector has PART or all.
+/// [`piece`] of as many rows as registers hold, most of all there are, with how operands lie as a constant.
+///
+/// # Safety
+/// - As for [`piece`].
+#[inline(always)]
+unsafe fn whole<S: Isa, const M: usize, const NV: usize, const PART: bool>(isa: S, tile: &Tile) {
+    let lanes = S::Lanes::N;
+    let is_in_panels = NV == 2 && tile.b_step == cols_by(lanes);
+    // SAFETY: an arm is of operands that lie as the tile says; the rest is this function's contract.
+    unsafe {
+        match (is_in_panels, tile.a_row, tile.a_step) {
+            // of twelve rows the compiler makes more instructions, not less
+            (true, _, 1) if lanes < 16 => piece::<S, M, NV, PART, ROWS>(isa, tile),
+            (true, 1, MR) => piece::<S, M, NV, PART, GROUPS>(isa, tile),
+            _ => piece::<S, M, NV, PART, ANY>(isa, tile),
+        }
+    }
+}
+
+/// M rows of NV vectors, of whose columns the last vector has PART or all, of operands that lie as WALK says.
 ///
 /// # Safety
 /// - The tile fulfils the contract of [`run`]; m = M, and n is in (NV − 1)·N + 1..=NV·N, its upper end unless PART.
+/// - Its strides are those of WALK: `a_step` is 1, or `a_row` is 1 and `a_step` is MR, and `b_step` is [`cols_by`] of S.
 #[inline(always)]
-unsafe fn piece<S: Isa, const M: usize, const NV: usize, const PART: bool>(isa: S, tile: &Tile) {
+unsafe fn piece<S: Isa, const M: usize, const NV: usize, const PART: bool, const WALK: Walk>(isa: S, tile: &Tile) {
     let lanes = S::Lanes::N;
     let last = tile.n - (NV - 1) * lanes;
     debug_assert!(tile.m == M && (1..=lanes).contains(&last) && (PART || last == lanes));
     let mut acc = [[isa.splat(0.0); NV]; M];
-    if lanes == 16 && NV == 2 {
+    if lanes >= 8 && NV == 2 {
         for r in 0..M {
             // C is not touched until the end: by then its lines have arrived
             let c = tile.c.wrapping_add(r * tile.c_row);
             S::prefetch_to_write(c);
-            S::prefetch_to_write(c.wrapping_add(LINE));
+            S::prefetch_to_write(c.wrapping_add((NV * lanes - 1).min(LINE)));
         }
     }
-    let (mut a, mut b) = (tile.a, tile.b);
-    for step in 0..tile.steps {
-        if lanes == 16 && NV == 2 && step % STEPS_PER_LINE == 0 {
-            S::prefetch_to_l2(tile.ahead.wrapping_add(step / STEPS_PER_LINE * LINE));
+    let (a_row, a_step, b_step) = match WALK {
+        ROWS => (tile.a_row, 1, cols_by(lanes)),
+        GROUPS => (1, MR, cols_by(lanes)),
+        _ => (tile.a_row, tile.a_step, tile.b_step),
+    };
+    debug_assert_eq!((a_row, a_step, b_step), (tile.a_row, tile.a_step, tile.b_step), "strides of a walk");
+    // every third row, of which ROWS finds the two behind it by an address; the others find all behind the first
+    let mut a: [*const f32; MR / 3] = std::array::from_fn(|third| tile.a.wrapping_add(3 * third * a_row));
+    let mut b = tile.b;
+    let at_once = if WALK == ANY { 1 } else { STEPS_PER_LINE };
+    for turn in 0..tile.steps / at_once {
+        if lanes == 16 && NV == 2 && turn * at_once % STEPS_PER_LINE == 0 {
+            S::prefetch_to_l2(tile.ahead.wrapping_add(turn * at_once / STEPS_PER_LINE * LINE));
         }
-        // SAFETY: `b` is at a step < steps, which has n elements; `load_columns` asks for no more.
-        let b_row = unsafe { load_columns::<S, NV, PART>(isa, b, last) };
-        for (r, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: `a` is at a step < steps, which has M rows.
-            let x = isa.splat(unsafe { *a.add(r * tile.a_row) });
-            for (acc, b) in acc.iter_mut().zip(b_row) {
-                *acc = isa.add_product(x, b, *acc);
-            }
+        for _ in 0..at_once {
+            // SAFETY: `a` and `b` are at a step < steps.
+            unsafe { step::<S, M, NV, PART, WALK>(isa, a, a_row, b, last, &mut acc) };
+            // past the last step these may leave the operands: nothing is read there
+            (a, b) = (a.map(|row| row.wrapping_add(a_step)), b.wrapping_add(b_step));
         }
-        // past the last step these may leave the operands: nothing is read there
-        (a, b) = (a.wrapping_add(tile.a_step), b.wrapping_add(tile.b_step));
+    }
+    for _ in 0..tile.steps % at_once {
+        // SAFETY: `a` and `b` are at one of the steps behind the last turn.
+        unsafe { step::<S, M, NV, PART, WALK>(isa, a, a_row, b, last, &mut acc) };
+        (a, b) = (a.map(|row| row.wrapping_add(a_step)), b.wrapping_add(b_step));
     }
     for (r, acc) in acc.iter_mut().enumerate() {
         // SAFETY: C, and a base that is not null, have M rows of n elements; no more are loaded or stored.
@@ -180,6 +232,35 @@ unsafe fn piece<S: Isa, const M: usize, const NV: usize, const PART: bool>(isa: 
                 let to = c.add(v * lanes);
                 if PART && v + 1 == NV { acc.store_part(to, last) } else { acc.store(to) }
             }
+        }
+    }
+}
+
+/// One step of [`piece`]: the products of M rows of A, of which `a` has every third, and NV vectors of B.
+///
+/// # Safety
+/// - M elements, which are `a_row` apart, are valid for reads; the pointers of `a` are at every third of them.
+/// - `b` is valid for reads of (NV − 1)·N + `last` elements, and `last` = N unless PART.
+#[inline(always)]
+unsafe fn step<S: Isa, const M: usize, const NV: usize, const PART: bool, const WALK: Walk>(
+    isa: S,
+    a: [*const f32; MR / 3],
+    a_row: usize,
+    b: *const f32,
+    last: usize,
+    acc: &mut [[S::Lanes; NV]; M],
+) {
+    // SAFETY: this contract.
+    let b = unsafe { load_columns::<S, NV, PART>(isa, b, last) };
+    for (r, acc) in acc.iter_mut().enumerate() {
+        let x = match WALK {
+            ROWS => a[r / 3].wrapping_add(r % 3 * a_row),
+            _ => a[0].wrapping_add(r * a_row),
+        };
+        // SAFETY: r < M.
+        let x = isa.splat(unsafe { *x });
+        for (acc, b) in acc.iter_mut().zip(b) {
+            *acc = isa.add_product(x, b, *acc);
         }
     }
 }
