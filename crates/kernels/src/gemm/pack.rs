@@ -54,7 +54,8 @@ impl<'a> Packed<'a> {
         })
     }
 
-    /// What [`Packed::pack`] made of `k` × `n` numbers in [`Operands::F32`](super::Operands::F32), in the buffer that it was given.
+    /// What [`Packed::pack`] made of `k` × `n` numbers in [`Operands::F32`](super::Operands::F32), in the buffer that it was given, at the
+    /// level in use.
     ///
     /// # Panics
     /// If the buffer is shorter.
