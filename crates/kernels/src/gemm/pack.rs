@@ -11,7 +11,7 @@ use crate::scratch;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{self, features};
 
-/// B in panels of [`panel_cols`], each panel step by step of k: what the tiles read in one stream.
+/// B in panels of 32 columns with AVX-512 and of 16 elsewhere, each step by step of k: what the tiles read in one stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Packed<'a> {
     pub(super) panels: &'a [f32],
