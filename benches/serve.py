@@ -180,45 +180,38 @@ def next_to_nothing(args, file):
         print(f"  a request of one token{where} {1e6 * cpu:.0f} µs of CPU, {1e6 * until:.0f} µs until the answer")
 
 
+def ask(connection, text, stream=False):
+    """Seconds until the response is there, or its first event, and all of it."""
+    began, until, response = time.perf_counter(), None, b""
+    connection.sendall(text)
+    while not is_whole(response, stream):
+        response += connection.recv(1 << 16)
+        if stream and until is None and b"data: " in response:
+            until = time.perf_counter() - began
+    return until or time.perf_counter() - began, response
+
+
 def one_token(server):
     """CPU time of the server, and the median time until the answer, in seconds."""
     count = 5_000
     connection = socket.create_connection(server.address)
     text = request("/v1/completions", {"prompt": "a", "max_tokens": 1})
 
-    def ask():
-        began = time.perf_counter()
-        connection.sendall(text)
-        response = b""
-        while not is_whole(response, False):
-            response += connection.recv(1 << 16)
-        return time.perf_counter() - began
-
     for _ in range(500):
-        ask()
+        ask(connection, text)
     before = server.cpu_seconds()
-    times = [ask() for _ in range(count)]
+    times = [ask(connection, text)[0] for _ in range(count)]
     return (server.cpu_seconds() - before) / count, statistics.median(times)
 
 
 def twice(args, file):
     with itera(args, file) as server:
         connection = socket.create_connection(server.address)
-
-        def ask(path, body, stream):
-            began = time.perf_counter()
-            connection.sendall(request(path, body))
-            response, until = b"", None
-            while not is_whole(response, stream):
-                response += connection.recv(1 << 16)
-                if until is None and b"data: " in response:
-                    until = time.perf_counter() - began
-            return until, response
-
-        _, answer = ask("/tokenize", {"content": PROMPT}, False)
+        _, answer = ask(connection, request("/tokenize", {"content": PROMPT}))
         copies = -(-2000 // len(json.loads(answer.partition(b"\r\n\r\n")[2])["tokens"]))
         bodies = [{"prompt": f"{number}. {PROMPT * copies}", "max_tokens": 1, "stream": True} for number in range(30)]
-        pairs = [[ask("/v1/completions", body, True)[0] for _ in range(2)] for body in bodies]
+        texts = [request("/v1/completions", body) for body in bodies]
+        pairs = [[ask(connection, text, True)[0] for _ in range(2)] for text in texts]
         first, again = (statistics.median(times) for times in zip(*pairs))
         print(f"  a prompt of 2,000 tokens {1e3 * first:.1f} ms until the first token, {1e3 * again:.2f} ms when it comes again")
 

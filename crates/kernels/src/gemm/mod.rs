@@ -74,11 +74,13 @@ pub fn gemm<'b>(a: Matrix<'_>, b: impl Into<Right<'b>>, c: MatrixMut<'_>, write:
         Right::Matrix(b) if b.col_stride == 1 && b.operands == Operands::F32 => {
             multiply(a.into(), Rhs::rows(b), c, write);
         }
-        b => {
-            let (k, n) = b.shape();
-            scratch::with(Packed::len(k, n), |buffer| gemm_packed(a, Packed::pack(b, buffer), c, write));
-        }
+        b => pack_and_multiply(a, b, c, write),
     }
+}
+
+fn pack_and_multiply(a: Matrix<'_>, b: Right<'_>, c: MatrixMut<'_>, write: Write<'_>) {
+    let (k, n) = b.shape();
+    scratch::with(Packed::len(k, n), |buffer| gemm_packed(a, Packed::pack(b, buffer), c, write));
 }
 
 /// C = A·B on this thread, with `b` prepared, and `a` too if it is [`Rounded`].
@@ -181,11 +183,7 @@ fn par_gemm_long(a: Matrix<'_>, b: Right<'_>, c: MatrixMut<'_>, write: Write<'_>
             let (start, count) = (part * k_per_task, k_per_task.min(k - part * k_per_task));
             let (a, b) = (a.col_range(start, count), b.row_range(start, count));
             let c = MatrixMut::new(sum, m, n);
-            if m < PACKED_FROM {
-                gemm(a, b, c, Write::Set);
-            } else {
-                scratch::with(Packed::len(count, n), |buffer| gemm_packed(a, Packed::pack(b, buffer), c, Write::Set));
-            }
+            if m < PACKED_FROM { gemm(a, b, c, Write::Set) } else { pack_and_multiply(a, b, c, Write::Set) }
         });
         let sums = &*sums;
         let row_stride = c.row_stride;
