@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use itera_config::Config;
 use itera_kernels::{gemm, probe::measure_peak, simd};
 use itera_metrics::peak_resident_bytes;
+use itera_ops::device::DeviceError;
 use itera_shape::Precision;
 use itera_trainer::{Job, StepTimes, time_steps};
 use serde::Serialize;
@@ -83,8 +84,8 @@ struct Findings {
     flops_per_token: u64,
     /// At the median speed.
     gflops: f64,
-    /// Of this processor with as many threads, in this precision: the faster of two measurements, one before the steps
-    /// and one after. Every rank counts as the first, which measures while the others do.
+    /// Of this processor with as many threads, in this precision, or of the GPU in f32: the faster of two measurements, one
+    /// before the steps and one after. Every rank counts as the first, which measures while the others do.
     peak_gflops: f64,
     share_of_peak: f64,
     /// Of the whole process; absent where the system does not tell.
@@ -122,12 +123,15 @@ fn run_in(args: &BenchTrain, team: Option<&Team<'_>>) -> Result<ExitCode> {
         Precision::F32 => gemm::Operands::F32,
         Precision::Bf16 => gemm::Operands::Bf16,
     };
-    let peak_before = measure_peak(products, threads);
+    let peak = || {
+        let of_device = itera_ops::measure_peak(&device)?;
+        Ok::<_, DeviceError>(of_device.unwrap_or_else(|| measure_peak(products, threads).0))
+    };
+    let peak_before = peak()?;
     let job = Job { world: team.map(Team::world), ..Job::new(&config, &data, &device) };
     let times = time_steps(job, dir.path(), args.warmup + args.steps)?;
-    let peak_after = measure_peak(products, threads);
     let ranks = team.map_or(1, |team| team.world().size());
-    let peak_gflops = peak_before.0.max(peak_after.0) * ranks as f64;
+    let peak_gflops = peak_before.max(peak()?) * ranks as f64;
 
     let (warmup, steps) = times.split_at(args.warmup as usize);
     let name = args.config.config.display().to_string();

@@ -11,6 +11,7 @@ pub use crate::{
     cross_entropy::composite::head_cross_entropy,
     dispatch::only,
     distillation::composite::head_distillation,
+    dropout::composite::dropout,
     embedding::composite::embedding,
     gradients::composite::{add_gradients, gradient_norm},
     linear::composite::{linear, linear_residual},

@@ -5,6 +5,7 @@ mod adamw;
 mod attention;
 mod case;
 mod distillation;
+mod dropout;
 mod head;
 mod linear;
 mod mamba2;
