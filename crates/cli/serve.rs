@@ -48,6 +48,7 @@ Examples:
   itera serve runs/quickstart --replay log/            the same requests have the same answers, or it says which do not
 
   itera serve --repository models/ --memory 256 --cache 16     as many at once as fit in 256 MiB
+  itera serve --repository models/ --load tiny --load small:2  these are there before anybody asks
 
   itera serve runs/quickstart --access-log - | jq 'select(.status != 200)'
 
@@ -67,6 +68,9 @@ pub struct Args {
     /// A directory of more models, loaded when they are asked for: NAME.gguf, NAME/ or, with versions, NAME/1/, NAME/2/ …
     #[arg(long, value_name = "DIR")]
     pub repository: Option<PathBuf>,
+    /// Load this model of the repository at the start, as NAME or NAME:VERSION (may be given again); * loads all.
+    #[arg(long, value_name = "NAME", requires = "repository")]
+    pub load: Vec<String>,
     /// MiB that models may take together, with their states and caches: those that were not asked for for longest and have
     /// nothing to do make room for others.
     #[arg(long, value_name = "MIB", value_parser = at_least_one::<usize>)]
@@ -112,6 +116,10 @@ pub struct Args {
     /// Write a line of JSON for each request that has ended to this file, which SIGHUP opens anew; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,
+    /// Tell a collector of OpenTelemetry of each request, by OTLP over HTTP at this URL, as http://127.0.0.1:4318/v1/traces.
+    /// It needs a program that was built with the feature otlp.
+    #[arg(long, value_name = "URL")]
+    pub otlp_traces_endpoint: Option<String>,
     /// Keep each request, with a hash of its answer, in a new file of this directory, for --replay. Clients' texts are in it.
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
@@ -165,9 +173,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
         cache_dir: args.cache_dir.clone(),
         sequence_idle: Duration::from_secs(args.sequence_idle),
         repository: args.repository.clone(),
+        load: args.load.clone(),
         open: options,
         memory: args.memory.map(|mib| mib.saturating_mul(1 << 20)),
         may_load: args.allow_load,
+        traces: args.otlp_traces_endpoint.clone(),
         ..ServeOptions::default()
     };
     if let Some(path) = &args.replay {

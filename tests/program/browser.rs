@@ -13,6 +13,13 @@ use serde_json::{Value, json};
 /// How long a page may take to become what is waited for, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A key that is held while another is pressed, as the protocol counts them.
+#[derive(Clone, Copy)]
+pub enum Held {
+    Alt = 1,
+    Ctrl = 2,
+}
+
 /// A browser with one page, which is killed when it is dropped.
 pub struct Browser {
     child: Child,
@@ -93,12 +100,20 @@ impl Browser {
         }
     }
 
-    /// Press a key of this name and number, Alt held.
-    pub fn press_with_alt(&mut self, key: &str, number: u32) {
+    /// Press a key of this name and number, these keys held.
+    pub fn press(&mut self, held: &[Held], key: &str, number: u32) {
+        let held = held.iter().fold(0, |bits, held| bits | *held as u32);
         for kind in ["keyDown", "keyUp"] {
-            let event = json!({"type": kind, "modifiers": 1, "key": key, "code": key, "windowsVirtualKeyCode": number});
+            let event =
+                json!({"type": kind, "modifiers": held, "key": key, "code": key, "windowsVirtualKeyCode": number});
             self.call("Input.dispatchKeyEvent", &event);
         }
+    }
+
+    /// Have a page shown as who asks for `scheme`, light or dark, wants it.
+    pub fn prefer(&mut self, scheme: &str) {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.call("Emulation.setEmulatedMedia", &json!({"features": features}));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
 };
 
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    browser::Browser,
+    browser::{Browser, Held},
     server::{Running, checkpoint, json_of, rest},
     support::{Workplace, borrowed},
 };
@@ -73,6 +73,29 @@ fn it_says_what_generate_says() {
 }
 
 #[test]
+fn a_collector_of_traces_hears_of_each_request() {
+    let here = Workplace::new();
+    let model = checkpoint();
+    let error = here.fails(1, &["serve", &model, "--port", "0", "--otlp-traces-endpoint", "ftp://localhost/"]);
+    if error.contains("built without the feature `otlp`") {
+        return skip("no traces in this program");
+    }
+    assert!(error.contains("no traces can be sent to `ftp://localhost/`: expected http:// or https://"), "{error}");
+    let collector = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/v1/traces", collector.local_addr().expect("an address"));
+    let server = Running::start(&here, &[&model, "--otlp-traces-endpoint", &url]);
+    server.answer(&json!({"prompt": "The dog", "max_tokens": 3}));
+    let (mut socket, _) = collector.accept().expect("a batch");
+    let (mut told, mut part) = (vec![], [0; 4096]);
+    while !told.windows(15).any(|bytes| bytes == b"/v1/completions") {
+        let count = socket.read(&mut part).expect("a span");
+        assert_ne!(count, 0, "{}", String::from_utf8_lossy(&told));
+        told.extend_from_slice(&part[..count]);
+    }
+    assert!(told.starts_with(b"POST /v1/traces HTTP/1.1"));
+}
+
+#[test]
 fn a_browser_shows_what_generate_says() {
     let here = Workplace::new();
     let Some(mut browser) = Browser::start(&here.path("profile")) else { return skip("no Chromium") };
@@ -111,11 +134,11 @@ fn a_browser_says_once_of_each_answer_how_good_it_is() {
     let pressed = |count: usize| format!("document.querySelectorAll('.thumbs [aria-pressed=true]').length === {count}");
     // by keys, while the prompt has the focus: of the first answer, then of the second
     assert_eq!(browser.value("document.activeElement.id"), "prompt");
-    browser.press_with_alt("ArrowDown", 40);
+    browser.press(&[Held::Alt], "ArrowDown", 40);
     browser.wait_for(&pressed(1));
     browser.value("document.querySelectorAll('.thumbs')[1].querySelector('[aria-label=Good]').click()");
     browser.wait_for(&pressed(2));
-    browser.press_with_alt("ArrowUp", 38);
+    browser.press(&[Held::Alt], "ArrowUp", 38);
     assert_eq!(browser.value("document.querySelectorAll('.thumbs button:disabled').length"), 4, "all is said");
     let [(one, bad), (other, good)] = &said()[..] else { panic!("{:?}", said()) };
     assert_eq!((bad, good), (&json!(-1.0), &json!(1.0)));
@@ -124,9 +147,51 @@ fn a_browser_says_once_of_each_answer_how_good_it_is() {
     // an answer that the server has forgotten: the reason is shown, and it may be said again
     drop(server);
     browser.value("document.querySelector('.thumbs button').disabled = false");
-    browser.press_with_alt("ArrowUp", 38);
+    browser.press(&[Held::Alt], "ArrowUp", 38);
     browser.wait_for("document.querySelectorAll('.thumbs .error').length === 1");
     assert_eq!(browser.value("document.querySelector('.thumbs button').disabled"), false);
+}
+
+#[test]
+fn a_browser_writes_and_stops_by_keys_by_day_and_by_night() {
+    let here = endless();
+    let Some(mut browser) = Browser::start(&here.path("profile")) else { return skip("no Chromium") };
+    let key = new_key(&here, &["alice"]);
+    let server = Running::start(&here, &["runs/endless", "--keys", "keys"]);
+    // the likeliest token each time, which is never the one that ends a text
+    browser.open(&format!("http://{}/?max_tokens=100000000&temperature=0&top_p=0.5", server.address));
+    browser.wait_for("!document.getElementById('lock').hidden");
+    browser.value(&format!("document.getElementById('key').value = '{key}'"));
+    browser.value("document.getElementById('key').dispatchEvent(new Event('change'))");
+    browser.wait_for("document.getElementById('model').value === 'endless'");
+    assert_eq!(browser.value("document.querySelectorAll('section').length"), 0, "nothing is asked yet");
+    browser.value("document.getElementById('prompt').focus()");
+
+    let written = "document.querySelector('.text')?.textContent.length > 500";
+    let stopped = "/ms to the first token · stopped$/.test(document.querySelector('.numbers')?.textContent)";
+    browser.press(&[Held::Ctrl], "Enter", 13);
+    browser.wait_for(written);
+    assert_eq!(browser.value("document.getElementById('stop').disabled"), false);
+    browser.press(&[], "Escape", 27);
+    browser.wait_for(stopped);
+    browser.wait_for("document.getElementById('stop').disabled");
+
+    assert_eq!(browser.value("document.getElementById('seed').value"), "42");
+    browser.value("document.getElementById('again').click()");
+    assert_ne!(browser.value("document.getElementById('seed').value"), "42");
+    browser.wait_for(written);
+    browser.value("document.getElementById('stop').click()");
+    browser.wait_for(stopped);
+
+    // bright ground and dark ink, or the reverse
+    let mut is_bright = |what: &str, scheme: &str| {
+        browser.prefer(scheme);
+        let colour = browser.value(&format!("getComputedStyle(document.body).{what}"));
+        let parts = colour.as_str().expect("a colour").split(|c: char| !c.is_ascii_digit());
+        parts.filter_map(|part| part.parse::<u32>().ok()).sum::<u32>() > 3 * 128
+    };
+    assert!(is_bright("backgroundColor", "light") && !is_bright("color", "light"));
+    assert!(!is_bright("backgroundColor", "dark") && is_bright("color", "dark"));
 }
 
 #[test]

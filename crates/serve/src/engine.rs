@@ -59,6 +59,8 @@ pub(crate) struct Engine {
     /// Texts under way, of so many at most.
     running: Gauge,
     room: usize,
+    /// How long a text waits for its reader.
+    patience: Duration,
 }
 
 impl Engine {
@@ -69,7 +71,8 @@ impl Engine {
         limits: Limits,
         metrics: ModelMetrics,
     ) -> io::Result<(Self, JoinHandle<()>)> {
-        let (queue, pulse) = (Arc::new(Queue::new(limits, metrics.waiting.clone())), Arc::new(Pulse::new()));
+        let metrics = Arc::new(metrics);
+        let (queue, pulse) = (Arc::new(Queue::new(limits, metrics.clone())), Arc::new(Pulse::new()));
         let engine = Self {
             loaded: loaded.clone(),
             queue: queue.clone(),
@@ -77,6 +80,7 @@ impl Engine {
             statistics: metrics.statistics.clone(),
             running: metrics.running.clone(),
             room: size.room,
+            patience: limits.patience,
         };
         let name = format!("engine {}", loaded.name);
         let handle = thread::Builder::new().name(name).spawn(move || {
@@ -122,7 +126,7 @@ impl Engine {
             account.set_prompt_tokens(firsts.map(|job| job.prompt.len()).sum());
         }
         let texts = jobs.into_iter().map(|job| {
-            let (writer, reader) = outbox(wake.clone());
+            let (writer, reader) = outbox(wake.clone(), self.patience);
             let task = Task::Write { job: Box::new(job), writer };
             (Waiting { arrived, task, account: account.clone() }, reader)
         });
@@ -188,8 +192,11 @@ fn run(loaded: &Loaded, queue: &Queue, pulse: &Pulse, size: &Size, metrics: &Mod
     let mut turns = Turns::new(loaded, restored(loaded, size.cache_bytes, file.as_deref()), metrics);
     let next = |turns: &mut Turns<'_>| {
         turns.forget_those_left();
-        let under_way = turns.under_way();
-        queue.next(size.room - under_way, turns.can_go_on(), under_way == 0)
+        let (under_way, can_go_on) = (turns.under_way(), turns.can_go_on());
+        if !can_go_on {
+            pulse.rest();
+        }
+        queue.next(size.room - under_way, can_go_on, under_way == 0)
     };
     while let Next::Work(begun) = next(&mut turns) {
         turns.turn(begun, pulse);

@@ -49,6 +49,12 @@ pub enum ServeError {
         /// Why.
         problem: String,
     },
+    /// A model of the repository that is to be loaded at the start cannot be.
+    #[error("cannot load at the start: {problem}")]
+    Load {
+        /// Which model, and why.
+        problem: String,
+    },
     /// There is no model.
     #[error("there is no model to serve")]
     NoModel,
@@ -75,7 +81,6 @@ pub enum ServeError {
     #[error("the system gives no random bytes")]
     Random(#[source] io::Error),
     /// Nothing can be told to a collector of traces at this URL.
-    #[cfg(feature = "otlp")]
     #[error("no traces can be sent to `{url}`: {problem}")]
     Traces {
         /// Where it was to be.

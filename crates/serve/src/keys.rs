@@ -89,6 +89,12 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// One of this name, which nobody has.
+    #[cfg(test)]
+    pub fn called(name: &str) -> Self {
+        Self { name: name.into(), role: Role::Inference, hash: [0; 32] }
+    }
+
     fn parse(line: &str) -> Result<Self, KeyProblem> {
         let parts: Vec<&str> = line.split_whitespace().collect();
         let [name, role, hash] = parts[..] else { return Err(KeyProblem::Parts) };

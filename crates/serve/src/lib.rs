@@ -62,6 +62,7 @@ mod queue;
 mod record;
 mod refusal;
 mod repository;
+mod reword;
 mod routes;
 mod running;
 mod sequences;

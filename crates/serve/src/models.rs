@@ -30,6 +30,7 @@ use crate::{
     loaded::Loaded,
     metrics::Metrics,
     queue::{Limits, Queue},
+    refusal::Refusal,
     repository::models_in,
 };
 
@@ -112,6 +113,18 @@ impl Models {
             true => Err(ServeError::NoModel),
             false => Ok(models),
         }
+    }
+
+    /// Load models by the names that requests have for them; `*` is the highest version of each.
+    pub fn load_at_start(&self, names: &[String]) -> Result<()> {
+        let all = |name: &String| if name == "*" { self.read().names() } else { vec![name.clone()] };
+        for name in names.iter().flat_map(all) {
+            self.engine(Some(&name), None).map_err(|missing| {
+                let problem = Refusal::missing(Some(&name), missing).message().to_owned();
+                ServeError::Load { problem }
+            })?;
+        }
+        Ok(())
     }
 
     /// The engine of the model that a request names, which is loaded if it is not; of the only one where it names none. A

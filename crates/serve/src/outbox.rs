@@ -30,7 +30,7 @@ fn round() -> u128 {
     BEGAN.get_or_init(Instant::now).elapsed().as_nanos() / TOGETHER.as_nanos()
 }
 
-/// Bytes of text that wait for a reader before its text pauses.
+/// Bytes of text, and of what is told of its tokens, that wait for a reader before its text pauses.
 const FULL: usize = 16 << 10;
 
 #[derive(Debug, Default)]
@@ -41,6 +41,8 @@ struct Outbox {
     is_ended: bool,
     reader: Option<Waker>,
     is_left: bool,
+    /// Since when the reader is far behind.
+    full: Option<Instant>,
     /// The round in which the last piece was taken.
     taken: Option<u128>,
 }
@@ -50,7 +52,13 @@ impl Outbox {
     fn is_due(&self) -> bool {
         let is_some = !self.text.is_empty() || !self.logprobs.is_empty();
         let waited = || self.taken.is_none_or(|taken| taken < round());
-        self.end.is_some() || is_some && (self.text.len() >= FULL || waited())
+        self.end.is_some() || is_some && (self.is_full() || waited())
+    }
+
+    /// Whether the reader is far behind.
+    fn is_full(&self) -> bool {
+        let told = |token: &TokenLogprob| size_of::<TokenLogprob>() + size_of_val(&token.top[..]);
+        self.text.len() + self.logprobs.iter().map(told).sum::<usize>() >= FULL
     }
 }
 
@@ -70,6 +78,8 @@ pub(crate) enum Lost {
     Engine,
     /// No token goes on within its grammar, or it takes too long to find which does.
     Grammar,
+    /// Its reader took nothing for too long.
+    Stalled,
 }
 
 /// What was written since the last piece.
@@ -84,7 +94,11 @@ pub(crate) struct Piece {
 
 /// The engine's side.
 #[derive(Debug)]
-pub(crate) struct Writer(Arc<Mutex<Outbox>>);
+pub(crate) struct Writer {
+    outbox: Arc<Mutex<Outbox>>,
+    /// How long a reader that is far behind may take nothing.
+    patience: Duration,
+}
 
 /// The web's side. To cancel the text, drop it.
 pub(crate) struct Reader {
@@ -93,10 +107,11 @@ pub(crate) struct Reader {
     wake_engine: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// Both sides of an outbox. `wake_engine` is called when a paused text may go on, and when a reader leaves.
-pub(crate) fn outbox(wake_engine: Arc<dyn Fn() + Send + Sync>) -> (Writer, Reader) {
+/// Both sides of an outbox. `wake_engine` is called when a paused text may go on, and when a reader leaves; one that is far behind
+/// and takes nothing for as long as `patience` has stalled.
+pub(crate) fn outbox(wake_engine: Arc<dyn Fn() + Send + Sync>, patience: Duration) -> (Writer, Reader) {
     let outbox = Arc::new(Mutex::new(Outbox::default()));
-    (Writer(outbox.clone()), Reader { outbox, wake_engine })
+    (Writer { outbox: outbox.clone(), patience }, Reader { outbox, wake_engine })
 }
 
 /// No code panics while it holds the lock.
@@ -107,9 +122,12 @@ fn lock(outbox: &Mutex<Outbox>) -> MutexGuard<'_, Outbox> {
 impl Writer {
     /// More of the text, if a step has brought any.
     pub fn push(&self, piece: &str, logprobs: Vec<TokenLogprob>) {
-        let mut outbox = lock(&self.0);
+        let mut outbox = lock(&self.outbox);
         outbox.text.push_str(piece);
         outbox.logprobs.extend(logprobs);
+        if outbox.full.is_none() && outbox.is_full() {
+            outbox.full = Some(Instant::now());
+        }
         // also where nothing is added to what has waited by now
         if outbox.is_due() {
             wake(outbox);
@@ -127,7 +145,7 @@ impl Writer {
     }
 
     fn close(&self, end: Result<Ended, Lost>) {
-        let mut outbox = lock(&self.0);
+        let mut outbox = lock(&self.outbox);
         if !outbox.is_ended {
             (outbox.is_ended, outbox.end) = (true, Some(end));
             wake(outbox);
@@ -136,12 +154,17 @@ impl Writer {
 
     /// Whether the reader is far behind.
     pub fn is_full(&self) -> bool {
-        lock(&self.0).text.len() >= FULL
+        lock(&self.outbox).full.is_some()
+    }
+
+    /// Whether it has been so for too long: its text holds the place of another.
+    pub fn is_stalled(&self) -> bool {
+        lock(&self.outbox).full.is_some_and(|since| since.elapsed() > self.patience)
     }
 
     /// Whether nobody reads any more.
     pub fn is_left(&self) -> bool {
-        lock(&self.0).is_left
+        lock(&self.outbox).is_left
     }
 }
 
@@ -169,13 +192,14 @@ impl Reader {
             return Poll::Pending;
         }
         outbox.taken = Some(round());
+        let was_full = outbox.full.take().is_some();
         let piece = Piece {
             text: mem::take(&mut outbox.text),
             logprobs: mem::take(&mut outbox.logprobs),
             end: outbox.end.take(),
         };
         drop(guard);
-        if piece.text.len() >= FULL {
+        if was_full {
             (self.wake_engine)();
         }
         Poll::Ready(piece)
@@ -227,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_first_piece_goes_at_once_and_those_behind_it_together() {
-        let (writer, mut reader) = outbox(Arc::new(|| ()));
+        let (writer, mut reader) = outbox(Arc::new(|| ()), Duration::from_secs(30));
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(woken.clone());
         let mut take = || match reader.poll_take(&mut Context::from_waker(&waker)) {

@@ -5,46 +5,69 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A step that takes longer is a fault: the engine is not ready.
+/// A part of a turn that takes longer is a fault: the engine is not ready.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// When the step under way began, so that others see whether it ends.
+/// When the engine began what it does, so that others see whether it ends.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     origin: Instant,
-    /// Microseconds from `origin` to the start of the step, plus one; 0 between steps, [`Pulse::DEAD`] after the last.
-    began: AtomicU64,
+    /// Microseconds from `origin` to the last beat, plus one; 0 while the engine waits, [`Pulse::DEAD`] after the last.
+    beat: AtomicU64,
 }
 
 impl Pulse {
     const DEAD: u64 = u64::MAX;
 
-    /// Between steps.
+    /// Of an engine that waits.
     pub fn new() -> Self {
-        Self { origin: Instant::now(), began: AtomicU64::new(0) }
+        Self { origin: Instant::now(), beat: AtomicU64::new(0) }
     }
 
-    /// A step begins.
-    pub fn begin(&self) {
-        self.began.store(self.origin.elapsed().as_micros() as u64 + 1, Ordering::Relaxed);
+    /// The engine does something, and now something else.
+    pub fn beat(&self) {
+        self.beat.store(self.origin.elapsed().as_micros() as u64 + 1, Ordering::Relaxed);
     }
 
-    /// It has ended.
-    pub fn end(&self) {
-        self.began.store(0, Ordering::Relaxed);
+    /// It has nothing to do, and waits.
+    pub fn rest(&self) {
+        self.beat.store(0, Ordering::Relaxed);
     }
 
-    /// No step comes any more.
+    /// It does nothing any more.
     pub fn stop(&self) {
-        self.began.store(Self::DEAD, Ordering::Relaxed);
+        self.beat.store(Self::DEAD, Ordering::Relaxed);
     }
 
-    /// Whether the step under way, if one is, began not too long ago.
+    /// Whether what the engine does, if it does something, began not too long ago.
     pub fn is_steady(&self) -> bool {
-        match self.began.load(Ordering::Relaxed) {
+        match self.beat.load(Ordering::Relaxed) {
             0 => true,
             Self::DEAD => false,
-            began => self.origin.elapsed() < STUCK + Duration::from_micros(began),
+            beat => self.origin.elapsed() < STUCK + Duration::from_micros(beat),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_stuck_a_second_after_its_last_beat_and_never_while_it_rests() {
+        let Some(origin) = Instant::now().checked_sub(Duration::from_millis(2500)) else { return };
+        let pulse = Pulse { origin, beat: AtomicU64::new(0) };
+        assert!(pulse.is_steady(), "it waits");
+        pulse.beat.store(2_000_000, Ordering::Relaxed);
+        assert!(pulse.is_steady(), "half a second ago");
+        pulse.beat.store(1_000_000, Ordering::Relaxed);
+        assert!(!pulse.is_steady(), "one and a half");
+        pulse.beat();
+        assert!(pulse.is_steady(), "now");
+        pulse.beat.store(1_000_000, Ordering::Relaxed);
+        pulse.rest();
+        assert!(pulse.is_steady(), "nothing is left to do");
+        pulse.stop();
+        assert!(!pulse.is_steady());
     }
 }

@@ -1,23 +1,27 @@
 //! Texts that wait for their engine, to be written or to become vectors, and what the engine waits for.
 //!
 //! A queue is bounded in texts and in tokens of their prompts; what does not fit is refused at once. Texts of one key begin in
-//! the order in which they came, and keys take turns: however many texts one of them has, another waits for one of these.
-//! A text whose reader leaves is dropped where it stands.
+//! the order in which they came, and keys take turns: however many texts one of them has, another waits for one of these. Nor
+//! can a key fill the queue by and by: beside texts of it that wait, it may have no more than there is room for. A text whose reader
+//! leaves is dropped where it stands, and counted.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 
 use crate::{
     account::Account,
     job::{Job, VectorJob},
+    metrics::ModelMetrics,
     outbox::Writer,
 };
+
+/// How often an engine whose texts all wait for their readers looks whether these are still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Most that may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub(crate) struct Limits {
     pub texts: usize,
     /// Tokens of prompts.
     pub tokens: usize,
+    /// How long a text that is written waits for its reader.
+    pub patience: Duration,
 }
 
 /// Why nothing more is taken in.
@@ -100,8 +106,8 @@ pub(crate) struct Queue {
     limits: Limits,
     inner: Mutex<Inner>,
     changed: Condvar,
-    /// How many wait, for others to see.
-    length: Gauge,
+    /// How many wait, and how many left, for others to see.
+    metrics: Arc<ModelMetrics>,
 }
 
 #[derive(Debug, Default)]
@@ -125,9 +131,9 @@ enum Ending {
 }
 
 impl Queue {
-    /// An empty queue, whose length `length` tells.
-    pub fn new(limits: Limits, length: Gauge) -> Self {
-        Self { limits, inner: Mutex::default(), changed: Condvar::new(), length }
+    /// An empty queue, of which `metrics` tell.
+    pub fn new(limits: Limits, metrics: Arc<ModelMetrics>) -> Self {
+        Self { limits, inner: Mutex::default(), changed: Condvar::new(), metrics }
     }
 
     /// No code panics while it holds the lock.
@@ -145,13 +151,20 @@ impl Queue {
         if inner.ending.is_some() {
             return Err(Refused::Ending);
         }
-        inner.forget_those_left();
-        if inner.waiting.len() + texts.len() > self.limits.texts || inner.tokens + tokens > self.limits.tokens {
+        inner.forget_those_left(&self.metrics);
+        let all = inner.waiting.len() + texts.len();
+        if all > self.limits.texts || inner.tokens + tokens > self.limits.tokens {
             return Err(Refused::Full);
+        }
+        if let Some(key) = texts.first().and_then(Waiting::key) {
+            let before = inner.waiting.iter().filter(|place| place.text.key() == Some(key)).count();
+            if before > 0 && before + texts.len() > self.limits.texts - all {
+                return Err(Refused::Full);
+            }
         }
         inner.place(texts);
         inner.tokens += tokens;
-        self.length.set(inner.waiting.len() as i64);
+        self.metrics.waiting.set(inner.waiting.len() as i64);
         drop(inner);
         self.nudge();
         Ok(())
@@ -163,11 +176,12 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// At most `room` texts to begin. Waits until there is news if there is no text to begin and none to go on with.
+    /// At most `room` texts to begin. Waits until there is news if there is no text to begin and none to go on with; for a
+    /// [`LOOK`] at most where some are under way.
     pub fn next(&self, room: usize, can_go_on: bool, is_idle: bool) -> Next {
         let mut inner = self.lock();
         loop {
-            inner.forget_those_left();
+            inner.forget_those_left(&self.metrics);
             let begun = inner.waiting.len().min(room);
             match inner.ending {
                 Some(Ending::Abort) => return Next::End,
@@ -178,10 +192,15 @@ impl Queue {
                     inner.turn = last.map_or(inner.turn, |place| place.turn);
                     let texts: Vec<Waiting> = inner.waiting.drain(..begun).map(|place| place.text).collect();
                     inner.tokens -= texts.iter().map(|text| text.task.tokens()).sum::<usize>();
-                    self.length.set(inner.waiting.len() as i64);
+                    self.metrics.waiting.set(inner.waiting.len() as i64);
                     return Next::Work(texts);
                 }
-                _ => inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                _ if is_idle => inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                _ => {
+                    let waited = self.changed.wait_timeout(inner, LOOK).unwrap_or_else(PoisonError::into_inner);
+                    inner = waited.0;
+                    inner.is_news |= waited.1.timed_out();
+                }
             }
         }
     }
@@ -201,6 +220,7 @@ impl Queue {
         inner.ending = Some(how);
         let lost = if how == Ending::Abort { std::mem::take(&mut inner.waiting) } else { VecDeque::new() };
         drop(inner);
+        lost.iter().for_each(|place| self.metrics.left_waiting(place.text.arrived));
         // their readers hear of it
         drop(lost);
         self.nudge();
@@ -218,8 +238,68 @@ impl Inner {
         self.waiting.make_contiguous().sort_by_key(|place| place.turn);
     }
 
-    fn forget_those_left(&mut self) {
-        self.waiting.retain(|place| !place.text.task.is_left());
+    fn forget_those_left(&mut self, metrics: &ModelMetrics) {
+        self.waiting.retain(|place| {
+            let is_left = place.text.task.is_left();
+            if is_left {
+                metrics.left_waiting(place.text.arrived);
+            }
+            !is_left
+        });
         self.tokens = self.waiting.iter().map(|place| place.text.task.tokens()).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{keys::Key, metrics::Metrics, repository::ONLY};
+
+    const LIMITS: Limits = Limits { texts: 10, tokens: 1000, patience: Duration::from_secs(30) };
+
+    /// Texts of one request, of the key `name` where there is one, and who waits for them.
+    fn texts(name: Option<&str>, count: usize) -> (Vec<Waiting>, Vec<oneshot::Receiver<Vec<f32>>>) {
+        let account = Arc::new(Account::default());
+        name.into_iter().for_each(|name| account.set_key(Key::called(name)));
+        let text = |_| {
+            let (reply, vector) = oneshot::channel();
+            let task = Task::Embed { job: VectorJob { tokens: vec![], dims: 1 }, reply };
+            (Waiting { arrived: Instant::now(), task, account: Some(account.clone()) }, vector)
+        };
+        (0..count).map(text).unzip()
+    }
+
+    #[test]
+    fn a_key_that_has_texts_waiting_leaves_room_for_others() {
+        let metrics = Arc::new(Metrics::new().of_model("stories", ONLY));
+        let queue = Queue::new(LIMITS, metrics);
+        let mut readers = vec![];
+        let mut push = |name: Option<&str>, count: usize| {
+            let (texts, vectors) = texts(name, count);
+            let pushed = queue.push(texts);
+            readers.extend(vectors);
+            pushed
+        };
+        for _ in 0..5 {
+            assert_eq!(push(Some("alice"), 1), Ok(()));
+        }
+        assert_eq!(push(Some("alice"), 1), Err(Refused::Full), "six would be more than the four that are left");
+        assert_eq!(push(Some("bob"), 3), Ok(()));
+        assert_eq!(push(Some("bob"), 1), Err(Refused::Full));
+        assert_eq!(push(Some("carol"), 3), Err(Refused::Full), "there is room for two");
+        assert_eq!(push(Some("carol"), 2), Ok(()));
+        assert_eq!(push(Some("dave"), 1), Err(Refused::Full));
+
+        // where there are no keys, all is everybody's
+        let queue = Queue::new(LIMITS, Arc::new(Metrics::new().of_model("stories", ONLY)));
+        let all: Vec<_> = (0..11).map(|_| texts(None, 1)).collect();
+        let pushed: Vec<bool> = all
+            .into_iter()
+            .map(|(texts, vectors)| {
+                readers.extend(vectors);
+                queue.push(texts).is_ok()
+            })
+            .collect();
+        assert_eq!(pushed, [[true; 10].as_slice(), &[false]].concat());
     }
 }

@@ -1,12 +1,10 @@
 //! A request that gets no answer, and why.
 
 use axum::{
-    extract::Request,
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
     },
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -25,7 +23,7 @@ const RETRY_SECONDS: u32 = 1;
 /// What OpenAI's API calls a key that it does not know.
 const UNKNOWN_KEY: &str = "invalid_api_key";
 
-/// Why a request is refused. As a response it is in the words of OpenAI's API, unless [`reword`] finds others.
+/// Why a request is refused. As a response it is in the words of OpenAI's API, unless [`reword`](crate::reword) finds others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     status: StatusCode,
@@ -187,6 +185,11 @@ impl From<Lost> for Refusal {
             Lost::Engine => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "this server ended before the text did")
             }
+            Lost::Stalled => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "invalid_request_error",
+                "the text ended before it was whole: nothing of it was read for too long",
+            ),
             Lost::Grammar => {
                 Self::bad("the text cannot go on: no token keeps to its grammar, or finding one takes too long")
             }
@@ -252,7 +255,7 @@ impl Refusal {
 
 /// In whose words a refusal is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dialect {
+pub(crate) enum Dialect {
     /// `{"error": {"message", "type", "param", "code"}}`
     OpenAi,
     /// The Open Inference Protocol's, and Triton's: `{"error": "…"}`
@@ -262,7 +265,8 @@ enum Dialect {
 }
 
 impl Dialect {
-    fn of(path: &str) -> Self {
+    /// Of the surface that `path` belongs to.
+    pub fn of(path: &str) -> Self {
         match path.split('/').nth(1) {
             Some("v2") => Self::Inference,
             Some("completion" | "completions" | "props" | "slots") => Self::LlamaCpp,
@@ -294,23 +298,6 @@ pub(crate) fn response(path: &str, status: StatusCode) -> (String, Value) {
         response["headers"][name] = json!({"required": true, "schema": schema});
     }
     (format!("{dialect:?}{}", status.as_u16()), response)
-}
-
-/// Tell a refusal in the words of the surface that was asked.
-pub(crate) async fn reword(request: Request, next: Next) -> Response {
-    let dialect = Dialect::of(request.uri().path());
-    let mut response = next.run(request).await;
-    let refusal = response.extensions_mut().remove::<Refusal>();
-    let reworded = refusal.and_then(|refusal| match dialect {
-        Dialect::OpenAi => None,
-        Dialect::Inference => Some(refusal.to_short_json()),
-        Dialect::LlamaCpp => Some(refusal.to_json_with_status()),
-    });
-    if let Some(body) = reworded {
-        response.headers_mut().remove(CONTENT_LENGTH);
-        *response.body_mut() = body.into();
-    }
-    response
 }
 
 impl IntoResponse for Refusal {

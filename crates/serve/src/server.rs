@@ -27,7 +27,8 @@ use crate::{
     origin::{self, Origin},
     queue::Limits,
     record,
-    refusal::{self, Refusal},
+    refusal::Refusal,
+    reword::reword,
     routes::routes,
     visit,
 };
@@ -58,13 +59,16 @@ pub struct ServeOptions {
     pub repository: Option<PathBuf>,
     /// How models are opened that are loaded later.
     pub open: OpenOptions,
+    /// Models of the repository that are loaded at the start, by the names that requests have for them; `*` is all of them.
+    pub load: Vec<String>,
     /// Bytes that models may take together, with states and caches; `None` for any number.
     pub memory: Option<usize>,
     /// Whether requests may have models loaded and put away.
     pub may_load: bool,
     /// Bytes that are read of a request's body.
     pub body_bytes: usize,
-    /// Time in which the head of a request must arrive, and then its body.
+    /// Time in which the head of a request must arrive, and then its body; and in which a reader that is far behind must take
+    /// something of its text.
     pub request_time: Duration,
     /// How long a sequence waits for its next request before it is forgotten.
     pub sequence_idle: Duration,
@@ -79,7 +83,7 @@ pub struct ServeOptions {
     /// A directory in which requests and the hashes of their answers are kept; `None` keeps none.
     pub record: Option<PathBuf>,
     /// The URL of a collector of OpenTelemetry, which is told of each request by OTLP over HTTP; `None` tells none.
-    #[cfg(feature = "otlp")]
+    /// It needs the feature `otlp`.
     pub traces: Option<String>,
 }
 
@@ -104,6 +108,7 @@ impl Default for ServeOptions {
             cache_bytes: 256 << 20,
             cache_dir: None,
             repository: None,
+            load: vec![],
             open: OpenOptions::default(),
             memory: None,
             may_load: false,
@@ -115,7 +120,6 @@ impl Default for ServeOptions {
             keys: None,
             access_log: None,
             record: None,
-            #[cfg(feature = "otlp")]
             traces: None,
         }
     }
@@ -150,6 +154,11 @@ impl Server {
     /// # Errors
     /// As [`start`](Self::start), or if a socket cannot be used.
     pub fn start_on(sockets: Vec<Inherited>, models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
+        #[cfg(not(feature = "otlp"))]
+        if let Some(url) = options.traces.clone() {
+            let problem = "this program was built without the feature `otlp`".into();
+            return Err(ServeError::Traces { url, problem });
+        }
         let keys = options.keys.as_deref().map(Keys::read).transpose()?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).thread_name("web").enable_all().build().map_err(ServeError::Thread)?;
@@ -157,7 +166,8 @@ impl Server {
         let bound = options.addresses.iter().map(|address| runtime.block_on(Listener::bind(address)));
         let listeners: Vec<Listener> = inherited.chain(bound).collect::<Result<_>>()?;
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
-        let limits = Limits { texts: options.queued_texts, tokens: options.queued_tokens };
+        let (texts, tokens) = (options.queued_texts, options.queued_tokens);
+        let limits = Limits { texts, tokens, patience: options.request_time };
         if let Some(dir) = &options.cache_dir {
             fs::create_dir_all(dir).map_err(failed_to("create", dir))?;
         }
@@ -170,6 +180,7 @@ impl Server {
         let record = record.map(|dir| record::open(dir, metrics.record_lost())).transpose()?;
         let means = Means { options: options.open.clone(), size, limits, memory: options.memory };
         let models = Models::start(models, options.repository.as_deref(), means, metrics.clone())?;
+        models.load_at_start(&options.load)?;
         let feedback = options.feedback.as_ref();
         let feedback = feedback.map(|kept| Feedback::open(&kept.path, kept.most_bytes, kept.with_texts)).transpose()?;
         let limits = RequestLimits {
@@ -293,7 +304,7 @@ pub(crate) fn router(app: Arc<App>, origins: &[Origin]) -> Router {
     // a browser asks without a key whether it may ask, and is to read what is refused
     let router = if origins.is_empty() { router } else { router.layer(origin::layer(origins)) };
     router
-        .layer(middleware::from_fn(refusal::reword))
+        .layer(middleware::from_fn(reword))
         .layer(middleware::from_fn_with_state(app.clone(), visit::record))
         .with_state(app)
 }

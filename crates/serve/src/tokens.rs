@@ -1,7 +1,8 @@
 //! `POST /tokenize`, `POST /detokenize`, `GET /tokenizer_info`: text ⇄ tokens, as vLLM and llama.cpp tell them.
 //!
 //! Both call the first two alike. A request with `prompt` is vLLM's: bos stands before it unless `add_special_tokens` is
-//! false. One with `content` is llama.cpp's: bos stands before it if `add_special` is true.
+//! false. One with `content` is llama.cpp's: bos stands before it if `add_special` is true. With `return_token_strs` vLLM's has
+//! beside each token how its vocabulary spells it, with `with_pieces` llama.cpp's has what it adds to a text.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use axum::{
     Json,
     extract::{Query, Request, State, rejection::QueryRejection},
 };
-use itera_tokenizer::TokenId;
+use itera_tokenizer::{TokenId, Tokenizer};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     json,
     openapi::{
         Operation, Routes,
-        schema::{boolean, count, exactly, integer, list, object, one_of, or, or_null, text, with_required},
+        schema::{any_of, boolean, count, exactly, integer, list, object, one_of, or, or_null, text, with_required},
     },
     refusal::Refusal,
     specials::{self, spelling},
@@ -33,8 +34,16 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         ("add_special_tokens", or(boolean(), true)),
         ("add_special", or(boolean(), false)),
         ("parse_special", or(boolean(), true)),
+        ("return_token_strs", or(boolean(), false)),
+        ("with_pieces", or(boolean(), false)),
     ]);
-    let tokens = vec![("tokens", list(count())), ("count", count()), ("max_model_len", or_null(count()))];
+    let piece = exactly(vec![("id", count()), ("piece", any_of([text(), list(integer(0..=u8::MAX))]))]);
+    let tokens = vec![
+        ("tokens", list(any_of([count(), piece]))),
+        ("count", count()),
+        ("max_model_len", or_null(count())),
+        ("token_strs", or_null(list(text()))),
+    ];
     let tokenize = Operation::new("Turn a text into tokens").takes("TokenizeRequest", asked).answers(exactly(tokens));
     let asked = vec![("model", or_null(text())), ("tokens", list(integer(0..=u32::MAX)))];
     let detokenize = Operation::new("Turn tokens into a text")
@@ -69,13 +78,41 @@ struct Text {
     add_special: Option<bool>,
     /// Whether the spelling of a special token is that token. Prompts of completions have no such tokens.
     parse_special: Option<bool>,
+    return_token_strs: Option<bool>,
+    with_pieces: Option<bool>,
 }
 
 #[derive(Serialize)]
 struct Tokens {
-    tokens: Vec<TokenId>,
+    tokens: Vec<Token>,
     count: usize,
     max_model_len: Option<usize>,
+    /// As the vocabulary spells them.
+    token_strs: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Token {
+    Id(TokenId),
+    WithPiece { id: TokenId, piece: Piece },
+}
+
+/// What a token adds to a text; its bytes where they are none by themselves.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Piece {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Piece {
+    fn of(tokenizer: &Tokenizer, id: TokenId) -> Self {
+        if tokenizer.specials().contains(&id) {
+            return Self::Text(spelling(tokenizer, id).into());
+        }
+        String::from_utf8(tokenizer.decode_bytes(&[id])).map_or_else(|no| Self::Bytes(no.into_bytes()), Self::Text)
+    }
 }
 
 async fn tokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<impl Serialize>, Refusal> {
@@ -93,8 +130,13 @@ async fn tokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<im
         true => specials::encode(tokenizer, text),
         false => tokenizer.encode(text),
     };
-    let tokens: Vec<TokenId> = bos.into_iter().chain(text).collect();
-    Ok(Json(Tokens { count: tokens.len(), tokens, max_model_len: loaded.model.context_len() }))
+    let ids: Vec<TokenId> = bos.into_iter().chain(text).collect();
+    let spelled = || ids.iter().map(|id| spelling(tokenizer, *id).to_owned()).collect();
+    let token_strs = request.return_token_strs.unwrap_or(false).then(spelled);
+    let with_piece = |id| Token::WithPiece { id, piece: Piece::of(tokenizer, id) };
+    let token = |id: &TokenId| if request.with_pieces.unwrap_or(false) { with_piece(*id) } else { Token::Id(*id) };
+    let tokens: Vec<Token> = ids.iter().map(token).collect();
+    Ok(Json(Tokens { count: tokens.len(), tokens, max_model_len: loaded.model.context_len(), token_strs }))
 }
 
 #[derive(Deserialize)]

@@ -70,28 +70,29 @@ impl<'m> Turns<'m> {
 
     /// Drop those that wait for another's prompt, and that nobody waits for.
     pub fn forget_those_left(&mut self) {
-        self.behind.retain(|text| !text.task.is_left());
+        self.behind.extract_if(.., |text| text.task.is_left()).for_each(|text| self.metrics.left_waiting(text.arrived));
     }
 
-    /// Begin `begun`, and go a step on.
+    /// Begin `begun`, and go a step on. The pulse beats before each part of it, and is told of no end.
     pub fn turn(&mut self, begun: Vec<Waiting>, pulse: &Pulse) {
+        pulse.beat();
         self.metrics.prompt_tokens.inc_by(begun.iter().map(|text| text.task.tokens() as u64).sum());
         for text in mem::take(&mut self.behind).into_iter().chain(begun) {
             self.begin(text);
         }
-        pulse.begin();
+        pulse.beat();
         self.vectors.step(self.metrics);
-        pulse.end();
-        pulse.begin();
+        pulse.beat();
         let writable = self.running.iter_mut().filter(|text| text.can_go_on());
         if self.batch.step(writable.map(|text| &mut text.text)) {
             self.metrics.statistics.step();
         }
-        pulse.end();
+        pulse.beat();
         let now = Instant::now();
         self.running.iter_mut().for_each(|text| text.share(&self.loaded.model, &mut self.cache));
         self.metrics.cache_bytes.inc_by(self.cache.size_bytes() as i64 - self.told_bytes as i64);
         self.told_bytes = self.cache.size_bytes();
+        self.metrics.cache_usage.set(self.cache.usage());
         self.running.iter_mut().for_each(|text| text.tell(now, self.metrics));
         self.running.extract_if(.., |text| text.is_over()).for_each(|text| text.end(self.metrics));
     }

@@ -85,6 +85,11 @@ impl PrefixCache {
     pub fn size_bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Their share of what it may hold; 0 where that is nothing.
+    pub fn usage(&self) -> f64 {
+        self.bytes as f64 / self.budget.max(1) as f64
+    }
 }
 
 #[cfg(test)]

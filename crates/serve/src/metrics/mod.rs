@@ -5,7 +5,11 @@
 
 mod triton;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::{Duration, Instant},
+};
 
 use axum::http::StatusCode;
 use itera_runtime::FinishReason;
@@ -63,12 +67,23 @@ struct Families {
     prompt_tokens: Family<OfModel, Counter>,
     cached_tokens: Family<OfModel, Counter>,
     cache_bytes: Family<OfModel, Gauge>,
+    cache_usage: Family<OfModel, Share>,
     completion_tokens: Family<OfModel, Counter>,
     ended: Family<OfEnd, Counter>,
-    first_token: Family<OfModel, Histogram, fn() -> Histogram>,
-    next_token: Family<OfModel, Histogram, fn() -> Histogram>,
-    whole_text: Family<OfModel, Histogram, fn() -> Histogram>,
+    first_token: Histograms,
+    next_token: Histograms,
+    whole_text: Histograms,
+    waiting_time: Histograms,
+    reading_time: Histograms,
+    writing_time: Histograms,
+    prompt_lengths: Histograms,
+    completion_lengths: Histograms,
 }
+
+type Histograms = Family<OfModel, Histogram, fn() -> Histogram>;
+
+/// A number from 0 to 1.
+type Share = Gauge<f64, AtomicU64>;
 
 /// Those of one model, which cost its engine no search.
 #[derive(Debug)]
@@ -83,6 +98,8 @@ pub(crate) struct ModelMetrics {
     pub cached_tokens: Counter,
     /// Bytes of the states that are kept.
     pub cache_bytes: Gauge,
+    /// Their share of those that may be kept.
+    pub cache_usage: Share,
     /// Tokens chosen.
     pub completion_tokens: Counter,
     pub statistics: Arc<Statistics>,
@@ -90,22 +107,36 @@ pub(crate) struct ModelMetrics {
     first_token: Histogram,
     next_token: Histogram,
     whole_text: Histogram,
+    waiting_time: Histogram,
+    reading_time: Histogram,
+    writing_time: Histogram,
+    prompt_lengths: Histogram,
+    completion_lengths: Histogram,
 }
 
 impl Metrics {
     pub fn new() -> Self {
-        let times = || Histogram::new(exponential_buckets(1e-5, 2.0, 24));
+        let times =
+            || Family::new_with_constructor((|| Histogram::new(exponential_buckets(1e-5, 2.0, 24))) as fn() -> _);
+        let lengths =
+            || Family::new_with_constructor((|| Histogram::new(exponential_buckets(1.0, 2.0, 18))) as fn() -> _);
         let families = Families {
             running: Family::default(),
             waiting: Family::default(),
             prompt_tokens: Family::default(),
             cached_tokens: Family::default(),
             cache_bytes: Family::default(),
+            cache_usage: Family::default(),
             completion_tokens: Family::default(),
             ended: Family::default(),
-            first_token: Family::new_with_constructor(times as fn() -> Histogram),
-            next_token: Family::new_with_constructor(times as fn() -> Histogram),
-            whole_text: Family::new_with_constructor(times as fn() -> Histogram),
+            first_token: times(),
+            next_token: times(),
+            whole_text: times(),
+            waiting_time: times(),
+            reading_time: times(),
+            writing_time: times(),
+            prompt_lengths: lengths(),
+            completion_lengths: lengths(),
         };
         let responses = Family::default();
         let mut registry = Registry::default();
@@ -119,26 +150,57 @@ impl Metrics {
         registry.register_with_unit("itera_memory_held", help, Unit::Bytes, memory.clone());
         let all = &families;
         let to = &mut registry;
-        both(to, ["itera_texts_running", "vllm:num_requests_running"], "Texts under way", &all.running);
-        both(to, ["itera_texts_waiting", "vllm:num_requests_waiting"], "Texts that wait", &all.waiting);
-        both(to, ["itera_prompt_tokens", "vllm:prompt_tokens"], "Tokens of prompts", &all.prompt_tokens);
-        both(to, ["itera_cached_tokens", "vllm:prefix_cache_hits"], "Of them not read, but cached", &all.cached_tokens);
-        both(to, ["itera_completion_tokens", "vllm:generation_tokens"], "Tokens chosen", &all.completion_tokens);
-        both(to, ["itera_texts_ended", "vllm:request_success"], "Texts that ended, by their ends", &all.ended);
+        register(to, &["itera_texts_running", "vllm:num_requests_running"], "Texts under way", &all.running);
+        register(to, &["itera_texts_waiting", "vllm:num_requests_waiting"], "Texts that wait", &all.waiting);
+        let names = ["itera_prompt_tokens", "vllm:prompt_tokens", "vllm:prefix_cache_queries"];
+        register(to, &names, "Tokens of prompts", &all.prompt_tokens);
+        let names = ["itera_cached_tokens", "vllm:prefix_cache_hits"];
+        register(to, &names, "Of them not read, but cached", &all.cached_tokens);
+        let names = ["itera_cache_usage", "vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"];
+        register(to, &names, "States that are kept, as a share of those that may be", &all.cache_usage);
+        register(to, &["itera_completion_tokens", "vllm:generation_tokens"], "Tokens chosen", &all.completion_tokens);
+        register(to, &["itera_texts_ended", "vllm:request_success"], "Texts that ended, by their ends", &all.ended);
+        let names = ["itera_text_prompt_tokens", "vllm:request_prompt_tokens"];
+        register(to, &names, "Tokens of the prompt of a text that ended", &all.prompt_lengths);
+        let names = [
+            "itera_text_completion_tokens",
+            "vllm:request_generation_tokens",
+            "vllm:request_max_num_generation_tokens",
+        ];
+        register(to, &names, "Tokens chosen for a text that ended", &all.completion_lengths);
         for (names, help, times) in [
             (
-                ["itera_time_to_first_token", "vllm:time_to_first_token"],
+                &["itera_time_to_first_token", "vllm:time_to_first_token"][..],
                 "From the arrival of a text to its first token",
                 &all.first_token,
             ),
             (
-                ["itera_time_per_output_token", "vllm:inter_token_latency"],
+                &["itera_time_per_output_token", "vllm:inter_token_latency", "vllm:time_per_output_token"],
                 "From a token of a text to its next",
                 &all.next_token,
             ),
-            (["itera_text_time", "vllm:e2e_request_latency"], "From the arrival of a text to its end", &all.whole_text),
+            (
+                &["itera_text_time", "vllm:e2e_request_latency"],
+                "From the arrival of a text to its end",
+                &all.whole_text,
+            ),
+            (
+                &["itera_text_waiting_time", "vllm:request_queue_time"],
+                "From the arrival of a text to its beginning",
+                &all.waiting_time,
+            ),
+            (
+                &["itera_text_reading_time", "vllm:request_prefill_time"],
+                "From the beginning of a text to its first token",
+                &all.reading_time,
+            ),
+            (
+                &["itera_text_writing_time", "vllm:request_decode_time"],
+                "From the first token of a text to its end",
+                &all.writing_time,
+            ),
         ] {
-            for name in names {
+            for &name in names {
                 to.register_with_unit(name, help, Unit::Seconds, times.clone());
             }
         }
@@ -167,12 +229,18 @@ impl Metrics {
             prompt_tokens: all.prompt_tokens.get_or_create_owned(&label),
             cached_tokens: all.cached_tokens.get_or_create_owned(&label),
             cache_bytes: all.cache_bytes.get_or_create_owned(&label),
+            cache_usage: all.cache_usage.get_or_create_owned(&label),
             completion_tokens: all.completion_tokens.get_or_create_owned(&label),
             statistics,
             ended: ["stop", "length", "abort"].map(ended),
             first_token: all.first_token.get_or_create_owned(&label),
             next_token: all.next_token.get_or_create_owned(&label),
             whole_text: all.whole_text.get_or_create_owned(&label),
+            waiting_time: all.waiting_time.get_or_create_owned(&label),
+            reading_time: all.reading_time.get_or_create_owned(&label),
+            writing_time: all.writing_time.get_or_create_owned(&label),
+            prompt_lengths: all.prompt_lengths.get_or_create_owned(&label),
+            completion_lengths: all.completion_lengths.get_or_create_owned(&label),
         }
     }
 
@@ -204,9 +272,9 @@ impl Metrics {
     }
 }
 
-/// Register a metric by our name and by vLLM's.
-fn both<M: Metric + Clone>(registry: &mut Registry, names: [&str; 2], help: &str, metric: &M) {
-    for name in names {
+/// Register a metric by our name and by those that vLLM's versions have for it.
+fn register<M: Metric + Clone>(registry: &mut Registry, names: &[&str], help: &str, metric: &M) {
+    for &name in names {
         registry.register(name, help, metric.clone());
     }
 }
@@ -222,16 +290,35 @@ impl ModelMetrics {
         self.next_token.observe(since_last.as_secs_f64());
     }
 
-    /// A text has ended; for no reason of its own where its reader left.
+    /// A text that was written has ended, with so many tokens.
+    pub fn written(&self, prompt_tokens: usize, completion_tokens: usize) {
+        self.prompt_lengths.observe(prompt_tokens as f64);
+        self.completion_lengths.observe(completion_tokens as f64);
+    }
+
+    /// A text that waited has no reader any more.
+    pub fn left_waiting(&self, arrived: Instant) {
+        let now = Instant::now();
+        self.count(None, Times { arrived, begun: now, first_token: None, ended: Some(now) });
+    }
+
+    /// A text that was begun has ended; for no reason of its own where its reader left.
     pub fn ended(&self, reason: Option<FinishReason>, times: Times) {
+        self.running.dec();
+        self.count(reason, times);
+    }
+
+    fn count(&self, reason: Option<FinishReason>, times: Times) {
         let index = match reason {
             Some(FinishReason::Eos | FinishReason::Stop) => 0,
             Some(FinishReason::Length | FinishReason::Context) => 1,
             None => 2,
         };
-        self.running.dec();
         self.ended[index].inc();
         self.whole_text.observe(times.whole().as_secs_f64());
+        self.waiting_time.observe(times.waiting().as_secs_f64());
+        self.reading_time.observe(times.reading().as_secs_f64());
+        self.writing_time.observe(times.writing().as_secs_f64());
         self.statistics.ended(reason.is_some(), times);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use itera_runtime::{Model, OpenOptions};
@@ -11,7 +11,7 @@ use itera_serve::{Address, Loaded, ServeOptions, Server};
 use itera_tokenizer::TokenId;
 use serde_json::{Value, json};
 
-use crate::support::{answer, checkpoint, get, post, send, start, tcp};
+use crate::support::{answer, anywhere, checkpoint, get, post, send, start, tcp};
 
 #[test]
 fn what_was_done_is_counted() {
@@ -42,6 +42,11 @@ fn what_was_done_is_counted() {
         (format!("itera_time_to_first_token_seconds_count{labels}"), 12),
         (format!("itera_time_per_output_token_seconds_count{labels}"), tokens.1 - 12),
         (format!("vllm:e2e_request_latency_seconds_count{labels}"), 12),
+        (format!("vllm:time_per_output_token_seconds_count{labels}"), tokens.1 - 12),
+        (format!("vllm:request_queue_time_seconds_count{labels}"), 12),
+        (format!("vllm:request_prefill_time_seconds_count{labels}"), 12),
+        (format!("vllm:request_decode_time_seconds_count{labels}"), 12),
+        (format!("vllm:prefix_cache_queries_total{labels}"), tokens.0),
         (format!("itera_texts_running{labels}"), 0),
         (format!("vllm:num_requests_waiting{labels}"), 0),
         (format!("nv_inference_request_success{of_version}"), 12),
@@ -56,7 +61,82 @@ fn what_was_done_is_counted() {
         let found = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
         assert_eq!(found, Some(value.to_string().as_str()), "{name}:\n{text}");
     }
+    let number = |name: &str| -> f64 {
+        let found = text.lines().find_map(|line| line.strip_prefix(&format!("{name}{labels} ")));
+        found.unwrap_or_else(|| panic!("{name} in {text}")).parse().expect("a number")
+    };
+    assert_eq!(number("vllm:request_prompt_tokens_sum"), tokens.0 as f64);
+    assert_eq!(number("vllm:request_generation_tokens_sum"), tokens.1 as f64);
+    let usage = number("vllm:gpu_cache_usage_perc");
+    let kept = number("itera_cache_bytes") / ServeOptions::default().cache_bytes as f64;
+    assert!(usage > 0.0 && (usage - kept).abs() < 1e-9, "{usage} of {kept}");
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_text_that_is_left_while_it_waits_is_counted_as_one_that_is_left_while_it_is_written() {
+    let server = start(ServeOptions { texts: 1, ..ServeOptions::default() });
+    let begin = || {
+        let mut socket = TcpStream::connect(tcp(&server)).expect("it listens");
+        let body = json!({"prompt": "The dog", "max_tokens": 4000, "ignore_eos": true, "stream": true}).to_string();
+        let head = format!("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        socket.write_all((head + &body).as_bytes()).expect("sent");
+        socket
+    };
+    let written = begin();
+    wait_for(&server, "itera_texts_running", 1);
+    let waiting = [begin(), begin()];
+    wait_for(&server, "itera_texts_waiting", 2);
+    drop(waiting);
+    drop(written);
+    wait_for(&server, "itera_texts_ended_total", 3);
+    assert_eq!((told(&server, "itera_texts_running"), told(&server, "nv_inference_request_failure")), (0, 3));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_takes_nothing_for_too_long_leaves_its_place_to_others() {
+    use std::os::unix::net::UnixStream;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("itera.sock");
+    let options = ServeOptions { texts: 1, request_time: Duration::from_millis(500), ..ServeOptions::default() };
+    let mut options = anywhere(options);
+    // its buffers hold less than a text with what is told of its tokens
+    options.addresses.push(Address::Unix(path.clone()));
+    let model = Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
+    let server = Server::start(vec![model], &options).expect("it starts");
+    let mut socket = UnixStream::connect(&path).expect("it listens");
+    let body = json!({"prompt": "The dog", "max_tokens": 4000, "ignore_eos": true, "stream": true, "logprobs": 5});
+    let body = body.to_string();
+    write!(socket, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        .expect("sent");
+    wait_for(&server, "itera_texts_running", 1);
+    // a reader of another text waits until then, and no longer
+    let other = answer(&server, &json!({"prompt": "The dog", "max_tokens": 5}));
+    assert_eq!(other["usage"]["completion_tokens"], 5);
+    assert_eq!(told(&server, "nv_inference_request_failure"), 1, "the text before it did not come to its end");
+    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+    let mut late = String::new();
+    let mut read = [0; 1 << 16];
+    while !late.contains("nothing of it was read for too long") {
+        let count = socket.read(&mut read).expect("what was written, and why no more was");
+        assert!(count > 0, "{late}");
+        late = String::from_utf8_lossy(&read[..count]).into_owned();
+    }
+}
+
+/// The sum of what a server tells of `name`.
+fn told(server: &Server, name: &str) -> i64 {
+    let (_, text) = get(server, "/metrics");
+    let of_name = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+    of_name.map(|line| line.rsplit(' ').next().expect("a value").parse::<i64>().expect("a count")).sum()
+}
+
+fn wait_for(server: &Server, name: &str, value: i64) {
+    let begun = Instant::now();
+    while told(server, name) != value {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{name} is {}, not {value}", told(server, name));
+    }
 }
 
 #[test]
@@ -118,6 +198,22 @@ fn text_and_tokens_turn_into_each_other_in_the_words_of_vllm_and_of_llama_cpp() 
     assert_eq!(tokens(json!({"content": "The dog"})), json!(dog));
     assert_eq!(tokens(json!({"content": "The dog", "add_special": true})), with(tokenizer.bos(), true));
     assert_eq!(tokens(json!({"content": "The dog<|endoftext|>"})), with(tokenizer.eos(), false));
+    let pieces = tokens(json!({"content": "The dog\u{e9}<|endoftext|>", "with_pieces": true}));
+    let pieces = pieces.as_array().expect("a list");
+    let bytes = pieces.iter().flat_map(|token| match &token["piece"] {
+        Value::String(text) => text.clone().into_bytes(),
+        bytes => bytes.as_array().expect("bytes").iter().map(|byte| byte.as_u64().expect("a byte") as u8).collect(),
+    });
+    assert_eq!(String::from_utf8(bytes.collect()).as_deref(), Ok("The dog\u{e9}<|endoftext|>"));
+    assert_eq!(pieces[0]["id"], json!(dog[0]));
+    let (_, spelled) = ask("/tokenize", json!({"prompt": "The dog", "return_token_strs": true}));
+    let expected: Vec<&str> = spelled["tokens"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|id| tokenizer.spellings().nth(id.as_u64().expect("an id") as usize).expect("in the vocabulary"))
+        .collect();
+    assert_eq!(spelled["token_strs"], json!(expected));
     let spelled = tokens(json!({"content": "The dog<|endoftext|>", "parse_special": false}));
     assert_eq!(spelled, json!(tokenizer.encode("The dog<|endoftext|>")));
     for wrong in [json!({}), json!({"prompt": "a", "content": "a"}), json!({"prompt": "a", "x": 1})] {

@@ -122,6 +122,28 @@ fn models_of_a_directory_are_loaded_when_they_are_asked_for() {
 }
 
 #[test]
+fn models_of_a_directory_may_be_there_from_the_start() {
+    let files =
+        [("a.gguf", "stories-75k.gguf"), ("b/2/x.gguf", "stories-75k.gguf"), ("b/10/x.gguf", "stories-378k.gguf")];
+    let dir = directory(&files);
+    let load = |names: &[&str]| {
+        let load = names.iter().map(ToString::to_string).collect();
+        let options = ServeOptions { repository: Some(dir.path().into()), load, ..ServeOptions::default() };
+        Server::start(vec![], &anywhere(options))
+    };
+    let server = load(&["b:2"]).expect("it starts");
+    assert_eq!(index(&server), ["a 1 UNAVAILABLE unloaded", "b 2 READY ", "b 10 UNAVAILABLE unloaded"]);
+    let server = load(&["*"]).expect("it starts");
+    assert_eq!(index(&server), ["a 1 READY ", "b 2 UNAVAILABLE unloaded", "b 10 READY "]);
+    fs::write(dir.path().join("a.gguf"), "no model").expect("written");
+    for (name, problem) in [("c", r#"there is no model "c"; there is a, b"#), ("a", r#"model "a" cannot be loaded: "#)]
+    {
+        let error = load(&[name]).expect_err("it cannot be there");
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+}
+
+#[test]
 fn models_come_and_go_by_request_if_the_server_lets_them() {
     let dir = directory(&[("a.gguf", "stories-75k.gguf")]);
     let closed = ServeOptions { repository: Some(dir.path().into()), ..ServeOptions::default() };

@@ -38,8 +38,9 @@ fn collector(status: &'static str) -> (String, Receiver<(String, ExportTraceServ
                 let mut body = vec![0; len];
                 stream.read_exact(&mut body).expect("a body");
                 let request = ExportTraceServiceRequest::decode(&body[..]).expect("a message");
-                write!(stream.get_mut(), "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").expect("sent");
+                // before the answer, behind which a server may end
                 let _ = sender.send((head, request));
+                write!(stream.get_mut(), "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").expect("sent");
             }
         }
     });
