@@ -26,8 +26,8 @@ const FAILED: i32 = 1;
 const PANICKED: i32 = 101;
 
 /// How long another rank waits before it says its error and ends all: rank 0 may have found the same, and says it first. So may
-/// the watchdog, where MPI fails for a rank that is lost.
-const COURTESY: Duration = Duration::from_secs(1);
+/// the watchdog, where MPI fails for a rank that is lost. A launcher on a busy machine takes a second and more to end all.
+const COURTESY: Duration = Duration::from_secs(3);
 
 /// How long a launcher may take to pass on what a rank has said; it loses what it has not when it ends all.
 const PASSED_ON: Duration = Duration::from_millis(200);

@@ -160,7 +160,7 @@ fn a_browser_writes_and_stops_by_keys_by_day_and_by_night() {
     let server = Running::start(&here, &["runs/endless", "--keys", "keys"]);
     // the likeliest token each time, which is never the one that ends a text
     browser.open(&format!("http://{}/?max_tokens=100000000&temperature=0&top_p=0.5", server.address));
-    browser.wait_for("!document.getElementById('lock').hidden");
+    browser.wait_for("document.getElementById('lock')?.hidden === false");
     browser.value(&format!("document.getElementById('key').value = '{key}'"));
     browser.value("document.getElementById('key').dispatchEvent(new Event('change'))");
     browser.wait_for("document.getElementById('model').value === 'endless'");
