@@ -108,7 +108,7 @@ pub(crate) struct Reader {
 }
 
 /// Both sides of an outbox. `wake_engine` is called when a paused text may go on, and when a reader leaves; one that is far behind
-/// and takes nothing for as long as `patience` has stalled.
+/// and takes nothing for as long as `patience` has left too.
 pub(crate) fn outbox(wake_engine: Arc<dyn Fn() + Send + Sync>, patience: Duration) -> (Writer, Reader) {
     let outbox = Arc::new(Mutex::new(Outbox::default()));
     (Writer { outbox: outbox.clone(), patience }, Reader { outbox, wake_engine })
@@ -157,14 +157,11 @@ impl Writer {
         lock(&self.outbox).full.is_some()
     }
 
-    /// Whether it has been so for too long: its text holds the place of another.
-    pub fn is_stalled(&self) -> bool {
-        lock(&self.outbox).full.is_some_and(|since| since.elapsed() > self.patience)
-    }
-
-    /// Whether nobody reads any more.
+    /// Whether nobody reads any more: the reader has left, or has been far behind for so long that its text holds the place of
+    /// another.
     pub fn is_left(&self) -> bool {
-        lock(&self.outbox).is_left
+        let outbox = lock(&self.outbox);
+        outbox.is_left || outbox.full.is_some_and(|since| since.elapsed() > self.patience)
     }
 }
 

@@ -120,7 +120,7 @@ impl<'m> Running<'m> {
 
     /// Whether nothing more is to be written.
     pub fn is_over(&self) -> bool {
-        self.text.finish_reason().is_some() || self.writer.is_left() || self.writer.is_stalled() || self.is_lost()
+        self.text.finish_reason().is_some() || self.writer.is_left() || self.is_lost()
     }
 
     fn is_lost(&self) -> bool {
@@ -167,7 +167,8 @@ impl<'m> Running<'m> {
             let cached_tokens = self.cached_tokens;
             let times = self.times;
             self.writer.end(Ended { completion: self.text.into_completion(), cached_tokens, times });
-        } else if self.writer.is_stalled() {
+        } else {
+            // one that is gone does not hear it
             self.writer.lose(Lost::Stalled);
         }
     }
