@@ -14,7 +14,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::ProgressBar;
 use itera_checkpoint::{find_model, run_of};
 use itera_runtime::{Activations, OpenOptions};
-use itera_serve::{FeedbackOptions, Loaded, LogTarget, NewKey, Origin, Replayed, Role, ServeOptions, Server};
+use itera_serve::{FeedbackOptions, LogTarget, ModelSource, NewKey, Origin, Replayed, Role, ServeOptions, Server};
 
 use crate::{
     args::{at_least_one, count},
@@ -71,7 +71,7 @@ pub struct Args {
     /// Load this model of the repository at the start, as NAME or NAME:VERSION (may be given again); * loads all.
     #[arg(long, value_name = "NAME", requires = "repository")]
     pub load: Vec<String>,
-    /// MiB that models may take together, with their states and caches: those that were not asked for for longest and have
+    /// MiB that models may take together, with their states, buffers and caches: those that were not asked for for longest and have
     /// nothing to do make room for others.
     #[arg(long, value_name = "MIB", value_parser = at_least_one::<usize>)]
     pub memory: Option<usize>,
@@ -145,17 +145,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut places = args.listen.places()?;
     let mut stops = signals::Stops::new(args.has_files())?;
     setup::threads_apart(args.threads)?;
-    let options = OpenOptions { activations: args.exact.then_some(Activations::Exact), ..OpenOptions::default() };
-    let open = |model: &String| {
-        let (name, path) = named(model)?;
-        let path = find_model(&path)?;
-        let name = name.unwrap_or_else(|| name_of(&path));
-        Ok(Loaded::open(&name, &path, &options)?)
-    };
-    let models: Vec<Loaded> = args.models.iter().map(open).collect::<Result<_>>()?;
-    for model in &models {
-        say!("{}: {}", model.name(), model.fingerprint());
-    }
+    let models: Vec<ModelSource> = args.models.iter().map(|model| source(model)).collect::<Result<_>>()?;
     let options = ServeOptions {
         addresses: places.addresses.clone(),
         texts: args.max_batch,
@@ -174,7 +164,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         sequence_idle: Duration::from_secs(args.sequence_idle),
         repository: args.repository.clone(),
         load: args.load.clone(),
-        open: options,
+        open: OpenOptions { activations: args.exact.then_some(Activations::Exact), ..OpenOptions::default() },
         memory: args.memory.map(|mib| mib.saturating_mul(1 << 20)),
         may_load: args.allow_load,
         traces: args.otlp_traces_endpoint.clone(),
@@ -184,6 +174,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return replay(models, &options, path);
     }
     let server = Server::start_on(mem::take(&mut places.sockets), models, &options)?;
+    for (name, fingerprint) in server.fingerprints() {
+        say!("{name}: {fingerprint}");
+    }
     for address in server.addresses() {
         say!("listening at {address}");
     }
@@ -254,7 +247,7 @@ fn role() -> impl TypedValueParser<Value = Role> {
 }
 
 /// Ask again what was recorded, file by file. Answers that differ are results.
-fn replay(models: Vec<Loaded>, options: &ServeOptions, path: &Path) -> Result<ExitCode> {
+fn replay(models: Vec<ModelSource>, options: &ServeOptions, path: &Path) -> Result<ExitCode> {
     let files = records(path)?;
     let mut lines = Vec::new();
     for file in &files {
@@ -309,6 +302,13 @@ fn new_key(name: &str, role: Role) -> Result<ExitCode> {
     writeln!(io::stdout(), "{line}")?;
     say!("the key of {name}, which nothing keeps: {key}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The model that an argument names.
+fn source(model: &str) -> Result<ModelSource> {
+    let (name, path) = named(model)?;
+    let path = find_model(&path)?;
+    Ok(ModelSource::new(name.unwrap_or_else(|| name_of(&path)), path))
 }
 
 /// `name=path`, or a path alone, which may have an equals sign where something is there.

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use itera_serve::{FeedbackOptions, Loaded, ServeOptions, in_process::InProcess};
+use itera_serve::{FeedbackOptions, ModelSource, ServeOptions, in_process::InProcess};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ const ANSWERED: [&str; 3] = ["/v2/repository/index", "/tokenize", "/detokenize"]
 static SERVER: LazyLock<InProcess> = LazyLock::new(|| {
     let dir = tempfile::tempdir().expect("a directory");
     itera_fuzz::write_noise(dir.path());
-    let model = Loaded::open("noise", dir.path(), &Default::default()).expect("it opens");
+    let model = ModelSource::new("noise", dir.path());
     let feedback = FeedbackOptions { path: dir.path().join("journal"), most_bytes: 1 << 20, with_texts: true };
     let options = ServeOptions { feedback: Some(feedback), body_bytes: 1 << 16, ..ServeOptions::default() };
     InProcess::start(vec![model], &options).expect("it starts").without_engines()

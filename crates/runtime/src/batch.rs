@@ -56,6 +56,14 @@ impl<'m> Batch<'m> {
         texts.into_iter().map(Text::into_completion).collect()
     }
 
+    /// Bytes of the heap that the buffers of a batch of up to `texts` texts hold at most, in a pool of as many threads as this
+    /// is called in; the texts' own states are not among them.
+    pub fn most_bytes(model: &Model, texts: usize) -> usize {
+        let (parts, part_len) = parts(texts);
+        let of_part = size_of::<Workspace>() + Workspace::most_bytes(model.config(), Form::Steps, part_len, 0);
+        parts.saturating_mul(of_part).saturating_add(model.most_workspace_bytes())
+    }
+
     /// Bytes of the heap that the buffers hold; the texts' own states are not among them.
     pub fn size_bytes(&self) -> usize {
         self.buffers.size_bytes()
@@ -89,8 +97,7 @@ fn step<'t, 'm: 't>(model: &'m Model, texts: impl IntoIterator<Item = &'t mut Te
             Some(Piece::Chunk(_)) | None => {}
         }
     }
-    let parts = rayon::current_num_threads().clamp(1, steps.len().max(1));
-    let part_len = steps.len().div_ceil(parts).max(1);
+    let (parts, part_len) = parts(steps.len());
     let new = || Workspace::new(model.config(), model.activations(), 0);
     let Buffers { steps: step_work, chunks: chunk_work } = work;
     if step_work.len() < parts {
@@ -108,6 +115,12 @@ fn step<'t, 'm: 't>(model: &'m Model, texts: impl IntoIterator<Item = &'t mut Te
         step_part(model, &mut steps, &mut step_work[0]);
     }
     !(steps.is_empty() && chunks.is_empty())
+}
+
+/// Into how many parts, at least one, and of how many texts, steps of so many are cut.
+fn parts(texts: usize) -> (usize, usize) {
+    let parts = rayon::current_num_threads().clamp(1, texts.max(1));
+    (parts, texts.div_ceil(parts).max(1))
 }
 
 /// A token more of each of `texts`, which were not read to the end.

@@ -3,6 +3,7 @@
 /// The first `len` numbers of a buffer that grows to that length once.
 pub(crate) fn sized<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     if buffer.len() < len {
+        buffer.reserve_exact(len - buffer.len());
         buffer.resize(len, T::default());
     }
     &mut buffer[..len]

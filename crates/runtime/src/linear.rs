@@ -48,6 +48,11 @@ impl Scratch {
         self.batches.size_bytes() + bytes(&self.panel) + bytes(&self.packed)
     }
 
+    /// Bytes of the heap that it holds at most for `rows` rows of up to `k` numbers, in either form.
+    pub(crate) fn most_bytes(rows: usize, k: usize) -> usize {
+        BatchMemory::most_bytes(rows, k) + size_of::<f32>() * (PANEL * k + Packed::len(k, PANEL))
+    }
+
     /// Rows of `k` numbers, to be multiplied by one or several matrices.
     pub(crate) fn input<'a>(&'a mut self, form: Form, x: &'a [f32], k: usize) -> Input<'a> {
         match form {

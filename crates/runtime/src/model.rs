@@ -31,7 +31,7 @@ use crate::{
 const MIN_UBATCH: usize = 8;
 
 /// Floats of logits in memory at once when logits of all tokens are asked for.
-const LOGITS: usize = 1 << 18;
+pub(crate) const LOGITS: usize = 1 << 18;
 
 self_cell!(
     struct Opened {
@@ -195,6 +195,18 @@ impl Model {
     /// Buffers for one thread that goes through texts one token at a time; [`Model::prefill`] adds its own to them.
     pub fn workspace(&self) -> Workspace {
         Workspace::new(self.config(), self.activations, 1)
+    }
+
+    /// Bytes of the heap that a state of this model holds at most; where a text has no end, none of them grows.
+    pub fn most_state_bytes(&self) -> usize {
+        self.new_state().most_bytes()
+    }
+
+    /// Bytes of the heap that a workspace holds at most through which prompts of one text at a time went, and single tokens.
+    pub fn most_workspace_bytes(&self) -> usize {
+        let rows = self.ubatch_size.saturating_add(MIN_UBATCH);
+        let (config, context) = (self.config(), self.context_len());
+        Workspace::most_bytes(config, Form::Chunk, rows.min(context.unwrap_or(rows)), context.unwrap_or(0))
     }
 
     /// The logits `[v]` of what follows `token`, which the state then has seen: the recurrent form.

@@ -12,7 +12,8 @@ use itera_shape::ModelConfig;
 
 use crate::{
     buffer::{bytes, sized},
-    linear::Scratch,
+    linear::{Form, Scratch},
+    model::LOGITS,
 };
 
 /// Buffers for tokens on their way through any model, of one text or one of each of several. The precision of
@@ -154,6 +155,31 @@ impl Workspace {
         sized(&mut self.assignments, rows * top_k);
         sized(&mut self.router_logits, config.n_experts);
         sized(&mut self.starts, config.n_experts + 1);
+    }
+
+    /// Bytes of the heap that the buffers hold at most after `rows` tokens at once went through in this form: each of another
+    /// text, or of prompts as long as `context`.
+    pub(crate) fn most_bytes(config: &ModelConfig, form: Form, rows: usize, context: usize) -> usize {
+        let has_attention = !config.attention_layers.is_empty();
+        let has_mamba = config.attention_layers.len() < config.n_layers;
+        let (inner, channels) = if has_mamba { (config.d_inner(), config.d_conv_channels()) } else { (0, 0) };
+        let (queries, keys, heads) =
+            if has_attention { (config.d_queries(), config.d_keys(), config.n_attention_heads) } else { (0, 0, 0) };
+        let d_expert = if config.n_experts > 0 { config.d_expert } else { 0 };
+        let widest = config.d_model.max(inner).max(queries).max(config.d_shared).max(d_expert);
+        let floats = match form {
+            Form::Steps => rows.saturating_mul(config.vocab_size),
+            Form::Chunk => {
+                let per_row = channels + inner + queries + 2 * keys + heads;
+                let states = channels * config.d_conv + 2 * inner * config.d_state;
+                let seen = (2 * keys).saturating_mul(context);
+                let logits = LOGITS.max(config.vocab_size);
+                rows.saturating_mul(per_row).saturating_add(seen).saturating_add(states + logits)
+            }
+        };
+        let one = Self::new(config, Activations::Exact, 1).size_bytes();
+        let products = 2 * Scratch::most_bytes(rows, widest);
+        rows.saturating_mul(one).saturating_add(products).saturating_add(floats.saturating_mul(size_of::<f32>()))
     }
 
     /// Bytes of the heap that the buffers hold. They grow to the most rows that ever pass at once, and are kept.

@@ -46,6 +46,10 @@ fn freed<T>(value: T) -> usize {
 
 fn check(name: &str, model: &Model) {
     let ids = tokens(model.config(), 300, 1);
+    let most_of_state = model.most_state_bytes();
+    let mut longest = model.new_state();
+    longest.reserve(model.context_len().unwrap_or(0));
+    assert_eq!(longest.size_bytes(), most_of_state, "{name}");
     for len in [0, 1, 8, 129, 300] {
         let (mut state, mut work) = (model.new_state(), model.workspace());
         if len > 0 {
@@ -56,15 +60,20 @@ fn check(name: &str, model: &Model) {
         for (what, state) in [("loaded", loaded), ("cloned", state.clone()), ("grown", state)] {
             let bytes = state.size_bytes();
             assert!(bytes > 0 && freed(state) == bytes, "{name}, {len} tokens, {what}: {bytes}");
+            assert!(bytes <= most_of_state, "{name}, {len} tokens, {what}: {bytes} of {most_of_state}");
         }
         let bytes = work.size_bytes();
         assert!(bytes > 0 && freed(work) == bytes, "{name}, a workspace after {len} tokens: {bytes}");
+        let most = model.most_workspace_bytes();
+        assert!(bytes <= most, "{name}, a workspace after {len} tokens: {bytes} of {most}");
     }
     let text = |len: usize| Text::of_ids(model, &ids[..len]).expect("a text").with_max_tokens(5);
     let mut batch = Batch::new(model);
     batch.complete(vec![text(1), text(40), text(5), text(300), text(1)]);
     let bytes = batch.size_bytes();
     assert!(bytes > 0 && freed(batch) == bytes, "{name}, a batch: {bytes}");
+    let most = Batch::most_bytes(model, 5);
+    assert!((bytes..20 * bytes).contains(&most), "{name}, a batch: {bytes} of {most}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{budget::NoRoom, engine::Engine, repository::Found};
+use crate::{budget::NoRoom, engine::Engine, repository::ModelSource};
 
 /// A model by its name, in one of its versions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,10 +119,10 @@ impl Catalog {
     }
 
     /// Add models that are new, note where others have moved to, and forget those that are gone and not loaded.
-    pub fn know(&mut self, found: Vec<Found>) {
+    pub fn know(&mut self, found: Vec<ModelSource>) {
         let is_found = |id: &Id| found.iter().any(|found| (&found.name, found.version) == (&id.name, id.version));
         self.0.retain(|id, entry| entry.is_pinned || entry.engine.is_some() || is_found(id));
-        for Found { name, version, path } in found {
+        for ModelSource { name, version, path } in found {
             let entry = self.0.entry(Id { name, version }).or_insert_with(|| Entry::new(path.clone(), false));
             if !entry.is_pinned {
                 entry.path = path;

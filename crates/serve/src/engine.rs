@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use itera_runtime::Model;
+use itera_runtime::{Batch, Model};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 
@@ -19,7 +19,7 @@ use crate::{
     job::{Job, VectorJob},
     loaded::Loaded,
     metrics::ModelMetrics,
-    outbox::{Reader, outbox},
+    outbox::{FULL, Reader, outbox},
     pulse::Pulse,
     queue::{Limits, Next, Queue, Refused, Task, Waiting},
     statistics::Statistics,
@@ -41,11 +41,12 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// Bytes that an engine of `model` takes at most, beside the model itself.
+    /// Bytes that an engine of `model` takes at most, beside the model itself and what waits: states and outboxes of its texts, the
+    /// buffers through which they go, those of vectors among them, and the cache.
     pub fn bytes(&self, model: &Model) -> usize {
-        let mut state = model.new_state();
-        state.reserve(model.context_len().unwrap_or(0));
-        self.cache_bytes + self.room * state.size_bytes()
+        let of_text = model.most_state_bytes().saturating_add(FULL);
+        let buffers = Batch::most_bytes(model, self.room).saturating_add(model.most_workspace_bytes());
+        self.cache_bytes.saturating_add(buffers).saturating_add(self.room.saturating_mul(of_text))
     }
 }
 

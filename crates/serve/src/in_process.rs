@@ -15,7 +15,7 @@ use crate::{
     app::App,
     error::{Result, ServeError},
     keys,
-    loaded::Loaded,
+    repository::ModelSource,
     server::{ServeOptions, Server, router},
 };
 
@@ -43,7 +43,7 @@ impl InProcess {
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
+    pub fn start(models: Vec<ModelSource>, options: &ServeOptions) -> Result<Self> {
         let server = Server::start(models, &ServeOptions { addresses: vec![], ..options.clone() })?;
         let app: &Arc<App> = server.app();
         let router = TowerToHyperService::new(router(app.clone(), &options.allow_origins));

@@ -10,10 +10,9 @@
 //! reader is slow pauses, one whose reader has left ends. The web side never computes.
 //!
 //! ```no_run
-//! use itera_runtime::OpenOptions;
-//! use itera_serve::{Loaded, ServeOptions, Server};
+//! use itera_serve::{ModelSource, ServeOptions, Server};
 //!
-//! let model = Loaded::open("tiny", "tiny.gguf".as_ref(), &OpenOptions::default())?;
+//! let model = ModelSource::new("tiny", "tiny.gguf");
 //! let server = Server::start(vec![model], &ServeOptions::default())?;
 //! println!("listening at {}", server.addresses()[0]);
 //! server.drain(std::time::Duration::from_secs(30));
@@ -91,10 +90,9 @@ pub use error::{KeyProblem, Result, ServeError};
 pub use keys::{NewKey, Role};
 pub use line_log::LogTarget;
 pub use listen::Inherited;
-pub use loaded::Loaded;
 pub use origin::{NoOrigin, Origin};
 pub use record::{Replayed, replay};
-pub use repository::{Found, models_in};
+pub use repository::{ModelSource, models_in};
 pub use server::{FeedbackOptions, ServeOptions, Server};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

@@ -21,6 +21,7 @@ use std::{
 };
 
 use itera_runtime::OpenOptions;
+use itera_tokenizer::TokenId;
 
 use crate::{
     budget::{Budget, NoRoom},
@@ -31,7 +32,7 @@ use crate::{
     metrics::Metrics,
     queue::{Limits, Queue},
     refusal::Refusal,
-    repository::models_in,
+    repository::{ModelSource, models_in},
 };
 
 /// How long a model that could not be loaded is not tried again by requests.
@@ -75,8 +76,13 @@ pub(crate) struct Means {
 }
 
 impl Models {
-    /// Start an engine for each of `pinned`, and know those in the directory `repository`.
-    pub fn start(pinned: Vec<Loaded>, repository: Option<&Path>, means: Means, metrics: Arc<Metrics>) -> Result<Self> {
+    /// Load each of `pinned`, and know those in the directory `repository`.
+    pub fn start(
+        pinned: Vec<ModelSource>,
+        repository: Option<&Path>,
+        means: Means,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self> {
         let Means { options, size, limits, memory } = means;
         let models = Self {
             catalog: RwLock::default(),
@@ -90,20 +96,20 @@ impl Models {
             threads: Mutex::default(),
             clock: AtomicU64::new(0),
         };
-        for loaded in pinned {
-            let id = Id { name: loaded.name.clone(), version: loaded.version };
+        for ModelSource { name, version, path } in pinned {
+            let id = Id { name, version };
             if models.read().0.contains_key(&id) {
                 return Err(ServeError::SameName { name: id.name });
             }
-            let mut entry = Entry::new(loaded.path.clone(), true);
-            let engine = models.engine_of(loaded).map_err(|problem| match problem {
+            let failed = |problem| match problem {
                 Unloadable::NoRoom(NoRoom { bytes, held, most }) => {
                     ServeError::NoRoom { name: id.name.clone(), bytes, held, most }
                 }
                 problem => ServeError::Engine { name: id.name.clone(), problem: problem.to_string() },
-            })?;
-            entry.engine = Some(engine);
-            models.write().0.insert(id, entry);
+            };
+            let loaded = models.read_model(&id, &path).map_err(|no_room| failed(Unloadable::NoRoom(no_room)))??;
+            let engine = Some(models.engine_of(loaded).map_err(failed)?);
+            models.write().0.insert(id, Entry { engine, ..Entry::new(path, true) });
         }
         if let Some(dir) = repository {
             let found = models_in(dir)?;
@@ -264,13 +270,8 @@ impl Models {
     fn open(&self, id: &Id) -> Result<Arc<Engine>, Unloadable> {
         let path = self.read().0.get(id).map(|entry| entry.path.clone());
         let opened = path.ok_or_else(|| Unloadable::Broken("it is gone".into())).and_then(|path| {
-            // the files alone, before anything of them is read
-            let mut held = self.budget.nothing();
-            held.grow(bytes_of(&path), || self.make_room(id)).map_err(Unloadable::NoRoom)?;
-            let mut loaded = Loaded::open(&id.name, &path, &self.options).map_err(|error| self.broken(&error))?;
-            loaded.version = id.version;
-            drop(held);
-            self.engine_of(loaded)
+            let loaded = self.read_model(id, &path).map_err(Unloadable::NoRoom)?;
+            self.engine_of(loaded.map_err(|error| self.broken(&error))?)
         });
         let mut entries = self.write();
         let Some(entry) = entries.0.get_mut(id) else { return opened };
@@ -290,14 +291,23 @@ impl Models {
         opened
     }
 
+    /// Open a model, once the bytes of its files are held.
+    fn read_model(&self, id: &Id, path: &Path) -> Result<Result<Loaded>, NoRoom> {
+        let found = ModelSource { name: id.name.clone(), version: id.version, path: path.into() };
+        let mut held = self.budget.nothing();
+        held.grow(bytes_of(&found.path), || self.make_room(id))?;
+        Ok(Loaded::open(found, &self.options))
+    }
+
     /// Start an engine for a model that is open, once the bytes for it are held.
     fn engine_of(&self, mut loaded: Loaded) -> Result<Arc<Engine>, Unloadable> {
         let id = Id { name: loaded.name.clone(), version: loaded.version };
         let mut held = self.budget.nothing();
-        let bytes = bytes_of(&loaded.path) + self.size.bytes(&loaded.model);
+        let waiting = self.limits.tokens.saturating_mul(size_of::<TokenId>());
+        let bytes = self.size.bytes(&loaded.model).saturating_add(waiting).saturating_add(bytes_of(&loaded.path));
         held.grow(bytes, || self.make_room(&id)).map_err(Unloadable::NoRoom)?;
         loaded.held = Some(held);
-        let metrics = self.metrics.of_model(&loaded.name, loaded.version);
+        let metrics = self.metrics.of_model(&id.name, id.version);
         let started = Engine::start(Arc::new(loaded), self.size.clone(), self.limits, metrics);
         let (engine, thread) = started.map_err(|error| Unloadable::Broken(format!("no thread: {error}")))?;
         let mut threads = self.threads();

@@ -31,7 +31,7 @@ fn round() -> u128 {
 }
 
 /// Bytes of text, and of what is told of its tokens, that wait for a reader before its text pauses.
-const FULL: usize = 16 << 10;
+pub(crate) const FULL: usize = 16 << 10;
 
 #[derive(Debug, Default)]
 struct Outbox {

@@ -19,9 +19,9 @@ use itera_files::{FileError, failed_to};
 /// The version of a model that has no others.
 pub(crate) const ONLY: u64 = 1;
 
-/// A model, and where it lies.
+/// A model, and where it lies. It is read when it is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ModelSource {
     /// What requests call it.
     pub name: String,
     /// From 1.
@@ -30,20 +30,27 @@ pub struct Found {
     pub path: PathBuf,
 }
 
+impl ModelSource {
+    /// A model without other versions.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self { name: name.into(), version: ONLY, path: path.into() }
+    }
+}
+
 /// The models in `dir`, in order of names and versions.
 ///
 /// # Errors
 /// If `dir` cannot be read. A part of it that cannot has no models.
-pub fn models_in(dir: &Path) -> Result<Vec<Found>, FileError> {
+pub fn models_in(dir: &Path) -> Result<Vec<ModelSource>, FileError> {
     let mut found = Vec::new();
     for path in entries(dir).map_err(failed_to("read", dir))? {
         if is_gguf(&path) && path.is_file() {
-            found.extend(name(path.file_stem()).map(|name| Found { name, version: ONLY, path }));
+            found.extend(name(path.file_stem()).map(|name| ModelSource { name, version: ONLY, path }));
         } else if let (true, Some(name)) = (path.is_dir(), name(path.file_name())) {
             let numbered =
                 entries(&path).unwrap_or_default().into_iter().filter_map(|path| Some((number(&path)?, path)));
             let versions: Vec<_> = if is_model(&path) { vec![(ONLY, path)] } else { numbered.collect() };
-            let of_version = |(version, path)| Found { name: name.clone(), version, path: model_of(path) };
+            let of_version = |(version, path)| ModelSource { name: name.clone(), version, path: model_of(path) };
             found.extend(versions.into_iter().map(of_version));
         }
     }

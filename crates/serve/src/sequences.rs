@@ -186,6 +186,7 @@ mod tests {
     use itera_runtime::OpenOptions;
 
     use super::*;
+    use crate::repository::ModelSource;
 
     fn number(number: u64, is_start: bool, is_end: bool) -> Part {
         Part { name: Name::Number(number), is_start, is_end }
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn there_is_an_end_to_what_is_kept_and_to_who_waits() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../checkpoints/stories-75k.gguf");
-        let loaded = Loaded::open("stories", &path, &OpenOptions::default()).expect("it opens");
+        let loaded = Loaded::open(ModelSource::new("stories", &path), &OpenOptions::default()).expect("it opens");
         let sequences = Arc::new(Sequences::new(Duration::from_secs(600), 2));
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {

@@ -14,20 +14,20 @@ use crate::traces::Traces;
 use crate::{
     address::Address,
     app::{App, Kept, RequestLimits},
-    engine::Size,
+    engine::{Engine, Size},
     error::{Result, ServeError},
     feedback::Feedback,
     guard,
     keys::Keys,
     line_log::{LineLog, LogTarget},
     listen::{Inherited, Listener},
-    loaded::Loaded,
     metrics::Metrics,
     models::{Means, Models},
     origin::{self, Origin},
     queue::Limits,
     record,
     refusal::Refusal,
+    repository::ModelSource,
     reword::reword,
     routes::routes,
     visit,
@@ -57,7 +57,7 @@ pub struct ServeOptions {
     pub cache_dir: Option<PathBuf>,
     /// A directory of more models, which are loaded when they are asked for.
     pub repository: Option<PathBuf>,
-    /// How models are opened that are loaded later.
+    /// How models are opened.
     pub open: OpenOptions,
     /// Models of the repository that are loaded at the start, by the names that requests have for them; `*` is all of them.
     pub load: Vec<String>,
@@ -138,13 +138,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serve `models`, each by its name. The steps of all are spread over the rayon pool that the caller finds or makes.
+    /// Serve `models`, each by its name, which no other model makes room for. The steps of all are spread over the rayon pool that the caller finds or makes.
     ///
     /// # Errors
     /// If nothing can listen at the address, the keys cannot be read, the journal of feedback, the access log or the record cannot be
-    /// opened, the directory of states cannot be made, there is no URL of traces, the repository cannot be read, two models have one
-    /// name, there is none, or they take more than they may.
-    pub fn start(models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
+    /// opened, the directory of states cannot be made, there is no URL of traces, the repository cannot be read, a model
+    /// cannot be, two have one name, there is none, or they take more than they may.
+    pub fn start(models: Vec<ModelSource>, options: &ServeOptions) -> Result<Self> {
         Self::start_on(vec![], models, options)
     }
 
@@ -153,7 +153,7 @@ impl Server {
     ///
     /// # Errors
     /// As [`start`](Self::start), or if a socket cannot be used.
-    pub fn start_on(sockets: Vec<Inherited>, models: Vec<Loaded>, options: &ServeOptions) -> Result<Self> {
+    pub fn start_on(sockets: Vec<Inherited>, models: Vec<ModelSource>, options: &ServeOptions) -> Result<Self> {
         #[cfg(not(feature = "otlp"))]
         if let Some(url) = options.traces.clone() {
             let problem = "this program was built without the feature `otlp`".into();
@@ -211,6 +211,13 @@ impl Server {
     /// Where it listens.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// The name of each model that is loaded, and its fingerprint, which stands for everything that the bytes of an answer depend
+    /// on, apart from the request. The same fingerprint and request give the same answer.
+    pub fn fingerprints(&self) -> Vec<(String, String)> {
+        let of = |engine: Arc<Engine>| (engine.loaded().name.clone(), engine.loaded().fingerprint.clone());
+        self.app.models().engines().into_iter().map(of).collect()
     }
 
     /// What its handlers see.

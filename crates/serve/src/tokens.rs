@@ -1,7 +1,8 @@
 //! `POST /tokenize`, `POST /detokenize`, `GET /tokenizer_info`: text ⇄ tokens, as vLLM and llama.cpp tell them.
 //!
 //! Both call the first two alike. A request with `prompt` is vLLM's: bos stands before it unless `add_special_tokens` is
-//! false. One with `content` is llama.cpp's: bos stands before it if `add_special` is true. With `return_token_strs` vLLM's has
+//! false. One with `messages` is vLLM's too, of a chat: bos is where the template has it, and before it if `add_special_tokens` is
+//! true. One with `content` is llama.cpp's: bos stands before it if `add_special` is true. With `return_token_strs` vLLM's have
 //! beside each token how its vocabulary spells it, with `with_pieces` llama.cpp's has what it adds to a text.
 
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::App,
     engine::Engine,
-    json,
+    json::{self, Fields},
+    openai::message::{self, take_chat, tokens_of},
     openapi::{
         Operation, Routes,
         schema::{any_of, boolean, count, exactly, integer, list, object, one_of, or, or_null, text, with_required},
@@ -27,16 +29,17 @@ use crate::{
 
 /// The routes of this file.
 pub(crate) fn routes(routes: Routes) -> Routes {
-    let asked = object(vec![
+    let own = vec![
         ("model", or_null(text())),
         ("prompt", or_null(text())),
         ("content", or_null(text())),
-        ("add_special_tokens", or(boolean(), true)),
+        ("add_special_tokens", or_null(boolean())),
         ("add_special", or(boolean(), false)),
         ("parse_special", or(boolean(), true)),
         ("return_token_strs", or(boolean(), false)),
         ("with_pieces", or(boolean(), false)),
-    ]);
+    ];
+    let asked = object([own, message::properties()].concat());
     let piece = exactly(vec![("id", count()), ("piece", any_of([text(), list(integer(0..=u8::MAX))]))]);
     let tokens = vec![
         ("tokens", list(any_of([count(), piece]))),
@@ -67,20 +70,6 @@ pub(crate) fn routes(routes: Routes) -> Routes {
 
 /// What `transformers` calls a tokenizer as ours are.
 const CLASS: &str = "PreTrainedTokenizerFast";
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Text {
-    model: Option<String>,
-    prompt: Option<String>,
-    content: Option<String>,
-    add_special_tokens: Option<bool>,
-    add_special: Option<bool>,
-    /// Whether the spelling of a special token is that token. Prompts of completions have no such tokens.
-    parse_special: Option<bool>,
-    return_token_strs: Option<bool>,
-    with_pieces: Option<bool>,
-}
 
 #[derive(Serialize)]
 struct Tokens {
@@ -116,27 +105,34 @@ impl Piece {
 }
 
 async fn tokenize(State(app): State<Arc<App>>, asked: Request) -> Result<Json<impl Serialize>, Refusal> {
-    let request: Text = json::parse(&app.body(asked).await?)?;
-    let engine = app.engine(request.model.as_deref())?;
+    app.read(asked, |fields| tokens(&app, fields)).await.map(Json)
+}
+
+fn tokens(app: &App, mut fields: Fields) -> Result<Tokens, Refusal> {
+    let engine = app.engine(fields.take::<String>("model")?.as_deref())?;
     let loaded = engine.loaded();
-    let (text, with_bos) = match (&request.prompt, &request.content) {
-        (Some(prompt), None) => (prompt, request.add_special_tokens.unwrap_or(true)),
-        (None, Some(content)) => (content, request.add_special.unwrap_or(false)),
-        _ => return Err(Refusal::field("prompt", "expected `prompt` or `content`, and not both")),
-    };
+    let (prompt, content) = (fields.take::<String>("prompt")?, fields.take::<String>("content")?);
+    let chat = take_chat(&mut fields)?;
+    // whether the spelling of a special token is that token; prompts of completions have no such tokens
+    let parses_special = fields.take("parse_special")?.unwrap_or(true);
+    let (add_special_tokens, add_special) = (fields.take("add_special_tokens")?, fields.take("add_special")?);
+    let has_strs = fields.take("return_token_strs")?.unwrap_or(false);
+    let has_pieces = fields.take("with_pieces")?.unwrap_or(false);
+    fields.done()?;
     let tokenizer = &loaded.tokenizer;
-    let bos = with_bos.then(|| tokenizer.bos());
-    let text = match request.parse_special.unwrap_or(true) {
-        true => specials::encode(tokenizer, text),
-        false => tokenizer.encode(text),
+    let encode = |text: &str| if parses_special { specials::encode(tokenizer, text) } else { tokenizer.encode(text) };
+    let (ids, with_bos) = match (prompt, content, chat) {
+        (Some(prompt), None, None) => (encode(&prompt), add_special_tokens.unwrap_or(true)),
+        (None, Some(content), None) => (encode(&content), add_special.unwrap_or(false)),
+        (None, None, Some(chat)) => (tokens_of(chat, loaded)?, add_special_tokens.unwrap_or(false)),
+        _ => return Err(Refusal::field("prompt", "expected one of `prompt`, `messages` and `content`")),
     };
-    let ids: Vec<TokenId> = bos.into_iter().chain(text).collect();
-    let spelled = || ids.iter().map(|id| spelling(tokenizer, *id).to_owned()).collect();
-    let token_strs = request.return_token_strs.unwrap_or(false).then(spelled);
+    let ids: Vec<TokenId> = with_bos.then(|| tokenizer.bos()).into_iter().chain(ids).collect();
+    let token_strs = has_strs.then(|| ids.iter().map(|id| spelling(tokenizer, *id).to_owned()).collect());
     let with_piece = |id| Token::WithPiece { id, piece: Piece::of(tokenizer, id) };
-    let token = |id: &TokenId| if request.with_pieces.unwrap_or(false) { with_piece(*id) } else { Token::Id(*id) };
+    let token = |id: &TokenId| if has_pieces { with_piece(*id) } else { Token::Id(*id) };
     let tokens: Vec<Token> = ids.iter().map(token).collect();
-    Ok(Json(Tokens { count: tokens.len(), tokens, max_model_len: loaded.model.context_len(), token_strs }))
+    Ok(Tokens { count: tokens.len(), tokens, max_model_len: loaded.model.context_len(), token_strs })
 }
 
 #[derive(Deserialize)]

@@ -67,6 +67,12 @@ impl BatchMemory {
         self.codes.capacity() + size_of::<f32>() * floats + size_of::<i32>() * self.sums.capacity()
     }
 
+    /// Bytes of the heap that it holds at most for `count` vectors of up to `len` elements.
+    pub fn most_bytes(count: usize, len: usize) -> usize {
+        let all = count.next_multiple_of(LANES) * len.next_multiple_of(BLOCK);
+        all * (size_of::<f32>() + 1) + all / BLOCK * size_of::<f32>() + all / SUM * size_of::<i32>()
+    }
+
     /// The vectors of `len` elements that lie one after the other in `x`.
     ///
     /// In int8 a block with a NaN or an infinity makes all that is multiplied by it NaN.
@@ -83,7 +89,7 @@ impl BatchMemory {
     /// Interleave `x`.
     fn interleave(&mut self, x: &[f32], len: usize) {
         let tile_len = LANES * len;
-        self.exact.resize(x.len().next_multiple_of(tile_len.max(1)), 0.0);
+        fit(&mut self.exact, x.len().next_multiple_of(tile_len.max(1)), 0.0);
         let tiles = x.chunks(tile_len).zip(self.exact.chunks_exact_mut(tile_len));
         tiles.for_each(|(x, tile)| interleave(x, len, tile));
     }
@@ -92,9 +98,9 @@ impl BatchMemory {
     fn round(&mut self, x: &[f32], len: usize, lanes: usize) {
         let tile_len = lanes * len;
         let all = x.len().next_multiple_of(tile_len.max(1));
-        self.codes.resize(all, 0);
-        self.scales.resize(all / BLOCK, 0.0);
-        self.sums.resize(all / SUM, 0);
+        fit(&mut self.codes, all, 0);
+        fit(&mut self.scales, all / BLOCK, 0.0);
+        fit(&mut self.sums, all / SUM, 0);
         if all == 0 {
             return;
         }
@@ -107,6 +113,12 @@ impl BatchMemory {
             }
         }
     }
+}
+
+/// Make a buffer as long as that, and no larger than it must be.
+fn fit<T: Copy>(buffer: &mut Vec<T>, len: usize, zero: T) {
+    buffer.reserve_exact(len.saturating_sub(buffer.len()));
+    buffer.resize(len, zero);
 }
 
 impl Batch<'_> {

@@ -63,6 +63,11 @@ impl KeysValues {
         of_either!(self, columns => bytes(&columns.keys) + bytes(&columns.values))
     }
 
+    /// Bytes of the heap that it holds at most after so many positions.
+    pub(super) fn most_bytes(&self, positions: usize) -> usize {
+        of_either!(self, columns => columns.most_bytes(positions))
+    }
+
     /// Positions seen.
     pub(crate) fn seen(&self) -> usize {
         of_either!(self, columns => columns.seen())
@@ -97,6 +102,11 @@ impl<R: Remembered> Columns<R> {
         let positions = (self.seen() + positions).next_multiple_of(GROWTH);
         self.keys.reserve_exact(positions * self.width - self.keys.len());
         self.values.reserve_exact(positions * self.width - self.values.len());
+    }
+
+    fn most_bytes(&self, positions: usize) -> usize {
+        let positions = positions.checked_next_multiple_of(GROWTH).unwrap_or(usize::MAX);
+        positions.saturating_mul(2 * self.width * size_of::<R>())
     }
 
     fn push(&mut self, key: &[f32], value: &[f32]) {

@@ -144,11 +144,21 @@ impl State {
 
     /// Bytes of the heap that the state holds, room for positions to come included.
     pub fn size_bytes(&self) -> usize {
+        self.bytes_by(KeysValues::size_bytes)
+    }
+
+    /// Bytes of the heap that a state holds at most.
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.bytes_by(|past| past.most_bytes(self.shape.max_seq_len))
+    }
+
+    /// Bytes of the heap, those of keys and values as they are told.
+    fn bytes_by(&self, past_bytes: impl Fn(&KeysValues) -> usize) -> usize {
         let of_layer = |layer: &LayerState| match layer {
             LayerState::Mamba(MambaState { window, ssm }) => bytes(window) + bytes(ssm),
-            LayerState::Attention(past) => past.size_bytes(),
+            LayerState::Attention(past) => past_bytes(past),
         };
-        bytes(&self.layers) + self.layers.iter().map(of_layer).sum::<usize>()
+        self.layers.iter().map(of_layer).fold(bytes(&self.layers), usize::saturating_add)
     }
 
     /// The memory of layer `index`, a mamba layer.

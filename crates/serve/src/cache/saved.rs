@@ -157,10 +157,11 @@ mod tests {
     use itera_runtime::OpenOptions;
 
     use super::*;
+    use crate::repository::ModelSource;
 
     fn loaded(name: &str) -> Loaded {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../checkpoints").join(name);
-        Loaded::open("stories", &path, &OpenOptions::default()).expect("the checkpoint opens")
+        Loaded::open(ModelSource::new("stories", &path), &OpenOptions::default()).expect("the checkpoint opens")
     }
 
     /// A cache with a whole prompt and a beginning of one, its model, and the file that it is saved to.

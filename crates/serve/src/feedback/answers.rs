@@ -88,11 +88,12 @@ mod tests {
     use itera_runtime::OpenOptions;
 
     use super::*;
+    use crate::repository::ModelSource;
 
     #[test]
     fn the_latest_are_remembered_whatever_their_ids() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../checkpoints/stories-75k.gguf");
-        let loaded = Loaded::open("stories", &path, &OpenOptions::default()).expect("it opens");
+        let loaded = Loaded::open(ModelSource::new("stories", &path), &OpenOptions::default()).expect("it opens");
         let mut answers = Answers::default();
         answers.add("again", None, &loaded, 1);
         answers.add("old", None, &loaded, 1);

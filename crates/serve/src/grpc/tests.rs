@@ -10,7 +10,6 @@ use std::{
 
 use axum::http::uri::PathAndQuery;
 use futures_util::stream;
-use itera_runtime::OpenOptions;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tonic::{
@@ -21,7 +20,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use super::{message::*, *};
-use crate::{Address, Loaded, ServeOptions, Server};
+use crate::{Address, ModelSource, ServeOptions, Server};
 
 /// A server of `stories`, and whoever calls it.
 struct Served {
@@ -33,7 +32,7 @@ struct Served {
 impl Served {
     fn start(options: ServeOptions) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../checkpoints/stories-75k.gguf");
-        let model = Loaded::open("stories", &path, &OpenOptions::default()).expect("the checkpoint opens");
+        let model = ModelSource::new("stories", path);
         let addresses = vec![Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))];
         let server = Server::start(vec![model], &ServeOptions { addresses, ..options }).expect("it starts");
         let runtime =

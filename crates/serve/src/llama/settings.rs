@@ -32,6 +32,7 @@ pub(super) fn properties() -> Properties {
         ("json_schema", json!({"type": ["object", "boolean", "null"]})),
         ("grammar", or(text(), "")),
         ("cache_prompt", or_null(boolean())),
+        ("n_keep", or_null(integer(i64::MIN..=i64::MAX))),
         // -1 alone beside a penalty
         ("repeat_last_n", json!({})),
     ];
@@ -82,6 +83,8 @@ fn max_tokens(fields: &mut Fields) -> Result<Option<usize>, Refusal> {
 /// Take what changes no answer, and what is not built, of which only the values that ask for nothing.
 fn take_idle(fields: &mut Fields, has_penalty: bool) -> Result<(), Refusal> {
     fields.take::<bool>("cache_prompt")?;
+    // what stays when a text is moved within its context, which none is
+    fields.take::<i64>("n_keep")?;
     // tokens that the penalty looks back on: all
     let all = [json!(-1)];
     let last = fields.take::<Value>("repeat_last_n")?.filter(|last| has_penalty && !all.contains(last));
@@ -96,7 +99,8 @@ fn not_built() -> [(&'static str, Vec<Value>); 20] {
     let zero = || vec![json!(0), json!(0.0)];
     [
         ("id_slot", vec![json!(-1)]),
-        ("n_keep", zero()),
+        // as it was once called, and its own clients still do
+        ("slot_id", vec![json!(-1)]),
         ("n_indent", zero()),
         ("min_keep", zero()),
         ("t_max_predict_ms", vec![json!(0), json!(-1)]),

@@ -6,7 +6,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     app::App,
@@ -15,19 +15,15 @@ use crate::{
         answer::{Asked, Stream},
         common::{self, WORDS, take_format, take_idle},
         form::Form,
-        message::{self, message},
+        message::{self, take_chat, tokens_of},
     },
-    openapi::schema::{Properties, boolean, integer, only, or, or_null, some, text, with_required},
+    openapi::schema::{Properties, boolean, integer, only, or, or_null, text, with_required},
     refusal::Refusal,
     settings::{Settings, TOP_LOGPROBS, Words},
-    template::Chat,
 };
 
 /// Most tokens that an assistant says who has no end: without a context, and not told how many.
 const MAX_TOKENS: usize = 4096;
-
-/// Variables that every template has, which a request does not set.
-const OWN: [&str; 5] = ["messages", "add_generation_prompt", "bos_token", "eos_token", "pad_token"];
 
 /// Fields that change no answer.
 const IDLE: [&str; 2] = ["safety_identifier", "prompt_cache_key"];
@@ -39,16 +35,8 @@ pub(super) async fn chat(State(app): State<Arc<App>>, request: Request) -> Resul
 
 /// What [`asked`] reads.
 pub(super) fn schema() -> Value {
-    let variables = json!({
-        "type": ["object", "null"],
-        "propertyNames": {"not": {"enum": OWN}},
-        "additionalProperties": {"type": ["string", "number", "boolean"]},
-    });
     let own = vec![
         ("model", or_null(text())),
-        ("messages", some(message::schema())),
-        ("add_generation_prompt", or(boolean(), true)),
-        ("chat_template_kwargs", variables),
         ("max_completion_tokens", or_null(integer(0..=u32::MAX))),
         ("max_tokens", or_null(integer(0..=u32::MAX))),
         ("logprobs", or(boolean(), false)),
@@ -57,7 +45,7 @@ pub(super) fn schema() -> Value {
     let idle: Properties = IDLE.into_iter().map(|name| (name, or_null(text()))).collect();
     let not_built = not_built().into_iter().map(|(name, nothing)| (name, or_null(only(&nothing)))).collect();
     let common = [Settings::properties(WORDS), Stream::properties(), common::properties()].concat();
-    with_required([own, common, idle, not_built].concat(), &["messages"])
+    with_required([own, message::properties(), common, idle, not_built].concat(), &["messages"])
 }
 
 fn asked(app: &App, mut fields: Fields) -> Result<Asked, Refusal> {
@@ -65,7 +53,7 @@ fn asked(app: &App, mut fields: Fields) -> Result<Asked, Refusal> {
     let loaded = engine.loaded();
     let mut settings = Settings::take(&mut fields, loaded, Words { prompt: "messages", ..WORDS })?;
     let stream = Stream::take(&mut fields, &mut settings)?;
-    let chat = take_chat(&mut fields)?;
+    let chat = take_chat(&mut fields)?.ok_or_else(message::nothing_said)?;
     let endless = loaded.model.context_len().is_none().then_some(MAX_TOKENS);
     settings.max_tokens = take_max_tokens(&mut fields)?.or(endless);
     take_logprobs(&mut fields, &mut settings)?;
@@ -73,34 +61,13 @@ fn asked(app: &App, mut fields: Fields) -> Result<Asked, Refusal> {
     take_idle(&mut fields)?;
     refuse_what_is_not_built(&mut fields)?;
     fields.done()?;
-    let tokens = loaded.template.tokens(&loaded.tokenizer, chat);
-    let tokens = tokens.map_err(|problem| Refusal::field("messages", format!("messages: {problem}")))?;
+    let tokens = tokens_of(chat, loaded)?;
     if tokens.is_empty() {
         return Err(Refusal::field("messages", "messages: nothing to go on from"));
     }
     let jobs = settings.jobs(&engine, vec![tokens], app.texts())?;
     let echoes = vec![String::new(); jobs.len()];
     Ok(Asked { engine, form: Form::Chat, settings, stream, jobs, echoes })
-}
-
-fn take_chat(fields: &mut Fields) -> Result<Chat, Refusal> {
-    let messages: Vec<Map<String, Value>> = fields.take("messages")?.unwrap_or_default();
-    if messages.is_empty() {
-        return Err(Refusal::field("messages", "messages: expected one at least"));
-    }
-    let messages = messages.into_iter().enumerate();
-    let messages = messages.map(|(index, fields)| message(&format!("messages[{index}]"), Fields::of(fields)));
-    let more: Map<String, Value> = fields.take("chat_template_kwargs")?.unwrap_or_default();
-    let is_foreign = |(name, value): (&String, &Value)| {
-        OWN.contains(&name.as_str()) || !(value.is_boolean() || value.is_number() || value.is_string())
-    };
-    if let Some((name, _)) = more.iter().find(|entry| is_foreign(*entry)) {
-        let field = format!("chat_template_kwargs.{name}");
-        let problem = "expected a text, a number or a boolean, by a name that is not among the template's own";
-        return Err(Refusal::field(&field, format!("{field}: {problem}")));
-    }
-    let add_generation_prompt = fields.take("add_generation_prompt")?.unwrap_or(true);
-    Ok(Chat { messages: messages.collect::<Result<_, _>>()?, add_generation_prompt, more })
 }
 
 /// `max_completion_tokens`, which was once `max_tokens`.

@@ -20,7 +20,9 @@ use crate::{
     loaded::Loaded,
     openapi::{
         Operation,
-        schema::{any_number, any_of, count, exactly, integer, list, one_of, or, or_null, some, text, with_required},
+        schema::{
+            any_number, any_of, count, exactly, integer, list, one_of, only, or, or_null, some, text, with_required,
+        },
     },
     outbox::Lost,
     prompt::{EXPECTED, Prompt, Prompts, check_tokens},
@@ -83,6 +85,7 @@ pub(super) fn operation() -> Operation {
         ("encoding_format", or(one_of(&["float", "base64"]), "float")),
         ("dimensions", or_null(integer(1..=u32::MAX))),
         ("user", or_null(text())),
+        ("truncate_prompt_tokens", or_null(only(&[json!(-1)]))),
     ];
     let embedding = any_of([list(any_number()), text()]);
     let embedding = exactly(vec![("object", one_of(&["embedding"])), ("index", count()), ("embedding", embedding)]);
@@ -127,6 +130,8 @@ fn asked(app: &App, mut fields: Fields) -> Result<Asked, Refusal> {
     let d = loaded.model.config().d_model;
     let dims = fields.take::<u32>("dimensions")?.map_or(d, |dims| dims as usize);
     fields.take::<String>("user")?;
+    // as vLLM's clients send it whatever they ask: what does not fit is refused all the same
+    fields.only("truncate_prompt_tokens", &[json!(-1)])?;
     fields.done()?;
     if !(1..=d).contains(&dims) {
         return Err(Refusal::field("dimensions", format!("dimensions: expected 1 to {d}, not {dims}")));

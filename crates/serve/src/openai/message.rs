@@ -1,18 +1,73 @@
-//! What is said in a chat: messages of text, each by somebody.
+//! What is said in a chat: messages of text, each by somebody, and how the model's template words them.
 
+use itera_tokenizer::TokenId;
 use serde_json::{Map, Value, json};
 
 use crate::{
     json::Fields,
-    openapi::schema::{any_of, exactly, list, one_of, only, or_null, text as any_text, with_required},
+    loaded::Loaded,
+    openapi::schema::{
+        Properties, any_of, boolean, exactly, list, one_of, only, or, or_null, some, text as any_text, with_required,
+    },
     refusal::Refusal,
+    template::Chat,
 };
 
 /// Those who say something.
 const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
 
+/// Variables that every template has, which a request does not set.
+const OWN: [&str; 5] = ["messages", "add_generation_prompt", "bos_token", "eos_token", "pad_token"];
+
+/// What [`take_chat`] reads.
+pub(crate) fn properties() -> Properties {
+    let variables = json!({
+        "type": ["object", "null"],
+        "propertyNames": {"not": {"enum": OWN}},
+        "additionalProperties": {"type": ["string", "number", "boolean"]},
+    });
+    vec![
+        ("messages", some(schema())),
+        ("add_generation_prompt", or(boolean(), true)),
+        ("chat_template_kwargs", variables),
+    ]
+}
+
+/// What is said, if anything is, and how it is to be worded.
+pub(crate) fn take_chat(fields: &mut Fields) -> Result<Option<Chat>, Refusal> {
+    let messages: Option<Vec<Map<String, Value>>> = fields.take("messages")?;
+    let more: Map<String, Value> = fields.take("chat_template_kwargs")?.unwrap_or_default();
+    let is_foreign = |(name, value): (&String, &Value)| {
+        OWN.contains(&name.as_str()) || !(value.is_boolean() || value.is_number() || value.is_string())
+    };
+    if let Some((name, _)) = more.iter().find(|entry| is_foreign(*entry)) {
+        let field = format!("chat_template_kwargs.{name}");
+        let problem = "expected a text, a number or a boolean, by a name that is not among the template's own";
+        return Err(Refusal::field(&field, format!("{field}: {problem}")));
+    }
+    let add_generation_prompt = fields.take("add_generation_prompt")?.unwrap_or(true);
+    let Some(messages) = messages else { return Ok(None) };
+    if messages.is_empty() {
+        return Err(nothing_said());
+    }
+    let messages = messages.into_iter().enumerate();
+    let messages = messages.map(|(index, fields)| message(&format!("messages[{index}]"), Fields::of(fields)));
+    Ok(Some(Chat { messages: messages.collect::<Result<_, _>>()?, add_generation_prompt, more }))
+}
+
+/// Of a chat without messages.
+pub(crate) fn nothing_said() -> Refusal {
+    Refusal::field("messages", "messages: expected one at least")
+}
+
+/// The tokens of a chat, up to where the assistant goes on.
+pub(crate) fn tokens_of(chat: Chat, loaded: &Loaded) -> Result<Vec<TokenId>, Refusal> {
+    let tokens = loaded.template.tokens(&loaded.tokenizer, chat);
+    tokens.map_err(|problem| Refusal::field("messages", format!("messages: {problem}")))
+}
+
 /// The message that `fields` are, at `path` of the request, as templates read it: `role` and `content`, which is a text.
-pub(super) fn message(path: &str, mut fields: Fields) -> Result<Map<String, Value>, Refusal> {
+fn message(path: &str, mut fields: Fields) -> Result<Map<String, Value>, Refusal> {
     let read = || {
         let role: String = fields.take("role")?.ok_or_else(|| Refusal::field("role", "role: missing"))?;
         if !ROLES.contains(&role.as_str()) {
@@ -34,7 +89,7 @@ fn not_built() -> [(&'static str, Value); 4] {
 }
 
 /// What [`message`] reads.
-pub(super) fn schema() -> Value {
+fn schema() -> Value {
     let part = exactly(vec![("type", one_of(&["text"])), ("text", any_text())]);
     let own = [("role", one_of(&ROLES)), ("content", any_of([any_text(), list(part)]))];
     let not_built = not_built().map(|(name, nothing)| (name, or_null(only(&[nothing]))));

@@ -14,7 +14,7 @@ mod completions;
 mod embeddings;
 mod form;
 mod logprobs;
-mod message;
+pub(crate) mod message;
 mod models;
 
 use crate::{

@@ -5,8 +5,8 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use crate::{
     error::Result,
     in_process::InProcess,
-    loaded::Loaded,
     record::{Line, canonical},
+    repository::ModelSource,
     server::ServeOptions,
 };
 
@@ -33,7 +33,7 @@ pub enum Replayed {
 /// # Errors
 /// As [`Server::start`](crate::Server::start).
 pub fn replay(
-    models: Vec<Loaded>,
+    models: Vec<ModelSource>,
     options: &ServeOptions,
     lines: impl Iterator<Item = String>,
     mut told: impl FnMut(Replayed),

@@ -9,8 +9,7 @@ use std::{
     time::Duration,
 };
 
-use itera_runtime::OpenOptions;
-use itera_serve::{Loaded, LogTarget, NewKey, Role, ServeOptions, Server};
+use itera_serve::{LogTarget, ModelSource, NewKey, Role, ServeOptions, Server};
 use itera_testkit::skip;
 use serde_json::{Value, json};
 
@@ -242,7 +241,7 @@ fn a_log_that_was_moved_away_begins_anew() {
     (0..100).for_each(|_| ask());
     assert!(server.drain(Duration::from_secs(5)));
     assert_eq!(fs::read_to_string(path("log.2")).expect("there").lines().count(), 102);
-    let model = Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
+    let model = ModelSource::new("stories", checkpoint());
     assert!(
         Server::start(vec![model], &with_log(&path("log"))).is_err(),
         "a log that cannot be opened is told before anything is served"

@@ -128,6 +128,9 @@ fn the_template_of_the_model_words_the_messages() {
             let said = ask(&server, "/v1/chat/completions", &request);
             assert_eq!(text(&said), text(&answer(&server, &same)), "{more}");
             assert_eq!(said["usage"]["prompt_tokens"], prompt.len());
+            let fields = request.as_object_mut().expect("an object");
+            say.as_object().expect("an object").keys().for_each(|name| drop(fields.remove(name)));
+            assert_eq!(ask(&server, "/tokenize", &request)["tokens"], json!(prompt), "{more}");
         }
     }
 }

@@ -7,8 +7,7 @@ use std::{
     path::Path,
 };
 
-use itera_runtime::OpenOptions;
-use itera_serve::{KeyProblem, Loaded, NewKey, Role, ServeError, ServeOptions, Server};
+use itera_serve::{KeyProblem, ModelSource, NewKey, Role, ServeError, ServeOptions, Server};
 use serde_json::{Value, json};
 
 use crate::support::{checkpoint, get, start, tcp};
@@ -221,7 +220,7 @@ fn what_is_no_key_is_named_by_its_line() {
         (format!("bob admin {hash}\nalice admin {}", hash.to_uppercase()), KeyProblem::Twice),
     ] {
         fs::write(&path, format!("# keys\n{line}\n")).expect("written");
-        let model = Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
+        let model = ModelSource::new("stories", checkpoint());
         let error = Server::start(vec![model], &with_keys(&path)).expect_err("no keys");
         assert!(!error.to_string().contains("secret"), "{error}");
         let ServeError::Key { line: number, problem, .. } = error else { panic!("{line:?}: {error}") };

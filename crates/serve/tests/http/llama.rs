@@ -19,7 +19,7 @@ fn a_completion_is_told_in_the_words_of_llama_cpp() {
     assert_eq!(expected["choices"][0]["finish_reason"], "stop");
     let mut request = json!({
         "prompt": "The dog", "n_predict": 40, "seed": 4, "repeat_penalty": 1.1, "stop": ["zzz", "."], "n_probs": 2,
-        "return_tokens": true, "cache_prompt": true, "repeat_last_n": -1, "id_slot": -1,
+        "return_tokens": true, "cache_prompt": true, "repeat_last_n": -1, "id_slot": -1, "slot_id": -1, "n_keep": 7,
     });
     let said = ask(&server, "/completion", &request);
     assert_eq!(said, {

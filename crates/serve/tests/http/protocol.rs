@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use itera_runtime::{Model, OpenOptions};
-use itera_serve::{Address, Loaded, ServeOptions, Server};
+use itera_runtime::Model;
+use itera_serve::{Address, ModelSource, ServeOptions, Server};
 use itera_tokenizer::TokenId;
 use serde_json::{Value, json};
 
@@ -103,7 +103,7 @@ fn a_reader_that_takes_nothing_for_too_long_leaves_its_place_to_others() {
     let mut options = anywhere(options);
     // its buffers hold less than a text with what is told of its tokens
     options.addresses.push(Address::Unix(path.clone()));
-    let model = Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
+    let model = ModelSource::new("stories", checkpoint());
     let server = Server::start(vec![model], &options).expect("it starts");
     let mut socket = UnixStream::connect(&path).expect("it listens");
     let body = json!({"prompt": "The dog", "max_tokens": 4000, "ignore_eos": true, "stream": true, "logprobs": 5});
@@ -160,7 +160,7 @@ fn a_socket_may_be_a_file() {
     use std::os::unix::net::{UnixListener, UnixStream};
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("itera.sock");
-    let model = || Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
+    let model = || ModelSource::new("stories", checkpoint());
     let options = ServeOptions { addresses: vec![Address::Unix(path.clone())], ..ServeOptions::default() };
     // one that another program left
     drop(UnixListener::bind(&path).expect("bound"));
@@ -216,7 +216,15 @@ fn text_and_tokens_turn_into_each_other_in_the_words_of_vllm_and_of_llama_cpp() 
     assert_eq!(spelled["token_strs"], json!(expected));
     let spelled = tokens(json!({"content": "The dog<|endoftext|>", "parse_special": false}));
     assert_eq!(spelled, json!(tokenizer.encode("The dog<|endoftext|>")));
-    for wrong in [json!({}), json!({"prompt": "a", "content": "a"}), json!({"prompt": "a", "x": 1})] {
+    let said = json!([{"role": "user", "content": "The dog"}]);
+    assert_eq!(tokens(json!({"messages": said})), with(tokenizer.bos(), true), "as a chat begins without a template");
+    for wrong in [
+        json!({}),
+        json!({"prompt": "a", "content": "a"}),
+        json!({"prompt": "a", "messages": said}),
+        json!({"messages": []}),
+        json!({"prompt": "a", "x": 1}),
+    ] {
         assert_eq!(ask("/tokenize", wrong).0, 400);
     }
     let text = ask("/detokenize", json!({"tokens": dog})).1;

@@ -2,8 +2,7 @@
 
 use std::{fs, path::Path};
 
-use itera_runtime::OpenOptions;
-use itera_serve::{Loaded, Replayed, ServeOptions, replay};
+use itera_serve::{ModelSource, Replayed, ServeOptions, replay};
 use serde_json::json;
 
 use crate::support::{ask, checkpoint, checkpoints, get, post, send_bytes, send_to, start};
@@ -61,7 +60,7 @@ fn what_was_asked_is_answered_again_and_another_model_is_found_out() {
     assert_eq!(lines().count(), asked.len() + 3, "{text}");
 
     let again = |path: &Path, lines: &mut dyn Iterator<Item = String>, options: ServeOptions| {
-        let model = Loaded::open("stories", path, &OpenOptions::default()).expect("it opens");
+        let model = ModelSource::new("stories", path);
         let mut found = vec![];
         replay(vec![model], &options, lines, |replayed| found.push(replayed)).expect("it starts");
         found

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use itera_serve::{ServeOptions, Server};
+use itera_serve::{ModelSource, ServeError, ServeOptions, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{answer, anywhere, ask, checkpoints, get, post, send};
+use crate::support::{answer, anywhere, ask, checkpoints, get, post, send, write_noise};
 
 /// A directory with these checkpoints at these paths.
 fn directory(models: &[(&str, &str)]) -> TempDir {
@@ -238,6 +238,20 @@ fn a_model_that_is_not_needed_makes_room_for_one_that_is() {
     let server = serve(&dir, ServeOptions { memory: Some(held - 1), ..options });
     let (status, body, _) = post(&server, "/v1/completions", &story("a").to_string());
     assert!(status == 503 && body.contains("cannot be loaded: it takes"), "{status} {body}");
+
+    // a model that is named at the start is not read either where there is no room for its files
+    let start_within = |memory: usize, model: ModelSource| {
+        let options = ServeOptions { memory: Some(memory), ..ServeOptions::default() };
+        Server::start(vec![model], &anywhere(options)).expect_err("no room")
+    };
+    let error = start_within(1 << 10, ModelSource::new("broken", dir.path().join("broken.gguf")));
+    assert!(matches!(error, ServeError::NoRoom { most: 1024, .. }), "{error}");
+
+    // nor are states made for one whose context is longer than there is room for
+    let dir = tempfile::tempdir().expect("a directory");
+    write_noise(dir.path(), |config| config.max_seq_len = 1 << 20);
+    let error = start_within(1 << 30, ModelSource::new("long", dir.path()));
+    assert!(matches!(error, ServeError::NoRoom { bytes, .. } if bytes > 1 << 33), "{error}");
 }
 
 #[test]

@@ -10,8 +10,7 @@ use std::{
 use itera_fixtures::noise;
 use itera_formats::hf::write_model_dir;
 use itera_kernels::quant::Kind;
-use itera_runtime::OpenOptions;
-use itera_serve::{Address, Loaded, ServeOptions, Server};
+use itera_serve::{Address, ModelSource, ServeOptions, Server};
 use itera_shape::{ModelConfig, NamedTensor, TensorRef};
 use itera_tokenizer::Tokenizer;
 use serde_json::Value;
@@ -25,28 +24,34 @@ pub fn checkpoint() -> PathBuf {
 }
 
 pub fn start(options: ServeOptions) -> Server {
-    let model = Loaded::open("stories", &checkpoint(), &OpenOptions::default()).expect("the checkpoint opens");
+    let model = ModelSource::new("stories", checkpoint());
     Server::start(vec![model], &anywhere(options)).expect("it starts")
 }
 
-fn start_with(models: Vec<Loaded>) -> Server {
+fn start_with(models: Vec<ModelSource>) -> Server {
     Server::start(models, &anywhere(ServeOptions::default())).expect("it starts")
 }
 
 /// A server of a model whose directory has `files` beside its own.
 pub fn with_files(files: &[(&str, &str)]) -> Server {
     let dir = tempfile::tempdir().expect("a directory");
-    let config =
-        ModelConfig { vocab_size: 258, d_model: 32, d_state: 4, d_head: 8, n_layers: 3, ..ModelConfig::default() };
-    let tensors = noise(&config);
-    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
-    let tokenizer = Tokenizer::byte();
-    write_model_dir(dir.path(), &config, &tokenizer.special_ids(), &tensors, Kind::F32).expect("written");
-    tokenizer.write_dir(dir.path(), 1000).expect("written");
+    write_noise(dir.path(), |_| {});
     for (name, contents) in files {
         std::fs::write(dir.path().join(name), contents).expect("written");
     }
-    start_with(vec![Loaded::open("noise", dir.path(), &OpenOptions::default()).expect("it opens")])
+    start_with(vec![ModelSource::new("noise", dir.path())])
+}
+
+/// A small model of bytes without training, in a directory of its own.
+pub fn write_noise(dir: &Path, change: impl FnOnce(&mut ModelConfig)) {
+    let mut config =
+        ModelConfig { vocab_size: 258, d_model: 32, d_state: 4, d_head: 8, n_layers: 3, ..ModelConfig::default() };
+    change(&mut config);
+    let tensors = noise(&config);
+    let tensors: Vec<TensorRef<'_>> = tensors.iter().map(NamedTensor::as_ref).collect();
+    let tokenizer = Tokenizer::byte();
+    write_model_dir(dir, &config, &tokenizer.special_ids(), &tensors, Kind::F32).expect("written");
+    tokenizer.write_dir(dir, 1000).expect("written");
 }
 
 /// The same options, at any free port.
