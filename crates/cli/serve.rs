@@ -71,8 +71,8 @@ pub struct Args {
     /// Load this model of the repository at the start, as NAME or NAME:VERSION (may be given again); * loads all.
     #[arg(long, value_name = "NAME", requires = "repository")]
     pub load: Vec<String>,
-    /// MiB that models may take together, with their states, buffers and caches: those that were not asked for for longest and have
-    /// nothing to do make room for others.
+    /// MiB that models may take together, with their states, buffers and caches: those that were not asked for for longest and
+    /// have nothing to do make room for others.
     #[arg(long, value_name = "MIB", value_parser = at_least_one::<usize>)]
     pub memory: Option<usize>,
     /// Let requests load models, also anew, and put them away (/v2/repository/models/NAME/load and /unload).
@@ -174,9 +174,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return replay(models, &options, path);
     }
     let server = Server::start_on(mem::take(&mut places.sockets), models, &options)?;
-    for (name, fingerprint) in server.fingerprints() {
-        say!("{name}: {fingerprint}");
-    }
+    tell_of(server.fingerprints());
     for address in server.addresses() {
         say!("listening at {address}");
     }
@@ -260,7 +258,7 @@ fn replay(models: Vec<ModelSource>, options: &ServeOptions, path: &Path) -> Resu
     let bar = ProgressBar::new(lines.len() as u64);
     let (mut same, mut told, mut unreadable) = (0, vec![], 0);
     let mut places = places.into_iter();
-    itera_serve::replay(models, options, lines.into_iter(), |replayed| {
+    let fingerprints = itera_serve::replay(models, options, lines.into_iter(), |replayed| {
         bar.inc(1);
         let place = places.next().unwrap_or_default();
         match replayed {
@@ -274,6 +272,7 @@ fn replay(models: Vec<ModelSource>, options: &ServeOptions, path: &Path) -> Resu
         }
     })?;
     bar.finish_and_clear();
+    tell_of(fingerprints);
     let mut out = io::stdout().lock();
     told.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     say!("{same} answers are the same, {} differ, {unreadable} lines could not be read", told.len());
@@ -302,6 +301,11 @@ fn new_key(name: &str, role: Role) -> Result<ExitCode> {
     writeln!(io::stdout(), "{line}")?;
     say!("the key of {name}, which nothing keeps: {key}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Say which models are served.
+fn tell_of(fingerprints: Vec<(String, String)>) {
+    fingerprints.into_iter().for_each(|(name, fingerprint)| say!("{name}: {fingerprint}"));
 }
 
 /// The model that an argument names.

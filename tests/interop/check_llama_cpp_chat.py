@@ -28,7 +28,7 @@ def talk():
     with subprocess.Popen(["node", client], **pipes) as chat:
         told = b""
         for question in [*QUESTIONS, None]:
-            while not b"\n".join([b"", told]).endswith(b"\n> "):
+            while not (b"\n" + told).endswith(b"\n> "):
                 piece = chat.stdout.read1()
                 if not piece:
                     problem = chat.stderr.read()
@@ -53,6 +53,6 @@ for question in QUESTIONS:
     assert answer, "nothing was said"
     chat.append((question, answer.lstrip()))
     expected += f"> {answer}\n"
-told = next(told for told in (talk() for _ in range(50)) if told)
+told = next((told for told in (talk() for _ in range(50)) if told), None)
 assert told == f"{expected}> ", (told, expected)
 print("ok")

@@ -41,14 +41,20 @@ def is_up():
 
 with tempfile.TemporaryDirectory() as here:
     with open(f"{here}/prometheus.yml", "w", encoding="utf-8") as file:
-        file.write(f"scrape_configs: [{{job_name: itera, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}]}}]")
-    flags = [f"--config.file={here}/prometheus.yml", f"--storage.tsdb.path={here}/data", f"--web.listen-address={PROMETHEUS}"]
-    with subprocess.Popen(["prometheus", *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as prometheus:
+        job = {"job_name": "itera", "scrape_interval": "1s", "static_configs": [{"targets": [target]}]}
+        json.dump({"scrape_configs": [job]}, file)  # JSON is YAML
+    flags = {"config.file": f"{here}/prometheus.yml", "storage.tsdb.path": f"{here}/data", "web.listen-address": PROMETHEUS}
+    command = ["prometheus", *(f"--{flag}={value}" for flag, value in flags.items())]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as prometheus:
         try:
             until(is_up)
             of_model = f'{{model_name="{model}"}}'
-            counts = {f"sum(vllm:generation_tokens_total{of_model})": REQUESTS * TOKENS, f"sum(vllm:request_success_total{of_model})": REQUESTS}
-            counts |= {f"sum(vllm:time_to_first_token_seconds_count{of_model})": REQUESTS, f'sum(nv_inference_request_success{{model="{model}"}})': REQUESTS}
+            counts = {
+                f"sum(vllm:generation_tokens_total{of_model})": REQUESTS * TOKENS,
+                f"sum(vllm:request_success_total{of_model})": REQUESTS,
+                f"sum(vllm:time_to_first_token_seconds_count{of_model})": REQUESTS,
+                f'sum(nv_inference_request_success{{model="{model}"}})': REQUESTS,
+            }
             before = {name: sum(query(name)) for name in counts}
             for seed in range(REQUESTS):
                 body = {"model": model, "prompt": "Once", "max_tokens": TOKENS, "ignore_eos": True, "seed": seed}

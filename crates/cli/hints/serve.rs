@@ -25,6 +25,9 @@ fn server(error: &ServeError) -> Option<String> {
         },
         ServeError::Key { .. } | ServeError::NoKey { .. } => "--new-key NAME makes a key and its line",
         ServeError::SameName { .. } => "name one of them: NAME=PATH",
+        ServeError::NoRoom { .. } => {
+            "raise --memory, or lower --max-batch and --cache, which each model has for itself"
+        }
         _ => return None,
     };
     Some(text.into())

@@ -60,8 +60,8 @@ impl<'m> Batch<'m> {
     /// is called in; the texts' own states are not among them.
     pub fn most_bytes(model: &Model, texts: usize) -> usize {
         let (parts, part_len) = parts(texts);
-        let of_part = size_of::<Workspace>() + Workspace::most_bytes(model.config(), Form::Steps, part_len, 0);
-        parts.saturating_mul(of_part).saturating_add(model.most_workspace_bytes())
+        let of_part = size_of::<Workspace>() + Workspace::most_bytes(model.config(), Form::Steps, part_len, None);
+        parts.saturating_mul(of_part).saturating_add(model.most_bytes_to_read(texts))
     }
 
     /// Bytes of the heap that the buffers hold; the texts' own states are not among them.
@@ -101,6 +101,7 @@ fn step<'t, 'm: 't>(model: &'m Model, texts: impl IntoIterator<Item = &'t mut Te
     let new = || Workspace::new(model.config(), model.activations(), 0);
     let Buffers { steps: step_work, chunks: chunk_work } = work;
     if step_work.len() < parts {
+        step_work.reserve_exact(parts - step_work.len());
         step_work.resize_with(parts, new);
     }
     let mut step_parts = || {

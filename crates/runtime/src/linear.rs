@@ -48,9 +48,12 @@ impl Scratch {
         self.batches.size_bytes() + bytes(&self.panel) + bytes(&self.packed)
     }
 
-    /// Bytes of the heap that it holds at most for `rows` rows of up to `k` numbers, in either form.
-    pub(crate) fn most_bytes(rows: usize, k: usize) -> usize {
-        BatchMemory::most_bytes(rows, k) + size_of::<f32>() * (PANEL * k + Packed::len(k, PANEL))
+    /// Bytes of the heap that it holds at most for `rows` rows of up to `k` numbers in this form, and for single ones.
+    pub(crate) fn most_bytes(form: Form, rows: usize, k: usize) -> usize {
+        match form {
+            Form::Steps => BatchMemory::most_bytes(rows, k),
+            Form::Chunk => BatchMemory::most_bytes(1, k) + size_of::<f32>() * (PANEL * k + Packed::len(k, PANEL)),
+        }
     }
 
     /// Rows of `k` numbers, to be multiplied by one or several matrices.

@@ -31,7 +31,12 @@ use crate::{
 const MIN_UBATCH: usize = 8;
 
 /// Floats of logits in memory at once when logits of all tokens are asked for.
-pub(crate) const LOGITS: usize = 1 << 18;
+const LOGITS: usize = 1 << 18;
+
+/// Rows of logits that are in memory at once.
+pub(crate) fn logits_rows(vocab_size: usize) -> usize {
+    (LOGITS / vocab_size).clamp(1, OpenOptions::UBATCH_SIZE)
+}
 
 self_cell!(
     struct Opened {
@@ -197,16 +202,21 @@ impl Model {
         Workspace::new(self.config(), self.activations, 1)
     }
 
-    /// Bytes of the heap that a state of this model holds at most; where a text has no end, none of them grows.
+    /// Bytes of the heap that a state of this model holds at most.
     pub fn most_state_bytes(&self) -> usize {
         self.new_state().most_bytes()
     }
 
     /// Bytes of the heap that a workspace holds at most through which prompts of one text at a time went, and single tokens.
     pub fn most_workspace_bytes(&self) -> usize {
-        let rows = self.ubatch_size.saturating_add(MIN_UBATCH);
-        let (config, context) = (self.config(), self.context_len());
-        Workspace::most_bytes(config, Form::Chunk, rows.min(context.unwrap_or(rows)), context.unwrap_or(0))
+        self.most_bytes_to_read(1)
+    }
+
+    /// Bytes of the heap that a workspace holds at most by which pieces of so many prompts are read at once.
+    pub(crate) fn most_bytes_to_read(&self, prompts: usize) -> usize {
+        let rows = self.ubatch_size.saturating_add(MIN_UBATCH - 1);
+        let all = self.context_len().map_or(usize::MAX, |context| context.saturating_mul(prompts));
+        Workspace::most_bytes(self.config(), Form::Chunk, rows.min(all), self.context_len())
     }
 
     /// The logits `[v]` of what follows `token`, which the state then has seen: the recurrent form.
@@ -257,7 +267,7 @@ impl Model {
 
     /// Cut `len` rows so that the logits of each part are in memory at once: `each` gets its first row, and how many it has.
     pub(crate) fn logits_at_once(&self, len: usize, mut each: impl FnMut(usize, usize)) {
-        let at_once = (LOGITS / self.config().vocab_size).clamp(1, OpenOptions::UBATCH_SIZE);
+        let at_once = logits_rows(self.config().vocab_size);
         (0..len).step_by(at_once).for_each(|first| each(first, at_once.min(len - first)));
     }
 

@@ -13,7 +13,7 @@ use itera_shape::ModelConfig;
 use crate::{
     buffer::{bytes, sized},
     linear::{Form, Scratch},
-    model::LOGITS,
+    model::logits_rows,
 };
 
 /// Buffers for tokens on their way through any model, of one text or one of each of several. The precision of
@@ -93,6 +93,33 @@ pub(crate) struct ForChunks {
     pub(crate) values: Vec<f32>,
 }
 
+/// Widths of rows within the layers that a model has; 0 for those of others, of which files may say anything.
+struct Widths {
+    d: usize,
+    in_proj: usize,
+    inner: usize,
+    channels: usize,
+    queries: usize,
+    keys: usize,
+    head: usize,
+    top_k: usize,
+    mlp: usize,
+}
+
+impl Widths {
+    fn of(config: &ModelConfig) -> Self {
+        let (has_attention, has_experts) = (!config.attention_layers.is_empty(), config.n_experts > 0);
+        let has_mamba = config.attention_layers.len() < config.n_layers;
+        let (in_proj, inner, channels) =
+            if has_mamba { (config.d_in_proj(), config.d_inner(), config.d_conv_channels()) } else { (0, 0, 0) };
+        let (queries, keys, head) =
+            if has_attention { (config.d_queries(), config.d_keys(), config.d_attention_head()) } else { (0, 0, 0) };
+        let (top_k, d_expert) = if has_experts { (config.top_k, config.d_expert) } else { (0, 0) };
+        let mlp = config.d_shared.max(d_expert);
+        Self { d: config.d_model, in_proj, inner, channels, queries, keys, head, top_k, mlp }
+    }
+}
+
 impl Workspace {
     /// Buffers for `rows` tokens of a model at once.
     pub(crate) fn new(config: &ModelConfig, activations: Activations, rows: usize) -> Self {
@@ -123,24 +150,16 @@ impl Workspace {
 
     /// Make room for `rows` tokens.
     pub(crate) fn fit(&mut self, config: &ModelConfig, rows: usize) {
-        let d = config.d_model;
-        // files may say anything of layers that they do not have
-        let (has_attention, has_experts) = (!config.attention_layers.is_empty(), config.n_experts > 0);
-        let has_mamba = config.attention_layers.len() < config.n_layers;
-        let (d_in_proj, d_inner) = if has_mamba { (config.d_in_proj(), config.d_inner()) } else { (0, 0) };
-        let (queries, keys, turns) =
-            if has_attention { (config.d_queries(), config.d_keys(), config.d_attention_head()) } else { (0, 0, 0) };
-        let (top_k, d_expert) = if has_experts { (config.top_k, config.d_expert) } else { (0, 0) };
-        let mlp = config.d_shared.max(d_expert);
+        let Widths { d, in_proj, inner, queries, keys, head, top_k, mlp, .. } = Widths::of(config);
         let per_row = [
             (&mut self.x, d),
             (&mut self.u, d),
             (&mut self.branch, d),
-            (&mut self.projected, d_in_proj.max(queries)),
-            (&mut self.mixed, d_inner.max(queries)),
+            (&mut self.projected, in_proj.max(queries)),
+            (&mut self.mixed, inner.max(queries)),
             (&mut self.key, keys),
             (&mut self.value, keys),
-            (&mut self.turns, turns),
+            (&mut self.turns, head),
             (&mut self.expert_weights, top_k),
             (&mut self.gathered, d),
             (&mut self.expert_out, d),
@@ -158,27 +177,23 @@ impl Workspace {
     }
 
     /// Bytes of the heap that the buffers hold at most after `rows` tokens at once went through in this form: each of another
-    /// text, or of prompts as long as `context`.
-    pub(crate) fn most_bytes(config: &ModelConfig, form: Form, rows: usize, context: usize) -> usize {
-        let has_attention = !config.attention_layers.is_empty();
-        let has_mamba = config.attention_layers.len() < config.n_layers;
-        let (inner, channels) = if has_mamba { (config.d_inner(), config.d_conv_channels()) } else { (0, 0) };
-        let (queries, keys, heads) =
-            if has_attention { (config.d_queries(), config.d_keys(), config.n_attention_heads) } else { (0, 0, 0) };
-        let d_expert = if config.n_experts > 0 { config.d_expert } else { 0 };
-        let widest = config.d_model.max(inner).max(queries).max(config.d_shared).max(d_expert);
+    /// text, or of prompts that are as long as `context` at most.
+    pub(crate) fn most_bytes(config: &ModelConfig, form: Form, rows: usize, context: Option<usize>) -> usize {
+        let Widths { d, inner, channels, queries, keys, mlp, .. } = Widths::of(config);
+        let one = Self::new(config, Activations::Exact, 1).size_bytes();
+        let products = 2 * Scratch::most_bytes(form, rows, d.max(inner).max(queries).max(mlp));
         let floats = match form {
             Form::Steps => rows.saturating_mul(config.vocab_size),
             Form::Chunk => {
-                let per_row = channels + inner + queries + 2 * keys + heads;
+                let per_row = channels + inner + queries + 2 * keys + config.n_attention_heads;
                 let states = channels * config.d_conv + 2 * inner * config.d_state;
-                let seen = (2 * keys).saturating_mul(context);
-                let logits = LOGITS.max(config.vocab_size);
+                let seen = (2 * keys).saturating_mul(context.unwrap_or(0));
+                // of one text at a time
+                let rows = rows.min(context.unwrap_or(rows));
+                let logits = logits_rows(config.vocab_size).min(rows) * config.vocab_size;
                 rows.saturating_mul(per_row).saturating_add(seen).saturating_add(states + logits)
             }
         };
-        let one = Self::new(config, Activations::Exact, 1).size_bytes();
-        let products = 2 * Scratch::most_bytes(rows, widest);
         rows.saturating_mul(one).saturating_add(products).saturating_add(floats.saturating_mul(size_of::<f32>()))
     }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use itera_runtime::{Batch, Model};
+use itera_tokenizer::TokenId;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 
@@ -29,6 +30,9 @@ use crate::{
 /// How long an engine stays on a thread that it shares with others, before it lets them have it.
 const STAY: Duration = Duration::from_millis(2);
 
+/// Bytes that a text has for each token of the vocabulary to choose one: likelihoods, twice, and those kept with their ids.
+const CHOICE: usize = 2 * size_of::<f32>() + size_of::<(u32, f32)>();
+
 /// How much an engine does and holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Size {
@@ -41,10 +45,12 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// Bytes that an engine of `model` takes at most, beside the model itself and what waits: states and outboxes of its texts, the
-    /// buffers through which they go, those of vectors among them, and the cache.
+    /// Bytes that an engine of `model` takes with all places taken, beside the model itself and what waits: states, tokens and
+    /// outboxes of its texts, what chooses their tokens, the buffers through which they go, those of vectors among them, and the
+    /// cache. Grammars, and what is told of tokens, are apart.
     pub fn bytes(&self, model: &Model) -> usize {
-        let of_text = model.most_state_bytes().saturating_add(FULL);
+        let tokens = model.context_len().unwrap_or(0) * size_of::<TokenId>();
+        let of_text = model.most_state_bytes().saturating_add(tokens + FULL + model.config().vocab_size * CHOICE);
         let buffers = Batch::most_bytes(model, self.room).saturating_add(model.most_workspace_bytes());
         self.cache_bytes.saturating_add(buffers).saturating_add(self.room.saturating_mul(of_text))
     }

@@ -51,6 +51,11 @@ impl InProcess {
         Ok(Self { router, runtime: runtime.map_err(ServeError::Thread)?, server })
     }
 
+    /// As [`Server::fingerprints`].
+    pub fn fingerprints(&self) -> Vec<(String, String)> {
+        self.server.fingerprints()
+    }
+
     /// Take in no text from now on: what an engine would answer is refused (503).
     #[must_use]
     pub fn without_engines(self) -> Self {

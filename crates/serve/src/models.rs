@@ -24,7 +24,7 @@ use itera_runtime::OpenOptions;
 use itera_tokenizer::TokenId;
 
 use crate::{
-    budget::{Budget, NoRoom},
+    budget::{Budget, Held, NoRoom},
     catalog::{Catalog, Entry, Id, Missing, Status, Unloadable},
     engine::{Engine, Size},
     error::{Result, ServeError, chain},
@@ -96,8 +96,8 @@ impl Models {
             threads: Mutex::default(),
             clock: AtomicU64::new(0),
         };
-        for ModelSource { name, version, path } in pinned {
-            let id = Id { name, version };
+        for source in pinned {
+            let (id, path) = (Id { name: source.name.clone(), version: source.version }, source.path.clone());
             if models.read().0.contains_key(&id) {
                 return Err(ServeError::SameName { name: id.name });
             }
@@ -107,8 +107,9 @@ impl Models {
                 }
                 problem => ServeError::Engine { name: id.name.clone(), problem: problem.to_string() },
             };
-            let loaded = models.read_model(&id, &path).map_err(|no_room| failed(Unloadable::NoRoom(no_room)))??;
-            let engine = Some(models.engine_of(loaded).map_err(failed)?);
+            let held = models.hold_files(&id, &path).map_err(failed)?;
+            let loaded = Loaded::open(source, &models.options)?;
+            let engine = Some(models.engine_of(loaded, held).map_err(failed)?);
             models.write().0.insert(id, Entry { engine, ..Entry::new(path, true) });
         }
         if let Some(dir) = repository {
@@ -270,8 +271,10 @@ impl Models {
     fn open(&self, id: &Id) -> Result<Arc<Engine>, Unloadable> {
         let path = self.read().0.get(id).map(|entry| entry.path.clone());
         let opened = path.ok_or_else(|| Unloadable::Broken("it is gone".into())).and_then(|path| {
-            let loaded = self.read_model(id, &path).map_err(Unloadable::NoRoom)?;
-            self.engine_of(loaded.map_err(|error| self.broken(&error))?)
+            let held = self.hold_files(id, &path)?;
+            let source = ModelSource { name: id.name.clone(), version: id.version, path };
+            let loaded = Loaded::open(source, &self.options).map_err(|error| self.broken(&error))?;
+            self.engine_of(loaded, held)
         });
         let mut entries = self.write();
         let Some(entry) = entries.0.get_mut(id) else { return opened };
@@ -291,18 +294,16 @@ impl Models {
         opened
     }
 
-    /// Open a model, once the bytes of its files are held.
-    fn read_model(&self, id: &Id, path: &Path) -> Result<Result<Loaded>, NoRoom> {
-        let found = ModelSource { name: id.name.clone(), version: id.version, path: path.into() };
+    /// Hold the bytes of a model's files, before anything of them is read.
+    fn hold_files(&self, id: &Id, path: &Path) -> Result<Held, Unloadable> {
         let mut held = self.budget.nothing();
-        held.grow(bytes_of(&found.path), || self.make_room(id))?;
-        Ok(Loaded::open(found, &self.options))
+        held.grow(bytes_of(path), || self.make_room(id)).map_err(Unloadable::NoRoom)?;
+        Ok(held)
     }
 
-    /// Start an engine for a model that is open, once the bytes for it are held.
-    fn engine_of(&self, mut loaded: Loaded) -> Result<Arc<Engine>, Unloadable> {
+    /// Start an engine for a model that is open and whose files are held, once all else that it takes is.
+    fn engine_of(&self, mut loaded: Loaded, mut held: Held) -> Result<Arc<Engine>, Unloadable> {
         let id = Id { name: loaded.name.clone(), version: loaded.version };
-        let mut held = self.budget.nothing();
         let waiting = self.limits.tokens.saturating_mul(size_of::<TokenId>());
         let bytes = self.size.bytes(&loaded.model).saturating_add(waiting).saturating_add(bytes_of(&loaded.path));
         held.grow(bytes, || self.make_room(&id)).map_err(Unloadable::NoRoom)?;

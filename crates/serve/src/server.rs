@@ -21,13 +21,14 @@ use crate::{
     keys::Keys,
     line_log::{LineLog, LogTarget},
     listen::{Inherited, Listener},
+    loaded::Loaded,
     metrics::Metrics,
     models::{Means, Models},
     origin::{self, Origin},
     queue::Limits,
     record,
     refusal::Refusal,
-    repository::ModelSource,
+    repository::{ModelSource, ONLY},
     reword::reword,
     routes::routes,
     visit,
@@ -61,7 +62,7 @@ pub struct ServeOptions {
     pub open: OpenOptions,
     /// Models of the repository that are loaded at the start, by the names that requests have for them; `*` is all of them.
     pub load: Vec<String>,
-    /// Bytes that models may take together, with states and caches; `None` for any number.
+    /// Bytes that models may take together, with their states, buffers and caches; `None` for any number.
     pub memory: Option<usize>,
     /// Whether requests may have models loaded and put away.
     pub may_load: bool,
@@ -138,7 +139,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serve `models`, each by its name, which no other model makes room for. The steps of all are spread over the rayon pool that the caller finds or makes.
+    /// Serve `models`, each by its name; they never make room for others. The steps of all are spread over the rayon pool that the
+    /// caller finds or makes.
     ///
     /// # Errors
     /// If nothing can listen at the address, the keys cannot be read, the journal of feedback, the access log or the record cannot be
@@ -162,10 +164,6 @@ impl Server {
         let keys = options.keys.as_deref().map(Keys::read).transpose()?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).thread_name("web").enable_all().build().map_err(ServeError::Thread)?;
-        let inherited = sockets.into_iter().map(|socket| runtime.block_on(Listener::inherit(socket)));
-        let bound = options.addresses.iter().map(|address| runtime.block_on(Listener::bind(address)));
-        let listeners: Vec<Listener> = inherited.chain(bound).collect::<Result<_>>()?;
-        let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
         let (texts, tokens) = (options.queued_texts, options.queued_tokens);
         let limits = Limits { texts, tokens, patience: options.request_time };
         if let Some(dir) = &options.cache_dir {
@@ -176,13 +174,20 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let access_log = options.access_log.as_ref();
         let access_log = access_log.map(|target| LineLog::open(target, metrics.lines_lost())).transpose()?;
-        let record = options.record.as_deref();
-        let record = record.map(|dir| record::open(dir, metrics.record_lost())).transpose()?;
+        let feedback = options.feedback.as_ref();
+        let feedback = feedback.map(|kept| Feedback::open(&kept.path, kept.most_bytes, kept.with_texts)).transpose()?;
+        #[cfg(feature = "otlp")]
+        let traces = options.traces.as_deref().map(Traces::open).transpose()?;
         let means = Means { options: options.open.clone(), size, limits, memory: options.memory };
         let models = Models::start(models, options.repository.as_deref(), means, metrics.clone())?;
         models.load_at_start(&options.load)?;
-        let feedback = options.feedback.as_ref();
-        let feedback = feedback.map(|kept| Feedback::open(&kept.path, kept.most_bytes, kept.with_texts)).transpose()?;
+        // nobody connects before all is there
+        let inherited = sockets.into_iter().map(|socket| runtime.block_on(Listener::inherit(socket)));
+        let bound = options.addresses.iter().map(|address| runtime.block_on(Listener::bind(address)));
+        let listeners: Vec<Listener> = inherited.chain(bound).collect::<Result<_>>()?;
+        let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
+        let record = options.record.as_deref();
+        let record = record.map(|dir| record::open(dir, metrics.record_lost())).transpose()?;
         let limits = RequestLimits {
             body_bytes: options.body_bytes,
             body_time: options.request_time,
@@ -195,7 +200,7 @@ impl Server {
             access_log,
             record,
             #[cfg(feature = "otlp")]
-            traces: options.traces.as_deref().map(Traces::open).transpose()?,
+            traces,
         };
         let app = Arc::new(App::new(models, metrics, keys, kept, limits));
         let (ending, ended) = watch::channel(false);
@@ -213,10 +218,15 @@ impl Server {
         &self.addresses
     }
 
-    /// The name of each model that is loaded, and its fingerprint, which stands for everything that the bytes of an answer depend
-    /// on, apart from the request. The same fingerprint and request give the same answer.
+    /// Each model that is loaded, by its name, or as `name:2` if it is such a version, and its fingerprint, which stands for
+    /// everything that the bytes of an answer depend on, apart from the request. The same fingerprint and request give the same
+    /// answer.
     pub fn fingerprints(&self) -> Vec<(String, String)> {
-        let of = |engine: Arc<Engine>| (engine.loaded().name.clone(), engine.loaded().fingerprint.clone());
+        let of = |engine: Arc<Engine>| {
+            let Loaded { name, version, fingerprint, .. } = engine.loaded();
+            let called = if *version == ONLY { name.clone() } else { format!("{name}:{version}") };
+            (called, fingerprint.clone())
+        };
         self.app.models().engines().into_iter().map(of).collect()
     }
 

@@ -13,6 +13,7 @@ use axum::{
 };
 use itera_tokenizer::{TokenId, Tokenizer};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     app::App,
@@ -21,7 +22,9 @@ use crate::{
     openai::message::{self, take_chat, tokens_of},
     openapi::{
         Operation, Routes,
-        schema::{any_of, boolean, count, exactly, integer, list, object, one_of, or, or_null, text, with_required},
+        schema::{
+            any_of, boolean, count, exactly, integer, list, object, one_of, only, or, or_null, text, with_required,
+        },
     },
     refusal::Refusal,
     specials::{self, spelling},
@@ -33,13 +36,15 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         ("model", or_null(text())),
         ("prompt", or_null(text())),
         ("content", or_null(text())),
+        ("messages", or_null(message::schema())),
         ("add_special_tokens", or_null(boolean())),
         ("add_special", or(boolean(), false)),
         ("parse_special", or(boolean(), true)),
         ("return_token_strs", or(boolean(), false)),
         ("with_pieces", or(boolean(), false)),
     ];
-    let asked = object([own, message::properties()].concat());
+    let idle = not_of_chats().into_iter().map(|(name, nothing)| (name, or_null(only(&nothing)))).collect();
+    let asked = object([own, message::properties(), idle].concat());
     let piece = exactly(vec![("id", count()), ("piece", any_of([text(), list(integer(0..=u8::MAX))]))]);
     let tokens = vec![
         ("tokens", list(any_of([count(), piece]))),
@@ -70,6 +75,11 @@ pub(crate) fn routes(routes: Routes) -> Routes {
 
 /// What `transformers` calls a tokenizer as ours are.
 const CLASS: &str = "PreTrainedTokenizerFast";
+
+/// What vLLM has of chats and we do not, and the values that ask for nothing.
+fn not_of_chats() -> [(&'static str, Vec<Value>); 3] {
+    [("continue_final_message", vec![json!(false)]), ("chat_template", vec![]), ("tools", vec![json!([])])]
+}
 
 #[derive(Serialize)]
 struct Tokens {
@@ -113,9 +123,19 @@ fn tokens(app: &App, mut fields: Fields) -> Result<Tokens, Refusal> {
     let loaded = engine.loaded();
     let (prompt, content) = (fields.take::<String>("prompt")?, fields.take::<String>("content")?);
     let chat = take_chat(&mut fields)?;
-    // whether the spelling of a special token is that token; prompts of completions have no such tokens
+    not_of_chats().into_iter().try_for_each(|(name, nothing)| fields.only(name, &nothing))?;
+    // whether the spelling of a special token is that token; prompts of completions, and messages, have no such tokens
     let parses_special = fields.take("parse_special")?.unwrap_or(true);
     let (add_special_tokens, add_special) = (fields.take("add_special_tokens")?, fields.take("add_special")?);
+    for (field, is_wrong) in [
+        ("parse_special", chat.is_some() && !parses_special),
+        ("add_special_tokens", content.is_some() && add_special_tokens.is_some()),
+        ("add_special", content.is_none() && add_special == Some(true)),
+    ] {
+        if is_wrong {
+            return Err(Refusal::field(field, format!("{field}: this does not go with the text that is there")));
+        }
+    }
     let has_strs = fields.take("return_token_strs")?.unwrap_or(false);
     let has_pieces = fields.take("with_pieces")?.unwrap_or(false);
     fields.done()?;

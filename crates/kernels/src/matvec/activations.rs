@@ -69,8 +69,11 @@ impl BatchMemory {
 
     /// Bytes of the heap that it holds at most for `count` vectors of up to `len` elements.
     pub fn most_bytes(count: usize, len: usize) -> usize {
-        let all = count.next_multiple_of(LANES) * len.next_multiple_of(BLOCK);
-        all * (size_of::<f32>() + 1) + all / BLOCK * size_of::<f32>() + all / SUM * size_of::<i32>()
+        let count = count.checked_next_multiple_of(LANES).unwrap_or(usize::MAX);
+        let of_vector = len.next_multiple_of(BLOCK) * (size_of::<f32>() + 1)
+            + len.div_ceil(BLOCK) * size_of::<f32>()
+            + len.div_ceil(SUM) * size_of::<i32>();
+        count.saturating_mul(of_vector)
     }
 
     /// The vectors of `len` elements that lie one after the other in `x`.

@@ -131,7 +131,7 @@ impl State {
     pub fn reserve(&mut self, tokens: usize) {
         for layer in &mut self.layers {
             if let LayerState::Attention(past) = layer {
-                past.reserve(tokens.min(self.shape.max_seq_len));
+                past.reserve(tokens.min(self.shape.max_seq_len - self.position));
             }
         }
     }

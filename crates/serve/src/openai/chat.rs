@@ -37,6 +37,7 @@ pub(super) async fn chat(State(app): State<Arc<App>>, request: Request) -> Resul
 pub(super) fn schema() -> Value {
     let own = vec![
         ("model", or_null(text())),
+        ("messages", message::schema()),
         ("max_completion_tokens", or_null(integer(0..=u32::MAX))),
         ("max_tokens", or_null(integer(0..=u32::MAX))),
         ("logprobs", or(boolean(), false)),

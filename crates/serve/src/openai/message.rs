@@ -19,18 +19,14 @@ const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
 /// Variables that every template has, which a request does not set.
 const OWN: [&str; 5] = ["messages", "add_generation_prompt", "bos_token", "eos_token", "pad_token"];
 
-/// What [`take_chat`] reads.
+/// What [`take_chat`] reads, apart from the messages.
 pub(crate) fn properties() -> Properties {
     let variables = json!({
         "type": ["object", "null"],
         "propertyNames": {"not": {"enum": OWN}},
         "additionalProperties": {"type": ["string", "number", "boolean"]},
     });
-    vec![
-        ("messages", some(schema())),
-        ("add_generation_prompt", or(boolean(), true)),
-        ("chat_template_kwargs", variables),
-    ]
+    vec![("add_generation_prompt", or(boolean(), true)), ("chat_template_kwargs", variables)]
 }
 
 /// What is said, if anything is, and how it is to be worded.
@@ -46,13 +42,23 @@ pub(crate) fn take_chat(fields: &mut Fields) -> Result<Option<Chat>, Refusal> {
         return Err(Refusal::field(&field, format!("{field}: {problem}")));
     }
     let add_generation_prompt = fields.take("add_generation_prompt")?.unwrap_or(true);
-    let Some(messages) = messages else { return Ok(None) };
+    let Some(messages) = messages else {
+        return match (add_generation_prompt, more.is_empty()) {
+            (true, true) => Ok(None),
+            (false, _) => Err(only_with_messages("add_generation_prompt")),
+            (true, false) => Err(only_with_messages("chat_template_kwargs")),
+        };
+    };
     if messages.is_empty() {
         return Err(nothing_said());
     }
     let messages = messages.into_iter().enumerate();
     let messages = messages.map(|(index, fields)| message(&format!("messages[{index}]"), Fields::of(fields)));
     Ok(Some(Chat { messages: messages.collect::<Result<_, _>>()?, add_generation_prompt, more }))
+}
+
+fn only_with_messages(field: &str) -> Refusal {
+    Refusal::field(field, format!("{field}: only with messages"))
 }
 
 /// Of a chat without messages.
@@ -88,12 +94,12 @@ fn not_built() -> [(&'static str, Value); 4] {
     [("name", json!("")), ("tool_calls", json!([])), ("refusal", json!("")), ("audio", json!({}))]
 }
 
-/// What [`message`] reads.
-fn schema() -> Value {
+/// A list of what [`message`] reads.
+pub(crate) fn schema() -> Value {
     let part = exactly(vec![("type", one_of(&["text"])), ("text", any_text())]);
     let own = [("role", one_of(&ROLES)), ("content", any_of([any_text(), list(part)]))];
     let not_built = not_built().map(|(name, nothing)| (name, or_null(only(&[nothing]))));
-    with_required([own.to_vec(), not_built.to_vec()].concat(), &["role", "content"])
+    some(with_required([own.to_vec(), not_built.to_vec()].concat(), &["role", "content"]))
 }
 
 /// What `read` reads, whose fields are those of `path`.

@@ -28,7 +28,7 @@ pub enum Replayed {
     Unreadable,
 }
 
-/// Ask each of `lines` again, one after the other, of a server of `models` that listens nowhere.
+/// Ask each of `lines` again, one after the other, of a server of `models` that listens nowhere, and tell the fingerprints of these.
 ///
 /// # Errors
 /// As [`Server::start`](crate::Server::start).
@@ -37,13 +37,13 @@ pub fn replay(
     options: &ServeOptions,
     lines: impl Iterator<Item = String>,
     mut told: impl FnMut(Replayed),
-) -> Result<()> {
+) -> Result<Vec<(String, String)>> {
     let options = ServeOptions { keys: None, access_log: None, record: None, feedback: None, ..options.clone() };
     let server = InProcess::start(models, &options)?;
     for line in lines {
         told(again(&server, &line).unwrap_or(Replayed::Unreadable));
     }
-    Ok(())
+    Ok(server.fingerprints())
 }
 
 fn again(server: &InProcess, line: &str) -> Option<Replayed> {

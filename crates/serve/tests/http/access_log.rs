@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use itera_serve::{LogTarget, ModelSource, NewKey, Role, ServeOptions, Server};
+use itera_serve::{LogTarget, NewKey, Role, ServeOptions, Server};
 use itera_testkit::skip;
 use serde_json::{Value, json};
 
-use crate::support::{checkpoint, get, post, send, send_bytes, start, tcp};
+use crate::support::{get, post, send, send_bytes, start, stories, tcp};
 
 fn with_log(path: &Path) -> ServeOptions {
     ServeOptions { access_log: Some(LogTarget::File(path.into())), ..ServeOptions::default() }
@@ -241,9 +241,8 @@ fn a_log_that_was_moved_away_begins_anew() {
     (0..100).for_each(|_| ask());
     assert!(server.drain(Duration::from_secs(5)));
     assert_eq!(fs::read_to_string(path("log.2")).expect("there").lines().count(), 102);
-    let model = ModelSource::new("stories", checkpoint());
     assert!(
-        Server::start(vec![model], &with_log(&path("log"))).is_err(),
+        Server::start(stories(), &with_log(&path("log"))).is_err(),
         "a log that cannot be opened is told before anything is served"
     );
 }

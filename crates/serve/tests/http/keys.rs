@@ -7,10 +7,10 @@ use std::{
     path::Path,
 };
 
-use itera_serve::{KeyProblem, ModelSource, NewKey, Role, ServeError, ServeOptions, Server};
+use itera_serve::{KeyProblem, NewKey, Role, ServeError, ServeOptions, Server};
 use serde_json::{Value, json};
 
-use crate::support::{checkpoint, get, start, tcp};
+use crate::support::{get, start, stories, tcp};
 
 fn with_keys(path: &Path) -> ServeOptions {
     ServeOptions { keys: Some(path.into()), ..ServeOptions::default() }
@@ -220,8 +220,7 @@ fn what_is_no_key_is_named_by_its_line() {
         (format!("bob admin {hash}\nalice admin {}", hash.to_uppercase()), KeyProblem::Twice),
     ] {
         fs::write(&path, format!("# keys\n{line}\n")).expect("written");
-        let model = ModelSource::new("stories", checkpoint());
-        let error = Server::start(vec![model], &with_keys(&path)).expect_err("no keys");
+        let error = Server::start(stories(), &with_keys(&path)).expect_err("no keys");
         assert!(!error.to_string().contains("secret"), "{error}");
         let ServeError::Key { line: number, problem, .. } = error else { panic!("{line:?}: {error}") };
         assert_eq!((number, problem), (1 + line.lines().count(), expected), "{line:?}");

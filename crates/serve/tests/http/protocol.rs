@@ -7,11 +7,11 @@ use std::{
 };
 
 use itera_runtime::Model;
-use itera_serve::{Address, ModelSource, ServeOptions, Server};
+use itera_serve::{Address, ServeOptions, Server};
 use itera_tokenizer::TokenId;
 use serde_json::{Value, json};
 
-use crate::support::{answer, anywhere, checkpoint, get, post, send, start, tcp};
+use crate::support::{answer, anywhere, checkpoint, get, post, send, start, stories, tcp};
 
 #[test]
 fn what_was_done_is_counted() {
@@ -103,8 +103,7 @@ fn a_reader_that_takes_nothing_for_too_long_leaves_its_place_to_others() {
     let mut options = anywhere(options);
     // its buffers hold less than a text with what is told of its tokens
     options.addresses.push(Address::Unix(path.clone()));
-    let model = ModelSource::new("stories", checkpoint());
-    let server = Server::start(vec![model], &options).expect("it starts");
+    let server = Server::start(stories(), &options).expect("it starts");
     let mut socket = UnixStream::connect(&path).expect("it listens");
     let body = json!({"prompt": "The dog", "max_tokens": 4000, "ignore_eos": true, "stream": true, "logprobs": 5});
     let body = body.to_string();
@@ -160,23 +159,22 @@ fn a_socket_may_be_a_file() {
     use std::os::unix::net::{UnixListener, UnixStream};
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("itera.sock");
-    let model = || ModelSource::new("stories", checkpoint());
     let options = ServeOptions { addresses: vec![Address::Unix(path.clone())], ..ServeOptions::default() };
     // one that another program left
     drop(UnixListener::bind(&path).expect("bound"));
-    let server = Server::start(vec![model()], &options).expect("it starts");
+    let server = Server::start(stories(), &options).expect("it starts");
     let mut socket = UnixStream::connect(&path).expect("it listens");
     write!(socket, "GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
     let mut response = String::new();
     socket.read_to_string(&mut response).expect("a response");
     assert!(response.ends_with(&format!("{{\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"))), "{response}");
-    let error = Server::start(vec![model()], &options).expect_err("one server a socket");
+    let error = Server::start(stories(), &options).expect_err("one server a socket");
     assert_eq!(error.to_string(), format!("cannot listen at unix:{}", path.display()));
     assert!(server.drain(Duration::from_secs(1)));
     assert!(!path.exists(), "it goes with the server");
     // what is no socket stays
     std::fs::write(&path, "mine").expect("written");
-    Server::start(vec![model()], &options).expect_err("a file is there");
+    Server::start(stories(), &options).expect_err("a file is there");
     assert_eq!(std::fs::read_to_string(&path).expect("there"), "mine");
 }
 
@@ -217,11 +215,18 @@ fn text_and_tokens_turn_into_each_other_in_the_words_of_vllm_and_of_llama_cpp() 
     let spelled = tokens(json!({"content": "The dog<|endoftext|>", "parse_special": false}));
     assert_eq!(spelled, json!(tokenizer.encode("The dog<|endoftext|>")));
     let said = json!([{"role": "user", "content": "The dog"}]);
-    assert_eq!(tokens(json!({"messages": said})), with(tokenizer.bos(), true), "as a chat begins without a template");
+    let idle = json!({"messages": said, "add_special": false, "continue_final_message": false, "tools": null});
+    assert_eq!(tokens(idle), with(tokenizer.bos(), true), "as a chat begins without a template");
     for wrong in [
         json!({}),
         json!({"prompt": "a", "content": "a"}),
         json!({"prompt": "a", "messages": said}),
+        json!({"prompt": "a", "add_special": true}),
+        json!({"prompt": "a", "add_generation_prompt": false}),
+        json!({"content": "a", "add_special_tokens": true}),
+        json!({"content": "a", "chat_template_kwargs": {"a": 1}}),
+        json!({"messages": said, "parse_special": false}),
+        json!({"messages": said, "continue_final_message": true}),
         json!({"messages": []}),
         json!({"prompt": "a", "x": 1}),
     ] {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use itera_serve::{Address, ModelSource, ServeOptions, Server, Tls, TlsError};
+use itera_serve::{Address, ServeOptions, Server, Tls, TlsError};
 use rcgen::generate_simple_self_signed;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
@@ -18,7 +18,7 @@ use rustls::{
 };
 use tempfile::TempDir;
 
-use crate::support::checkpoint;
+use crate::support::stories;
 
 /// The two files, and how to write them.
 pub struct Files {
@@ -70,8 +70,7 @@ pub fn pem(label: &str, der: &[u8]) -> String {
 pub fn start(tls: &Tls, options: ServeOptions) -> Server {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let addresses = vec![Address::Tls(any, tls.clone()), Address::Tcp(any)];
-    let model = ModelSource::new("stories", checkpoint());
-    Server::start(vec![model], &ServeOptions { addresses, ..options }).expect("it starts")
+    Server::start(stories(), &ServeOptions { addresses, ..options }).expect("it starts")
 }
 
 /// Where connections are by TLS.

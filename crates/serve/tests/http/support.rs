@@ -23,13 +23,13 @@ pub fn checkpoint() -> PathBuf {
     checkpoints().join("stories-75k.gguf")
 }
 
-pub fn start(options: ServeOptions) -> Server {
-    let model = ModelSource::new("stories", checkpoint());
-    Server::start(vec![model], &anywhere(options)).expect("it starts")
+/// The model of most servers.
+pub fn stories() -> Vec<ModelSource> {
+    vec![ModelSource::new("stories", checkpoint())]
 }
 
-fn start_with(models: Vec<ModelSource>) -> Server {
-    Server::start(models, &anywhere(ServeOptions::default())).expect("it starts")
+pub fn start(options: ServeOptions) -> Server {
+    Server::start(stories(), &anywhere(options)).expect("it starts")
 }
 
 /// A server of a model whose directory has `files` beside its own.
@@ -39,7 +39,8 @@ pub fn with_files(files: &[(&str, &str)]) -> Server {
     for (name, contents) in files {
         std::fs::write(dir.path().join(name), contents).expect("written");
     }
-    start_with(vec![ModelSource::new("noise", dir.path())])
+    let noise = vec![ModelSource::new("noise", dir.path())];
+    Server::start(noise, &anywhere(ServeOptions::default())).expect("it starts")
 }
 
 /// A small model of bytes without training, in a directory of its own.

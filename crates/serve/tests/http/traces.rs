@@ -142,8 +142,7 @@ fn a_url_that_is_none_is_an_error() {
         [("127.0.0.1:4318", "expected http://"), ("http://a b/", "invalid"), ("ftp://x/", "expected http")]
     {
         let options = ServeOptions { addresses: vec![], traces: Some(url.into()), ..ServeOptions::default() };
-        let model = itera_serve::ModelSource::new("stories", crate::support::checkpoint());
-        let error: ServeError = itera_serve::Server::start(vec![model], &options).expect_err("no URL");
+        let error: ServeError = itera_serve::Server::start(crate::support::stories(), &options).expect_err("no URL");
         assert!(chain(&error).contains(words), "{}", chain(&error));
     }
 }
