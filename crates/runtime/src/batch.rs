@@ -60,8 +60,11 @@ impl<'m> Batch<'m> {
     /// is called in; the texts' own states are not among them.
     pub fn most_bytes(model: &Model, texts: usize) -> usize {
         let (parts, part_len) = parts(texts);
-        let of_part = size_of::<Workspace>() + Workspace::most_bytes(model.config(), Form::Steps, part_len, None);
-        parts.saturating_mul(of_part).saturating_add(model.most_bytes_to_read(texts))
+        let logits = part_len.saturating_mul(model.config().vocab_size * size_of::<f32>());
+        let of_part = Workspace::most_bytes(model.config(), Form::Steps, part_len, None).saturating_add(logits);
+        parts
+            .saturating_mul(of_part.saturating_add(size_of::<Workspace>()))
+            .saturating_add(model.most_bytes_to_read(texts))
     }
 
     /// Bytes of the heap that the buffers hold; the texts' own states are not among them.

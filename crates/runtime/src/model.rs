@@ -33,11 +33,6 @@ const MIN_UBATCH: usize = 8;
 /// Floats of logits in memory at once when logits of all tokens are asked for.
 const LOGITS: usize = 1 << 18;
 
-/// Rows of logits that are in memory at once.
-pub(crate) fn logits_rows(vocab_size: usize) -> usize {
-    (LOGITS / vocab_size).clamp(1, OpenOptions::UBATCH_SIZE)
-}
-
 self_cell!(
     struct Opened {
         owner: ModelFile,
@@ -215,8 +210,10 @@ impl Model {
     /// Bytes of the heap that a workspace holds at most by which pieces of so many prompts are read at once.
     pub(crate) fn most_bytes_to_read(&self, prompts: usize) -> usize {
         let rows = self.ubatch_size.saturating_add(MIN_UBATCH - 1);
-        let all = self.context_len().map_or(usize::MAX, |context| context.saturating_mul(prompts));
-        Workspace::most_bytes(self.config(), Form::Chunk, rows.min(all), self.context_len())
+        let of_text = self.context_len().unwrap_or(usize::MAX);
+        let logits = self.logits_rows().min(of_text) * self.config().vocab_size * size_of::<f32>();
+        let rows = rows.min(of_text.saturating_mul(prompts));
+        Workspace::most_bytes(self.config(), Form::Chunk, rows, self.context_len()).saturating_add(logits)
     }
 
     /// The logits `[v]` of what follows `token`, which the state then has seen: the recurrent form.
@@ -267,8 +264,13 @@ impl Model {
 
     /// Cut `len` rows so that the logits of each part are in memory at once: `each` gets its first row, and how many it has.
     pub(crate) fn logits_at_once(&self, len: usize, mut each: impl FnMut(usize, usize)) {
-        let at_once = logits_rows(self.config().vocab_size);
+        let at_once = self.logits_rows();
         (0..len).step_by(at_once).for_each(|first| each(first, at_once.min(len - first)));
+    }
+
+    /// Rows of logits that are in memory at once.
+    fn logits_rows(&self) -> usize {
+        (LOGITS / self.config().vocab_size).clamp(1, OpenOptions::UBATCH_SIZE)
     }
 
     /// All of `tokens`, piece by piece; `after` each gets its form, where it starts and its length.

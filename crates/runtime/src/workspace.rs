@@ -13,7 +13,6 @@ use itera_shape::ModelConfig;
 use crate::{
     buffer::{bytes, sized},
     linear::{Form, Scratch},
-    model::logits_rows,
 };
 
 /// Buffers for tokens on their way through any model, of one text or one of each of several. The precision of
@@ -177,21 +176,20 @@ impl Workspace {
     }
 
     /// Bytes of the heap that the buffers hold at most after `rows` tokens at once went through in this form: each of another
-    /// text, or of prompts that are as long as `context` at most.
+    /// text, or of prompts that are as long as `context` at most; logits are apart.
     pub(crate) fn most_bytes(config: &ModelConfig, form: Form, rows: usize, context: Option<usize>) -> usize {
         let Widths { d, inner, channels, queries, keys, mlp, .. } = Widths::of(config);
         let one = Self::new(config, Activations::Exact, 1).size_bytes();
         let products = 2 * Scratch::most_bytes(form, rows, d.max(inner).max(queries).max(mlp));
         let floats = match form {
-            Form::Steps => rows.saturating_mul(config.vocab_size),
+            Form::Steps => 0,
             Form::Chunk => {
                 let per_row = channels + inner + queries + 2 * keys + config.n_attention_heads;
                 let states = channels * config.d_conv + 2 * inner * config.d_state;
                 let seen = (2 * keys).saturating_mul(context.unwrap_or(0));
                 // of one text at a time
                 let rows = rows.min(context.unwrap_or(rows));
-                let logits = logits_rows(config.vocab_size).min(rows) * config.vocab_size;
-                rows.saturating_mul(per_row).saturating_add(seen).saturating_add(states + logits)
+                rows.saturating_mul(per_row).saturating_add(seen).saturating_add(states)
             }
         };
         rows.saturating_mul(one).saturating_add(products).saturating_add(floats.saturating_mul(size_of::<f32>()))
