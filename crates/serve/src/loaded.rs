@@ -43,8 +43,8 @@ impl Loaded {
     ///
     /// # Errors
     /// If a file cannot be read or changes meanwhile, or they are not a model with its tokenizer.
-    pub fn open(found: ModelSource, options: &OpenOptions) -> Result<Self> {
-        let ModelSource { name, version, path } = found;
+    pub fn open(source: ModelSource, options: &OpenOptions) -> Result<Self> {
+        let ModelSource { name, version, path } = source;
         let before = fingerprint(&path, options)?;
         let model = options.read(&path)?;
         let tokenizer = model.tokenizer()?;

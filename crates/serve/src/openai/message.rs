@@ -43,10 +43,10 @@ pub(crate) fn take_chat(fields: &mut Fields) -> Result<Option<Chat>, Refusal> {
     }
     let add_generation_prompt = fields.take("add_generation_prompt")?.unwrap_or(true);
     let Some(messages) = messages else {
-        return match (add_generation_prompt, more.is_empty()) {
-            (true, true) => Ok(None),
-            (false, _) => Err(only_with_messages("add_generation_prompt")),
-            (true, false) => Err(only_with_messages("chat_template_kwargs")),
+        let idle = [("add_generation_prompt", add_generation_prompt), ("chat_template_kwargs", more.is_empty())];
+        return match idle.into_iter().find(|(_, is_idle)| !is_idle) {
+            Some((field, _)) => Err(Refusal::field(field, format!("{field}: only with messages"))),
+            None => Ok(None),
         };
     };
     if messages.is_empty() {
@@ -55,10 +55,6 @@ pub(crate) fn take_chat(fields: &mut Fields) -> Result<Option<Chat>, Refusal> {
     let messages = messages.into_iter().enumerate();
     let messages = messages.map(|(index, fields)| message(&format!("messages[{index}]"), Fields::of(fields)));
     Ok(Some(Chat { messages: messages.collect::<Result<_, _>>()?, add_generation_prompt, more }))
-}
-
-fn only_with_messages(field: &str) -> Refusal {
-    Refusal::field(field, format!("{field}: only with messages"))
 }
 
 /// Of a chat without messages.
