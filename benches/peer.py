@@ -5,6 +5,7 @@
     python3 benches/peer.py target/release/itera PEER_PYTHON PEER_SCRIPT PEER_CONFIG_DIR
     python3 benches/peer.py … --variants eager compile --rounds 7 --batch 4 --seq 1024
     python3 benches/peer.py … --variants eager --threads 1
+    benches/device.sh ITERA PEER_PYTHON PEER_SCRIPT                  on a GPU, by this program's --device and --row
 
 PEER_PYTHON is a Python that has torch, PEER_SCRIPT a program that takes PEER_CONFIG_DIR, --batch, --seq, --threads,
 --steps and the variants' own flags, and prints one JSON object with train_tokens_per_s and params as its last line.
@@ -26,7 +27,14 @@ import subprocess
 import sys
 import tempfile
 
-VARIANTS = {"eager": [], "compile": ["--compile"], "bf16": ["--bf16"], "hf": ["--hf"]}
+VARIANTS = {
+    "eager": [],
+    "compile": ["--compile"],
+    "bf16": ["--bf16"],
+    "compile-bf16": ["--compile", "--bf16"],
+    "hf": ["--hf"],
+}
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def main():
@@ -47,6 +55,8 @@ def main():
     findings = compare(args, rounds)
     if args.json:
         print(json.dumps(findings))
+    elif args.row:
+        show_row(args.row, findings)
     else:
         show(findings)
 
@@ -57,8 +67,7 @@ def arguments():
     parser.add_argument("peer_python", help="a Python that has torch")
     parser.add_argument("peer_script", help="the peer")
     parser.add_argument("peer_config", help="its directory with config.json")
-    here = os.path.dirname(os.path.abspath(__file__))
-    parser.add_argument("--config", default=os.path.join(here, "../configs/bench-tiny.toml"), help="itera's configuration")
+    parser.add_argument("--config", default=os.path.join(HERE, "../configs/bench-tiny.toml"), help="itera's configuration")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of it")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["eager"])
     parser.add_argument("--batch", type=int, default=16)
@@ -66,7 +75,11 @@ def arguments():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--steps", type=int, default=8, help="steps measured in a process, after two to warm up")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--device", metavar="NAME", help="what itera computes on, instead of the configured device")
+    parser.add_argument("--peer-device", metavar="NAME", help="what the peer computes on, by torch's name, instead of the CPU")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print one JSON object")
+    shape.add_argument("--row", metavar="NAME", help="print one row of a table, as benches/device.sh does")
     args = parser.parse_args()
     if min(args.batch, args.seq, args.threads, args.steps, args.rounds) < 1:
         parser.error("sizes and counts are 1 or more")
@@ -80,12 +93,14 @@ def overrides(args):
 
 def itera_command(args):
     counts = ["--steps", str(args.steps), "--threads", str(args.threads)]
+    counts += ["--device", args.device] if args.device else []
     return [args.itera, "bench", "train", "--config", args.config, *overrides(args), *counts, "--json"]
 
 
 def peer_command(args, variant):
     sizes = ["--batch", args.batch, "--seq", args.seq, "--threads", args.threads, "--steps", args.steps]
-    return [args.peer_python, args.peer_script, args.peer_config, *map(str, sizes), *VARIANTS[variant]]
+    there = [os.path.join(HERE, "peer_on_device.py"), args.peer_device] if args.peer_device else []
+    return [args.peer_python, *there, args.peer_script, args.peer_config, *map(str, sizes), *VARIANTS[variant]]
 
 
 def run(command):
@@ -176,6 +191,15 @@ def show(findings):
         print(" ".join(cells))
     share = findings["share_of_peak"]
     print("itera's share of the arithmetic peak: {:.1f} % ({:.1f} to {:.1f})".format(*(100 * share[k] for k in ("median", "min", "max"))))
+
+
+def show_row(name, findings):
+    """`| name | tokens/s | share of the peak | tokens/s of each peer … | how many times the best |`"""
+    peers = list(findings["peers"].items())
+    speeds = [f"{peer['tokens_per_s']['median']:,.0f}" for key, peer in peers if key != "best"]
+    ours, share = findings["itera"]["tokens_per_s"]["median"], findings["share_of_peak"]["median"]
+    cells = [name, f"{ours:,.0f}", f"{share:.3f}", *speeds, f"{peers[-1][1]['speed_ratio']['median']:.2f}"]
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ use itera_config::{Config, RunConfig};
 use itera_shape::{LayerKind, ModelConfig};
 
 /// Every file of configs/, by name.
-const SHIPPED: [&str; 11] = [
+const SHIPPED: [&str; 12] = [
+    "bench-30m",
     "bench-tiny",
     "quickstart",
     "reference",
@@ -107,6 +108,16 @@ fn the_bench_is_the_model_of_tiny_at_its_own_batch() {
     assert_eq!(model, shipped("tiny").model);
     assert_eq!((model.total_params(), model.chunk_len), (1_887_880, 64));
     assert_eq!((train.batch_size, train.seq_len, train.grad_accum_steps), (16, 256, 1));
+}
+
+/// A size at which a GPU has something to do, of the same family.
+#[test]
+fn the_larger_bench_has_the_parameters_of_its_name() {
+    let Config { model, .. } = shipped("bench-30m");
+    assert!(within(0.02, model.total_params(), 30_000_000), "{}", model.total_params());
+    let tiny = shipped("bench-tiny").model;
+    let family = |model: &ModelConfig| (model.vocab_size, model.n_experts, model.top_k, model.d_state, model.n_groups);
+    assert_eq!(family(&model), family(&tiny));
 }
 
 #[test]
