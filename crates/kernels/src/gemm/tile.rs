@@ -80,10 +80,10 @@ const GROUPS: Walk = 2;
 pub(super) unsafe fn run<S: Isa>(isa: S, tile: &Tile) {
     debug_assert!((1..=MR).contains(&tile.m) && (1..=MOST_COLS).contains(&tile.n) && tile.steps > 0);
     let lanes = S::Lanes::N;
-    // of 32 registers 24 accumulate, of 16 there are 12
-    let rows = match lanes {
-        16 => MR,
-        8 => 6,
+    // of 32 registers 24 accumulate, of 16 there are 12, or 8 where products need registers too
+    let rows = match (S::REGISTERS, lanes) {
+        (32, _) => MR,
+        (_, 8) => 6,
         _ => 4,
     };
     for row in (0..tile.m).step_by(rows) {
@@ -165,9 +165,9 @@ unsafe fn whole<S: Isa, const M: usize, const NV: usize, const PART: bool>(isa: 
     // SAFETY: an arm is of operands that lie as the tile says; the rest is this function's contract.
     unsafe {
         match (is_in_panels, tile.a_row, tile.a_step) {
-            // of twelve rows the compiler makes more instructions, not less
-            (true, _, 1) if lanes < 16 => piece::<S, M, NV, PART, ROWS>(isa, tile),
-            (true, 1, MR) => piece::<S, M, NV, PART, GROUPS>(isa, tile),
+            // of twelve rows the compiler makes more instructions, not less, and of NEON's four steps at once too
+            (true, _, 1) if S::REGISTERS == 16 => piece::<S, M, NV, PART, ROWS>(isa, tile),
+            (true, 1, MR) if S::REGISTERS == 16 || lanes == 16 => piece::<S, M, NV, PART, GROUPS>(isa, tile),
             _ => piece::<S, M, NV, PART, ANY>(isa, tile),
         }
     }

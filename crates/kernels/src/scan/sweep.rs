@@ -92,7 +92,7 @@ simd! {
         let to = to.as_mut_ptr();
         let state = State { from: from.map_or(to.cast_const(), <[f32]>::as_ptr), to, rows, lanes };
         // what registers hold: 16 of 32 of them, or 8 of 16
-        match (S::Lanes::N == 16, sweep.time) {
+        match (S::REGISTERS == 32, sweep.time) {
             (true, Time::Forward) => over_lanes::<S, 16, false>(isa, &sweep, &state),
             (true, Time::Reverse) => over_lanes::<S, 16, true>(isa, &sweep, &state),
             (false, Time::Forward) => over_lanes::<S, 8, false>(isa, &sweep, &state),

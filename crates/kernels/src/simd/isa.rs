@@ -2,9 +2,9 @@
 
 #![expect(unsafe_code, reason = "loads take a pointer")]
 
-use super::lanes::{Four, Lanes};
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512, Level, level};
+use super::{Four, Lanes};
 
 /// An instruction set that bodies are compiled for. A value of it proves that the processor has the set.
 pub(crate) trait Isa: Copy {
@@ -12,6 +12,8 @@ pub(crate) trait Isa: Copy {
     const FMA: bool;
     /// The widest vectors that loops use.
     type Lanes: Lanes;
+    /// Registers that hold vectors.
+    const REGISTERS: usize = if Self::Lanes::N == 16 || cfg!(target_arch = "aarch64") { 32 } else { 16 };
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::Lanes;
@@ -94,19 +96,22 @@ impl Isa for Base {
 
     #[inline(always)]
     fn splat(self, x: f32) -> Four {
-        Four([x; 4])
+        Four::splat(x)
     }
 
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Four {
-        // SAFETY: four floats are there by this function's contract, and the read needs no alignment.
-        Four(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+        // SAFETY: this contract.
+        unsafe { Four::load(from) }
     }
 
     #[inline(always)]
     unsafe fn load_part(self, from: *const f32, lanes: usize) -> Four {
         // SAFETY: only the first `lanes` floats are read, which are there by this function's contract.
-        Four(std::array::from_fn(|i| if i < lanes { unsafe { from.add(i).read_unaligned() } } else { 0.0 }))
+        let four: [f32; 4] =
+            std::array::from_fn(|i| if i < lanes { unsafe { from.add(i).read_unaligned() } } else { 0.0 });
+        // SAFETY: these are four.
+        unsafe { Four::load(four.as_ptr()) }
     }
 }
 

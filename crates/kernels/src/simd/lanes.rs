@@ -1,8 +1,6 @@
 //! Vectors of f32, for loops whose data must stay in registers.
 
-#![expect(unsafe_code, reason = "stores take a pointer")]
-
-use super::{Base, mul_add};
+#![expect(unsafe_code, reason = "loads and stores take a pointer")]
 
 /// The most lanes of any set.
 pub(crate) const MAX_LANES: usize = 16;
@@ -45,59 +43,44 @@ pub(crate) trait Lanes: Copy {
     fn mul_add(self, b: Self, c: Self) -> Self;
 }
 
-/// What any processor has: four lanes, the width of SSE2 and NEON.
-#[derive(Clone, Copy)]
-pub(crate) struct Four(pub(super) [f32; 4]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Isa, Level, simd, with_level};
 
-impl Four {
-    #[inline(always)]
-    fn map(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
-    }
-}
-
-impl Lanes for Four {
-    const N: usize = 4;
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        // SAFETY: there is room for four floats by the contract of the trait, and the write needs no alignment.
-        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_part(self, to: *mut f32, lanes: usize) {
-        for (i, x) in self.0.into_iter().enumerate().take(lanes) {
-            // SAFETY: only the first `lanes` floats are written, for which there is room by the contract of the trait.
-            unsafe { to.add(i).write_unaligned(x) }
+    simd! {
+        /// Sums of as many rows as the lanes that the set in use has.
+        fn sums_of_rows<S>[isa](rows: &[[f32; MAX_LANES]; MAX_LANES]) -> Vec<f32> {
+            let mut vectors = [isa.splat(0.0); MAX_LANES];
+            for (vector, row) in vectors.iter_mut().zip(rows) {
+                // SAFETY: a row has as many floats as any vector has lanes.
+                *vector = unsafe { isa.load(row.as_ptr()) };
+            }
+            let mut sums = vec![0.0; S::Lanes::N];
+            // SAFETY: there is room for every lane.
+            unsafe { S::Lanes::sums(&vectors).store(sums.as_mut_ptr()) };
+            sums
         }
     }
 
-    #[inline(always)]
-    fn sums(rows: &[Self; MAX_LANES]) -> Self {
-        Self(std::array::from_fn(|i| {
-            let [a, b, c, d] = rows[i].0;
-            (a + c) + (b + d)
-        }))
+    /// Of four lanes the even and the odd ones, of more the halves.
+    fn sum(row: &[f32]) -> f32 {
+        match row {
+            [a, b, c, d] => (a + c) + (b + d),
+            _ => sum(&row[..row.len() / 2]) + sum(&row[row.len() / 2..]),
+        }
     }
 
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        self.map(other, |a, b| a + b)
-    }
-
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        self.map(other, |a, b| a - b)
-    }
-
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        self.map(other, |a, b| a * b)
-    }
-
-    #[inline(always)]
-    fn mul_add(self, b: Self, c: Self) -> Self {
-        Self(std::array::from_fn(|i| mul_add::<Base>(self.0[i], b.0[i], c.0[i])))
+    #[test]
+    fn sums_add_up_in_the_same_order_in_every_set() {
+        // of numbers so unlike that each order rounds in its own way
+        let rows = std::array::from_fn(|i| {
+            std::array::from_fn(|j| ((i * 37 + j * 101) as f32).sin() * 3.0_f32.powi(j as i32 % 7))
+        });
+        for level in Level::available() {
+            let sums = with_level(level, 1, || sums_of_rows(&rows));
+            let expected: Vec<f32> = rows[..sums.len()].iter().map(|row| sum(&row[..sums.len()])).collect();
+            assert_eq!(sums, expected, "{level:?}");
+        }
     }
 }

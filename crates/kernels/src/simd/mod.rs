@@ -46,7 +46,8 @@
 //! - `std::simd` is not stable. Lanes of const-generic width on arrays do not stay in registers.
 //! - A set of its own for 256 bits of AVX-512 gave nothing, except in `crate::matvec`, which does that by hand.
 //!
-//! On aarch64 the base set is the fast one: NEON with fused multiply-add is part of the architecture. A WebAssembly module
+//! On aarch64 the base set is the fast one: NEON with fused multiply-add is part of the architecture. Its [`Four`] lanes are
+//! intrinsics there; of arrays of four the compiler made tiles whose edges add up one number at a time. A WebAssembly module
 //! cannot ask what its host can do: its base set is what the build says, and is the only one.
 
 mod chains;
@@ -55,6 +56,10 @@ mod isa;
 mod lanes;
 mod level;
 mod math;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(not(target_arch = "aarch64"))]
+mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -66,6 +71,10 @@ pub(crate) use isa::{Base, Isa, Set};
 pub(crate) use lanes::{Lanes, MAX_LANES};
 pub use level::{Level, NoSuchLevel, asked_level, level, with_level};
 pub(crate) use math::{ROUND, exp, ln, mul_add, sigmoid, silu, silu_and_derivative, silu_derivative, softplus};
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Four;
+#[cfg(not(target_arch = "aarch64"))]
+pub(crate) use portable::Four;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512, Avx512Bf16, Vnni};
 
