@@ -50,6 +50,7 @@ fi
 for model in $models; do
     "$itera" train --config "$here/../configs/$model.toml" "${shape[@]}" --set "run.dir=$work/$model" --device flex \
         --set train.steps=1 --set train.batch_size=1 --set train.warmup_steps=0 --set train.seq_len=32 \
+        --set eval.tokens=64 --set eval.sample_tokens=1 \
         >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 done
 
