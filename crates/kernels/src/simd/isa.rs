@@ -12,7 +12,7 @@ pub(crate) trait Isa: Copy {
     const FMA: bool;
     /// The widest vectors that loops use.
     type Lanes: Lanes;
-    /// Registers that hold vectors.
+    /// Registers that hold vectors: AVX-512 and NEON have 32.
     const REGISTERS: usize = if Self::Lanes::N == 16 || cfg!(target_arch = "aarch64") { 32 } else { 16 };
 
     /// `x` in every lane.
