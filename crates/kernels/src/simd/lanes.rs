@@ -46,7 +46,7 @@ pub(crate) trait Lanes: Copy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Isa, Level, simd, with_level};
+    use crate::simd::{Level, simd, with_level};
 
     simd! {
         /// Sums of as many rows as the lanes that the set in use has.
