@@ -107,9 +107,11 @@ impl Isa for Base {
 
     #[inline(always)]
     unsafe fn load_part(self, from: *const f32, lanes: usize) -> Four {
-        // SAFETY: only the first `lanes` floats are read, which are there by this function's contract.
-        let four: [f32; 4] =
-            std::array::from_fn(|i| if i < lanes { unsafe { from.add(i).read_unaligned() } } else { 0.0 });
+        let mut four = [0.0; 4];
+        for (i, x) in four.iter_mut().enumerate().take(lanes) {
+            // SAFETY: only the first `lanes` floats are read, which are there by this function's contract.
+            *x = unsafe { from.add(i).read_unaligned() };
+        }
         // SAFETY: these are four.
         unsafe { Four::load(four.as_ptr()) }
     }
