@@ -14,9 +14,9 @@
 #   --seconds N          when to stop; rows that are not done by then are left out (480)
 #   --small              models and batches that a CPU has time for: is the script right, not how fast is it
 #
-# Rows are models of 1.9 and 30 million parameters in f32 and bf16. Columns: tokens/s of itera, which share of what the card
-# can do in f32 that is, tokens/s of PyTorch eager and compiled, and how many times the faster of them itera is. On a GPU itera
-# computes in f32 whatever the precision is called, so far; PyTorch's bf16 is its autocast.
+# Rows are models of 1.9 and 30 million parameters in f32 and bf16, or in f16 where the device has no bf16. Columns: tokens/s of
+# itera, which share of what the card can do in f32 that is, tokens/s of PyTorch eager and compiled, and how many times the
+# faster of them itera is. Beside both bf16 and f16, PyTorch's is its autocast to bf16.
 set -euo pipefail
 
 device=wgpu peer_device=cuda rounds=1 seconds=480 small=no
@@ -54,13 +54,19 @@ for model in $models; do
         >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 done
 
-"$itera" doctor | grep -i -A2 "$device" || true
-echo "$batch × $seq tokens a step, $rounds rounds"
+{ read -r card; read -r half; } < <("$itera" doctor --json | python3 -c '
+import json, sys
+devices = {device["name"]: device["adapters"] for device in json.load(sys.stdin)["devices"]}
+# the CPU is no adapter, and has bf16
+adapter = next(iter(devices[sys.argv[1]]), {"name": sys.argv[1], "types": ["bf16"]})
+print(adapter["name"])
+print(next((kind for kind in ("bf16", "f16") if kind in adapter["types"]), ""))' "$device")
+echo "$card, $batch × $seq tokens a step, $rounds rounds"
 echo
 echo "| model | itera, tokens/s | of the peak | PyTorch eager | compiled | times the faster |"
 echo "|---|---|---|---|---|---|"
 for model in $models; do
-    for precision in f32 bf16; do
+    for precision in f32 $half; do
         left=$((seconds - SECONDS))
         variants="eager compile"
         [ $precision = f32 ] || variants="bf16 compile-bf16"

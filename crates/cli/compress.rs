@@ -101,7 +101,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     // how many the run was trained with says nothing of this machine
     config.run.threads = 0;
     setup::apply(&args.device, &mut config.run);
-    let device = setup::device(&config.run)?;
+    let device = setup::device(&config)?;
     let baseline = Baseline::open(path, config)?;
     let out = args.output.clone().unwrap_or_else(|| beside(&baseline, &recipe));
     let plan = Plan::new(&recipe, &baseline, args.allow_unsupported)?;

@@ -82,7 +82,7 @@ struct DeviceFinding {
 #[derive(Serialize)]
 struct Adapter {
     name: String,
-    /// Numbers in which it computes.
+    /// Precisions that it trains in.
     types: Vec<&'static str>,
     most_tensor_bytes: Option<u64>,
     shared_bytes: Option<u64>,

@@ -99,7 +99,7 @@ fn print(out: &mut impl Write, config: &Config) -> io::Result<()> {
     writeln!(out, "saved for backward, bytes         a token  a sequence  recomputed")?;
     for (_, precision, checkpointed, saved) in saved_activations(model) {
         let SavedActivations { bytes_per_token, bytes_per_sequence, recomputed_bytes_per_token } = saved;
-        let what = format!("{precision:?}").to_lowercase() + if checkpointed { ", gradient checkpointing" } else { "" };
+        let what = precision.name().to_owned() + if checkpointed { ", gradient checkpointing" } else { "" };
         let here = (precision, checkpointed) == (config.train.precision, config.train.gradient_checkpointing);
         let mark = if here { "  ← [train]" } else { "" };
         writeln!(

@@ -34,9 +34,10 @@ impl Progress {
         match event {
             Event::Started { step, steps } => self.start(step, steps),
             Event::Step { step, loss_nats, record } => self.step(step, loss_nats, record),
-            Event::Skipped { step, consecutive } => {
+            Event::Skipped { step, consecutive, loss_scale } => {
+                let scale = loss_scale.map_or(String::new(), |scale| format!("; the loss scale is {scale} now"));
                 self.line(&format!(
-                    "step {step}: loss or gradient is not finite, update skipped ({consecutive} in a row)"
+                    "step {step}: loss or gradient is not finite, update skipped ({consecutive} in a row){scale}"
                 ));
             }
             Event::Validated { step, score, best, samples } => {

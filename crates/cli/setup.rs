@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use itera_config::{Config, RunConfig};
 use itera_kernels::simd::asked_level;
-use itera_ops::device::{COMPILED, by_name};
+use itera_ops::device::{COMPILED, by_name, expect_precision};
 
 use crate::{
     args::{ConfigArgs, DeviceArgs},
@@ -37,7 +37,7 @@ pub fn run(args: &ConfigArgs, device_args: &DeviceArgs, team: Option<&Team<'_>>)
     if let (0, Some(team)) = (config.run.threads, team) {
         config.run.threads = team.threads();
     }
-    let device = device(&config.run)?;
+    let device = device(&config)?;
     Ok((config, device))
 }
 
@@ -59,12 +59,14 @@ pub fn threads_apart(count: usize) -> Result<()> {
     rayon::ThreadPoolBuilder::new().num_threads(count).build_global().context("cannot start worker threads")
 }
 
-/// The device of a run, its worker threads started.
-pub fn device(run: &RunConfig) -> Result<Device> {
+/// The device of a run, which has its precision, and its worker threads started.
+pub fn device(Config { run, train, .. }: &Config) -> Result<Device> {
     threads(run.threads)?;
     let name = &run.device;
-    by_name(name)?.ok_or_else(|| {
+    let device = by_name(name)?.ok_or_else(|| {
         let problem = format!("device `{name}` is not in this build, which has: {}", COMPILED.join(", "));
         with_hint(problem, format!("build with --features {name}"))
-    })
+    })?;
+    expect_precision(&device, train.precision)?;
+    Ok(device)
 }

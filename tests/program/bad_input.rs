@@ -15,6 +15,17 @@ fn a_wrong_key_is_named_with_the_nearest_one() {
 }
 
 #[test]
+fn a_precision_that_the_device_has_not_is_refused_before_anything_is_begun() {
+    let here = Workplace::new();
+    let stderr = here.fails(1, &borrowed(&here.train("run", &["--set", "train.precision=f16"])));
+    assert!(
+        stderr.contains("the device does not train in f16, but in f32, bf16") && stderr.contains("hint: "),
+        "{stderr}"
+    );
+    assert!(!here.path("run").exists(), "a run that cannot start leaves nothing behind");
+}
+
+#[test]
 fn wrong_usage_exits_with_2() {
     let here = Workplace::new();
     here.fails(2, &["train"]);

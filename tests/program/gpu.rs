@@ -61,6 +61,27 @@ fn a_run_has_the_losses_of_the_cpu_and_goes_on_exactly_and_on_another_device() {
 }
 
 #[test]
+fn a_run_in_f16_scales_its_loss_learns_as_in_f32_and_goes_on_exactly() {
+    let here = Workplace::new();
+    let f16 = set(&["train.precision=f16"]);
+    here.ok(&borrowed(&train(&here, "f32", "wgpu", &[])));
+    here.ok(&borrowed(&train(&here, "f16", "wgpu", &f16)));
+    let rows = |run: &str| metrics(&here.path(run));
+    for (found, expected) in rows("f16").iter().zip(&rows("f32")) {
+        assert_eq!((&found["loss_scale"], &expected["loss_scale"]), (&Value::from(65536.0), &Value::Null));
+        let [a, b] = [found, expected].map(|row| row["loss_nats"].as_f64().expect("finite"));
+        assert!(a != b && (a - b).abs() < 0.02, "{found} against {expected}");
+    }
+    let cut = train(&here, "cut", "wgpu", &f16);
+    here.train_until(&cut, 12, Signal::KILL);
+    here.ok(&borrowed(&train(&here, "cut", "wgpu", &[&["--resume"][..], &f16].concat())));
+    for file in ["last/model.safetensors", "last/trainer/optimizer.safetensors"] {
+        assert_eq!(sha256(&here.path("cut").join(file)), sha256(&here.path("f16").join(file)), "{file}");
+    }
+    assert!(here.ok(&["inspect", here.path("f16").to_str().expect("UTF-8")]).contains("f16"));
+}
+
+#[test]
 fn a_machine_without_an_adapter_is_told_what_to_do() {
     let here = Workplace::new();
     let without = |args: &[&str]| {

@@ -359,6 +359,7 @@ fn write(dir: &Path, snapshot: &Snapshot<'_, impl Serialize, impl Serialize>) ->
     let kind = match snapshot.published_as {
         Precision::F32 => Kind::F32,
         Precision::Bf16 => Kind::Bf16,
+        Precision::F16 => Kind::F16,
     };
     let published = snapshot.published.unwrap_or(snapshot.weights);
     write_model(dir, snapshot.config, snapshot.tokenizer, published, kind)?;

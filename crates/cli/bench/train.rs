@@ -120,8 +120,9 @@ fn run_in(args: &BenchTrain, team: Option<&Team<'_>>) -> Result<ExitCode> {
     say!("{} steps to warm up, {} to measure …", args.warmup, args.steps);
     let threads = rayon::current_num_threads();
     let products = match config.train.precision {
-        Precision::F32 => gemm::Operands::F32,
         Precision::Bf16 => gemm::Operands::Bf16,
+        // no processor trains in f16, and a GPU's peak is in f32
+        Precision::F32 | Precision::F16 => gemm::Operands::F32,
     };
     let peak = || {
         let of_device = itera_ops::measure_peak(&device)?;
@@ -193,10 +194,7 @@ impl Findings {
         let Self { tokens_per_s, step_ms, phase_ms, .. } = self;
         writeln!(out, "config      {}", self.config)?;
         writeln!(out, "model       {} parameters, {} active a token", self.total_params, self.active_params)?;
-        let precision = match self.precision {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-        };
+        let precision = self.precision.name();
         if self.ranks > 1 {
             writeln!(out, "ranks       {}", self.ranks)?;
         }

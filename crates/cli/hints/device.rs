@@ -12,6 +12,9 @@ pub fn hint(error: &DeviceError) -> Option<String> {
         DeviceError::None { .. } => {
             "install the card's driver, see `itera doctor`, or train on the CPU with --device flex"
         }
+        DeviceError::Precision { .. } => {
+            "set train.precision to one of those, or choose another device: `itera doctor` lists what each of them has"
+        }
         DeviceError::OutOfMemory { .. } => {
             "make micro-batches smaller: halve train.batch_size and double train.grad_accum_steps; `itera doctor` says how \
              large a tensor may be"

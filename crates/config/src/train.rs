@@ -160,7 +160,7 @@ pub struct TrainConfig {
     pub z_loss_coef: f64,
     /// Consecutive non-finite steps after which the run stops.
     pub max_skipped_steps: u64,
-    /// `f32` or `bf16`.
+    /// `f32`, `bf16`, or on a GPU `f16`, whose losses are scaled.
     pub precision: Precision,
     /// Whether backward computes each block a second time instead of reading what forward saved (arXiv 1604.06174).
     pub gradient_checkpointing: bool,

@@ -45,6 +45,8 @@ pub struct StepRecord {
     pub tokens_per_expert: Vec<Vec<u64>>,
     /// Steps skipped so far because the loss or a gradient was not finite.
     pub skipped: u64,
+    /// By what the loss of the next step is multiplied before its backward pass; absent but in f16.
+    pub loss_scale: Option<f64>,
     /// Training tokens a second over the steps since the previous row, validation and saving left out.
     #[serde(deserialize_with = "null_is_nan")]
     pub tokens_per_s: f64,
@@ -128,6 +130,7 @@ pub(crate) mod tests {
             z_loss: Some(-0.0),
             tokens_per_expert: vec![vec![step, 0, 7], vec![0, 0, step + 7]],
             skipped: step / 5,
+            loss_scale: step.is_multiple_of(2).then_some(65536.0),
             tokens_per_s: 1e5 / 7.0,
             step_ms: 41.0,
             resident_mb: None,
@@ -137,7 +140,7 @@ pub(crate) mod tests {
     #[test]
     fn columns_are_stable() {
         let dense = "step tokens loss_nats val_bpb val_loss_nats val_perplexity lr grad_norm load_balance_loss z_loss \
-                     skipped tokens_per_s step_ms resident_mb";
+                     skipped loss_scale tokens_per_s step_ms resident_mb";
         assert_eq!(StepRecord::csv_header(ExpertLayout::default()).unwrap().join(" "), dense);
         let sparse = StepRecord::csv_header(EXPERTS).unwrap();
         let at = sparse.iter().position(|name| name == "z_loss").unwrap() + 1;

@@ -1,6 +1,7 @@
 //! name → device
 
 use burn::tensor::{Device, ExecutionError, Tensor};
+use itera_shape::Precision;
 use thiserror::Error;
 
 /// Names of the devices compiled into this build, the default first.
@@ -25,6 +26,14 @@ pub enum DeviceError {
         device: &'static str,
         /// What its library says.
         cause: String,
+    },
+    /// It has no numbers of a precision.
+    #[error("the device does not train in {}, but in {}", precision.name(), has.iter().map(|has| has.name()).collect::<Vec<_>>().join(", "))]
+    Precision {
+        /// What was asked for.
+        precision: Precision,
+        /// What there is.
+        has: Vec<Precision>,
     },
     /// It has no memory for a tensor, or no tensor may be so large there.
     #[error("the device has no room for a tensor of {bytes} bytes")]
@@ -107,6 +116,38 @@ fn wgpu() -> Result<Device, DeviceError> {
     OPENED.get_or_init(open).clone()
 }
 
+/// Whether models can be trained on `device` in `precision`.
+///
+/// # Errors
+/// If they cannot.
+pub fn expect_precision(device: &Device, precision: Precision) -> Result<(), DeviceError> {
+    let has = precisions(device);
+    if has.contains(&precision) { Ok(()) } else { Err(DeviceError::Precision { precision, has }) }
+}
+
+#[cfg(any(feature = "flex", feature = "cube"))]
+fn precisions(device: &Device) -> Vec<Precision> {
+    use burn::backend::DispatchDevice;
+    match device.clone().inner().as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => vec![Precision::F32, Precision::Bf16],
+        #[cfg(feature = "cube")]
+        DispatchDevice::Cube(_) => {
+            use burn::tensor::FloatDType;
+            let halves = [(Precision::Bf16, FloatDType::BF16), (Precision::F16, FloatDType::F16)];
+            let halves = halves.into_iter().filter(|(_, dtype)| device.supports_dtype(*dtype));
+            [Precision::F32].into_iter().chain(halves.map(|(precision, _)| precision)).collect()
+        }
+        #[allow(unreachable_patterns, reason = "of the devices compiled in, all may be above")]
+        _ => vec![Precision::F32],
+    }
+}
+
+#[cfg(not(any(feature = "flex", feature = "cube")))]
+fn precisions(_: &Device) -> Vec<Precision> {
+    vec![Precision::F32]
+}
+
 /// The device that tests run on: the one that `ITERA_TEST_DEVICE` names, or else the CPU.
 ///
 /// # Panics
@@ -122,7 +163,7 @@ pub fn tested() -> Device {
 pub struct Found {
     /// What it calls itself; absent for the CPU.
     pub name: Option<String>,
-    /// In which numbers it computes.
+    /// The precisions that it trains in.
     pub types: Vec<&'static str>,
     /// Most bytes of one tensor; absent where memory is the limit.
     pub most_tensor_bytes: Option<u64>,
@@ -152,16 +193,14 @@ fn examine_all(device_type: burn::tensor::DeviceType) -> Vec<Found> {
 
 #[cfg(feature = "cube")]
 fn examine(device: &Device) -> Found {
-    use burn::{backend::DispatchDevice, tensor::FloatDType};
-    let DispatchDevice::Cube(cube) = device.as_dispatch() else {
+    let burn::backend::DispatchDevice::Cube(cube) = device.as_dispatch() else {
         return Found::default();
     };
-    let types = [("f32", FloatDType::F32), ("f16", FloatDType::F16), ("bf16", FloatDType::BF16)];
     let client = cube.client();
     let properties = client.properties();
     Found {
         name: device.identity().map(|identity| identity.name),
-        types: types.iter().filter(|(_, dtype)| device.supports_dtype(*dtype)).map(|(name, _)| *name).collect(),
+        types: precisions(device).into_iter().map(Precision::name).collect(),
         most_tensor_bytes: Some(properties.memory.max_page_size),
         shared_bytes: Some(properties.hardware.max_shared_memory_size as u64),
     }
@@ -170,4 +209,23 @@ fn examine(device: &Device) -> Found {
 #[cfg(all(any(feature = "flex", feature = "ndarray"), not(feature = "cube")))]
 fn examine(_: &Device) -> Found {
     Found::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_device_says_becomes_an_error_that_tells_its_user_what_to_do() {
+        let error = |error: ExecutionError| DeviceError::from(error);
+        let found = error(ExecutionError::device_poisoned("an illegal memory access"));
+        assert!(
+            matches!(&found, DeviceError::Lost { cause } if cause.contains("an illegal memory access")),
+            "{found:?}"
+        );
+        let found = error(ExecutionError::with_context("can't allocate buffer of size: 4096, of 1024"));
+        assert!(matches!(found, DeviceError::OutOfMemory { bytes: 4096 }), "{found:?}");
+        let found = error(ExecutionError::with_context("a shader does not compile"));
+        assert!(matches!(found, DeviceError::Failed { .. }), "{found:?}");
+    }
 }

@@ -4,16 +4,38 @@
 
 use burn::tensor::{Tensor, assert_shape};
 
-use crate::{device::DeviceError, dispatch::dispatch};
+use crate::{
+    device::{DeviceError, read},
+    dispatch::dispatch,
+};
 
-/// `√(Σ g²)` over every element of all `gradients`: one number is read from the device. It is finite if and only if every
-/// element is and, but for the device `flex`, which squares in f64, none exceeds 1.8e19.
-///
-/// # Errors
-/// If the device failed to compute it, or the gradients.
-pub fn gradient_norm(gradients: &[Tensor<1>]) -> Result<f64, DeviceError> {
+/// A norm where it was computed.
+#[derive(Clone, Debug)]
+pub enum Norm {
+    /// By the CPU.
+    Host(f64),
+    /// On a device, one number, which may not be done yet.
+    Device(Tensor<1>),
+}
+
+impl Norm {
+    /// Its value.
+    ///
+    /// # Errors
+    /// If the device failed to compute it, or what it is the norm of.
+    pub fn read(self) -> Result<f64, DeviceError> {
+        match self {
+            Self::Host(norm) => Ok(norm),
+            Self::Device(norm) => Ok(read(norm)?[0].into()),
+        }
+    }
+}
+
+/// `√(Σ g²)` over every element of all `gradients`. It is finite if and only if every element is and, but for the device
+/// `flex`, which squares in f64, none exceeds 1.8e19.
+pub fn gradient_norm(gradients: &[Tensor<1>]) -> Norm {
     if gradients.is_empty() {
-        return Ok(0.0);
+        return Norm::Host(0.0);
     }
     dispatch!(flex, cube: &gradients[0] => gradient_norm(gradients))
 }
@@ -38,12 +60,12 @@ pub fn add_gradients(sum: Vec<Tensor<1>>, gradients: Vec<Tensor<1>>) -> Vec<Tens
 pub(crate) mod composite {
     use burn::tensor::Tensor;
 
-    use crate::device::{DeviceError, read};
+    use super::Norm;
 
     /// Composite of [`crate::gradient_norm`].
-    pub fn gradient_norm(gradients: &[Tensor<1>]) -> Result<f64, DeviceError> {
+    pub fn gradient_norm(gradients: &[Tensor<1>]) -> Norm {
         let squares = gradients.iter().map(|gradient| gradient.clone().square().sum()).collect();
-        Ok(read(Tensor::cat(squares, 0).sum().sqrt())?[0].into())
+        Norm::Device(Tensor::cat(squares, 0).sum().sqrt())
     }
 
     /// Composite of [`crate::add_gradients`].
@@ -57,38 +79,36 @@ mod cube {
     use burn::tensor::Tensor;
     use cubecl::prelude::*;
 
-    use crate::{
-        cube::{
-            array::{UNITS, array, cubes, tensor},
-            reduce::cube_sum,
-        },
-        device::{DeviceError, read},
+    use super::Norm;
+    use crate::cube::{
+        array::{Array, UNITS, array, at_a_time, cubes, tensor},
+        reduce::cube_sum,
     };
 
     /// Numbers that a unit adds up.
     const EACH: usize = 32;
 
     /// A cube adds up the squares of a part of a gradient, and one cube adds those of all parts.
-    pub(super) fn gradient_norm(gradients: &[Tensor<1>]) -> Result<f64, DeviceError> {
+    pub(super) fn gradient_norm(gradients: &[Tensor<1>]) -> Norm {
         let gradients: Vec<_> = gradients.iter().cloned().map(array).collect();
-        let parts = |len: usize| len.div_ceil(EACH * UNITS as usize);
-        let all: usize = gradients.iter().map(|gradient| parts(gradient.len())).sum();
-        let squares = gradients[0].beside([all]);
+        let parts = |of: &[Array]| of.iter().map(|gradient| gradient.len().div_ceil(EACH * UNITS as usize)).sum();
+        let squares = gradients[0].beside([parts(&gradients)]);
+        let client = squares.client();
         let mut first = 0;
-        for gradient in &gradients {
-            let (count, dim) = cubes(gradient.client(), parts(gradient.len()));
+        for group in gradients.chunks(at_a_time(client, 1)) {
+            let (count, dim) = cubes(client, parts(group));
             add_squares::launch(
-                gradient.client(),
+                client,
                 count,
                 dim,
-                gradient.arg(),
+                group.iter().map(|gradient| SliceLaunch::new(gradient.arg())).collect(),
                 squares.arg(),
                 first,
-                parts(gradient.len()),
+                group.len(),
                 EACH,
                 UNITS as usize,
             );
-            first += parts(gradient.len());
+            first += parts(group);
         }
         let norm = squares.beside([1]);
         root_of_sum::launch(
@@ -99,29 +119,45 @@ mod cube {
             norm.arg(),
             UNITS as usize,
         );
-        Ok(read(tensor::<1>(norm))?[0].into())
+        Norm::Device(tensor(norm))
     }
 
+    /// A gradient in a kernel.
+    #[derive(CubeType, CubeLaunch)]
+    struct Slice {
+        values: Box<[f32]>,
+    }
+
+    /// A cube for each part of `n` gradients, one behind the other.
     #[cube(launch)]
     fn add_squares(
-        gradient: &[f32],
+        gradients: Sequence<Slice>,
         squares: &mut [f32],
         first: usize,
-        parts: usize,
+        #[comptime] n: usize,
         #[comptime] each: usize,
         #[comptime] n_units: usize,
     ) {
-        let part = CUBE_POS;
         let mut sum = 0.0f32;
+        let mut end = 0usize;
         for i in 0..each {
-            let at = (part * each + i) * n_units + UNIT_POS as usize;
-            if at < gradient.len() {
-                sum += gradient[at] * gradient[at];
+            let mut begin = 0usize;
+            #[unroll]
+            for k in 0..n {
+                let gradient = gradients.index(k);
+                let len = gradient.values.len();
+                let parts = len.div_ceil(each * n_units);
+                let at = ((CUBE_POS - begin) * each + i) * n_units + UNIT_POS as usize;
+                if CUBE_POS >= begin && CUBE_POS < begin + parts && at < len {
+                    sum += gradient.values[at] * gradient.values[at];
+                }
+                begin += parts;
             }
+            end = begin;
         }
         let sum = cube_sum(sum, n_units);
-        if part < parts && UNIT_POS == 0 {
-            squares[first + part] = sum;
+        if CUBE_POS < end && UNIT_POS == 0 {
+            squares[first + CUBE_POS] = sum;
         }
     }
 
@@ -143,14 +179,12 @@ mod flex {
     use burn::tensor::Tensor;
     use itera_kernels::{norm::sum_of_all_squares, vector};
 
-    use crate::{
-        device::DeviceError,
-        flex::array::{Array, array, tensor},
-    };
+    use super::Norm;
+    use crate::flex::array::{Array, array, tensor};
 
-    pub(super) fn gradient_norm(gradients: &[Tensor<1>]) -> Result<f64, DeviceError> {
+    pub(super) fn gradient_norm(gradients: &[Tensor<1>]) -> Norm {
         let arrays: Vec<Array> = gradients.iter().cloned().map(array).collect();
-        Ok(sum_of_all_squares(&arrays.iter().map(|array| &array[..]).collect::<Vec<_>>()).sqrt())
+        Norm::Host(sum_of_all_squares(&arrays.iter().map(|array| &array[..]).collect::<Vec<_>>()).sqrt())
     }
 
     pub(super) fn add_gradients(sum: Vec<Tensor<1>>, gradients: Vec<Tensor<1>>) -> Vec<Tensor<1>> {

@@ -45,7 +45,7 @@ pub use cross_entropy::head_cross_entropy;
 pub use distillation::{DistillationScalings, head_distillation};
 pub use dropout::dropout;
 pub use embedding::embedding;
-pub use gradients::{add_gradients, gradient_norm};
+pub use gradients::{Norm, add_gradients, gradient_norm};
 pub use host::{HostValues, host_values};
 pub use linear::{linear, linear_residual};
 pub use mamba2::{Mamba2Shape, Mamba2State, Mamba2Weights, mamba2};

@@ -114,8 +114,10 @@ pub enum Event<'a> {
     Skipped {
         /// The step.
         step: u64,
-        /// Skipped in a row.
+        /// Skipped in a row; 0 where a smaller loss scale may mend it.
         consecutive: u64,
+        /// That of the next step, in f16.
+        loss_scale: Option<f64>,
     },
     /// A validation is done.
     Validated {

@@ -8,18 +8,20 @@ use std::ops::Range;
 use burn::{module::Module, tensor::Tensor};
 use itera_config::TrainConfig;
 use itera_model::parameters::weights;
-use itera_ops::{add_gradients, gradient_norm, with_precision};
+use itera_ops::{gradient_norm, with_precision};
 
 use crate::{
     average::Average,
     error::TrainError,
+    losses::Losses,
     optimizer::{Optimizer, Remembered},
     pace::Pace,
     ranks::{Ranks, part_of},
     reduce::{Leaf, Total, reduce},
     replicas::{Replica, Replicas, is_together},
     schedule::Rates,
-    task::{Clock, Passed, Share, Task, pass},
+    state::TrainingState,
+    task::{Clock, Share, Task, pass},
     told::Told,
     update::{StepTimes, Update},
 };
@@ -54,11 +56,13 @@ impl<T: Task> Learner<'_, T> {
         self.task.computed(model).as_ref().unwrap_or(model).valid()
     }
 
-    /// The step after `step` completed ones, `skipped` of which changed nothing: an update by the mean gradient of its
-    /// micro-batches, of each replica's own where there are replicas, unless something is not finite.
-    pub(crate) fn update(&mut self, step: u64, skipped: u64, rates: Rates) -> Result<Update, TrainError> {
+    /// The step after `state`: an update by the mean gradient of its micro-batches, of each replica's own where there are
+    /// replicas, unless something is not finite.
+    pub(crate) fn update(&mut self, state: &TrainingState, rates: Rates) -> Result<Update, TrainError> {
         let Self { task, train, ranks, model, optimizer, average, pace } = self;
-        let step = Step { task, train, ranks, step, number: step - skipped + 1, rates };
+        let TrainingState { step, skipped, loss_scale, .. } = *state;
+        let loss_scale = loss_scale.map_or(1.0, |scale| scale.scale);
+        let step = Step { task, train, ranks, step, number: step - skipped + 1, rates, loss_scale };
         let (mut update, told) = match optimizer {
             Optimizers::Of(optimizer) => step.together(model, optimizer, average.as_mut())?,
             Optimizers::Replicas(replicas) => step.apart(model, replicas)?,
@@ -86,6 +90,8 @@ struct Step<'s, T: Task> {
     /// Its number among those that change something, from 1.
     number: u64,
     rates: Rates,
+    /// By what losses are multiplied before their backward pass.
+    loss_scale: f64,
 }
 
 impl<T: Task> Step<'_, T> {
@@ -102,19 +108,31 @@ impl<T: Task> Step<'_, T> {
         let own = ranks.share(ranks.rank(), micro_batches);
         let mut times = StepTimes::default();
         let first = own.start;
-        let Passed { gradients, losses } = pass(self.task, model, self.share(own), first, ranks, &mut times)?;
+        let passed = pass(self.task, model, self.share(own), first, ranks, &mut times);
         let mut clock = Clock::new();
-        ranks.take_waited();
-        ranks.begin("the sum", self.step + 1);
-        let told = Told { losses, norms: vec![], work: times.work() }.to_bytes();
-        let Total { sum, told } = reduce(ranks, micro_batches, gradients, told, &Leaf::like(&weights(model)))?;
-        let told = Told::of_all(&told);
-        times.add_joint(clock.lap(), ranks.take_waited());
+        let (sum, norm, told) = if ranks.world().is_none() {
+            let (sum, norm, losses) = passed.sum()?;
+            times.backward += clock.lap();
+            (sum, norm, vec![Told { losses, norms: vec![], work: times.work() }])
+        } else {
+            // the losses go with the gradients, so they are read before there is a norm
+            let losses = Losses::read(&passed.losses)?;
+            times.backward += clock.lap();
+            ranks.take_waited();
+            ranks.begin("the sum", self.step + 1);
+            let told = Told { losses, norms: vec![], work: times.work() }.to_bytes();
+            let leaf = Leaf::like(&weights(model));
+            let Total { sum, told } = reduce(ranks, micro_batches, passed.gradients, told, &leaf)?;
+            times.add_joint(clock.lap(), ranks.take_waited());
+            let norm = gradient_norm(&sum).read()?;
+            (sum, norm, Told::of_all(&told))
+        };
         ranks.begin("the optimizer", self.step + 1);
-        let grad_norm = gradient_norm(&sum)? * share;
+        let of_gradient = share / self.loss_scale;
+        let grad_norm = norm * of_gradient;
         let mut update = Update { losses: Told::sum_losses(&told).mean(share), grad_norm, times, slow: None };
         if update.is_finite() {
-            self.step(model, optimizer, sum, clip(train, grad_norm, share));
+            self.step(model, optimizer, sum, clip(train, grad_norm, of_gradient));
             average.into_iter().for_each(|average| average.update(model, number));
         }
         update.times.optimizer = clock.lap();
@@ -133,11 +151,13 @@ impl<T: Task> Step<'_, T> {
         let (mut losses, mut norms, mut moves) = (vec![], vec![], vec![]);
         for replica in &replicas.own {
             let own = part_of(replica.number, train.replicas, micro_batches);
-            let share = 1.0 / (own.end - own.start) as f64;
-            let passed = pass(self.task, &replica.model, self.share(own), 0, ranks, &mut times)?;
-            let sum = passed.gradients.finish(add_gradients).expect("a replica has a micro-batch");
-            let norm = gradient_norm(&sum)? * share;
-            losses.extend(passed.losses);
+            let share = 1.0 / ((own.end - own.start) as f64 * self.loss_scale);
+            let passed = pass(self.task, &replica.model, self.share(own), 0, ranks, &mut times);
+            let mut clock = Clock::new();
+            let (sum, norm, of_replica) = passed.sum()?;
+            times.backward += clock.lap();
+            let norm = norm * share;
+            losses.extend(of_replica);
             norms.push(norm);
             moves.push((sum, clip(train, norm, share)));
         }
@@ -166,7 +186,7 @@ impl<T: Task> Step<'_, T> {
 
     /// The micro-batches `own` of this step.
     fn share(&self, own: Range<u64>) -> Share {
-        Share { step: self.step, of: self.train.grad_accum_steps as u64, own }
+        Share { step: self.step, of: self.train.grad_accum_steps as u64, own, loss_scale: self.loss_scale }
     }
 
     fn step(&self, model: &mut T::Model, optimizer: &mut Optimizer, gradients: Vec<Tensor<1>>, scale: f32) {
@@ -176,7 +196,8 @@ impl<T: Task> Step<'_, T> {
     }
 }
 
-/// By what a sum of gradients is multiplied of which each summand has `share`, and whose mean has the norm `norm`.
+/// By what a sum of gradients is multiplied of which each summand has `share`, its loss scale included, and whose mean has
+/// the norm `norm`.
 fn clip(train: &TrainConfig, norm: f64, share: f64) -> f32 {
     // torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1
     let clip = match train.grad_clip_norm {

@@ -3,7 +3,10 @@
 use std::ops::Add;
 
 use burn::tensor::Tensor;
-use itera_ops::device::{self, DeviceError};
+use itera_ops::{
+    Norm,
+    device::{self, DeviceError},
+};
 
 use crate::words::{Reader, Writer};
 
@@ -72,11 +75,22 @@ impl Losses {
     /// # Errors
     /// If the device failed to compute them.
     pub fn read(parts: &[LossParts]) -> Result<Vec<Self>, DeviceError> {
+        Ok(Self::read_with(parts, Norm::Host(0.0))?.0)
+    }
+
+    /// The numbers of each of `parts`, and a norm, read from the device at once.
+    ///
+    /// # Errors
+    /// If the device failed to compute them.
+    pub(crate) fn read_with(parts: &[LossParts], norm: Norm) -> Result<(Vec<Self>, f64), DeviceError> {
         if parts.is_empty() {
-            return Ok(vec![]);
+            return Ok((vec![], norm.read()?));
         }
-        let all = Tensor::cat(parts.iter().flat_map(LossParts::tensors).cloned().collect(), 0);
-        let mut numbers = device::read(all)?.into_iter().map(f64::from);
+        let mut all: Vec<_> = parts.iter().flat_map(LossParts::tensors).cloned().collect();
+        if let Norm::Device(norm) = &norm {
+            all.push(norm.clone());
+        }
+        let mut numbers = device::read(Tensor::cat(all, 0))?.into_iter().map(f64::from);
         let mut next = || numbers.next().expect("as many numbers as the parts have");
         let read = |parts: &LossParts| Self {
             total: next(),
@@ -89,7 +103,12 @@ impl Losses {
                 .map(|counts| (0..counts.dims()[0]).map(|_| next() as u64).collect())
                 .collect(),
         };
-        Ok(parts.iter().map(read).collect())
+        let losses = parts.iter().map(read).collect();
+        let norm = match norm {
+            Norm::Host(norm) => norm,
+            Norm::Device(_) => next(),
+        };
+        Ok((losses, norm))
     }
 }
 

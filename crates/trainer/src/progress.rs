@@ -16,6 +16,7 @@ use itera_runtime::Score;
 
 use crate::{
     job::RunEnd,
+    loss_scale::LossScale,
     schedule::decay_start,
     state::{Best, TrainingState, add_counts},
     update::Update,
@@ -61,6 +62,7 @@ impl<'a> Progress<'a> {
         let mut state = checkpoint
             .map_or_else(TrainingState::default, |state| TrainingState { resumes: state.resumes + 1, ..state });
         state.early_stopped = is_out_of_patience(&state, &config.eval);
+        state.loss_scale = state.loss_scale.or_else(|| LossScale::of(config.train.precision));
         Self { config, state, window_steps: 0, window_time: Duration::ZERO, clock: Instant::now() }
     }
 
@@ -80,6 +82,7 @@ impl<'a> Progress<'a> {
         self.window_steps += 1;
         self.window_time += took;
         let losses = &update.losses;
+        let is_smaller = state.loss_scale.as_mut().is_some_and(|scale| scale.after_step(update.is_finite()));
         add_counts(&mut state.window.tokens_per_expert, &losses.tokens_per_expert);
         if update.is_finite() {
             state.consecutive_skipped = 0;
@@ -89,7 +92,7 @@ impl<'a> Progress<'a> {
             state.window.z += losses.z.unwrap_or(0.0);
         } else {
             state.skipped += 1;
-            state.consecutive_skipped += 1;
+            state.consecutive_skipped += u64::from(!is_smaller);
         }
         let last = state.step == config.train.steps;
         let validate = last || state.step.is_multiple_of(config.eval.every_steps);
@@ -145,6 +148,7 @@ impl<'a> Progress<'a> {
             z_loss: window.mean(window.z).filter(|_| has_experts),
             tokens_per_expert: window.tokens_per_expert,
             skipped: self.state.skipped,
+            loss_scale: self.state.loss_scale.map(|scale| scale.scale),
             tokens_per_s: (steps * self.config.train.tokens_per_step()) as f64 / seconds,
             step_ms: 1e3 * seconds / steps as f64,
             resident_mb: None,

@@ -3,6 +3,8 @@
 use itera_metrics::Sample;
 use serde::{Deserialize, Serialize};
 
+use crate::loss_scale::LossScale;
+
 /// The lowest validation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
@@ -22,8 +24,10 @@ pub struct TrainingState {
     pub tokens: u64,
     /// Steps whose update was skipped because loss or gradient was not finite.
     pub skipped: u64,
-    /// How many of those came last without a good step between.
+    /// How many of those came last without a good step between, those that a smaller loss scale may mend left out.
     pub consecutive_skipped: u64,
+    /// By what the next loss is multiplied, in f16.
+    pub loss_scale: Option<LossScale>,
     /// The lowest validation so far.
     pub best: Option<Best>,
     /// The validation that patience counts from: the last that improved by `min_delta`.

@@ -7,7 +7,7 @@ use std::{
 
 use burn::{module::Module, tensor::Tensor};
 use itera_model::parameters::gradients;
-use itera_ops::{add_gradients, device::DeviceError};
+use itera_ops::{add_gradients, device::DeviceError, gradient_norm};
 
 use crate::{
     losses::{LossParts, Losses},
@@ -42,19 +42,33 @@ pub(crate) struct Share {
     pub of: u64,
     /// Those of this share.
     pub own: Range<u64>,
+    /// By what losses are multiplied before their backward pass, and so gradients.
+    pub loss_scale: f64,
 }
 
-/// What the micro-batches of a share add up to, and what each of them lost.
+/// What the micro-batches of a share add up to, and what each of them lost, both still on their device.
 pub(crate) struct Passed {
-    /// Gradients, flat and without autodiff, in the order of the module's weights.
+    /// Gradients, times the loss scale, flat and without autodiff, in the order of the module's weights.
     pub gradients: PairwiseSum<Vec<Tensor<1>>>,
-    pub losses: Vec<Losses>,
+    pub losses: Vec<LossParts>,
+}
+
+impl Passed {
+    /// The sum of all gradients, its norm, and the losses, for which the device is read once.
+    ///
+    /// # Errors
+    /// If the device failed to compute them.
+    ///
+    /// # Panics
+    /// If there was no micro-batch.
+    pub(crate) fn sum(self) -> Result<(Vec<Tensor<1>>, f64, Vec<Losses>), DeviceError> {
+        let sum = self.gradients.finish(add_gradients).expect("a micro-batch");
+        let (losses, norm) = Losses::read_with(&self.losses, gradient_norm(&sum))?;
+        Ok((sum, norm, losses))
+    }
 }
 
 /// Pass the micro-batches of `share` forward and backward through `kept`. Their sum begins with leaf `first`.
-///
-/// # Errors
-/// If the device failed.
 pub(crate) fn pass<T: Task>(
     task: &T,
     kept: &T::Model,
@@ -62,8 +76,8 @@ pub(crate) fn pass<T: Task>(
     first: u64,
     ranks: &Ranks<'_>,
     times: &mut StepTimes,
-) -> Result<Passed, DeviceError> {
-    let Share { step, of, own } = share;
+) -> Passed {
+    let Share { step, of, own, loss_scale } = share;
     let mut clock = Clock::new();
     let computed = task.computed(kept);
     let model = computed.as_ref().unwrap_or(kept);
@@ -79,14 +93,13 @@ pub(crate) fn pass<T: Task>(
         let loss = task.losses(model, &batch, index);
         times.forward += clock.lap();
         ranks.begin("backward", step + 1);
-        sum.push(gradients(model, loss.total.backward()), add_gradients);
+        let total = if loss_scale == 1.0 { loss.total.clone() } else { loss.total.clone().mul_scalar(loss_scale) };
+        sum.push(gradients(model, total.backward()), add_gradients);
         losses.push(loss.inner());
         times.backward += clock.lap();
     }
     drop(computed);
-    let losses = Losses::read(&losses)?;
-    times.backward += clock.lap();
-    Ok(Passed { gradients: sum, losses })
+    Passed { gradients: sum, losses }
 }
 
 /// Tells how long things take, one after the other.

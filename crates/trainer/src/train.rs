@@ -101,12 +101,14 @@ impl<'a> Run<'a> {
         let started = Instant::now();
         let before = &self.progress.state;
         let rates = rates(&self.job.config.train, self.weight_decay, before.step);
-        let update = self.learner.update(before.step, before.skipped, rates)?;
+        let update = self.learner.update(before, rates)?;
         let due = self.progress.after_step(&update, started.elapsed());
         self.times = update.times;
         let step = self.progress.state.step;
         if !update.is_finite() {
-            on_event(Event::Skipped { step, consecutive: self.progress.state.consecutive_skipped });
+            let state = &self.progress.state;
+            let loss_scale = state.loss_scale.map(|scale| scale.scale);
+            on_event(Event::Skipped { step, consecutive: state.consecutive_skipped, loss_scale });
         }
 
         if let Some(slow) = update.slow {

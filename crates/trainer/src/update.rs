@@ -25,13 +25,13 @@ pub struct StepTimes {
     pub data: Duration,
     /// The model and its losses.
     pub forward: Duration,
-    /// Gradients, their sum over micro-batches, and reading the losses.
+    /// Gradients, their sum over micro-batches, and reading the losses; the norm too, in a process alone.
     pub backward: Duration,
     /// Among several processes, waiting for the others to come to what all do together.
     pub wait: Duration,
     /// Joining the sums of all processes, where there are several.
     pub reduce: Duration,
-    /// The norm of the gradients, clipping, AdamW.
+    /// Clipping, AdamW; among several processes the norm of the gradients.
     pub optimizer: Duration,
     /// Rows of metrics.
     pub log: Duration,

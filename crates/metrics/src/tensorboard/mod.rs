@@ -99,6 +99,7 @@ fn scalars(record: &StepRecord) -> Vec<Value> {
         ("train/z_loss", record.z_loss),
         ("train/tokens", Some(record.tokens as f64)),
         ("train/skipped", Some(record.skipped as f64)),
+        ("train/loss_scale", record.loss_scale),
         ("val/bpb", record.val_bpb),
         ("val/loss_nats", record.val_loss_nats),
         ("val/perplexity", record.val_perplexity),

@@ -3,13 +3,16 @@
 use burn::tensor::{Int, Tensor};
 use burn_cubecl::CubeBackend;
 use cubecl::prelude::*;
+use itera_shape::Precision;
 
 use crate::{
     cube::{
-        array::{Array, Indices, UNITS, array, cubes, tensor, units},
+        array::{Array, Indices, UNITS, array, cubes, units},
+        operand::Operand,
         reduce::{cube_max, cube_sum},
     },
     function::{Function, apply, only},
+    precision::precisions,
 };
 
 /// Logits of a block.
@@ -21,7 +24,8 @@ pub(super) fn head_cross_entropy(
     targets_t: Tensor<1, Int>,
     logits_scaling: f64,
 ) -> Tensor<1> {
-    let head = Head { targets: Indices::of(targets_t), scaling: logits_scaling as f32 };
+    let (targets, scaling) = (Indices::of(targets_t), logits_scaling as f32);
+    let head = Head { targets, scaling, products: precisions().products };
     let [nats] = apply(head, [hidden_td.into_dispatch(), head_vd.into_dispatch()]);
     Tensor::from_dispatch(nats)
 }
@@ -29,21 +33,17 @@ pub(super) fn head_cross_entropy(
 struct Head {
     targets: Indices,
     scaling: f32,
+    products: Precision,
 }
 
 impl Head {
     /// What `each` makes of the logits of every block of tokens, given its first one.
-    fn blocks<T>(
-        &self,
-        hidden: &Tensor<2>,
-        head: &Tensor<2>,
-        mut each: impl FnMut(usize, Tensor<2>, Array) -> T,
-    ) -> Vec<T> {
-        let ([t, _], [v, _]) = (hidden.dims(), head.dims());
+    fn blocks<T>(&self, hidden: &Operand, head: &Operand, mut each: impl FnMut(usize, Operand, Array) -> T) -> Vec<T> {
+        let (t, v) = (hidden.len(), head.len());
         let block = (LOGITS / v).clamp(1, t);
         let block_of = |first| {
-            let hidden = hidden.clone().narrow(0, first, block.min(t - first));
-            let logits = array(hidden.clone().matmul(head.clone().transpose()));
+            let hidden = hidden.rows_from(first, block.min(t - first));
+            let logits = array(hidden.times(&head.t()));
             each(first, hidden, logits)
         };
         (0..t).step_by(block).map(block_of).collect()
@@ -54,12 +54,13 @@ impl Function<2, 1> for Head {
     type On = CubeBackend;
 
     /// hidden, head, ln Σ exp of each token's logits
-    type Saved = [Array; 3];
+    type Saved = (Operand, Operand, Array);
 
     fn forward(&self, [hidden, head]: [Array; 2], wanted: [bool; 2]) -> ([Array; 1], Option<Self::Saved>) {
         let tokens = hidden.shape()[0];
         let [nats, log_sums] = [(); 2].map(|()| hidden.beside([tokens]));
-        self.blocks(&tensor(hidden.clone()), &tensor(head.clone()), |first, _, logits| {
+        let [hidden, head] = [hidden, head].map(|values| Operand::rows(&values, self.products));
+        self.blocks(&hidden, &head, |first, _, logits| {
             let (count, dim) = cubes(logits.client(), logits.shape()[0]);
             nats_of_targets::launch(
                 logits.client(),
@@ -75,18 +76,17 @@ impl Function<2, 1> for Head {
                 UNITS as usize,
             );
         });
-        ([nats], wanted.contains(&true).then_some([hidden, head, log_sums]))
+        ([nats], wanted.contains(&true).then_some((hidden, head, log_sums)))
     }
 
     fn backward(
         &self,
-        [hidden, head, log_sums]: Self::Saved,
+        (hidden, head, log_sums): Self::Saved,
         grads: [Option<Array>; 1],
         wanted: [bool; 2],
     ) -> [Option<Array>; 2] {
         let upstream = only(grads);
-        let head: Tensor<2> = tensor(head);
-        let gradients = self.blocks(&tensor(hidden), &head, |first, hidden, logits| {
+        let gradients = self.blocks(&hidden, &head, |first, hidden, logits| {
             let (count, dim) = units(logits.client(), logits.len());
             logits_gradient::launch(
                 logits.client(),
@@ -100,9 +100,8 @@ impl Function<2, 1> for Head {
                 1.0 / self.scaling,
                 logits.width(),
             );
-            let d_logits: Tensor<2> = tensor(logits);
-            let d_hidden = wanted[0].then(|| d_logits.clone().matmul(head.clone()));
-            (d_hidden, wanted[1].then(|| d_logits.transpose().matmul(hidden)))
+            let d_logits = Operand::rows(&logits, self.products);
+            (wanted[0].then(|| d_logits.times(&head)), wanted[1].then(|| d_logits.t().times(&hidden)))
         });
         let (d_hidden, d_head): (Vec<_>, Vec<_>) = gradients.into_iter().unzip();
         let d_hidden: Option<Vec<_>> = d_hidden.into_iter().collect();

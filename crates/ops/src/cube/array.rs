@@ -132,6 +132,15 @@ pub(crate) fn zeros(Array(tensor): &Array) -> Array {
     Array(into_contiguous(full_client::<f32>(client.clone(), tensor.meta.shape().clone(), device.clone(), 0.0)))
 }
 
+/// Most tensors of a kernel that takes several: more make it long to compile and no faster.
+const MOST_AT_A_TIME: usize = 16;
+
+/// How many tensors a kernel can take that has `buffers` for each of them and one more.
+pub(crate) fn at_a_time(client: &Client, buffers: usize) -> usize {
+    let bindings = client.properties().hardware.max_bindings as usize;
+    (bindings.saturating_sub(1) / buffers).clamp(1, MOST_AT_A_TIME)
+}
+
 /// A unit for each of `len` elements.
 pub(crate) fn units(client: &Client, len: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new_1d(UNITS);

@@ -5,4 +5,5 @@
 
 pub(crate) mod array;
 pub(crate) mod maths;
+pub(crate) mod operand;
 pub(crate) mod reduce;

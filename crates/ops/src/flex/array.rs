@@ -59,15 +59,6 @@ impl Array {
         self.shape().last().copied().unwrap_or(1)
     }
 
-    /// This shape with another last dimension.
-    pub(crate) fn shape_of_width(&self, width: usize) -> Shape {
-        let mut shape = self.shape().clone();
-        if let Some(last) = shape.last_mut() {
-            *last = width;
-        }
-        shape
-    }
-
     /// Every element times `factor`.
     pub(crate) fn scaled(self, factor: f32) -> Self {
         if factor == 1.0 {

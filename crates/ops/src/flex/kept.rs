@@ -9,9 +9,9 @@ use std::{
 use burn::tensor::Bytes;
 use itera_kernels::{
     bf16,
+    gemm::Operands,
     stored::{Stored, StoredMut},
 };
-use itera_shape::Precision;
 
 use crate::{
     flex::{
@@ -19,7 +19,7 @@ use crate::{
         buffers,
         ledger::{keep, release},
     },
-    precision::precisions,
+    precision::saved,
 };
 
 /// A value that a forward pass keeps for its backward pass.
@@ -34,11 +34,11 @@ enum Form {
 }
 
 impl Kept {
-    /// An activation, in the [`Precision`] in force. One that several operators save is converted once.
+    /// An activation, in the precision in force. One that several operators save is converted once.
     pub(crate) fn activation(values: &Array) -> Self {
-        match precisions().saved {
-            Precision::F32 => Self::exact(values),
-            Precision::Bf16 => Self(Form::Half(half_of(values))),
+        match saved() {
+            Operands::F32 => Self::exact(values),
+            Operands::Bf16 => Self(Form::Half(half_of(values))),
         }
     }
 
@@ -77,11 +77,11 @@ pub(crate) enum Room {
 }
 
 impl Room {
-    /// For `len` values in the [`Precision`] in force.
+    /// For `len` values in the precision in force.
     pub(crate) fn new(len: usize) -> Self {
-        match precisions().saved {
-            Precision::F32 => Self::F32(buffers::take(len)),
-            Precision::Bf16 => Self::Bf16(Half::new(len, None)),
+        match saved() {
+            Operands::F32 => Self::F32(buffers::take(len)),
+            Operands::Bf16 => Self::Bf16(Half::new(len, None)),
         }
     }
 

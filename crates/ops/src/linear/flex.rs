@@ -3,6 +3,7 @@
 use burn::{backend::Flex, tensor::Tensor};
 use itera_kernels::gemm::{Matrix, MatrixMut, Operands, Right, Write, par_gemm};
 
+use super::with_width;
 use crate::{
     flex::{array::Array, buffers, kept::Kept},
     function::{Function, apply, only},
@@ -35,7 +36,7 @@ impl Function<2, 1> for Linear {
 
     fn forward(&self, [x, w]: [Array; 2], wanted: [bool; 2]) -> ([Array; 1], Option<Saved>) {
         let y = product(&x, &w, self.products, Write::Set);
-        ([Array::new(y, x.shape_of_width(w.shape()[0]))], Saved::new(&x, &w, wanted))
+        ([Array::new(y, with_width(x.shape().clone(), w.shape()[0]))], Saved::new(&x, &w, wanted))
     }
 
     fn backward(&self, saved: Saved, grads: [Option<Array>; 1], _: [bool; 2]) -> [Option<Array>; 2] {

@@ -1,6 +1,8 @@
 //! x, w → x · wᵀ, alone or added to a residual stream
 
 pub(crate) mod composite;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 
@@ -18,7 +20,7 @@ use crate::dispatch::dispatch;
 pub fn linear<const D: usize>(x: Tensor<D>, w_oi: Tensor<2>) -> Tensor<D> {
     let [_, d_in] = w_oi.dims();
     assert_shape!(x, [.., d_in]);
-    dispatch!(flex: &x => linear(x, w_oi))
+    dispatch!(flex, cube: &x => linear(x, w_oi))
 }
 
 /// `y = residual + multiplier · x · wᵀ`: a branch that ends in a linear layer joins its residual stream.
@@ -39,5 +41,14 @@ pub fn linear_residual<const D: usize>(
     let mut expected = x.dims();
     expected[D - 1] = out;
     assert_eq!(residual.dims(), expected, "shape of the residual stream");
-    dispatch!(flex: &x => linear_residual(x, w_oi, residual, multiplier))
+    dispatch!(flex, cube: &x => linear_residual(x, w_oi, residual, multiplier))
+}
+
+/// `shape` with another last dimension.
+#[cfg(any(feature = "flex", feature = "cube"))]
+fn with_width(mut shape: burn::tensor::Shape, width: usize) -> burn::tensor::Shape {
+    if let Some(last) = shape.last_mut() {
+        *last = width;
+    }
+    shape
 }

@@ -8,8 +8,8 @@ use itera_testkit::{F32_REORDERED, assert_close, uniform};
 
 use crate::case::values;
 
-/// Lengths below, at and beyond those of vectors and of tasks.
-const LENGTHS: [usize; 7] = [1, 3, 16, 17, 1000, 8192, 20_001];
+/// Lengths below, at and beyond those of vectors and of tasks, more of them than a kernel of a GPU takes at a time.
+const LENGTHS: [usize; 19] = [1, 3, 16, 17, 1000, 8192, 20_001, 5, 128, 4097, 2, 1, 4096, 33, 8, 640, 127, 129, 6];
 const HYPER: AdamW = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
 
 fn tensor(len: usize, seed: u64) -> Tensor<1> {
@@ -97,7 +97,7 @@ fn a_sum_of_gradients_is_its_composite_to_the_bit_and_in_place() {
 }
 
 fn norm(gradients: &[Tensor<1>]) -> f64 {
-    gradient_norm(gradients).expect("the device computes")
+    gradient_norm(gradients).read().expect("the device computes")
 }
 
 #[test]

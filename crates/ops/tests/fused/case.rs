@@ -71,7 +71,7 @@ impl Case {
         self.input(uniform(len, low, high, seed))
     }
 
-    fn leaves(&self, device: &Device) -> Vec<Tensor<1>> {
+    pub fn leaves(&self, device: &Device) -> Vec<Tensor<1>> {
         let leaf = |values: &Vec<f32>| Tensor::from_data(TensorData::new(values.clone(), [values.len()]), device);
         self.inputs.iter().map(leaf).collect()
     }

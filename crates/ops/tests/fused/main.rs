@@ -11,6 +11,7 @@ mod linear;
 mod mamba2;
 mod mixture;
 mod muon;
+mod precision;
 
 use burn::tensor::{Device, Tensor};
 use itera_ops::{AttentionShape, causal_attention, composite};

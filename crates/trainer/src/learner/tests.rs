@@ -12,7 +12,7 @@ use itera_shape::{Init, TensorRole, TensorSpec};
 use itera_testkit::{assert_close, uniform};
 
 use super::*;
-use crate::{losses::LossParts, stop::StopFlag};
+use crate::{loss_scale::LossScale, losses::LossParts, stop::StopFlag};
 
 /// Another family of models: y = a·x + b, element by element.
 #[derive(Module, Debug)]
@@ -92,6 +92,11 @@ fn learner<'a>(train: &'a TrainConfig, world: Option<&'a World>) -> Learner<'a, 
     }
 }
 
+/// The state after so many steps, some of which were skipped.
+fn after(step: u64, skipped: u64) -> TrainingState {
+    TrainingState { step, skipped, ..TrainingState::default() }
+}
+
 fn config(grad_accum_steps: usize) -> TrainConfig {
     TrainConfig { grad_accum_steps, grad_clip_norm: 0.5, ..TrainConfig::default() }
 }
@@ -108,7 +113,7 @@ fn a_module_that_is_no_language_model_learns_by_the_equations() {
         .map(|all| all.into_iter().map(f64::from).collect::<Vec<f64>>());
     let (Rates { lr, .. }, mut losses) = (RATES, vec![]);
     for step in 0..20 {
-        let update = learner.update(step, 0, RATES).expect("alone");
+        let update = learner.update(&after(step, 0), RATES).expect("alone");
 
         let (mut gradient, mut loss) = (vec![0.0; 10], 0.0);
         for micro in 0..3 {
@@ -153,7 +158,7 @@ fn a_step_changes_weights_and_moments_where_they_lie() {
         (weights, remembered.iter().map(|tensor| tensor.values.as_ptr().addr()).collect::<Vec<usize>>())
     };
     let before = addresses(&learner);
-    (0..3).for_each(|step| drop(learner.update(step, 0, RATES).expect("alone")));
+    (0..3).for_each(|step| drop(learner.update(&after(step, 0), RATES).expect("alone")));
     assert_eq!(addresses(&learner), before);
 }
 
@@ -166,7 +171,7 @@ fn muon_moves_hidden_matrices_and_adamw_the_rest() {
         (table[0].role, table[0].matrix_rows) = (role, vec![1]);
         learner.optimizer = Optimizers::Of(Optimizer::new(&train, &table, &learner.task.device));
         let before = values(&weights(&learner.model));
-        learner.update(0, 0, RATES).expect("alone");
+        learner.update(&after(0, 0), RATES).expect("alone");
         let names: Vec<String> = learner.remembered(0).expect("alone").into_iter().map(|tensor| tensor.name).collect();
         (before, values(&weights(&learner.model)), names)
     };
@@ -191,7 +196,7 @@ fn an_average_follows_the_weights_and_is_what_is_validated() {
     learner.average = Some(Average::new(train.ema, &learner.model));
     let mut expected = values(&weights(&learner.model)).concat();
     for step in 0..6 {
-        learner.update(step, 0, RATES).expect("alone");
+        learner.update(&after(step, 0), RATES).expect("alone");
         let t = step as f32 + 1.0;
         let share = 1.0 - ((1.0 + t) / (10.0 + t)).min(0.5);
         let weights = values(&weights(&learner.model)).concat();
@@ -201,12 +206,30 @@ fn an_average_follows_the_weights_and_is_what_is_validated() {
     }
 }
 
+#[test]
+fn a_scaled_loss_moves_the_weights_as_one_that_is_not_unless_its_gradient_overflows() {
+    let train = config(2);
+    let step = |scale: Option<f64>| {
+        let mut learner = learner(&train, None);
+        let before = values(&weights(&learner.model));
+        let loss_scale = scale.map(|scale| LossScale { scale, good_steps: 0 });
+        let update = learner.update(&TrainingState { loss_scale, ..after(0, 0) }, RATES).expect("alone");
+        let now = values(&weights(&learner.model));
+        (update.is_finite(), now != before, now, update.losses.total, update.grad_norm)
+    };
+    let (is_finite, has_moved, weights, loss, norm) = step(None);
+    assert!(is_finite && has_moved);
+    assert_eq!(step(Some(65536.0)), (true, true, weights, loss, norm));
+    let (is_finite, has_moved, _, scaled_loss, _) = step(Some(2f64.powi(128)));
+    assert_eq!((is_finite, has_moved, scaled_loss), (false, false, loss));
+}
+
 /// Weights and moments of three steps, and the numbers of the last, as a rank of `world` finds them.
 fn three_steps(world: Option<&World>, micro_batches: usize, infinite: Option<u64>) -> (Vec<Vec<f32>>, [f64; 2], bool) {
     let train = config(micro_batches);
     let mut learner = learner(&train, world);
     learner.task.infinite = infinite;
-    let updates: Vec<Update> = (0..3).map(|step| learner.update(step, 0, RATES).expect("ranks")).collect();
+    let updates: Vec<Update> = (0..3).map(|step| learner.update(&after(step, 0), RATES).expect("ranks")).collect();
     let all = values(&weights(&learner.model));
     let remembered = learner.remembered(0).expect("alone");
     let all = all.into_iter().chain(remembered.iter().map(|tensor| tensor.values.to_vec())).collect();
@@ -239,7 +262,7 @@ fn a_step_that_is_not_finite_changes_nothing_and_the_next_goes_on() {
     let mut learner = learner(&train, None);
     learner.task.infinite = Some(3);
     let mut update = |step, skipped| {
-        let is_finite = learner.update(step, skipped, RATES).expect("alone").is_finite();
+        let is_finite = learner.update(&after(step, skipped), RATES).expect("alone").is_finite();
         (is_finite, values(&weights(&learner.model)))
     };
     let (finite, before) = update(0, 0);

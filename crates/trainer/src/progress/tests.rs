@@ -68,6 +68,25 @@ fn a_window_is_the_mean_of_its_finite_steps_and_counts_the_tokens_of_all() {
 }
 
 #[test]
+fn in_f16_a_step_that_is_not_finite_halves_the_scale_before_it_counts_as_a_fault() {
+    let config = config(&["train.precision=f16", "train.max_skipped_steps=2"]);
+    let mut progress = Progress::new(&config, None);
+    let scale = |progress: &Progress<'_>| progress.state.loss_scale.expect("f16").scale;
+    assert_eq!(scale(&progress), 65536.0);
+    let skip = |progress: &mut Progress<'_>| progress.after_step(&update(f64::INFINITY), Duration::ZERO).stop;
+    for halved in 1..=16 {
+        assert!(!skip(&mut progress));
+        assert_eq!((scale(&progress), progress.state.skipped), (2f64.powi(16 - halved), halved as u64));
+        assert_eq!(progress.state.consecutive_skipped, 0);
+    }
+    assert_eq!(progress.record(&update(1.0), 0.5, None).loss_scale, Some(1.0));
+    let mut resumed = Progress::new(&config, Some(progress.state.clone()));
+    assert_eq!(resumed.state.loss_scale, progress.state.loss_scale);
+    assert!(!skip(&mut resumed));
+    assert!(skip(&mut resumed), "two in a row that a smaller scale could not have mended");
+}
+
+#[test]
 fn the_best_is_the_lowest_and_patience_counts_from_the_last_real_improvement() {
     let config = config(&["eval.patience=2", "eval.min_delta=0.5", "checkpoint.keep_best=2"]);
     let mut progress = Progress::new(&config, None);

@@ -7,6 +7,7 @@ mod swiglu;
 
 use burn::tensor::Tensor;
 use burn_cubecl::CubeBackend;
+use itera_shape::Precision;
 
 use self::{
     groups::Groups,
@@ -16,60 +17,73 @@ use self::{
 };
 use super::types::{MixtureWeights, MlpWeights, Routing, inputs, outputs};
 use crate::{
-    cube::array::{Array, array, rows, tensor, zeros},
+    cube::{
+        array::{Array, array, rows, tensor, zeros},
+        operand::Operand,
+    },
     function::{Function, apply, only},
+    precision::precisions,
 };
 
 pub(super) fn mlp(u: Tensor<3>, weights: MlpWeights, residual: Tensor<3>, multiplier: f64) -> Tensor<3> {
     let MlpWeights { w_in, w_out } = weights;
     let inputs = [u.into_dispatch(), w_in.into_dispatch(), w_out.into_dispatch(), residual.into_dispatch()];
-    let [y] = apply(Mlp { multiplier: multiplier as f32 }, inputs);
+    let mlp = Mlp { products: precisions().products, multiplier: multiplier as f32 };
+    let [y] = apply(mlp, inputs);
     Tensor::from_dispatch(y)
 }
 
 /// Inputs: u, w_in, w_out, residual.
 struct Mlp {
+    products: Precision,
     multiplier: f32,
 }
 
-/// gate | up of every token [t, 2·f], and `silu(gate) · up · w_outᵀ` [t, d].
-fn dense(u: &Array, w_in: &Array, w_out: &Array) -> (Array, Tensor<2>) {
-    let gate_up = array(rows(u).matmul(tensor::<2>(w_in.clone()).transpose()));
-    let hidden = tensor::<2>(swiglu(&gate_up));
-    (gate_up, hidden.matmul(tensor::<2>(w_out.clone()).transpose()))
+/// An MLP that every token goes through, as its backward pass needs it.
+struct Dense {
+    products: Precision,
+    u: Operand,
+    w_in: Operand,
+    w_out: Operand,
+    /// gate | up of every token [t, 2·f]
+    gate_up: Array,
 }
 
-/// Gradients of u, w_in and w_out of [`dense`] from that of its result.
-fn dense_gradient(u: &Array, gate_up: &Array, w_in: &Array, w_out: &Array, dy: &Tensor<2>) -> [Tensor<2>; 3] {
-    let [w_in, w_out] = [w_in, w_out].map(|weight| tensor::<2>(weight.clone()));
-    let d_hidden = array(dy.clone().matmul(w_out));
-    let (d_gate_up, hidden) = swiglu_gradient(gate_up, &d_hidden, None);
-    let d_w_out = dy.clone().transpose().matmul(tensor(hidden));
-    let d_gate_up: Tensor<2> = tensor(d_gate_up);
-    [d_gate_up.clone().matmul(w_in), d_gate_up.transpose().matmul(rows(u)), d_w_out]
+impl Dense {
+    /// And `silu(gate) · up · w_outᵀ` [t, d].
+    fn forward(u: &Array, w_in: &Array, w_out: &Array, products: Precision) -> (Self, Tensor<2>) {
+        let [u, w_in, w_out] = [u, w_in, w_out].map(|values| Operand::rows(values, products));
+        let gate_up = array(u.times(&w_in.t()));
+        let out = Operand::rows(&swiglu(&gate_up), products).times(&w_out.t());
+        (Self { products, u, w_in, w_out, gate_up }, out)
+    }
+
+    /// Gradients of u, w_in and w_out from that of the result.
+    fn gradients(&self, dy: Tensor<2>) -> [Tensor<2>; 3] {
+        let Self { products, u, w_in, w_out, gate_up } = self;
+        let dy = Operand::new(dy, *products);
+        let d_hidden = array(dy.times(w_out));
+        let (d_gate_up, hidden) = swiglu_gradient(gate_up, &d_hidden, None);
+        let [d_gate_up, hidden] = [d_gate_up, hidden].map(|values| Operand::rows(&values, *products));
+        [d_gate_up.times(w_in), d_gate_up.t().times(u), dy.t().times(&hidden)]
+    }
 }
 
 impl Function<4, 1> for Mlp {
     type On = CubeBackend;
 
-    /// u, gate | up, w_in, w_out
-    type Saved = [Array; 4];
+    type Saved = Dense;
 
-    fn forward(&self, [u, w_in, w_out, residual]: [Array; 4], wanted: [bool; 4]) -> ([Array; 1], Option<Self::Saved>) {
-        let (gate_up, out) = dense(&u, &w_in, &w_out);
+    fn forward(&self, [u, w_in, w_out, residual]: [Array; 4], wanted: [bool; 4]) -> ([Array; 1], Option<Dense>) {
+        let (dense, out) = Dense::forward(&u, &w_in, &w_out, self.products);
         let y = rows(&residual) + out.mul_scalar(self.multiplier);
-        ([array(y.reshape(shape3(&u)))], wanted.contains(&true).then_some([u, gate_up, w_in, w_out]))
+        ([array(y.reshape(shape3(&u)))], wanted.contains(&true).then_some(dense))
     }
 
-    fn backward(
-        &self,
-        [u, gate_up, w_in, w_out]: Self::Saved,
-        grads: [Option<Array>; 1],
-        _: [bool; 4],
-    ) -> [Option<Array>; 4] {
+    fn backward(&self, dense: Dense, grads: [Option<Array>; 1], _: [bool; 4]) -> [Option<Array>; 4] {
         let dy = only(grads);
         let d_out = rows(&dy).mul_scalar(self.multiplier);
-        let [d_u, d_w_in, d_w_out] = dense_gradient(&u, &gate_up, &w_in, &w_out, &d_out).map(|grad| Some(array(grad)));
+        let [d_u, d_w_in, d_w_out] = dense.gradients(d_out).map(|grad| Some(array(grad)));
         [d_u, d_w_in, d_w_out, Some(dy)]
     }
 }
@@ -86,12 +100,14 @@ pub(super) fn mixture(
     residual: Tensor<3>,
     multiplier: f64,
 ) -> (Tensor<3>, Routing) {
-    let mixture = Mixture { top_k, multiplier: multiplier as f32 };
+    let mixture = Mixture { products: precisions().products, top_k, multiplier: multiplier as f32 };
     outputs(apply(mixture, inputs(u, weights, residual)))
 }
 
 /// From [`inputs`] to [`outputs`].
 struct Mixture {
+    /// Of the shared expert.
+    products: Precision,
     top_k: usize,
     multiplier: f32,
 }
@@ -100,10 +116,11 @@ struct Saved {
     u: Array,
     routed: Routed,
     groups: Groups,
-    /// Of the rows of `groups`, and of every token in the shared expert.
-    gate_up: [Array; 2],
-    /// router, w_in, w_out, shared w_in, shared w_out
-    weights: [Array; 5],
+    /// Of the rows of `groups`.
+    gate_up: Array,
+    /// router, w_in, w_out
+    weights: [Array; 3],
+    shared: Dense,
 }
 
 impl Function<7, 3> for Mixture {
@@ -119,8 +136,8 @@ impl Function<7, 3> for Mixture {
 
         let gate_up = groups.rows_by_experts(Rows::OfTokens(&u), &w_in, Turned::Yes);
         let out = groups.rows_by_experts(Rows::Sorted(&swiglu(&gate_up)), &w_out, Turned::Yes);
-        let (shared_gate_up, shared) = dense(&u, &shared_in, &shared_out);
-        let sum = groups.sum_of_tokens(&out, Some(&routed.weights), &array(shared));
+        let (shared, of_shared) = Dense::forward(&u, &shared_in, &shared_out, self.products);
+        let sum = groups.sum_of_tokens(&out, Some(&routed.weights), &array(of_shared));
         let y = rows(&residual) + tensor::<2>(sum).mul_scalar(self.multiplier);
 
         let outputs = [array(y.reshape(shape3(&u))), logits, routed.ids_as_floats.clone()];
@@ -128,20 +145,20 @@ impl Function<7, 3> for Mixture {
             u,
             routed,
             groups,
-            gate_up: [gate_up, shared_gate_up],
-            weights: [router, w_in, w_out, shared_in, shared_out],
+            gate_up,
+            weights: [router, w_in, w_out],
+            shared,
         });
         (outputs, saved)
     }
 
     fn backward(&self, saved: Saved, grads: [Option<Array>; 3], _: [bool; 7]) -> [Option<Array>; 7] {
         let [d_out, d_logits, _] = grads;
-        let Saved { u, routed, groups, gate_up: [gate_up, shared_gate_up], weights } = saved;
-        let [router, w_in, w_out, shared_in, shared_out] = weights;
+        let Saved { u, routed, groups, gate_up, weights: [router, w_in, w_out], shared } = saved;
         // the loss may depend on the router's logits alone
         let d_residual = d_out.unwrap_or_else(|| zeros(&u));
         let dy = rows(&d_residual).mul_scalar(self.multiplier);
-        let [d_u, d_shared_in, d_shared_out] = dense_gradient(&u, &shared_gate_up, &shared_in, &shared_out, &dy);
+        let [d_u, d_shared_in, d_shared_out] = shared.gradients(dy.clone());
 
         let dy = array(dy);
         let d_hidden = groups.rows_by_experts(Rows::OfTokens(&dy), &w_out, Turned::No);

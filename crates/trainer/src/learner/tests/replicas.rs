@@ -67,7 +67,7 @@ fn meet_by_the_equations(sync_moments: bool) {
     let mut replicas = [0, 1].map(|_| Reference { w: model.clone(), m: zeros.clone(), v: zeros.clone() });
     for step in 0..4 * SYNC_EVERY {
         let before = values(&weights(&learner.model));
-        let update = learner.update(step, 0, RATES).expect("alone");
+        let update = learner.update(&after(step, 0), RATES).expect("alone");
         let mut loss = 0.0;
         for (replica, share) in replicas.iter_mut().zip(&shares) {
             let micro_batches: Vec<u64> = share.iter().map(|micro| 3 * step + micro).collect();
@@ -102,7 +102,7 @@ fn left(world: Option<&World>, train: &TrainConfig, steps: u64, infinite: Option
     learner.task.infinite = infinite;
     let mut skipped = 0;
     for step in 0..steps {
-        let update = learner.update(step, skipped, RATES).expect("ranks");
+        let update = learner.update(&after(step, skipped), RATES).expect("ranks");
         skipped += u64::from(!update.is_finite());
     }
     let model = values(&weights(&learner.model)).into_iter().map(|values| ("model".to_owned(), values));
@@ -143,10 +143,10 @@ fn what_is_not_finite_in_one_replica_is_skipped_by_all() {
         let remembered = learner.remembered(1).expect("alone");
         remembered.into_iter().map(|tensor| tensor.values.to_vec()).collect::<Vec<_>>()
     };
-    assert!(learner.update(0, 0, RATES).expect("alone").is_finite());
+    assert!(learner.update(&after(0, 0), RATES).expect("alone").is_finite());
     let before = moments(&learner);
-    assert!(!learner.update(1, 0, RATES).expect("alone").is_finite());
+    assert!(!learner.update(&after(1, 0), RATES).expect("alone").is_finite());
     assert_eq!(moments(&learner), before);
-    assert!(learner.update(2, 1, RATES).expect("alone").is_finite());
+    assert!(learner.update(&after(2, 1), RATES).expect("alone").is_finite());
     assert_ne!(moments(&learner), before);
 }
