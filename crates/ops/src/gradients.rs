@@ -15,7 +15,7 @@ pub enum Norm {
     /// By the CPU.
     Host(f64),
     /// On a device, one number, which may not be done yet.
-    Device(Tensor<1>),
+    Device(Box<Tensor<1>>),
 }
 
 impl Norm {
@@ -26,7 +26,7 @@ impl Norm {
     pub fn read(self) -> Result<f64, DeviceError> {
         match self {
             Self::Host(norm) => Ok(norm),
-            Self::Device(norm) => Ok(read(norm)?[0].into()),
+            Self::Device(norm) => Ok(read(*norm)?[0].into()),
         }
     }
 }
@@ -65,7 +65,7 @@ pub(crate) mod composite {
     /// Composite of [`crate::gradient_norm`].
     pub fn gradient_norm(gradients: &[Tensor<1>]) -> Norm {
         let squares = gradients.iter().map(|gradient| gradient.clone().square().sum()).collect();
-        Norm::Device(Tensor::cat(squares, 0).sum().sqrt())
+        Norm::Device(Box::new(Tensor::cat(squares, 0).sum().sqrt()))
     }
 
     /// Composite of [`crate::add_gradients`].
@@ -119,7 +119,7 @@ mod cube {
             norm.arg(),
             UNITS as usize,
         );
-        Norm::Device(tensor(norm))
+        Norm::Device(Box::new(tensor(norm)))
     }
 
     /// A gradient in a kernel.

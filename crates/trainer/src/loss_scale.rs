@@ -51,7 +51,7 @@ mod tests {
         let mut scale = LossScale::of(Precision::F16).expect("f16 is scaled");
         assert!(scale.after_step(false) && scale.after_step(false));
         assert_eq!(scale.scale, 16384.0);
-        let mut good = |scale: &mut LossScale, steps| (0..steps).for_each(|_| assert!(!scale.after_step(true)));
+        let good = |scale: &mut LossScale, steps| (0..steps).for_each(|_| assert!(!scale.after_step(true)));
         good(&mut scale, GROWTH_INTERVAL - 1);
         assert!(scale.after_step(false), "good steps are counted anew");
         good(&mut scale, GROWTH_INTERVAL - 1);

@@ -88,7 +88,7 @@ impl Losses {
         }
         let mut all: Vec<_> = parts.iter().flat_map(LossParts::tensors).cloned().collect();
         if let Norm::Device(norm) = &norm {
-            all.push(norm.clone());
+            all.push(Tensor::clone(norm));
         }
         let mut numbers = device::read(Tensor::cat(all, 0))?.into_iter().map(f64::from);
         let mut next = || numbers.next().expect("as many numbers as the parts have");
