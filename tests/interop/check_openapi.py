@@ -23,7 +23,7 @@ for config, count in [(there, int(cases[0]) if cases else 2000), ("", 200)]:
         with open(f"{here}/schemathesis.toml", "w", encoding="utf-8") as file:
             file.write(config)
         checks = ["--checks", "all", "--exclude-checks", "positive_data_acceptance", "--continue-on-failure"]
-        # a body may ask for 512 texts as long as the context: two million tokens
+        # a body may ask for hundreds of texts as long as the context: more than a million tokens
         phases = ["--phases", "coverage,fuzzing", "--max-examples", str(count), "--request-timeout", "600"]
         # what is found is told as it is: to make it small can take longer than to find it
         phases += ["--no-shrink"]
