@@ -64,7 +64,7 @@ fn a_run_has_the_losses_of_the_cpu_and_goes_on_exactly_and_on_another_device() {
 fn a_run_in_f16_scales_its_loss_learns_as_in_f32_and_goes_on_exactly() {
     let here = Workplace::new();
     let f16 = set(&["train.precision=f16"]);
-    here.ok(&borrowed(&train(&here, "f32", "wgpu", &[])));
+    here.ok(&borrowed(&train(&here, "f32", "flex", &[])));
     here.ok(&borrowed(&train(&here, "f16", "wgpu", &f16)));
     let rows = |run: &str| metrics(&here.path(run));
     for (found, expected) in rows("f16").iter().zip(&rows("f32")) {
