@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use cubecl::prelude::*;
 
-use super::types::{AdamW, AdamWParameter, Moments};
+use super::types::{AdamW, AdamWParameter, Arrays, Moments};
 use crate::cube::array::{Array, array, at_a_time, tensor, units};
 
 /// Weight, gradient, both moments.
@@ -51,29 +51,16 @@ fn step(
     }
 }
 
-/// A parameter on its device.
-struct Arrays {
-    weight: Array,
-    gradient: Array,
-    first: Array,
-    second: Array,
-    decays: bool,
-}
-
-impl Arrays {
-    fn of(AdamWParameter { weight, gradient, moments, decays }: AdamWParameter) -> Self {
-        let [weight, first, second] = [weight, moments.first, moments.second].map(|tensor| array(tensor).own());
-        Self { weight, gradient: array(gradient), first, second, decays }
+impl Arrays<Array> {
+    /// What is written is nobody else's.
+    fn owned(self) -> Self {
+        let Self { weight, first, second, .. } = self;
+        Self { weight: weight.own(), first: first.own(), second: second.own(), ..self }
     }
 
     fn arg(&self, kept: f32) -> SlicesLaunch {
         let Self { weight, gradient, first, second, .. } = self;
         SlicesLaunch::new(weight.arg(), gradient.arg(), first.arg(), second.arg(), kept)
-    }
-
-    fn tensors(self) -> (Tensor<1>, Moments) {
-        let [weight, first, second] = [self.weight, self.first, self.second].map(tensor);
-        (weight, Moments { first, second })
     }
 }
 
@@ -85,7 +72,8 @@ pub(super) fn adamw(
 ) -> Vec<(Tensor<1>, Moments)> {
     let AdamW { lr, beta1, beta2, eps, weight_decay } = *hyper;
     let [bias1, bias2] = [beta1, beta2].map(|beta| 1.0 - beta.powf(number as f64));
-    let parameters: Vec<Arrays> = parameters.into_iter().map(Arrays::of).collect();
+    let parameters: Vec<Arrays<Array>> =
+        parameters.into_iter().map(|parameter| Arrays::of(parameter, array).owned()).collect();
     let client = parameters[0].weight.client();
     for group in parameters.chunks(at_a_time(client, BUFFERS)) {
         let (count, dim) = units(client, group.iter().map(|parameter| parameter.weight.len()).sum());
@@ -105,5 +93,5 @@ pub(super) fn adamw(
             group.len(),
         );
     }
-    parameters.into_iter().map(Arrays::tensors).collect()
+    parameters.into_iter().map(|parameter| parameter.tensors(tensor)).collect()
 }

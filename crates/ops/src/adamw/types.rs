@@ -38,3 +38,28 @@ pub struct AdamWParameter {
     /// Whether weight decay applies.
     pub decays: bool,
 }
+
+/// A parameter as arrays of a device with fused operators.
+#[cfg(any(feature = "flex", feature = "cube"))]
+pub(super) struct Arrays<A> {
+    pub weight: A,
+    pub gradient: A,
+    pub first: A,
+    pub second: A,
+    pub decays: bool,
+}
+
+#[cfg(any(feature = "flex", feature = "cube"))]
+impl<A> Arrays<A> {
+    pub fn of(parameter: AdamWParameter, array: impl Fn(Tensor<1>) -> A) -> Self {
+        let AdamWParameter { weight, gradient, moments, decays } = parameter;
+        let [weight, gradient, first, second] = [weight, gradient, moments.first, moments.second].map(array);
+        Self { weight, gradient, first, second, decays }
+    }
+
+    /// What a step leaves of it.
+    pub fn tensors(self, tensor: impl Fn(A) -> Tensor<1>) -> (Tensor<1>, Moments) {
+        let [weight, first, second] = [self.weight, self.first, self.second].map(tensor);
+        (weight, Moments { first, second })
+    }
+}

@@ -50,7 +50,7 @@ struct Dense {
 }
 
 impl Dense {
-    /// And `silu(gate) · up · w_outᵀ` [t, d].
+    /// Of every token `u` [t, d], and its result `(silu(gate) · up) · w_outᵀ` [t, d], `gate | up = u · w_inᵀ`.
     fn forward(u: &Array, w_in: &Array, w_out: &Array, products: Precision) -> (Self, Tensor<2>) {
         let [u, w_in, w_out] = [u, w_in, w_out].map(|values| Operand::rows(values, products));
         let gate_up = array(u.times(&w_in.t()));
