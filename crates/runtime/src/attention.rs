@@ -25,15 +25,15 @@ pub(crate) fn mix(
     past: &mut Past<'_, '_>,
     work: &mut Workspace,
 ) {
-    let (d, w) = (layer.q_proj.cols(), layer.sizes.d_head);
+    let (d, w) = (layer.q_proj.packed().cols(), layer.sizes.d_head);
     let (q, kv) = (layer.sizes.n_heads * w, layer.sizes.n_kv_heads * w);
     let u = &work.u[..rows * d];
     let queries = &mut work.projected[..rows * q];
     let (keys, values) = (&mut work.key[..rows * kv], &mut work.value[..rows * kv]);
     let mut input = work.linear.input(past.form(), u, d);
-    input.times(layer.q_proj, queries);
-    input.times(layer.k_proj, keys);
-    input.times(layer.v_proj, values);
+    input.times(&layer.q_proj, queries);
+    input.times(&layer.k_proj, keys);
+    input.times(&layer.v_proj, values);
     if let Some(rope) = rope {
         let heads = queries.chunks_exact_mut(q).zip(keys.chunks_exact_mut(kv));
         for ((query, key), turns) in heads.zip(work.turns.chunks_exact(w)) {
@@ -65,7 +65,7 @@ pub(crate) fn mix(
             }
         }
     }
-    work.linear.input(past.form(), mixed, q).times(layer.o_proj, &mut work.branch[..rows * d]);
+    work.linear.input(past.form(), mixed, q).times(&layer.o_proj, &mut work.branch[..rows * d]);
 }
 
 /// The last positions of `past`, whose `queries` [l, q] are given, over all of it.

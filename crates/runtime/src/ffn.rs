@@ -52,16 +52,16 @@ fn mlp(
     inside: &mut Inside,
     y: &mut [f32],
 ) {
-    let f = mlp.gate.rows();
-    let len = y.len() / mlp.out.rows() * f;
+    let f = mlp.gate.packed().rows();
+    let len = y.len() / mlp.out.packed().rows() * f;
     let (gate, up, hidden) = (&mut inside.gate[..len], &mut inside.up[..len], &mut inside.hidden[..len]);
-    input.times(mlp.gate, gate);
-    input.times(mlp.up, up);
+    input.times(&mlp.gate, gate);
+    input.times(&mlp.up, up);
     let rows = gate.chunks_exact(f).zip(up.chunks_exact(f)).zip(hidden.chunks_exact_mut(f));
     for (row, ((gate, up), hidden)) in rows.enumerate() {
         swiglu(gate, up, factor(row), hidden);
     }
-    inside.linear.input(form, hidden, f).times(mlp.out, y);
+    inside.linear.input(form, hidden, f).times(&mlp.out, y);
 }
 
 /// Adds the chosen experts of several rows to `work.branch`.

@@ -73,7 +73,7 @@ pub(crate) fn logits<'w>(
 ) -> &'w mut [f32] {
     let d = config.d_model;
     let logits = sized(&mut work.logits, count * config.vocab_size);
-    work.linear.input(form, &work.u[first * d..][..count * d], d).times(network.head, logits);
+    work.linear.input(form, &work.u[first * d..][..count * d], d).times(&network.head, logits);
     if config.logits_scaling != 1.0 {
         let scaling = config.logits_scaling as f32;
         logits.iter_mut().for_each(|logit| *logit /= scaling);

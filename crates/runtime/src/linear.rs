@@ -10,7 +10,7 @@
 use itera_kernels::{
     gemm::{Matrix, MatrixMut, Packed, Write, gemm_packed, par_gemm_packed},
     matvec::{Activations, Batch, BatchMemory, multiply},
-    quant::{QuantMatrix, dequantize},
+    quant::{QuantMatrix, Scales, dequantize},
 };
 
 use crate::buffer::{bytes, sized};
@@ -28,6 +28,28 @@ pub(crate) enum Form {
     Steps,
     /// Enough rows to make expanding W worth while.
     Chunk,
+}
+
+/// A matrix as it is packed in its file, and its scales, which steps want side by side.
+pub(crate) struct Weight<'a> {
+    packed: QuantMatrix<'a>,
+    scales: Scales,
+}
+
+impl<'a> Weight<'a> {
+    pub(crate) fn new(packed: QuantMatrix<'a>) -> Self {
+        Self { packed, scales: packed.scales() }
+    }
+
+    /// As it lies in its file.
+    pub(crate) fn packed(&self) -> QuantMatrix<'a> {
+        self.packed
+    }
+
+    /// Bytes of the heap that its scales hold.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.scales.size_bytes()
+    }
 }
 
 /// Memory for the input of products, and for a panel.
@@ -78,10 +100,10 @@ impl Input<'_> {
     ///
     /// # Shapes
     /// `w`: [o, k], x: [t, k], `y`: [t, o]
-    pub(crate) fn times(&mut self, w: QuantMatrix<'_>, y: &mut [f32]) {
+    pub(crate) fn times(&mut self, w: &Weight<'_>, y: &mut [f32]) {
         match self {
-            Self::Steps(x) => multiply(w, x, y),
-            Self::Chunk { x, panel, packed } => times_panels(*x, w, panel, packed, y),
+            Self::Steps(x) => multiply(w.packed.with_scales(&w.scales), x, y),
+            Self::Chunk { x, panel, packed } => times_panels(*x, w.packed, panel, packed, y),
         }
     }
 }

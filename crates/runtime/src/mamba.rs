@@ -30,7 +30,7 @@ pub(crate) fn mix(
 ) {
     let (d, i, width) = (config.d_model, config.d_inner(), config.d_in_proj());
     let (projected, mixed) = (&mut work.projected[..rows * width], &mut work.mixed[..rows * i]);
-    work.linear.input(past.form(), &work.u[..rows * d], d).times(mamba.in_proj, projected);
+    work.linear.input(past.form(), &work.u[..rows * d], d).times(&mamba.in_proj, projected);
     match past {
         Past::Steps(states) => {
             let step = mamba.step(config);
@@ -51,7 +51,7 @@ pub(crate) fn mix(
             }
         }
     }
-    work.linear.input(past.form(), mixed, i).times(mamba.out_proj, &mut work.branch[..rows * d]);
+    work.linear.input(past.form(), mixed, i).times(&mamba.out_proj, &mut work.branch[..rows * d]);
 }
 
 /// From `projected` [l, d_in_proj] to the gated and normalised output `mixed` [l, i].

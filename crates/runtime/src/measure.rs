@@ -7,10 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-use itera_kernels::quant::QuantMatrix;
-
 use crate::{
     batch::Batch,
+    linear::Weight,
     model::Model,
     network::{Layer, Mlp},
     text::Text,
@@ -45,7 +44,7 @@ impl Model {
         let layers = network.layers.iter().map(|layer| layer.bytes(config.top_k));
         let row = network.embed.row(0).len() as u64;
         StepCost {
-            weight_bytes: layers.sum::<u64>() + bytes(network.head) + row,
+            weight_bytes: layers.sum::<u64>() + bytes(&network.head) + row,
             state_bytes: self.state_bytes(context_len),
             flops: config.flops_per_token(context_len),
         }
@@ -94,8 +93,8 @@ impl Layer<'_> {
     }
 }
 
-fn bytes(matrix: QuantMatrix<'_>) -> u64 {
-    matrix.bytes().len() as u64
+fn bytes(matrix: &Weight<'_>) -> u64 {
+    matrix.packed().bytes().len() as u64
 }
 
 #[cfg(test)]

@@ -197,6 +197,11 @@ impl Model {
         Workspace::new(self.config(), self.activations, 1)
     }
 
+    /// Bytes of the heap that it holds beside what is in its file: the scales of its matrices.
+    pub fn size_bytes(&self) -> usize {
+        self.network().size_bytes()
+    }
+
     /// Bytes of the heap that a state of this model holds at most.
     pub fn most_state_bytes(&self) -> usize {
         self.new_state().most_bytes()

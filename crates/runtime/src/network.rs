@@ -4,7 +4,7 @@
 //! embed → layers: mixer_norm → mamba or attention → ffn_norm → moe, shared → norm → head
 //! ```
 //!
-//! Matrices stay packed where they are; loading looks each up by name once and checks its shape.
+//! Matrices stay packed where they are; loading looks each up by name once, checks its shape, and copies its scales.
 
 use itera_formats::{ModelFile, RotaryPairs};
 use itera_kernels::{
@@ -13,14 +13,17 @@ use itera_kernels::{
 };
 use itera_shape::{LayerKind, ModelConfig, PositionEmbedding};
 
-use crate::error::{Result, RuntimeError};
+use crate::{
+    error::{Result, RuntimeError},
+    linear::Weight,
+};
 
 /// Every weight of the model.
 pub(crate) struct Network<'a> {
     pub(crate) embed: QuantMatrix<'a>,
     pub(crate) layers: Vec<Layer<'a>>,
     pub(crate) norm: &'a [f32],
-    pub(crate) head: QuantMatrix<'a>,
+    pub(crate) head: Weight<'a>,
     pub(crate) rope: Option<Rope>,
 }
 
@@ -39,8 +42,8 @@ pub(crate) enum Mixer<'a> {
 
 /// Mamba-2 mixer; small weights in the two orders that its recurrent and its chunked form read.
 pub(crate) struct Mamba<'a> {
-    pub(crate) in_proj: QuantMatrix<'a>,
-    pub(crate) out_proj: QuantMatrix<'a>,
+    pub(crate) in_proj: Weight<'a>,
+    pub(crate) out_proj: Weight<'a>,
     /// [d_conv, ch]
     conv_taps: Vec<f32>,
     /// [ch, d_conv]
@@ -55,10 +58,10 @@ pub(crate) struct Mamba<'a> {
 
 /// Causal grouped-query attention.
 pub(crate) struct Attention<'a> {
-    pub(crate) q_proj: QuantMatrix<'a>,
-    pub(crate) k_proj: QuantMatrix<'a>,
-    pub(crate) v_proj: QuantMatrix<'a>,
-    pub(crate) o_proj: QuantMatrix<'a>,
+    pub(crate) q_proj: Weight<'a>,
+    pub(crate) k_proj: Weight<'a>,
+    pub(crate) v_proj: Weight<'a>,
+    pub(crate) o_proj: Weight<'a>,
     pub(crate) sizes: AttentionStep,
 }
 
@@ -71,9 +74,9 @@ pub(crate) struct Moe<'a> {
 
 /// `out·(silu(gate·x)·up·x)`.
 pub(crate) struct Mlp<'a> {
-    pub(crate) gate: QuantMatrix<'a>,
-    pub(crate) up: QuantMatrix<'a>,
-    pub(crate) out: QuantMatrix<'a>,
+    pub(crate) gate: Weight<'a>,
+    pub(crate) up: Weight<'a>,
+    pub(crate) out: Weight<'a>,
 }
 
 /// Rotary embedding of attention heads.
@@ -91,7 +94,7 @@ impl<'a> Network<'a> {
         let layers = config.layer_kinds().into_iter().enumerate();
         let turns = !config.attention_layers.is_empty() && config.position_embedding == PositionEmbedding::Rope;
         Ok(Self {
-            embed: source.matrix("embed", v, d)?,
+            embed: source.packed("embed", v, d)?,
             layers: layers
                 .map(|(index, kind)| Layer::load(&source.within(&format!("layers.{index}")), kind))
                 .collect::<Result<_>>()?,
@@ -105,27 +108,37 @@ impl<'a> Network<'a> {
 impl<'a> Network<'a> {
     /// Whether some weights are codes, for which activations may be rounded.
     pub(crate) fn has_codes(&self) -> bool {
+        self.matrices().any(|matrix| matrix.packed().kind().block_len() > 1)
+    }
+
+    /// Bytes of the heap that it holds beside its file.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.matrices().map(Weight::size_bytes).sum()
+    }
+
+    /// All that are multiplied by.
+    fn matrices(&self) -> impl Iterator<Item = &Weight<'a>> {
         let layers = self.layers.iter().flat_map(|layer| {
             let experts = layer.moe.iter().flat_map(|moe| &moe.experts);
             let mlps = experts.chain([&layer.shared]).flat_map(Mlp::matrices);
             layer.mixer.matrices().into_iter().chain(mlps)
         });
-        layers.chain([self.head]).any(|matrix| matrix.kind().block_len() > 1)
+        layers.chain([&self.head])
     }
 }
 
 impl<'a> Mixer<'a> {
-    pub(crate) fn matrices(&self) -> Vec<QuantMatrix<'a>> {
+    pub(crate) fn matrices(&self) -> Vec<&Weight<'a>> {
         match self {
-            Self::Mamba(mamba) => vec![mamba.in_proj, mamba.out_proj],
-            Self::Attention(layer) => vec![layer.q_proj, layer.k_proj, layer.v_proj, layer.o_proj],
+            Self::Mamba(mamba) => vec![&mamba.in_proj, &mamba.out_proj],
+            Self::Attention(layer) => vec![&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj],
         }
     }
 }
 
 impl<'a> Mlp<'a> {
-    pub(crate) fn matrices(&self) -> [QuantMatrix<'a>; 3] {
-        [self.gate, self.up, self.out]
+    pub(crate) fn matrices(&self) -> [&Weight<'a>; 3] {
+        [&self.gate, &self.up, &self.out]
     }
 }
 
@@ -245,7 +258,11 @@ impl<'a> Source<'a> {
         Self { file: self.file, prefix: format!("{}{part}.", self.prefix) }
     }
 
-    fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<QuantMatrix<'a>> {
+    fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Weight<'a>> {
+        self.packed(name, rows, cols).map(Weight::new)
+    }
+
+    fn packed(&self, name: &str, rows: usize, cols: usize) -> Result<QuantMatrix<'a>> {
         let name = format!("{}{name}", self.prefix);
         let matrix = self.file.matrix(&name)?;
         let found = vec![matrix.rows(), matrix.cols()];

@@ -133,5 +133,11 @@ fn what_is_said_to_be_held_is_what_is_freed() {
     }
     let mut wide = named("hybrid");
     (wide.d_model, wide.d_expert, wide.d_shared) = (64, 64, 64);
-    check("q8_0", &packed_model(&wide, 1, Kind::Q8_0));
+    let packed = packed_model(&wide, 1, Kind::Q8_0);
+    check("q8_0", &packed);
+    // scales are copied where kernels ask for them: 6 bytes for 34, and those of rows that fill an eight up
+    let weights = packed.step_cost(0).weight_bytes as usize;
+    let copied = if cfg!(target_arch = "x86_64") { weights / 34 * 6..weights } else { 0..1 };
+    assert!(copied.contains(&packed.size_bytes()), "{} of {weights}", packed.size_bytes());
+    assert_eq!(random_model(&wide, 1).size_bytes(), 0, "f32 has no scales");
 }

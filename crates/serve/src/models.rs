@@ -294,10 +294,11 @@ impl Models {
         opened
     }
 
-    /// Hold the bytes of a model's files, before anything of them is read.
+    /// Hold the bytes of a model's files, before anything of them is read, and half as many: scales that are copied take less.
     fn hold_files(&self, id: &Id, path: &Path) -> Result<Held, Unloadable> {
         let mut held = self.budget.nothing();
-        held.grow(bytes_of(path), || self.make_room(id)).map_err(Unloadable::NoRoom)?;
+        let files = bytes_of(path);
+        held.grow(files.saturating_add(files / 2), || self.make_room(id)).map_err(Unloadable::NoRoom)?;
         Ok(held)
     }
 
@@ -305,7 +306,8 @@ impl Models {
     fn engine_of(&self, mut loaded: Loaded, mut held: Held) -> Result<Arc<Engine>, Unloadable> {
         let id = Id { name: loaded.name.clone(), version: loaded.version };
         let waiting = self.limits.tokens.saturating_mul(size_of::<TokenId>());
-        let bytes = self.size.bytes(&loaded.model).saturating_add(waiting).saturating_add(bytes_of(&loaded.path));
+        let of_model = bytes_of(&loaded.path).saturating_add(loaded.model.size_bytes());
+        let bytes = self.size.bytes(&loaded.model).saturating_add(waiting).saturating_add(of_model);
         held.grow(bytes, || self.make_room(&id)).map_err(Unloadable::NoRoom)?;
         loaded.held = Some(held);
         let metrics = self.metrics.of_model(&id.name, id.version);

@@ -43,6 +43,8 @@ fn bench(bencher: Bencher<'_, '_>, case: Case, activations: Activations, batch: 
     let mut bytes = vec![0; kind.row_bytes(rows * cols).expect("whole blocks")];
     quantize(kind, &uniform(rows * cols, -1.0, 1.0, 1), &mut bytes);
     let w = QuantMatrix::new(kind, rows, cols, &bytes).expect("whole rows");
+    let scales = w.scales();
+    let w = w.with_scales(&scales);
     let (x, mut memory) = (uniform(batch * cols, -1.0, 1.0, 2), BatchMemory::new(activations));
     let mut x = memory.batch(&x, cols);
     let mut y = vec![0.0; batch * rows];

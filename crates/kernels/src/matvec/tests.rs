@@ -97,17 +97,21 @@ fn every_kind_is_the_sum_of_products_at_every_level() {
 }
 
 #[test]
-fn int8_is_the_same_bits_at_every_level_and_batch() {
+fn int8_is_the_same_bits_at_every_level_and_batch_with_scales_at_hand_and_without() {
     for kind in Kind::all().into_iter().filter(|kind| kind.block_len() > 1) {
         for_shapes(kind, |w| {
+            let scales = w.scales();
             for batch in BATCHES {
                 let x = uniform(batch * w.cols(), 3);
                 let one_by_one = with_level(Level::Portable, 1, || {
                     x.chunks(w.cols()).flat_map(|x| product(w, x, Activations::Int8)).collect::<Vec<_>>()
                 });
                 for level in Level::available() {
-                    let y = with_level(level, 1, || product(w, &x, Activations::Int8));
-                    assert_eq!(y, one_by_one, "{level:?} {kind:?} {} × {} batch {batch}", w.rows(), w.cols());
+                    for (at_hand, w) in [(false, w), (true, w.with_scales(&scales))] {
+                        let y = with_level(level, 1, || product(w, &x, Activations::Int8));
+                        let what = (level, kind, w.rows(), w.cols(), batch);
+                        assert_eq!(y, one_by_one, "{what:?}, scales at hand: {at_hand}");
+                    }
                 }
             }
         });
@@ -138,6 +142,32 @@ fn exact_is_the_same_bits_in_every_batch_and_at_levels_with_fused_multiply_add()
             }
         });
     }
+}
+
+#[test]
+fn codes_of_a_whole_byte_have_their_sums_at_hand() {
+    // a file may have −128, which no rounding gives
+    let codes = [i8::MIN, i8::MAX, -1];
+    let block: Vec<u8> =
+        [0, 0x3c].into_iter().chain(codes.into_iter().cycle().take(32).map(i8::cast_unsigned)).collect();
+    let bytes = block.repeat(8);
+    let w = QuantMatrix::new(Kind::Q8_0, 8, 32, &bytes).expect("eight rows");
+    let scales = w.scales();
+    for x in [[1.0; 32], [-1.0; 32], std::array::from_fn(|i| if i % 3 == 0 { -1.0 } else { 1.0 })] {
+        for level in Level::available() {
+            let y = with_level(level, 1, || product(w.with_scales(&scales), &x, Activations::Int8));
+            let expected = codes.into_iter().cycle().zip(x).map(|(code, x)| f32::from(code) * x).sum::<f32>();
+            assert!(y.iter().all(|y| (y - expected).abs() <= 1e-6 * 32.0 * 128.0), "{level:?}: {y:?} for {expected}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "scales of (Q8_0, 8, 64) for a matrix of (Q8_0, 9, 64)")]
+fn scales_of_another_matrix_are_refused() {
+    let bytes = weights(Kind::Q8_0, 9, 64);
+    let w = QuantMatrix::new(Kind::Q8_0, 9, 64, &bytes).expect("nine rows");
+    w.with_scales(&w.row_range(0, 8).scales());
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) trait Block {
     const BYTES: usize;
     /// Elements under one scale that products take at a time, at most 32.
     const GROUP: usize = Self::LEN;
+    /// Whether codes take a byte each, as they are.
+    const ARE_BYTES: bool = false;
     /// Whether there is a minimum.
     const HAS_MINIMUM: bool = false;
 

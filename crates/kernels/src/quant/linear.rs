@@ -31,6 +31,7 @@ const LEN: usize = 32;
 impl Block for Q8_0 {
     const LEN: usize = LEN;
     const BYTES: usize = 34;
+    const ARE_BYTES: bool = true;
 
     #[inline(always)]
     fn codes(block: &[u8]) -> [i8; MAX_LEN] {

@@ -1,6 +1,6 @@
 //! Rows of blocks that lie one after the other in somebody else's bytes.
 
-use super::Kind;
+use super::{Kind, Scales};
 
 /// `rows × cols` numbers of one kind, row after row, in bytes of any alignment: a tensor of a mapped file.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +10,11 @@ pub struct QuantMatrix<'a> {
     cols: usize,
     row_bytes: usize,
     bytes: &'a [u8],
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "the kernels there read scales in their blocks")
+    )]
+    scales: Option<&'a Scales>,
 }
 
 /// Bytes that are not the matrix they are said to be.
@@ -52,7 +57,7 @@ impl<'a> QuantMatrix<'a> {
         if bytes.len() != expected {
             return Err(MatrixError::Length { kind, rows, cols, expected, got: bytes.len() });
         }
-        Ok(Self { kind, rows, cols, row_bytes, bytes })
+        Ok(Self { kind, rows, cols, row_bytes, bytes, scales: None })
     }
 
     /// The kind of every element.
@@ -76,6 +81,26 @@ impl<'a> QuantMatrix<'a> {
         self.row_bytes
     }
 
+    /// A copy of its scales, for [`QuantMatrix::with_scales`].
+    pub fn scales(&self) -> Scales {
+        Scales::new(self.kind, self.rows, self.cols, self.bytes)
+    }
+
+    /// The same with its scales at hand, which makes products with one vector faster and changes no bit of them.
+    ///
+    /// # Panics
+    /// If these are the scales of a matrix of another kind or shape.
+    pub fn with_scales(self, scales: &'a Scales) -> Self {
+        scales.assert_of(self.kind, self.rows, self.cols);
+        Self { scales: Some(scales), ..self }
+    }
+
+    /// What is at hand of its scales.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn scales_at_hand(&self) -> Option<&'a Scales> {
+        self.scales
+    }
+
     /// All rows.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -89,13 +114,13 @@ impl<'a> QuantMatrix<'a> {
         self.row_range(index, 1).bytes
     }
 
-    /// Rows `start .. start + count` alone: an expert of a stack of experts, a part of a fused projection.
+    /// Rows `start .. start + count` alone, without scales at hand: an expert of a stack of experts, a part of a fused projection.
     ///
     /// # Panics
     /// If these are not rows of this matrix.
     pub fn row_range(&self, start: usize, count: usize) -> Self {
         assert!(start <= self.rows && count <= self.rows - start, "rows {start}.. + {count} of {}", self.rows);
         let bytes = &self.bytes[start * self.row_bytes..][..count * self.row_bytes];
-        Self { rows: count, bytes, ..*self }
+        Self { rows: count, bytes, scales: None, ..*self }
     }
 }

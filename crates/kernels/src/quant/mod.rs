@@ -21,6 +21,7 @@ mod feedback;
 mod float;
 mod linear;
 mod matrix;
+mod scales;
 mod search;
 mod table;
 
@@ -28,6 +29,7 @@ pub(crate) use block::Block;
 pub use feedback::{Feedback, quantize_with_feedback};
 pub(crate) use linear::{Q2_0, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 pub use matrix::{MatrixError, QuantMatrix};
+pub use scales::Scales;
 pub use search::quantize_closest;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use table::{E2M1, NON_LINEAR};

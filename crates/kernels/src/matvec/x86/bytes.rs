@@ -6,6 +6,9 @@ use crate::simd::{Avx2, Vnni};
 
 /// How a set multiplies bytes; its token is the permission to.
 pub(super) trait ByteProducts: Copy {
+    /// Whether any unsigned byte may be multiplied by any signed one, whichever of W and x is which.
+    const ANY_BYTES: bool;
+
     /// `total` + products of `w`, whose codes are `offset` too large, with those of `x`, |x| ≤ 127.
     fn add(self, total: __m256i, w: __m256i, x: __m256i, offset: i32) -> __m256i;
 
@@ -15,6 +18,8 @@ pub(super) trait ByteProducts: Copy {
 
 /// Products of bytes added to 32 bits.
 impl ByteProducts for Vnni {
+    const ANY_BYTES: bool = true;
+
     #[inline(always)]
     fn add(self, total: __m256i, w: __m256i, x: __m256i, _offset: i32) -> __m256i {
         // SAFETY: `self` proves that the processor has AVX-512 VNNI and VL.
@@ -29,6 +34,8 @@ impl ByteProducts for Vnni {
 
 /// Pairs of products in 16 bits, which must not overflow, then pairs of pairs.
 impl ByteProducts for Avx2 {
+    const ANY_BYTES: bool = false;
+
     #[inline(always)]
     fn add(self, total: __m256i, w: __m256i, x: __m256i, offset: i32) -> __m256i {
         // SAFETY: `self` proves that the processor has AVX2.

@@ -1,22 +1,22 @@
 //! W·x with x in int8.
 //!
 //! ```text
-//! one    8 rows: codes × codes of a group → a sum a row, × its scale → 8 results
+//! one    8 rows: codes × codes of a group → a sum a row, × its scale, from a table if there is one → 8 results
 //! many   4 rows × 8 vectors: four codes of W to all lanes × four codes of each vector
 //! wide   the same with pairs of tiles of vectors, in registers of 512 bits
 //! ```
 
-use std::arch::x86_64::*;
+use std::{arch::x86_64::*, ptr};
 
 use super::{RowTiles, bytes::ByteProducts, kinds::Codes, store, store_lanes, store_wide};
 use crate::{
     matvec::{BLOCK, LANES, QUAD, SUM, activations::Int8},
-    quant::QuantMatrix,
+    quant::{QuantMatrix, Scales},
     simd::Vnni,
 };
 
-/// Rows that [`one`] takes at a time.
-const TILE: usize = 8;
+/// Rows that [`one`] takes at a time: eight results of a register.
+const TILE: usize = Scales::ROWS;
 
 /// Rows that [`many`] takes at a time.
 const ROWS: usize = 4;
@@ -41,37 +41,68 @@ pub(super) fn assert_operands<B: Codes>(w: QuantMatrix<'_>, x: Int8<'_>, vectors
 /// - [`assert_operands`] has passed for B and one vector.
 #[inline(always)]
 pub(super) unsafe fn one<B: Codes, P: ByteProducts>(isa: P, w: QuantMatrix<'_>, x: Int8<'_>, y: &mut [f32]) {
-    let blocks = x.codes.len() / B::LEN;
-    for (start, mut rows) in RowTiles::<TILE>::new(w) {
-        // SAFETY: `isa` proves AVX2, FMA and F16C. Each of `rows` begins a row of `blocks` blocks by `assert_operands` and moves
-        // on by a block a turn, so that it is at a block in every turn. `at` is the first code of a group, `at / SUM` and
-        // `at / BLOCK` are its sums and its scale, complete by `assert_operands`.
+    for (start, rows) in RowTiles::<TILE>::new(w) {
+        let at_hand = w.scales_at_hand().and_then(|scales| scales.of_rows(start, w.cols() / B::GROUP));
+        // SAFETY: `isa` proves AVX2, FMA and F16C. Each of `rows` begins a row of whole blocks, as many elements as x has, by this
+        // function's contract; what is at hand is of all its groups.
         unsafe {
-            let mut total = _mm256_setzero_ps();
-            for block in 0..blocks {
-                for group in 0..B::LEN / B::GROUP {
-                    let at = block * B::LEN + group * B::GROUP;
-                    let products = B::dots(isa, &rows, group, x.codes.as_ptr().add(at));
-                    let mut sum = *x.sums.get_unchecked(at / SUM);
-                    if B::GROUP > SUM {
-                        sum += *x.sums.get_unchecked(at / SUM + 1);
-                    }
-                    let left_over = _mm256_set1_epi32(P::left_over(B::OFFSET) * sum);
-                    let products = _mm256_sub_epi32(products, left_over);
-                    let x_scale = *x.scales.get_unchecked(at / BLOCK);
-                    let scales = _mm256_mul_ps(B::scales(&rows, group), _mm256_set1_ps(x_scale));
-                    total = _mm256_add_ps(total, _mm256_mul_ps(scales, _mm256_cvtepi32_ps(products)));
-                    if B::HAS_MINIMUM {
-                        let sum = _mm256_set1_ps(x_scale * sum as f32);
-                        total = _mm256_add_ps(total, _mm256_mul_ps(B::minimums(&rows), sum));
-                    }
-                }
-                for row in &mut rows {
-                    *row = row.add(B::BYTES);
-                }
-            }
+            let total = match at_hand {
+                Some((scales, sums)) => tile::<B, P, true>(isa, rows, scales.as_ptr(), sums.as_ptr(), x),
+                None => tile::<B, P, false>(isa, rows, ptr::null(), ptr::null(), x),
+            };
             store(total, &mut y[start..]);
         }
+    }
+}
+
+/// Eight rows times one vector.
+///
+/// # Safety
+/// - The processor has AVX2, FMA and F16C.
+/// - Each of `rows` is valid for reads of as many elements as x has, whole blocks of B; scales and sums of x are complete.
+/// - If `AT_HAND`, `scales` is valid for reads of eight numbers for each group of x; if codes of B are bytes, so is `sums`.
+#[inline(always)]
+unsafe fn tile<B: Codes, P: ByteProducts, const AT_HAND: bool>(
+    isa: P,
+    mut rows: [*const u8; TILE],
+    scales: *const f32,
+    sums: *const i16,
+    x: Int8<'_>,
+) -> __m256 {
+    // SAFETY: each of `rows` moves on by a block a turn, so that it is at a block in every turn. `at` is the first code of a group,
+    // `at / SUM` and `at / BLOCK` are its sums and its scale, `eight` is the first of what is at hand of it.
+    unsafe {
+        let mut total = _mm256_setzero_ps();
+        for block in 0..x.codes.len() / B::LEN {
+            for group in 0..B::LEN / B::GROUP {
+                let at = block * B::LEN + group * B::GROUP;
+                let eight = at / B::GROUP * TILE;
+                let mut sum = *x.sums.get_unchecked(at / SUM);
+                if B::GROUP > SUM {
+                    sum += *x.sums.get_unchecked(at / SUM + 1);
+                }
+                let codes = x.codes.as_ptr().add(at);
+                let of_x = AT_HAND && B::ARE_BYTES && P::ANY_BYTES;
+                let left_over = if of_x {
+                    _mm256_slli_epi32::<7>(_mm256_cvtepi16_epi32(_mm_loadu_si128(sums.add(eight).cast())))
+                } else {
+                    _mm256_set1_epi32(P::left_over(B::OFFSET) * sum)
+                };
+                let products = _mm256_sub_epi32(B::dots(isa, &rows, group, codes, of_x), left_over);
+                let w_scales = if AT_HAND { _mm256_loadu_ps(scales.add(eight)) } else { B::scales(&rows, group) };
+                let x_scale = *x.scales.get_unchecked(at / BLOCK);
+                let scales = _mm256_mul_ps(w_scales, _mm256_set1_ps(x_scale));
+                total = _mm256_add_ps(total, _mm256_mul_ps(scales, _mm256_cvtepi32_ps(products)));
+                if B::HAS_MINIMUM {
+                    let sum = _mm256_set1_ps(x_scale * sum as f32);
+                    total = _mm256_add_ps(total, _mm256_mul_ps(B::minimums(&rows), sum));
+                }
+            }
+            for row in &mut rows {
+                *row = row.add(B::BYTES);
+            }
+        }
+        total
     }
 }
 

@@ -47,13 +47,21 @@ pub(super) trait Codes: Block + Numbers {
     unsafe fn unsigned(a: *const u8, b: *const u8, group: usize, half: usize) -> __m256i;
 
     /// The codes of one group of eight blocks times those at `x`, plus [`Codes::OFFSET`] times these: a sum for each
-    /// block, less what [`ByteProducts::left_over`] says.
+    /// block, less what [`ByteProducts::left_over`] says. `of_x`, which is for [`Block::ARE_BYTES`] and [`ByteProducts::ANY_BYTES`]:
+    /// codes as they are, times those at `x` plus 128.
     ///
     /// # Safety
     /// - The processor has AVX2, FMA and F16C.
     /// - Each of `blocks` is valid for reads of [`Block::BYTES`], `x` of [`Block::GROUP`]; `group` < LEN / GROUP.
     #[inline(always)]
-    unsafe fn dots<P: ByteProducts>(isa: P, blocks: &[*const u8; 8], group: usize, x: *const i8) -> __m256i {
+    unsafe fn dots<P: ByteProducts>(
+        isa: P,
+        blocks: &[*const u8; 8],
+        group: usize,
+        x: *const i8,
+        of_x: bool,
+    ) -> __m256i {
+        debug_assert!(!of_x, "codes of less than a byte are made unsigned");
         // SAFETY: sixteen codes of x at half · 16 are within a group; blocks and group are those of this contract.
         unsafe {
             let mut products = [_mm256_setzero_si256(); 4];
@@ -271,11 +279,10 @@ macro_rules! codes {
         offset $offset:literal,
         |$a:ident, $b:ident, $group:ident, $half:ident| $codes:expr,
         $scales:expr
-        $(, |$isa:ident, $blocks:ident, $x:ident| $dots:expr)?
+        $(, |$isa:ident, $blocks:ident, $x:ident, $of_x:ident| $dots:expr)?
     ) => {
         impl Codes for $kind {
             const OFFSET: i32 = $offset;
-
             #[inline(always)]
             unsafe fn unsigned($a: *const u8, $b: *const u8, $group: usize, $half: usize) -> __m256i {
                 // SAFETY: codes follow the scale, and a minimum if there is one: the offsets below and the 16 bytes, or 20
@@ -296,6 +303,7 @@ macro_rules! codes {
                     $blocks: &[*const u8; 8],
                     _group: usize,
                     $x: *const i8,
+                    $of_x: bool,
                 ) -> __m256i {
                     // SAFETY: the one group of a block is its 32 codes, which follow the scale: bytes 2..34, and 32 of x.
                     unsafe { $dots }
@@ -311,12 +319,14 @@ codes!(
     |a, b, _group, half| _mm256_xor_si256(sixteen(a.add(2 + 16 * half), b.add(2 + 16 * half)), _mm256_set1_epi8(-128)),
     f16_scales,
     // a block is a register: half the loads, for a longer sum
-    |isa, blocks, x| {
-        let x = _mm256_loadu_si256(x.cast());
+    |isa, blocks, x, of_x| {
+        let (x, offset) = (_mm256_loadu_si256(x.cast()), _mm256_set1_epi8(-128));
+        let unsigned_x = _mm256_xor_si256(x, offset);
         let mut products = [_mm256_setzero_si256(); 8];
         for (product, block) in products.iter_mut().zip(blocks) {
             let codes = _mm256_loadu_si256(block.add(2).cast());
-            *product = isa.add(*product, _mm256_xor_si256(codes, _mm256_set1_epi8(-128)), x, Self::OFFSET);
+            let (unsigned, signed) = if of_x { (unsigned_x, codes) } else { (_mm256_xor_si256(codes, offset), x) };
+            *product = isa.add(*product, unsigned, signed, Self::OFFSET);
         }
         sums::of_ints(products)
     }
