@@ -42,7 +42,7 @@ trap 'rm -rf "$work"' EXIT
 models="bench-tiny bench-30m" batch=32 seq=512 steps=20
 shape=(--set "data.cache_dir=$work/cache")
 if [ $small = yes ]; then
-    batch=2 seq=128 steps=2
+    batch=1 seq=32 steps=2
     shape+=(--set model.vocab_size=512 --set data.builtin_bytes=200000)
 fi
 
