@@ -47,7 +47,7 @@ impl<'a> Weight<'a> {
     }
 
     /// Bytes of the heap that its scales hold.
-    pub(crate) fn size_bytes(&self) -> usize {
+    pub(crate) fn scales_bytes(&self) -> usize {
         self.scales.size_bytes()
     }
 }

@@ -197,9 +197,9 @@ impl Model {
         Workspace::new(self.config(), self.activations, 1)
     }
 
-    /// Bytes of the heap that it holds beside what is in its file: the scales of its matrices.
-    pub fn size_bytes(&self) -> usize {
-        self.network().size_bytes()
+    /// Bytes of the heap that copies of the scales of its matrices hold, beside the file.
+    pub fn scales_bytes(&self) -> usize {
+        self.network().scales_bytes()
     }
 
     /// Bytes of the heap that a state of this model holds at most.

@@ -111,9 +111,9 @@ impl<'a> Network<'a> {
         self.matrices().any(|matrix| matrix.packed().kind().block_len() > 1)
     }
 
-    /// Bytes of the heap that it holds beside its file.
-    pub(crate) fn size_bytes(&self) -> usize {
-        self.matrices().map(Weight::size_bytes).sum()
+    /// Bytes of the heap that the scales of its matrices hold.
+    pub(crate) fn scales_bytes(&self) -> usize {
+        self.matrices().map(Weight::scales_bytes).sum()
     }
 
     /// All that are multiplied by.

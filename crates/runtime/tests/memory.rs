@@ -138,6 +138,6 @@ fn what_is_said_to_be_held_is_what_is_freed() {
     // scales are copied where kernels ask for them: 6 bytes for 34, and those of rows that fill an eight up
     let weights = packed.step_cost(0).weight_bytes as usize;
     let copied = if cfg!(target_arch = "x86_64") { weights / 34 * 6..weights } else { 0..1 };
-    assert!(copied.contains(&packed.size_bytes()), "{} of {weights}", packed.size_bytes());
-    assert_eq!(random_model(&wide, 1).size_bytes(), 0, "f32 has no scales");
+    assert!(copied.contains(&packed.scales_bytes()), "{} of {weights}", packed.scales_bytes());
+    assert_eq!(random_model(&wide, 1).scales_bytes(), 0, "f32 has no scales");
 }

@@ -306,7 +306,7 @@ impl Models {
     fn engine_of(&self, mut loaded: Loaded, mut held: Held) -> Result<Arc<Engine>, Unloadable> {
         let id = Id { name: loaded.name.clone(), version: loaded.version };
         let waiting = self.limits.tokens.saturating_mul(size_of::<TokenId>());
-        let of_model = bytes_of(&loaded.path).saturating_add(loaded.model.size_bytes());
+        let of_model = bytes_of(&loaded.path).saturating_add(loaded.model.scales_bytes());
         let bytes = self.size.bytes(&loaded.model).saturating_add(waiting).saturating_add(of_model);
         held.grow(bytes, || self.make_room(&id)).map_err(Unloadable::NoRoom)?;
         loaded.held = Some(held);
