@@ -10,6 +10,9 @@ use super::{Block, Kind, for_block};
 /// The scales of all groups of a matrix as numbers, those of eight rows side by side: what a product with one vector otherwise collects
 /// from as many blocks for every group.
 ///
+/// # Shapes
+/// [⌈rows / 8⌉, groups of a row, 8]: 4 bytes a group, 6 of kinds whose codes are bytes, for the sums of these.
+///
 /// Kinds without blocks have none, and where no kernel asks for them, which is where there are no intrinsics of x86, they are left out.
 #[derive(Clone, Debug)]
 pub struct Scales {

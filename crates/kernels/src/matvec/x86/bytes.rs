@@ -9,7 +9,8 @@ pub(super) trait ByteProducts: Copy {
     /// Whether any unsigned byte may be multiplied by any signed one, whichever of W and x is which.
     const ANY_BYTES: bool;
 
-    /// `total` + products of `w`, whose codes are `offset` too large, with those of `x`, |x| ≤ 127.
+    /// `total` + products of `w`, unsigned codes that are `offset` too large, with those of `x`, |x| ≤ 127; with [`Self::ANY_BYTES`]
+    /// either may be any byte of its sort.
     fn add(self, total: __m256i, w: __m256i, x: __m256i, offset: i32) -> __m256i;
 
     /// How many times the sum of `x` is still to be subtracted.

@@ -283,6 +283,7 @@ macro_rules! codes {
     ) => {
         impl Codes for $kind {
             const OFFSET: i32 = $offset;
+
             #[inline(always)]
             unsafe fn unsigned($a: *const u8, $b: *const u8, $group: usize, $half: usize) -> __m256i {
                 // SAFETY: codes follow the scale, and a minimum if there is one: the offsets below and the 16 bytes, or 20
